@@ -1,0 +1,1127 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PointKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POINT_KIND_UNSPECIFIED: _ClassVar[PointKind]
+    POINT_KIND_ANALOG: _ClassVar[PointKind]
+    POINT_KIND_STATUS: _ClassVar[PointKind]
+    POINT_KIND_DOUBLE: _ClassVar[PointKind]
+    POINT_KIND_STEP: _ClassVar[PointKind]
+    POINT_KIND_COUNTER: _ClassVar[PointKind]
+    POINT_KIND_BITS: _ClassVar[PointKind]
+    POINT_KIND_STATE: _ClassVar[PointKind]
+
+class ControlState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTROL_STATE_UNSPECIFIED: _ClassVar[ControlState]
+    CONTROL_STATE_REFUSED: _ClassVar[ControlState]
+    CONTROL_STATE_SELECTED: _ClassVar[ControlState]
+    CONTROL_STATE_CHECK_FAILED: _ClassVar[ControlState]
+    CONTROL_STATE_EXECUTING: _ClassVar[ControlState]
+    CONTROL_STATE_SUCCESS: _ClassVar[ControlState]
+    CONTROL_STATE_EXEC_FAILED: _ClassVar[ControlState]
+    CONTROL_STATE_CANCELLED: _ClassVar[ControlState]
+    CONTROL_STATE_TIMED_OUT: _ClassVar[ControlState]
+
+class DispatchCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DISPATCH_CODE_UNSPECIFIED: _ClassVar[DispatchCode]
+    DISPATCH_CODE_ACCEPTED: _ClassVar[DispatchCode]
+    DISPATCH_CODE_CLIPPED: _ClassVar[DispatchCode]
+    DISPATCH_CODE_REFUSED: _ClassVar[DispatchCode]
+    DISPATCH_CODE_DUPLICATE: _ClassVar[DispatchCode]
+    DISPATCH_CODE_LATE: _ClassVar[DispatchCode]
+POINT_KIND_UNSPECIFIED: PointKind
+POINT_KIND_ANALOG: PointKind
+POINT_KIND_STATUS: PointKind
+POINT_KIND_DOUBLE: PointKind
+POINT_KIND_STEP: PointKind
+POINT_KIND_COUNTER: PointKind
+POINT_KIND_BITS: PointKind
+POINT_KIND_STATE: PointKind
+CONTROL_STATE_UNSPECIFIED: ControlState
+CONTROL_STATE_REFUSED: ControlState
+CONTROL_STATE_SELECTED: ControlState
+CONTROL_STATE_CHECK_FAILED: ControlState
+CONTROL_STATE_EXECUTING: ControlState
+CONTROL_STATE_SUCCESS: ControlState
+CONTROL_STATE_EXEC_FAILED: ControlState
+CONTROL_STATE_CANCELLED: ControlState
+CONTROL_STATE_TIMED_OUT: ControlState
+DISPATCH_CODE_UNSPECIFIED: DispatchCode
+DISPATCH_CODE_ACCEPTED: DispatchCode
+DISPATCH_CODE_CLIPPED: DispatchCode
+DISPATCH_CODE_REFUSED: DispatchCode
+DISPATCH_CODE_DUPLICATE: DispatchCode
+DISPATCH_CODE_LATE: DispatchCode
+
+class Header(_message.Message):
+    __slots__ = ("version", "algorithm", "key_id", "sender", "recipient", "method", "time_us", "sequence", "nonce", "session", "expires_us")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ALGORITHM_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    RECIPIENT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    algorithm: int
+    key_id: bytes
+    sender: str
+    recipient: str
+    method: str
+    time_us: int
+    sequence: int
+    nonce: bytes
+    session: bytes
+    expires_us: int
+    def __init__(self, version: _Optional[int] = ..., algorithm: _Optional[int] = ..., key_id: _Optional[bytes] = ..., sender: _Optional[str] = ..., recipient: _Optional[str] = ..., method: _Optional[str] = ..., time_us: _Optional[int] = ..., sequence: _Optional[int] = ..., nonce: _Optional[bytes] = ..., session: _Optional[bytes] = ..., expires_us: _Optional[int] = ...) -> None: ...
+
+class Signed(_message.Message):
+    __slots__ = ("header", "body", "sig", "mac")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    SIG_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    header: bytes
+    body: bytes
+    sig: bytes
+    mac: bytes
+    def __init__(self, header: _Optional[bytes] = ..., body: _Optional[bytes] = ..., sig: _Optional[bytes] = ..., mac: _Optional[bytes] = ...) -> None: ...
+
+class LoginRequest(_message.Message):
+    __slots__ = ("certificate", "ephemeral_key", "nonce", "station")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    EPHEMERAL_KEY_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    ephemeral_key: bytes
+    nonce: bytes
+    station: str
+    def __init__(self, certificate: _Optional[bytes] = ..., ephemeral_key: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., station: _Optional[str] = ...) -> None: ...
+
+class LoginReply(_message.Message):
+    __slots__ = ("session", "request_digest", "nonce", "sealed_secret", "certificate", "roles", "rights", "areas", "expires_ns", "site")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SECRET_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_NS_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    request_digest: bytes
+    nonce: bytes
+    sealed_secret: bytes
+    certificate: bytes
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    expires_ns: int
+    site: str
+    def __init__(self, session: _Optional[bytes] = ..., request_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., sealed_secret: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., roles: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ..., areas: _Optional[_Iterable[str]] = ..., expires_ns: _Optional[int] = ..., site: _Optional[str] = ...) -> None: ...
+
+class LogoutRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LogoutReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetModelRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ModelInfo(_message.Message):
+    __slots__ = ("version", "name", "stations", "areas", "channels", "points", "controls", "site")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATIONS_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    name: str
+    stations: _containers.RepeatedCompositeFieldContainer[StationInfo]
+    areas: _containers.RepeatedCompositeFieldContainer[AreaInfo]
+    channels: _containers.RepeatedCompositeFieldContainer[ChannelInfo]
+    points: int
+    controls: int
+    site: str
+    def __init__(self, version: _Optional[str] = ..., name: _Optional[str] = ..., stations: _Optional[_Iterable[_Union[StationInfo, _Mapping]]] = ..., areas: _Optional[_Iterable[_Union[AreaInfo, _Mapping]]] = ..., channels: _Optional[_Iterable[_Union[ChannelInfo, _Mapping]]] = ..., points: _Optional[int] = ..., controls: _Optional[int] = ..., site: _Optional[str] = ...) -> None: ...
+
+class VoltageLevelInfo(_message.Message):
+    __slots__ = ("mrid", "name", "nominal_kv")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NOMINAL_KV_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    nominal_kv: float
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., nominal_kv: _Optional[float] = ...) -> None: ...
+
+class StationInfo(_message.Message):
+    __slots__ = ("mrid", "name", "area", "voltage_levels", "has_diagram")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    VOLTAGE_LEVELS_FIELD_NUMBER: _ClassVar[int]
+    HAS_DIAGRAM_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    area: str
+    voltage_levels: _containers.RepeatedCompositeFieldContainer[VoltageLevelInfo]
+    has_diagram: bool
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., area: _Optional[str] = ..., voltage_levels: _Optional[_Iterable[_Union[VoltageLevelInfo, _Mapping]]] = ..., has_diagram: _Optional[bool] = ...) -> None: ...
+
+class AreaInfo(_message.Message):
+    __slots__ = ("mrid", "name", "controlled", "bias_mw_per_decihertz", "frequency_pid", "tie_pids", "nominal_hz")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLED_FIELD_NUMBER: _ClassVar[int]
+    BIAS_MW_PER_DECIHERTZ_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_PID_FIELD_NUMBER: _ClassVar[int]
+    TIE_PIDS_FIELD_NUMBER: _ClassVar[int]
+    NOMINAL_HZ_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    controlled: bool
+    bias_mw_per_decihertz: float
+    frequency_pid: int
+    tie_pids: _containers.RepeatedScalarFieldContainer[int]
+    nominal_hz: float
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., controlled: _Optional[bool] = ..., bias_mw_per_decihertz: _Optional[float] = ..., frequency_pid: _Optional[int] = ..., tie_pids: _Optional[_Iterable[int]] = ..., nominal_hz: _Optional[float] = ...) -> None: ...
+
+class ChannelInfo(_message.Message):
+    __slots__ = ("index", "name", "protocol", "endpoint", "station")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    name: str
+    protocol: str
+    endpoint: str
+    station: str
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., station: _Optional[str] = ...) -> None: ...
+
+class ListPointsRequest(_message.Message):
+    __slots__ = ("station", "query", "limit")
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    station: str
+    query: str
+    limit: int
+    def __init__(self, station: _Optional[str] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class LimitInfo(_message.Message):
+    __slots__ = ("lolo", "lo", "hi", "hihi", "hysteresis")
+    LOLO_FIELD_NUMBER: _ClassVar[int]
+    LO_FIELD_NUMBER: _ClassVar[int]
+    HI_FIELD_NUMBER: _ClassVar[int]
+    HIHI_FIELD_NUMBER: _ClassVar[int]
+    HYSTERESIS_FIELD_NUMBER: _ClassVar[int]
+    lolo: float
+    lo: float
+    hi: float
+    hihi: float
+    hysteresis: float
+    def __init__(self, lolo: _Optional[float] = ..., lo: _Optional[float] = ..., hi: _Optional[float] = ..., hihi: _Optional[float] = ..., hysteresis: _Optional[float] = ...) -> None: ...
+
+class PointInfo(_message.Message):
+    __slots__ = ("pid", "mrid", "path", "name", "kind", "measurement_type", "unit", "equipment", "station", "bay", "channel", "address", "limits", "states", "normal_value", "expression", "terminal", "minimum", "maximum")
+    class StatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: str
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[str] = ...) -> None: ...
+    PID_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MEASUREMENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    EQUIPMENT_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    BAY_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    NORMAL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    TERMINAL_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    mrid: str
+    path: str
+    name: str
+    kind: PointKind
+    measurement_type: str
+    unit: str
+    equipment: str
+    station: str
+    bay: str
+    channel: str
+    address: str
+    limits: LimitInfo
+    states: _containers.ScalarMap[int, str]
+    normal_value: float
+    expression: str
+    terminal: str
+    minimum: float
+    maximum: float
+    def __init__(self, pid: _Optional[int] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[PointKind, str]] = ..., measurement_type: _Optional[str] = ..., unit: _Optional[str] = ..., equipment: _Optional[str] = ..., station: _Optional[str] = ..., bay: _Optional[str] = ..., channel: _Optional[str] = ..., address: _Optional[str] = ..., limits: _Optional[_Union[LimitInfo, _Mapping]] = ..., states: _Optional[_Mapping[int, str]] = ..., normal_value: _Optional[float] = ..., expression: _Optional[str] = ..., terminal: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ...) -> None: ...
+
+class PointList(_message.Message):
+    __slots__ = ("points", "truncated")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    points: _containers.RepeatedCompositeFieldContainer[PointInfo]
+    truncated: bool
+    def __init__(self, points: _Optional[_Iterable[_Union[PointInfo, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class ListControlsRequest(_message.Message):
+    __slots__ = ("station", "equipment")
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    EQUIPMENT_FIELD_NUMBER: _ClassVar[int]
+    station: str
+    equipment: str
+    def __init__(self, station: _Optional[str] = ..., equipment: _Optional[str] = ...) -> None: ...
+
+class ControlInfo(_message.Message):
+    __slots__ = ("cid", "mrid", "path", "name", "kind", "control_type", "unit", "equipment", "station", "channel", "feedback_pid", "device_number", "select", "minimum", "maximum", "states")
+    class StatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: str
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[str] = ...) -> None: ...
+    CID_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_TYPE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    EQUIPMENT_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_PID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SELECT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    cid: int
+    mrid: str
+    path: str
+    name: str
+    kind: int
+    control_type: str
+    unit: str
+    equipment: str
+    station: str
+    channel: str
+    feedback_pid: int
+    device_number: str
+    select: bool
+    minimum: float
+    maximum: float
+    states: _containers.ScalarMap[int, str]
+    def __init__(self, cid: _Optional[int] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[int] = ..., control_type: _Optional[str] = ..., unit: _Optional[str] = ..., equipment: _Optional[str] = ..., station: _Optional[str] = ..., channel: _Optional[str] = ..., feedback_pid: _Optional[int] = ..., device_number: _Optional[str] = ..., select: _Optional[bool] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., states: _Optional[_Mapping[int, str]] = ...) -> None: ...
+
+class ControlList(_message.Message):
+    __slots__ = ("controls",)
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    controls: _containers.RepeatedCompositeFieldContainer[ControlInfo]
+    def __init__(self, controls: _Optional[_Iterable[_Union[ControlInfo, _Mapping]]] = ...) -> None: ...
+
+class GetDiagramRequest(_message.Message):
+    __slots__ = ("station",)
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    station: str
+    def __init__(self, station: _Optional[str] = ...) -> None: ...
+
+class Diagram(_message.Message):
+    __slots__ = ("station", "svg", "metadata_json", "model_version")
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    SVG_FIELD_NUMBER: _ClassVar[int]
+    METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    station: str
+    svg: str
+    metadata_json: str
+    model_version: str
+    def __init__(self, station: _Optional[str] = ..., svg: _Optional[str] = ..., metadata_json: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
+
+class ReadRequest(_message.Message):
+    __slots__ = ("pids",)
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    pids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class SubscribeRequest(_message.Message):
+    __slots__ = ("pids", "credit", "period_ms")
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    pids: _containers.RepeatedScalarFieldContainer[int]
+    credit: int
+    period_ms: int
+    def __init__(self, pids: _Optional[_Iterable[int]] = ..., credit: _Optional[int] = ..., period_ms: _Optional[int] = ...) -> None: ...
+
+class PointFrame(_message.Message):
+    __slots__ = ("seq", "time_ns", "full", "conflated", "pid", "value", "quality", "source_time_ns", "received_ns")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
+    CONFLATED_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    time_ns: int
+    full: bool
+    conflated: int
+    pid: _containers.RepeatedScalarFieldContainer[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    quality: _containers.RepeatedScalarFieldContainer[int]
+    source_time_ns: _containers.RepeatedScalarFieldContainer[int]
+    received_ns: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, seq: _Optional[int] = ..., time_ns: _Optional[int] = ..., full: _Optional[bool] = ..., conflated: _Optional[int] = ..., pid: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ..., quality: _Optional[_Iterable[int]] = ..., source_time_ns: _Optional[_Iterable[int]] = ..., received_ns: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ChannelStatus(_message.Message):
+    __slots__ = ("name", "protocol", "endpoint", "state", "reason", "since_ns", "frames_in", "frames_out", "values_in", "malformed", "unknown_addresses", "connects", "round_trip_s", "last_receive_ns", "disconnects", "points_total", "points_good", "station")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
+    VALUES_IN_FIELD_NUMBER: _ClassVar[int]
+    MALFORMED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    CONNECTS_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_RECEIVE_NS_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECTS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    POINTS_GOOD_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    protocol: str
+    endpoint: str
+    state: str
+    reason: str
+    since_ns: int
+    frames_in: int
+    frames_out: int
+    values_in: int
+    malformed: int
+    unknown_addresses: int
+    connects: int
+    round_trip_s: float
+    last_receive_ns: int
+    disconnects: _containers.RepeatedScalarFieldContainer[str]
+    points_total: int
+    points_good: int
+    station: str
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., since_ns: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., values_in: _Optional[int] = ..., malformed: _Optional[int] = ..., unknown_addresses: _Optional[int] = ..., connects: _Optional[int] = ..., round_trip_s: _Optional[float] = ..., last_receive_ns: _Optional[int] = ..., disconnects: _Optional[_Iterable[str]] = ..., points_total: _Optional[int] = ..., points_good: _Optional[int] = ..., station: _Optional[str] = ...) -> None: ...
+
+class AreaStatus(_message.Message):
+    __slots__ = ("name", "controlled", "frequency_hz", "ace_mw", "interchange_mw", "scheduled_interchange_mw", "generation_mw", "load_mw")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLED_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_HZ_FIELD_NUMBER: _ClassVar[int]
+    ACE_MW_FIELD_NUMBER: _ClassVar[int]
+    INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULED_INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_MW_FIELD_NUMBER: _ClassVar[int]
+    LOAD_MW_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    controlled: bool
+    frequency_hz: float
+    ace_mw: float
+    interchange_mw: float
+    scheduled_interchange_mw: float
+    generation_mw: float
+    load_mw: float
+    def __init__(self, name: _Optional[str] = ..., controlled: _Optional[bool] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., generation_mw: _Optional[float] = ..., load_mw: _Optional[float] = ...) -> None: ...
+
+class ActorHealth(_message.Message):
+    __slots__ = ("name", "state", "mailbox", "restarts", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MAILBOX_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: str
+    mailbox: int
+    restarts: int
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., mailbox: _Optional[int] = ..., restarts: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SystemStatus(_message.Message):
+    __slots__ = ("site", "version", "time_ns", "started_ns", "points_total", "points_good", "channels_total", "channels_up", "areas", "agc_state", "avc_state", "alarms_unacknowledged", "alarms_active", "channels", "actors", "seq", "agc_reason", "avc_reason")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    STARTED_NS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    POINTS_GOOD_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_UP_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    AGC_STATE_FIELD_NUMBER: _ClassVar[int]
+    AVC_STATE_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    ACTORS_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    AGC_REASON_FIELD_NUMBER: _ClassVar[int]
+    AVC_REASON_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    version: str
+    time_ns: int
+    started_ns: int
+    points_total: int
+    points_good: int
+    channels_total: int
+    channels_up: int
+    areas: _containers.RepeatedCompositeFieldContainer[AreaStatus]
+    agc_state: str
+    avc_state: str
+    alarms_unacknowledged: int
+    alarms_active: int
+    channels: _containers.RepeatedCompositeFieldContainer[ChannelStatus]
+    actors: _containers.RepeatedCompositeFieldContainer[ActorHealth]
+    seq: int
+    agc_reason: str
+    avc_reason: str
+    def __init__(self, site: _Optional[str] = ..., version: _Optional[str] = ..., time_ns: _Optional[int] = ..., started_ns: _Optional[int] = ..., points_total: _Optional[int] = ..., points_good: _Optional[int] = ..., channels_total: _Optional[int] = ..., channels_up: _Optional[int] = ..., areas: _Optional[_Iterable[_Union[AreaStatus, _Mapping]]] = ..., agc_state: _Optional[str] = ..., avc_state: _Optional[str] = ..., alarms_unacknowledged: _Optional[int] = ..., alarms_active: _Optional[int] = ..., channels: _Optional[_Iterable[_Union[ChannelStatus, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorHealth, _Mapping]]] = ..., seq: _Optional[int] = ..., agc_reason: _Optional[str] = ..., avc_reason: _Optional[str] = ...) -> None: ...
+
+class EventInfo(_message.Message):
+    __slots__ = ("event_id", "time_ns", "source_time_ns", "kind", "alarm_class", "priority", "key", "parameters", "pid", "mrid", "station", "path", "value", "alarm_id", "seq", "actor")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ALARM_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ALARM_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    event_id: int
+    time_ns: int
+    source_time_ns: int
+    kind: int
+    alarm_class: int
+    priority: int
+    key: str
+    parameters: _containers.ScalarMap[str, str]
+    pid: int
+    mrid: str
+    station: str
+    path: str
+    value: float
+    alarm_id: int
+    seq: int
+    actor: str
+    def __init__(self, event_id: _Optional[int] = ..., time_ns: _Optional[int] = ..., source_time_ns: _Optional[int] = ..., kind: _Optional[int] = ..., alarm_class: _Optional[int] = ..., priority: _Optional[int] = ..., key: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., mrid: _Optional[str] = ..., station: _Optional[str] = ..., path: _Optional[str] = ..., value: _Optional[float] = ..., alarm_id: _Optional[int] = ..., seq: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class AlarmInfo(_message.Message):
+    __slots__ = ("alarm_id", "phase", "alarm_class", "priority", "key", "parameters", "pid", "mrid", "station", "path", "value", "limit", "raised_ns", "returned_ns", "acknowledged_ns", "acknowledged_by")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ALARM_ID_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    ALARM_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    RAISED_NS_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_NS_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_NS_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_BY_FIELD_NUMBER: _ClassVar[int]
+    alarm_id: int
+    phase: int
+    alarm_class: int
+    priority: int
+    key: str
+    parameters: _containers.ScalarMap[str, str]
+    pid: int
+    mrid: str
+    station: str
+    path: str
+    value: float
+    limit: float
+    raised_ns: int
+    returned_ns: int
+    acknowledged_ns: int
+    acknowledged_by: str
+    def __init__(self, alarm_id: _Optional[int] = ..., phase: _Optional[int] = ..., alarm_class: _Optional[int] = ..., priority: _Optional[int] = ..., key: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., mrid: _Optional[str] = ..., station: _Optional[str] = ..., path: _Optional[str] = ..., value: _Optional[float] = ..., limit: _Optional[float] = ..., raised_ns: _Optional[int] = ..., returned_ns: _Optional[int] = ..., acknowledged_ns: _Optional[int] = ..., acknowledged_by: _Optional[str] = ...) -> None: ...
+
+class ListAlarmsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AlarmList(_message.Message):
+    __slots__ = ("alarms", "last_event_id")
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    alarms: _containers.RepeatedCompositeFieldContainer[AlarmInfo]
+    last_event_id: int
+    def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmInfo, _Mapping]]] = ..., last_event_id: _Optional[int] = ...) -> None: ...
+
+class ListEventsRequest(_message.Message):
+    __slots__ = ("after_id", "from_ns", "to_ns", "kinds", "limit")
+    AFTER_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    after_id: int
+    from_ns: int
+    to_ns: int
+    kinds: _containers.RepeatedScalarFieldContainer[int]
+    limit: int
+    def __init__(self, after_id: _Optional[int] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class EventList(_message.Message):
+    __slots__ = ("events", "last_event_id")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[EventInfo]
+    last_event_id: int
+    def __init__(self, events: _Optional[_Iterable[_Union[EventInfo, _Mapping]]] = ..., last_event_id: _Optional[int] = ...) -> None: ...
+
+class EventsSubscribeRequest(_message.Message):
+    __slots__ = ("after_id", "kinds")
+    AFTER_ID_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    after_id: int
+    kinds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, after_id: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("alarm_ids",)
+    ALARM_IDS_FIELD_NUMBER: _ClassVar[int]
+    alarm_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, alarm_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class AcknowledgeReply(_message.Message):
+    __slots__ = ("acknowledged", "unknown")
+    ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    acknowledged: _containers.RepeatedScalarFieldContainer[int]
+    unknown: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, acknowledged: _Optional[_Iterable[int]] = ..., unknown: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class SelectRequest(_message.Message):
+    __slots__ = ("control", "value", "device_number")
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    control: str
+    value: float
+    device_number: str
+    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ..., device_number: _Optional[str] = ...) -> None: ...
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("sequence_id",)
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    sequence_id: str
+    def __init__(self, sequence_id: _Optional[str] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("sequence_id", "reason")
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    sequence_id: str
+    reason: str
+    def __init__(self, sequence_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ControlReply(_message.Message):
+    __slots__ = ("sequence_id", "state", "code", "reason", "valid_until_ns", "value", "present", "elapsed_s")
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_S_FIELD_NUMBER: _ClassVar[int]
+    sequence_id: str
+    state: ControlState
+    code: str
+    reason: str
+    valid_until_ns: int
+    value: float
+    present: float
+    elapsed_s: float
+    def __init__(self, sequence_id: _Optional[str] = ..., state: _Optional[_Union[ControlState, str]] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., valid_until_ns: _Optional[int] = ..., value: _Optional[float] = ..., present: _Optional[float] = ..., elapsed_s: _Optional[float] = ...) -> None: ...
+
+class SetModeRequest(_message.Message):
+    __slots__ = ("agc", "avc", "unit", "channel")
+    AGC_FIELD_NUMBER: _ClassVar[int]
+    AVC_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    agc: str
+    avc: str
+    unit: UnitMode
+    channel: ChannelCommand
+    def __init__(self, agc: _Optional[str] = ..., avc: _Optional[str] = ..., unit: _Optional[_Union[UnitMode, _Mapping]] = ..., channel: _Optional[_Union[ChannelCommand, _Mapping]] = ...) -> None: ...
+
+class UnitMode(_message.Message):
+    __slots__ = ("unit", "base_mode", "reg_mode", "base_point_mw")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    BASE_MODE_FIELD_NUMBER: _ClassVar[int]
+    REG_MODE_FIELD_NUMBER: _ClassVar[int]
+    BASE_POINT_MW_FIELD_NUMBER: _ClassVar[int]
+    unit: str
+    base_mode: str
+    reg_mode: str
+    base_point_mw: float
+    def __init__(self, unit: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., base_point_mw: _Optional[float] = ...) -> None: ...
+
+class ChannelCommand(_message.Message):
+    __slots__ = ("channel", "action")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    action: str
+    def __init__(self, channel: _Optional[str] = ..., action: _Optional[str] = ...) -> None: ...
+
+class ModeReply(_message.Message):
+    __slots__ = ("accepted", "code", "reason")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    code: str
+    reason: str
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class GetAgcRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetAvcRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AgcUnitStatus(_message.Message):
+    __slots__ = ("mrid", "name", "fuel", "base_mode", "reg_mode", "power_mw", "base_mw", "setpoint_mw", "minimum_mw", "maximum_mw", "ramp_up", "ramp_down", "available", "reason", "last_command_ns", "participation", "forbidden")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FUEL_FIELD_NUMBER: _ClassVar[int]
+    BASE_MODE_FIELD_NUMBER: _ClassVar[int]
+    REG_MODE_FIELD_NUMBER: _ClassVar[int]
+    POWER_MW_FIELD_NUMBER: _ClassVar[int]
+    BASE_MW_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_MW_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_MW_FIELD_NUMBER: _ClassVar[int]
+    RAMP_UP_FIELD_NUMBER: _ClassVar[int]
+    RAMP_DOWN_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LAST_COMMAND_NS_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPATION_FIELD_NUMBER: _ClassVar[int]
+    FORBIDDEN_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    fuel: str
+    base_mode: str
+    reg_mode: str
+    power_mw: float
+    base_mw: float
+    setpoint_mw: float
+    minimum_mw: float
+    maximum_mw: float
+    ramp_up: float
+    ramp_down: float
+    available: bool
+    reason: str
+    last_command_ns: int
+    participation: float
+    forbidden: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class AgcStatus(_message.Message):
+    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_MODE_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_HZ_FIELD_NUMBER: _ClassVar[int]
+    ACE_MW_FIELD_NUMBER: _ClassVar[int]
+    FILTERED_ACE_MW_FIELD_NUMBER: _ClassVar[int]
+    INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULED_INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    REGULATION_MW_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_UP_MW_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_DOWN_MW_FIELD_NUMBER: _ClassVar[int]
+    UNMET_MW_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_NS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    DISPATCH_FIELD_NUMBER: _ClassVar[int]
+    CPS1_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    state: str
+    reason: str
+    control_mode: str
+    frequency_hz: float
+    ace_mw: float
+    filtered_ace_mw: float
+    interchange_mw: float
+    scheduled_interchange_mw: float
+    regulation_mw: float
+    zone: str
+    reserve_up_mw: float
+    reserve_down_mw: float
+    unmet_mw: float
+    cycle_ns: int
+    units: _containers.RepeatedCompositeFieldContainer[AgcUnitStatus]
+    dispatch: DispatchStatus
+    cps1_percent: float
+    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ...) -> None: ...
+
+class AvcPilotStatus(_message.Message):
+    __slots__ = ("name", "mrid", "voltage_kv", "target_kv", "deadband_kv", "minimum_kv", "maximum_kv", "valid")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    VOLTAGE_KV_FIELD_NUMBER: _ClassVar[int]
+    TARGET_KV_FIELD_NUMBER: _ClassVar[int]
+    DEADBAND_KV_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_KV_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_KV_FIELD_NUMBER: _ClassVar[int]
+    VALID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mrid: str
+    voltage_kv: float
+    target_kv: float
+    deadband_kv: float
+    minimum_kv: float
+    maximum_kv: float
+    valid: bool
+    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., voltage_kv: _Optional[float] = ..., target_kv: _Optional[float] = ..., deadband_kv: _Optional[float] = ..., minimum_kv: _Optional[float] = ..., maximum_kv: _Optional[float] = ..., valid: _Optional[bool] = ...) -> None: ...
+
+class AvcSourceStatus(_message.Message):
+    __slots__ = ("name", "mrid", "reactive_mvar", "setpoint_mvar", "minimum_mvar", "maximum_mvar", "available", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    REACTIVE_MVAR_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_MVAR_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_MVAR_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_MVAR_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mrid: str
+    reactive_mvar: float
+    setpoint_mvar: float
+    minimum_mvar: float
+    maximum_mvar: float
+    available: bool
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., reactive_mvar: _Optional[float] = ..., setpoint_mvar: _Optional[float] = ..., minimum_mvar: _Optional[float] = ..., maximum_mvar: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AvcDeviceStatus(_message.Message):
+    __slots__ = ("name", "mrid", "kind", "position", "operations_today", "daily_limit", "lock", "last_operation_ns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_TODAY_FIELD_NUMBER: _ClassVar[int]
+    DAILY_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    LOCK_FIELD_NUMBER: _ClassVar[int]
+    LAST_OPERATION_NS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mrid: str
+    kind: str
+    position: float
+    operations_today: int
+    daily_limit: int
+    lock: str
+    last_operation_ns: int
+    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., kind: _Optional[str] = ..., position: _Optional[float] = ..., operations_today: _Optional[int] = ..., daily_limit: _Optional[int] = ..., lock: _Optional[str] = ..., last_operation_ns: _Optional[int] = ...) -> None: ...
+
+class AvcZoneStatus(_message.Message):
+    __slots__ = ("name", "pilots", "sources", "devices")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PILOTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pilots: _containers.RepeatedCompositeFieldContainer[AvcPilotStatus]
+    sources: _containers.RepeatedCompositeFieldContainer[AvcSourceStatus]
+    devices: _containers.RepeatedCompositeFieldContainer[AvcDeviceStatus]
+    def __init__(self, name: _Optional[str] = ..., pilots: _Optional[_Iterable[_Union[AvcPilotStatus, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AvcSourceStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[AvcDeviceStatus, _Mapping]]] = ...) -> None: ...
+
+class AvcStatus(_message.Message):
+    __slots__ = ("state", "reason", "cycle_ns", "zones")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_NS_FIELD_NUMBER: _ClassVar[int]
+    ZONES_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    reason: str
+    cycle_ns: int
+    zones: _containers.RepeatedCompositeFieldContainer[AvcZoneStatus]
+    def __init__(self, state: _Optional[str] = ..., reason: _Optional[str] = ..., cycle_ns: _Optional[int] = ..., zones: _Optional[_Iterable[_Union[AvcZoneStatus, _Mapping]]] = ...) -> None: ...
+
+class AreaSetpoint(_message.Message):
+    __slots__ = ("area", "interchange_mw", "valid_from_ns", "valid_until_ns", "order_id")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    interchange_mw: float
+    valid_from_ns: int
+    valid_until_ns: int
+    order_id: str
+    def __init__(self, area: _Optional[str] = ..., interchange_mw: _Optional[float] = ..., valid_from_ns: _Optional[int] = ..., valid_until_ns: _Optional[int] = ..., order_id: _Optional[str] = ...) -> None: ...
+
+class Schedule(_message.Message):
+    __slots__ = ("area", "unit", "start_ns", "step_s", "mw", "order_id")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    START_NS_FIELD_NUMBER: _ClassVar[int]
+    STEP_S_FIELD_NUMBER: _ClassVar[int]
+    MW_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    unit: str
+    start_ns: int
+    step_s: int
+    mw: _containers.RepeatedScalarFieldContainer[float]
+    order_id: str
+    def __init__(self, area: _Optional[str] = ..., unit: _Optional[str] = ..., start_ns: _Optional[int] = ..., step_s: _Optional[int] = ..., mw: _Optional[_Iterable[float]] = ..., order_id: _Optional[str] = ...) -> None: ...
+
+class DispatchReply(_message.Message):
+    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_MW_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    code: DispatchCode
+    reason: str
+    applied_mw: float
+    order_id: str
+    time_ns: int
+    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ...) -> None: ...
+
+class GetDispatchRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DispatchOrder(_message.Message):
+    __slots__ = ("order_id", "sender", "received_ns", "code", "reason", "kind", "mw", "applied_mw", "valid_until_ns", "target", "signature_ok")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MW_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_MW_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_OK_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    sender: str
+    received_ns: int
+    code: DispatchCode
+    reason: str
+    kind: str
+    mw: float
+    applied_mw: float
+    valid_until_ns: int
+    target: str
+    signature_ok: bool
+    def __init__(self, order_id: _Optional[str] = ..., sender: _Optional[str] = ..., received_ns: _Optional[int] = ..., code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., kind: _Optional[str] = ..., mw: _Optional[float] = ..., applied_mw: _Optional[float] = ..., valid_until_ns: _Optional[int] = ..., target: _Optional[str] = ..., signature_ok: _Optional[bool] = ...) -> None: ...
+
+class DispatchStatus(_message.Message):
+    __slots__ = ("interchange_setpoint_mw", "orders", "interchange_mw")
+    INTERCHANGE_SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    interchange_setpoint_mw: float
+    orders: _containers.RepeatedCompositeFieldContainer[DispatchOrder]
+    interchange_mw: float
+    def __init__(self, interchange_setpoint_mw: _Optional[float] = ..., orders: _Optional[_Iterable[_Union[DispatchOrder, _Mapping]]] = ..., interchange_mw: _Optional[float] = ...) -> None: ...
+
+class HistoryRequest(_message.Message):
+    __slots__ = ("pids", "from_ns", "to_ns", "buckets")
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    pids: _containers.RepeatedScalarFieldContainer[int]
+    from_ns: int
+    to_ns: int
+    buckets: int
+    def __init__(self, pids: _Optional[_Iterable[int]] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., buckets: _Optional[int] = ...) -> None: ...
+
+class HistorySeries(_message.Message):
+    __slots__ = ("pid", "time_ns", "value", "minimum", "maximum", "quality", "truncated", "has_before", "before_value", "before_quality")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    HAS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    time_ns: _containers.RepeatedScalarFieldContainer[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    minimum: _containers.RepeatedScalarFieldContainer[float]
+    maximum: _containers.RepeatedScalarFieldContainer[float]
+    quality: _containers.RepeatedScalarFieldContainer[int]
+    truncated: bool
+    has_before: bool
+    before_value: float
+    before_quality: int
+    def __init__(self, pid: _Optional[int] = ..., time_ns: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ..., minimum: _Optional[_Iterable[float]] = ..., maximum: _Optional[_Iterable[float]] = ..., quality: _Optional[_Iterable[int]] = ..., truncated: _Optional[bool] = ..., has_before: _Optional[bool] = ..., before_value: _Optional[float] = ..., before_quality: _Optional[int] = ...) -> None: ...
+
+class HistoryReply(_message.Message):
+    __slots__ = ("series",)
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    series: _containers.RepeatedCompositeFieldContainer[HistorySeries]
+    def __init__(self, series: _Optional[_Iterable[_Union[HistorySeries, _Mapping]]] = ...) -> None: ...
+
+class ReplayRequest(_message.Message):
+    __slots__ = ("trace", "speed")
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    trace: str
+    speed: float
+    def __init__(self, trace: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+
+class ReplayCommand(_message.Message):
+    __slots__ = ("replay_id", "action", "speed")
+    REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    replay_id: str
+    action: str
+    speed: float
+    def __init__(self, replay_id: _Optional[str] = ..., action: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+
+class ReplayState(_message.Message):
+    __slots__ = ("replay_id", "state", "position_s", "length_s", "apdus", "objects", "sequence_errors", "malformed", "reason", "speed")
+    REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_S_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_S_FIELD_NUMBER: _ClassVar[int]
+    APDUS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    MALFORMED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    replay_id: str
+    state: str
+    position_s: float
+    length_s: float
+    apdus: int
+    objects: int
+    sequence_errors: int
+    malformed: int
+    reason: str
+    speed: float
+    def __init__(self, replay_id: _Optional[str] = ..., state: _Optional[str] = ..., position_s: _Optional[float] = ..., length_s: _Optional[float] = ..., apdus: _Optional[int] = ..., objects: _Optional[int] = ..., sequence_errors: _Optional[int] = ..., malformed: _Optional[int] = ..., reason: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+
+class ReplayValue(_message.Message):
+    __slots__ = ("address", "type_id", "cause", "value", "quality", "source_time_ns", "time_ns")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TYPE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    type_id: int
+    cause: int
+    value: float
+    quality: int
+    source_time_ns: int
+    time_ns: int
+    def __init__(self, address: _Optional[str] = ..., type_id: _Optional[int] = ..., cause: _Optional[int] = ..., value: _Optional[float] = ..., quality: _Optional[int] = ..., source_time_ns: _Optional[int] = ..., time_ns: _Optional[int] = ...) -> None: ...
+
+class ReplayValues(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[ReplayValue]
+    def __init__(self, values: _Optional[_Iterable[_Union[ReplayValue, _Mapping]]] = ...) -> None: ...

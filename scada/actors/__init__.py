@@ -1,0 +1,1 @@
+"""Actors: one owner for each thing that changes; typed messages; supervision, bounded mailboxes, timers."""

@@ -1,0 +1,122 @@
+"""What the faces may ask of the running server: the one seam between floor 5 and the actors.
+
+The gRPC services are written against this protocol; ``scada.actors.system.System`` implements it over the actors, tests over tables.
+Methods without ``async`` never block and may be called from any thread; listeners are called from the owner's thread and must
+only hand over (e.g. ``loop.call_soon_threadsafe``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.control.records import ControlReply, ModeReply, Principal
+from scada.core.clock import Clock
+from scada.events.records import Alarm, Event
+from scada.model_cim.tables import ModelTables
+from scada.rtdb.changes import ChangeSet, Snapshot
+
+Unsubscribe = Callable[[], None]
+
+
+class Backend(Protocol):
+    """A running server as its faces see it."""
+
+    site: str
+    clock: Clock
+    tables: ModelTables
+
+    # values
+    def snapshot(self, pids: npt.NDArray[np.uint32] | None = None) -> Snapshot:
+        """All points or the asked ones, consistent as of one number."""
+        ...
+
+    def on_changes(self, listener: Callable[[ChangeSet], None]) -> tuple[int, Unsubscribe]:
+        """Call ``listener`` with every change set after the returned sequence number, in order, without a gap."""
+        ...
+
+    # events
+    def alarms(self) -> tuple[Sequence[Alarm], int]:
+        """Present alarms and the id of the last event they include."""
+        ...
+
+    def events(
+        self, *, after_id: int = 0, from_ns: int = 0, to_ns: int = 0, kinds: Sequence[int] = (), limit: int = 1000
+    ) -> Sequence[Event]:
+        """Stored events: after an id in ascending order, or the newest ``limit`` of a span, newest first."""
+        ...
+
+    def on_events(self, listener: Callable[[Sequence[Event]], None]) -> tuple[int, Unsubscribe]:
+        """Call ``listener`` with every event after the returned event id, once stored, in order."""
+        ...
+
+    def report(self, event: Event) -> None:
+        """Store an event a face noticed (a refused message, a login)."""
+        ...
+
+    async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal) -> tuple[list[int], list[int]]:
+        """Acknowledge exactly these; returns (acknowledged, unknown)."""
+        ...
+
+    # control; the envelope is stored in the audit log as evidence before anything acts
+    async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Check rights, tags and interlocks, preset, and return at check-back."""
+        ...
+
+    async def execute(self, request: pb.ExecuteRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Operate a selected sequence; returns when the feedback followed or failed to."""
+        ...
+
+    async def cancel(self, request: pb.CancelRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Withdraw a sequence in any state before execution."""
+        ...
+
+    async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> ModeReply:
+        """AGC and AVC on/off, unit modes, channel commands."""
+        ...
+
+    # applications
+    def status(self) -> pb.SystemStatus:
+        """The overview."""
+        ...
+
+    def agc(self) -> pb.AgcStatus:
+        """AGC of the controlled area, as of its last cycle."""
+        ...
+
+    def avc(self) -> pb.AvcStatus:
+        """AVC, as of its last cycle."""
+        ...
+
+    async def dispatch_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """Upstream set-point."""
+        ...
+
+    async def dispatch_schedule(self, request: pb.Schedule, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """Upstream schedule."""
+        ...
+
+    def dispatch(self) -> pb.DispatchStatus:
+        """What dispatch asked and what became of it."""
+        ...
+
+    # history, replay, diagrams
+    async def history(self, request: pb.HistoryRequest) -> pb.HistoryReply:
+        """Samples or min/max buckets."""
+        ...
+
+    async def replay(self, action: str, request: pb.ReplayRequest | pb.ReplayCommand) -> pb.ReplayState:
+        """``start``, or a command to a running replay."""
+        ...
+
+    def replay_values(self, replay_id: str) -> pb.ReplayValues:
+        """Values of an isolated replay."""
+        ...
+
+    def diagram(self, station: str) -> tuple[str, str]:
+        """(svg, metadata JSON) of a station; empty texts if none was drawn."""
+        ...

@@ -1,0 +1,1 @@
+"""Applications: tables in, decisions out; no thread, no socket, no wall clock."""

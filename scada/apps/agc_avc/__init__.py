@@ -1,0 +1,1 @@
+"""Automatic generation control and automatic voltage control."""

@@ -1,0 +1,1 @@
+"""Calculated points: safe expressions over points."""

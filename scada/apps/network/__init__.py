@@ -1,0 +1,1 @@
+"""Network analysis: bus-branch model, power flow, sensitivities."""

@@ -1,0 +1,73 @@
+"""Entry of the ``scada`` command: sub-commands are imported when they are called, so that ``--help`` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from scada import __version__
+from scada.core.errors import ScadaError
+
+COMMANDS = {
+    "config": "Check a configuration, print its schema or a commented example.",
+    "ctl": "Operate a running server from a terminal.",
+    "demo": "Start simulator, server and operator station on the demo grid.",
+    "dispatch": "Upstream dispatch: send a signed set-point or schedule.",
+    "hmi": "Start the operator station: serves the page on loopback and holds the operator's key.",
+    "keys": "Make and show identities (SM2 keys and certificates).",
+    "model": "Check and show a CIM model; draw its diagrams.",
+    "replay": "Run a recorded IEC 104 trace through the live decoder.",
+    "serve": "Start the server.",
+    "sim": "Start the plant simulator and its outstations.",
+}
+"""Name and one line of help; module ``scada.cli.<name>`` holds ``command``."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a sub-command's module only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in alphabetical order."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import ``scada.cli.<cmd_name>``."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        loaded = importlib.import_module(f"scada.cli.{cmd_name}").command
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="scada")
+def cli() -> None:
+    """Real-time SCADA/EMS: IEC 104, Modbus and OPC UA in; signed gRPC out; AGC and AVC closing the loop."""
+
+
+def main() -> None:
+    """Run the command; a deliberate error is one line and exit code 1, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except ScadaError as error:
+        click.echo(f"scada: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Control sequences, interlocks and tags."""

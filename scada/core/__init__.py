@@ -1,0 +1,1 @@
+"""Ground floor: what every other package may import and which imports none of them."""

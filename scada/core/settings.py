@@ -1,0 +1,196 @@
+"""The server's configuration: one schema from which checks, documentation and editor completion come.
+
+``scada config check FILE`` reads a file by it; ``scada config schema`` prints its JSON Schema.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scada.core.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSettings(_Section):
+    """Who we are."""
+
+    name: str = Field("demo", description="Name of the site; the recipient of every signed message.")
+
+
+class ClockSettings(_Section):
+    """Rate of time, for demonstrations and tests."""
+
+    rate: float = Field(1.0, gt=0, le=100, description="Simulated seconds per real second; 1 in every real plant.")
+    epoch_ns: int = Field(0, ge=0, description="Common start of scaled time, ns UTC; 0 = start of the process.")
+
+
+class ModelSettings(_Section):
+    """Where the device model is."""
+
+    path: Path = Field(Path("examples/demo-grid"), description="Folder of CIM XML files.")
+
+
+class RtdbSettings(_Section):
+    """The real-time database."""
+
+    path: Path = Field(Path("var/rtdb"), description="Folder of the LMDB environments.")
+    map_mb: int = Field(1024, ge=16, description="Fixed size of the journal environment in MiB.")
+    durable: bool = Field(False, description="One fsync a commit; without it a power failure may lose the last commit.")
+    tick_ms: int = Field(20, ge=1, le=1000, description="Longest time a value waits for its group commit.")
+    journal_mb: int = Field(256, ge=1, description="Journal kept behind the checkpoint.")
+    checkpoint_s: float = Field(15.0, gt=0, description="Time between checkpoints.")
+
+
+class HistorySettings(_Section):
+    """History of samples."""
+
+    path: Path = Field(Path("var/history"), description="Folder of the history.")
+    map_mb: int = Field(2048, ge=16, description="Fixed size of the history environment in MiB.")
+
+
+class EventSettings(_Section):
+    """Alarms and events."""
+
+    path: Path = Field(Path("var/events"), description="Folder of the event log (always fully synced).")
+    map_mb: int = Field(512, ge=16, description="Fixed size of the event log in MiB.")
+
+
+class ApiSettings(_Section):
+    """gRPC listeners."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(50051, ge=0, le=65535, description="Views, events, history; 0 = any free port.")
+    control_port: int = Field(50052, ge=0, le=65535, description="Controls and dispatch, a server of their own.")
+
+
+class SecuritySettings(_Section):
+    """Keys and rights."""
+
+    keys: Path = Field(Path("var/keys"), description="Folder of identities made by ``scada keys``.")
+    audit: Path = Field(Path("var/audit"), description="Folder of the audit log.")
+    control_window_s: float = Field(2.0, gt=0, description="Largest difference of a control's time stamp to ours.")
+
+
+class MetricsSettings(_Section):
+    """Prometheus endpoint."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(9464, ge=0, le=65535, description="Port; 0 = any free port.")
+
+
+class LogSettings(_Section):
+    """Logging."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class AgcSettings(_Section):
+    """Automatic generation control."""
+
+    cycle_s: float = Field(4.0, gt=0, description="Cycle.")
+    start: Literal["on", "off"] = Field("off", description="State after start of the server.")
+    mode: Literal["TLBC", "CFC", "CIC"] = Field("TLBC", description="Control mode.")
+    proportional: float = Field(0.5, ge=0, description="Kp of the area regulation requirement.")
+    integral: float = Field(0.02, ge=0, description="Ki, 1/s.")
+    filter_s: float = Field(8.0, ge=0, description="Time constant of the ACE filter.")
+
+
+class AvcSettings(_Section):
+    """Automatic voltage control."""
+
+    cycle_s: float = Field(30.0, gt=0, description="Cycle.")
+    start: Literal["on", "off"] = Field("off", description="State after start of the server.")
+
+
+class ChannelSettings(_Section):
+    """Overrides of a channel's address and protocol parameters; the key is the channel's name in the model."""
+
+    host: str | None = None
+    port: int | None = Field(None, ge=1, le=65535)
+    params: dict[str, float | str] = Field(default_factory=dict)
+
+
+class ReplaySettings(_Section):
+    """Recorded traces that clients may replay in an isolated session."""
+
+    path: Path = Field(Path("var/traces"), description="Folder of pcap files.")
+
+
+class Settings(_Section):
+    """A whole ``scada.toml``."""
+
+    site: SiteSettings = SiteSettings()
+    clock: ClockSettings = ClockSettings()
+    model: ModelSettings = ModelSettings()
+    rtdb: RtdbSettings = RtdbSettings()
+    history: HistorySettings = HistorySettings()
+    events: EventSettings = EventSettings()
+    api: ApiSettings = ApiSettings()
+    security: SecuritySettings = SecuritySettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    agc: AgcSettings = AgcSettings()
+    avc: AvcSettings = AvcSettings()
+    replay: ReplaySettings = ReplaySettings()
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+
+
+_PATHS = (
+    ("model", "path"),
+    ("rtdb", "path"),
+    ("history", "path"),
+    ("events", "path"),
+    ("security", "keys"),
+    ("security", "audit"),
+    ("replay", "path"),
+)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a configuration file; relative paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, or a value is wrong (all wrong values are named at once).
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration: {error.strerror}", where=str(path), mend="give --config FILE"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text: {error.reason}", where=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", where=str(path)) from error
+    return parse_settings(raw, base=path.resolve().parent, where=str(path))
+
+
+def parse_settings(raw: dict[str, Any], *, base: Path, where: str = "settings") -> Settings:
+    """Check a parsed configuration.
+
+    Args:
+        raw: the TOML document.
+        base: folder that relative paths start from.
+        where: named in errors.
+
+    Raises:
+        ConfigError: naming every wrong value.
+    """
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"[{'.'.join(str(part) for part in fault['loc'])}] {fault['msg']}" for fault in error.errors())
+        raise ConfigError(faults, where=where, mend="see `scada config schema`") from error
+    for section, name in _PATHS:
+        group = getattr(settings, section)
+        moved = group.model_copy(update={name: base / getattr(group, name)})
+        settings = settings.model_copy(update={section: moved})
+    return settings

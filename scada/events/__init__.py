@@ -1,0 +1,1 @@
+"""Events, alarms and sequence of events."""

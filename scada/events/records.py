@@ -1,0 +1,111 @@
+"""Events and alarms as data. Texts are keys with parameters, so that each face can speak zh or en."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from scada.model_cim.tables import AlarmClass
+
+
+class EventKind(IntEnum):
+    """What happened."""
+
+    STATUS_CHANGE = 1
+    """SOE: a status or double point changed."""
+    LIMIT_VIOLATED = 2
+    LIMIT_RETURNED = 3
+    STATE_ALARM = 4
+    """A status point left its normal value."""
+    STATE_RETURNED = 5
+    CHANNEL_DOWN = 6
+    CHANNEL_UP = 7
+    QUALITY_BAD = 8
+    QUALITY_RETURNED = 9
+    ACKNOWLEDGED = 10
+    CONTROL = 11
+    """A step of a control sequence."""
+    SECURITY = 12
+    """A refused message, a login, a wrong key."""
+    SYSTEM = 13
+    """Start, stop, restart of an actor, disk full ..."""
+    PROTOCOL = 14
+    """Malformed frame, unknown type or address, sequence error."""
+    AGC = 15
+    AVC = 16
+    DISPATCH = 17
+
+
+class AlarmPhase(IntEnum):
+    """ISA-18.2 / IEC 62682 alarm states used here."""
+
+    NORMAL = 0
+    UNACK_ACTIVE = 1
+    ACK_ACTIVE = 2
+    UNACK_RETURNED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log. ``event_id`` grows by one, is durable when shown, and never reused.
+
+    Attributes:
+        event_id: number given by the event log; 0 = not stored yet.
+        time_ns: ns UTC at which we learned it.
+        source_time_ns: ns UTC stamped by the source, 0 = none.
+        kind: what happened.
+        alarm_class: one of the five classes.
+        priority: 1 (highest) .. 4.
+        key: text key, e.g. ``limit.hi``; catalogues of the faces hold ``{parameters}`` texts.
+        parameters: values for the text (already formatted numbers and labels).
+        pid: point concerned, -1 = none.
+        mrid: object concerned (point, equipment, channel, area), empty = none.
+        station: station name or empty.
+        path: path of the point or name of the object.
+        value: value at that moment, NaN = none.
+        alarm_id: the alarm instance this belongs to, 0 = none.
+        seq: RTDB sequence number, 0 = none.
+        actor: user who acted, empty = none.
+    """
+
+    time_ns: int
+    kind: EventKind
+    alarm_class: AlarmClass
+    priority: int
+    key: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    pid: int = -1
+    mrid: str = ""
+    station: str = ""
+    path: str = ""
+    value: float = float("nan")
+    source_time_ns: int = 0
+    alarm_id: int = 0
+    seq: int = 0
+    actor: str = ""
+    event_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm instance: from its first violation until it is both returned and acknowledged.
+
+    ``alarm_id`` is the ``event_id`` of the event that raised it.
+    """
+
+    alarm_id: int
+    phase: AlarmPhase
+    alarm_class: AlarmClass
+    priority: int
+    key: str
+    parameters: dict[str, str]
+    pid: int
+    mrid: str
+    station: str
+    path: str
+    value: float
+    limit: float
+    raised_ns: int
+    returned_ns: int = 0
+    acknowledged_ns: int = 0
+    acknowledged_by: str = ""

@@ -1,0 +1,1 @@
+"""CIM device model: reader, SC profile, tables, topology, checks."""

@@ -1,0 +1,379 @@
+"""What a model version hands to the rest of the house: plain tables, no CIM object.
+
+The builder in :mod:`scada.model_cim.points` fills them from CIM + SC profile; every other package reads only these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from scada.core.ids import PointId
+
+F8 = npt.NDArray[np.float64]
+
+
+class PointKind(IntEnum):
+    """What a point's value means."""
+
+    ANALOG = 1
+    STATUS = 2
+    """0 or 1."""
+    DOUBLE = 3
+    """IEC double-point: 0 intermediate, 1 off (open), 2 on (closed), 3 faulty."""
+    STEP = 4
+    COUNTER = 5
+    BITS = 6
+    TEXT_STATE = 7
+    """An enumerated state made here (e.g. energised / dead / earthed)."""
+
+
+class AlarmClass(IntEnum):
+    """The five classes of dispatch practice, most severe first."""
+
+    ACCIDENT = 1
+    ABNORMAL = 2
+    LIMIT = 3
+    CHANGE = 4
+    NOTICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Iec104Address:
+    """Address of an information object."""
+
+    common_address: int
+    ioa: int
+    type_id: int
+    """Type identification expected (monitoring) or used (control)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusAddress:
+    """Address of a Modbus value."""
+
+    unit_id: int
+    table: str
+    """``coil``, ``discrete``, ``holding`` or ``input``."""
+    register: int
+    """0-based."""
+    data_type: str = "uint16"
+    """``bit``, ``int16``, ``uint16``, ``int32``, ``uint32``, ``float32``, ``float64``."""
+    word_order: str = "big"
+    bit: int = -1
+    """Bit of a 16-bit register, -1 = whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaAddress:
+    """Address of an OPC UA variable."""
+
+    node_id: str
+    """As written in OPC UA, e.g. ``ns=2;s=PV1.P``."""
+
+
+Address = Iec104Address | ModbusAddress | OpcUaAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """One front-end channel (CIM RemoteUnit + SC communication attributes).
+
+    ``params`` holds protocol parameters by their standard names (``k``, ``w``, ``t0`` .. ``t3``, ``time_zone_minutes``,
+    ``scan_ms``, ``interrogation_s``, ``clock_sync_s`` ...), as numbers or text.
+    """
+
+    index: int
+    mrid: str
+    name: str
+    protocol: str
+    """``iec104``, ``modbus-tcp`` or ``opcua``."""
+    host: str
+    port: int
+    station: str
+    """Name of the substation or plant it serves."""
+    params: dict[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Alarm limits of an analog point; NaN = none. Engineering units of the point."""
+
+    lolo: float = float("nan")
+    lo: float = float("nan")
+    hi: float = float("nan")
+    hihi: float = float("nan")
+    hysteresis: float = 0.0
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measured, status or calculated point."""
+
+    pid: PointId
+    mrid: str
+    path: str
+    """``Station/VoltageLevel/Bay/Name`` - unique, shown to people, usable in expressions."""
+    name: str
+    kind: PointKind
+    measurement_type: str
+    """IEC 61970 measurementType (``ThreePhaseActivePower``, ``SwitchPosition`` ...)."""
+    unit: str
+    equipment: str
+    """mRID of the power system resource."""
+    terminal: str
+    """mRID of the terminal or empty."""
+    station: str
+    """Name of the substation or plant."""
+    bay: str
+    channel: int
+    """Index into ``ModelTables.channels``; -1 = calculated here."""
+    address: Address | None
+    scale: float = 1.0
+    offset: float = 0.0
+    deadband: float = 0.0
+    """Engineering units; used by history and forwarding, never by the RTDB for status."""
+    minimum: float = float("nan")
+    maximum: float = float("nan")
+    limits: Limits = Limits()
+    states: dict[int, str] = field(default_factory=dict)
+    """Value -> label, for status, double, step and enumerated points."""
+    alarm_class: AlarmClass = AlarmClass.NOTICE
+    priority: int = 3
+    """1 (highest) .. 4."""
+    normal_value: float = float("nan")
+    """A state other than this one is an alarm; NaN = no state alarm (a change is only an event)."""
+    expression: str = ""
+    """SC expression of a calculated point, else empty. ``topology`` is filled by the topology processor."""
+
+
+class ControlKind(IntEnum):
+    """What a control does."""
+
+    SINGLE = 1
+    DOUBLE = 2
+    STEP = 3
+    SETPOINT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One command or set-point (CIM Command, RaiseLowerCommand, SetPoint + RemoteControl + SC)."""
+
+    cid: int
+    """Index in ``ModelTables.controls``."""
+    mrid: str
+    path: str
+    name: str
+    kind: ControlKind
+    control_type: str
+    """``SwitchPosition``, ``TapPosition``, ``ShuntSections``, ``ActivePower``, ``ReactivePower``, ``Voltage`` ..."""
+    unit: str
+    equipment: str
+    station: str
+    channel: int
+    address: Address
+    feedback: PointId | None
+    """Point that must follow, or None."""
+    device_number: str
+    """What an operator types to confirm the object, e.g. ``2211``."""
+    select: bool = True
+    """Select before operate on the wire."""
+    minimum: float = float("nan")
+    maximum: float = float("nan")
+    scale: float = 1.0
+    offset: float = 0.0
+    states: dict[int, str] = field(default_factory=dict)
+    """Command value -> label (double: 1 open, 2 close; step: 1 lower, 2 higher)."""
+    feedback_timeout_s: float = 10.0
+    feedback_tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TieLine:
+    """A tie line of a control area: a measured flow and the sign that makes export positive."""
+
+    name: str
+    flow: Sequence[PointId]
+    """Sources by priority (CIM AltTieMeas)."""
+    sign: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgcUnit:
+    """A generating unit or plant as AGC sees it. Powers in MW, rates in MW/min."""
+
+    name: str
+    mrid: str
+    fuel: str
+    """``thermal``, ``hydro``, ``pv``, ``wind`` or ``storage``."""
+    power: PointId
+    setpoint: int
+    """cid of the active power set-point."""
+    remote: PointId | None
+    """Status point: 1 = the unit accepts AGC."""
+    minimum: float
+    maximum: float
+    ramp_up: float
+    ramp_down: float
+    participation: float
+    base_mode: str = "AUTO"
+    """``AUTO`` (actual), ``SCHE`` (schedule), ``BASE`` (operator's)."""
+    reg_mode: str = "R"
+    """``O`` off, ``R`` always, ``A`` assist zone and up, ``E`` emergency only."""
+    forbidden: tuple[tuple[float, float], ...] = ()
+    deadband: float = 0.5
+    cost_b: float = 0.0
+    cost_c: float = 0.0
+    available: PointId | None = None
+    """Available power of a PV or wind plant."""
+    state_of_charge: PointId | None = None
+    energy_mwh: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlArea:
+    """A control area (CIM ControlArea type AGC + SC parameters)."""
+
+    name: str
+    mrid: str
+    frequency: Sequence[PointId]
+    """Sources by priority, Hz."""
+    nominal_hz: float
+    bias: float
+    """NERC B, MW/0.1 Hz, negative."""
+    scheduled_interchange: float
+    """MW, export positive."""
+    ties: Sequence[TieLine]
+    units: Sequence[AgcUnit]
+    controlled: bool
+    """True for the area this control centre is responsible for; False = seen only."""
+    deadband: float = 5.0
+    """ACE dead band, MW."""
+
+
+@dataclass(frozen=True, slots=True)
+class PilotNode:
+    """A bus whose voltage AVC holds. kV."""
+
+    name: str
+    mrid: str
+    """mRID of the busbar section."""
+    voltage: Sequence[PointId]
+    target: float
+    deadband: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReactiveSource:
+    """A continuous source of reactive power (unit, PV, wind, storage). Mvar."""
+
+    name: str
+    mrid: str
+    power: PointId
+    setpoint: int
+    minimum: float
+    maximum: float
+    step: float
+    remote: PointId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscreteDevice:
+    """A capacitor or reactor bank or a tap changer."""
+
+    name: str
+    mrid: str
+    kind: str
+    """``capacitor``, ``reactor`` or ``tap``."""
+    position: PointId
+    """Sections in service (switch position: 1 open, 2 closed for single banks) or tap step."""
+    control: int
+    """cid: switch command (double) or step command."""
+    pilot: str
+    """mRID of the busbar whose voltage it serves."""
+    mvar: float = 0.0
+    """Rated Mvar, capacitor positive, reactor negative."""
+    low_step: int = 0
+    high_step: int = 0
+    raise_increases_voltage: bool = True
+    min_interval_s: float = 120.0
+    daily_limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class VoltageZone:
+    """One AVC zone."""
+
+    name: str
+    pilots: Sequence[PilotNode]
+    sources: Sequence[ReactiveSource]
+    devices: Sequence[DiscreteDevice]
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A substation or plant, for browsing and diagrams."""
+
+    mrid: str
+    name: str
+    area: str
+    """Name of the control area, or empty."""
+    voltage_levels: Sequence[tuple[str, str, float]]
+    """(mRID, name, nominal kV)."""
+    diagram: str = ""
+    """Stem of the files in the model's ``diagrams`` folder (``<stem>.svg`` and ``<stem>.json``), or empty."""
+
+
+@dataclass(frozen=True)
+class ModelTables:
+    """One model version, ready to run. Immutable; apply builds the next one aside."""
+
+    version: str
+    """Digest of the files."""
+    name: str
+    points: Sequence[Point]
+    """Indexed by pid."""
+    controls: Sequence[Control]
+    """Indexed by cid."""
+    channels: Sequence[ChannelSpec]
+    """Indexed by channel index."""
+    stations: Sequence[Station]
+    areas: Sequence[ControlArea]
+    zones: Sequence[VoltageZone]
+
+    @cached_property
+    def by_mrid(self) -> dict[str, Point]:
+        """Points by mRID."""
+        return {point.mrid: point for point in self.points}
+
+    @cached_property
+    def by_path(self) -> dict[str, Point]:
+        """Points by path."""
+        return {point.path: point for point in self.points}
+
+    @cached_property
+    def control_by_mrid(self) -> dict[str, Control]:
+        """Controls by mRID."""
+        return {control.mrid: control for control in self.controls}
+
+    @cached_property
+    def channel_of(self) -> npt.NDArray[np.int32]:
+        """Channel index of each pid, -1 = calculated."""
+        return np.array([point.channel for point in self.points], dtype=np.int32)
+
+    def points_of_channel(self, index: int) -> list[Point]:
+        """Points a channel feeds."""
+        return [point for point in self.points if point.channel == index]
+
+    def controls_of_channel(self, index: int) -> list[Control]:
+        """Controls a channel carries."""
+        return [control for control in self.controls if control.channel == index]

@@ -1,0 +1,1 @@
+"""Field protocols: pure machines and the drivers that carry them."""

@@ -1,0 +1,138 @@
+"""The one interface of every front-end driver (IEC 104, Modbus, OPC UA, a user's own).
+
+A driver is one file: it owns the connection of one channel, turns wire values into :class:`~scada.core.batch.PointBatch` and
+commands into wire messages. It knows nothing of the database. Protocol logic that can be pure is pure and stands beside it; the
+driver itself runs as one task on the wire loop (asyncio) and never blocks it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from scada.core.batch import PointBatch
+from scada.core.clock import Clock
+from scada.model_cim.tables import ChannelSpec, Control, Point
+
+
+class LinkState(Enum):
+    """State of a channel's connection."""
+
+    DOWN = "down"
+    CONNECTING = "connecting"
+    STANDBY = "standby"
+    """Connected, data transfer stopped (IEC 104 STOPDT)."""
+    UP = "up"
+    """Data flows."""
+    QUARANTINED = "quarantined"
+    """Taken out by an operator or after repeated faults."""
+
+
+class Outcome(Enum):
+    """How one step of a command ended on the wire."""
+
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    """The station answered no; ``reason`` says how."""
+    TIMEOUT = "timeout"
+    LINK_DOWN = "link_down"
+    """Not sent: the channel was down. Nothing is repeated after reconnect."""
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """Answer to one step of a command."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class ChannelStatistics:
+    """Counters a driver keeps; read by metrics and the links page. Plain integers, written by the driver only."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    values_in: int = 0
+    unknown_addresses: int = 0
+    """Values whose address the model does not know (dropped, counted, first of each logged)."""
+    malformed: int = 0
+    connects: int = 0
+    disconnects: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=10))
+    """(time ns UTC, reason) of the last ten."""
+    round_trip_s: float = float("nan")
+    last_receive_ns: int = 0
+
+
+class Sink(Protocol):
+    """What a driver reports to. All calls come from the wire loop."""
+
+    def deliver(self, batch: PointBatch) -> None:
+        """Hand values on. May be called with SOE and analogs mixed, in wire order."""
+        ...
+
+    async def ready(self) -> None:
+        """Return at once normally; wait while the database is behind (the driver stops reading: back-pressure)."""
+        ...
+
+    def state(self, state: LinkState, reason: str) -> None:
+        """The connection changed state; ``reason`` is one clear sentence."""
+        ...
+
+    def notice(self, kind: str, text: str) -> None:
+        """Something an operator or engineer should read once (malformed frame, unknown address, refused clock sync ...).
+
+        ``kind`` is a short snake_case key for grouping and rate limiting.
+        """
+        ...
+
+
+class Driver(ABC):
+    """One channel's protocol.
+
+    Args:
+        spec: where and how to connect.
+        points: the points this channel feeds.
+        controls: the controls it carries.
+        sink: where values and states go.
+        clock: for stamps and time-outs (``real_delay`` before handing seconds to asyncio).
+    """
+
+    def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
+        self.spec = spec
+        self.points = points
+        self.controls = controls
+        self.sink = sink
+        self.clock = clock
+        self.statistics = ChannelStatistics()
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Connect, serve, reconnect with back-off, for ever; ends only by cancellation, closing its connection cleanly."""
+
+    @abstractmethod
+    async def select(self, control: Control, value: float) -> CommandResult:
+        """Preset a control that has ``select``; returns when the station checked back, refused or timed out."""
+
+    @abstractmethod
+    async def execute(self, control: Control, value: float) -> CommandResult:
+        """Operate; returns at the station's confirmation. The feedback is watched by the control path, not here."""
+
+    @abstractmethod
+    async def cancel(self, control: Control, value: float) -> CommandResult:
+        """Withdraw a selection."""
+
+    async def interrogate(self) -> CommandResult:
+        """Ask for every value now (IEC 104 general interrogation; a full scan elsewhere)."""
+        return CommandResult(Outcome.UNSUPPORTED)
+
+    async def synchronise_clock(self) -> CommandResult:
+        """Send the station our time, where the protocol can."""
+        return CommandResult(Outcome.UNSUPPORTED)

@@ -1,0 +1,1 @@
+"""Plant simulator: physics, faults, and outstations reached only through protocols."""
