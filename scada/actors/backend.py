@@ -1,6 +1,6 @@
 """What the faces may ask of the running server: the one seam between floor 5 and the actors.
 
-The gRPC services are written against this protocol; ``scada.actors.system.System`` implements it over the actors, tests over tables.
+The gRPC services are written against it; ``scada.actors.system.System`` implements it over the actors, tests over tables.
 Methods without ``async`` never block and may be called from any thread; listeners are called from the owner's thread and must
 only hand over (e.g. ``loop.call_soon_threadsafe``).
 """
