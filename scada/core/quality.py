@@ -62,7 +62,8 @@ BAD_MASK = int(
 
 def is_good(quality: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """Mask of the words that carry none of :data:`BAD_MASK`."""
-    return np.equal(quality & np.uint32(BAD_MASK), 0)
+    good: npt.NDArray[np.bool_] = (quality & np.uint32(BAD_MASK)) == 0
+    return good
 
 
 _MARKS = (

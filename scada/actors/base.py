@@ -1,0 +1,269 @@
+"""Actors as we run them: pykka plus exactly what it lacks.
+
+pykka gives the thread, the receive loop and futures. This module adds stable addresses whose mailbox survives a crash,
+supervision with back-off and escalation, health and counters. A message that made an actor fail is not delivered again; those
+behind it are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import pykka
+import structlog
+
+from scada.actors.mailbox import Envelope, Mailbox, new_future
+from scada.actors.timers import Timers
+from scada.core.clock import Clock
+
+_log = structlog.get_logger("actors")
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MOST_S = 30.0
+RESTARTS_BEFORE_ALARM = 5
+"""Failures within ``WINDOW_S`` after which an actor is reported as failing again and again."""
+WINDOW_S = 60.0
+
+
+@dataclass(slots=True)
+class Health:
+    """What the supervisor knows of one actor."""
+
+    name: str
+    state: str = "starting"
+    """``starting``, ``running``, ``waiting`` (for its restart), ``failing`` or ``stopped``."""
+    restarts: int = 0
+    reason: str = ""
+    handled: int = 0
+    busy_s: float = 0.0
+
+
+class Address:
+    """Stable name of a supervised actor; valid before its start, between two lives and after its end.
+
+    ``tell`` never fails: a message to an actor that is down waits for its next life.
+    """
+
+    def __init__(self, name: str, capacity: int = 1024) -> None:
+        self.name = name
+        self.mailbox = Mailbox(capacity)
+        self.health = Health(name)
+
+    def tell(self, message: Any) -> None:
+        """Send and go on. A sender of data waits while the data lane is full."""
+        self.mailbox.put(Envelope(message))
+
+    def ask(self, message: Any) -> pykka.Future[Any]:
+        """Send and get a future of the reply; always ``get`` it with a timeout, and never from inside the actor asked."""
+        future = new_future()
+        self.mailbox.put(Envelope(message, future))
+        return future
+
+    def __repr__(self) -> str:
+        return f"Address({self.name})"
+
+
+class Actor(pykka.ThreadingActor):
+    """Base of our actors.
+
+    Subclasses implement :meth:`receive` (``match`` over message classes) and may override :meth:`started` and :meth:`stopped`.
+    An exception from ``receive`` of a told message, or from ``started``, ends this life; the supervisor begins the next.
+
+    Args:
+        address: mailbox and health of this actor.
+        failed: called once with the exception when this life ends by one.
+    """
+
+    use_daemon_thread = True
+
+    def __init__(self, address: Address, failed: Callable[[BaseException], None]) -> None:
+        self._mailbox = address.mailbox
+        self._failed = failed
+        self._crashed = False
+        self.address = address
+        super().__init__()
+
+    def _create_actor_inbox(self) -> Mailbox:  # type: ignore[override]
+        return self._mailbox
+
+    def receive(self, message: Any) -> Any:
+        """Handle one message; the returned value answers an ask."""
+        raise NotImplementedError
+
+    def started(self) -> None:
+        """Run in the actor's thread before the first message."""
+
+    def stopped(self) -> None:
+        """Run in the actor's thread after the last message of an ordered stop."""
+
+    def on_start(self) -> None:
+        """Wrap :meth:`started`: pykka would let a failure here pass unseen."""
+        try:
+            self.started()
+        except Exception as error:
+            self._crash(error)
+            raise
+        self.address.health.state = "running"
+
+    def on_stop(self) -> None:
+        """Handle what still waits, then run :meth:`stopped`."""
+        self._mailbox.close()
+        while not self._mailbox.empty():
+            envelope = self._mailbox.get()
+            reply = self._handle_receive(envelope.message)
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(reply)
+        self.stopped()
+        self.address.health.state = "stopped"
+
+    def on_receive(self, message: Any) -> Any:
+        """Count and time :meth:`receive`."""
+        begin = time.perf_counter()
+        try:
+            return self.receive(message)
+        finally:
+            health = self.address.health
+            health.handled += 1
+            health.busy_s += time.perf_counter() - begin
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Tell the supervisor."""
+        del exception_type, traceback
+        self._crash(exception_value or RuntimeError("unknown failure"))
+
+    def _crash(self, error: BaseException) -> None:
+        self._crashed = True
+        self._failed(error)
+
+    def _actor_loop_teardown(self) -> None:
+        # After a crash the mailbox waits for the next life, so pykka must not empty it.
+        if not self._crashed:
+            super()._actor_loop_teardown()
+
+
+Factory = Callable[[Address, Callable[[BaseException], None]], Actor]
+
+
+class Supervisor:
+    """Starts actors, restarts those that fail (one for one, exponential back-off) and reports those that fail again and again.
+
+    Args:
+        clock: for back-off and the failure window.
+        timers: run the restarts.
+        escalate: called with (name, reason) when an actor has failed ``RESTARTS_BEFORE_ALARM`` times within ``WINDOW_S``;
+            restarts go on at the longest back-off.
+        failed: called with (name, reason) at each failure.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        *,
+        escalate: Callable[[str, str], None] = lambda _name, _reason: None,
+        failed: Callable[[str, str], None] = lambda _name, _reason: None,
+    ) -> None:
+        self._clock = clock
+        self._timers = timers
+        self._escalate = escalate
+        self._report_failure = failed
+        self._lock = threading.RLock()
+        self._children: dict[str, tuple[Address, Factory]] = {}
+        self._running: dict[str, pykka.ActorRef[Any]] = {}
+        self._failures: dict[str, deque[float]] = {}
+        self._stopping = False
+
+    def start(self, address: Address, factory: Factory) -> Address:
+        """Start an actor under this supervisor.
+
+        Args:
+            address: its stable name.
+            factory: makes one life: ``factory(address, failed)`` returns an unstarted actor; called anew for every restart.
+        """
+        with self._lock:
+            self._children[address.name] = (address, factory)
+            self._failures[address.name] = deque(maxlen=RESTARTS_BEFORE_ALARM)
+        self._begin(address.name)
+        return address
+
+    def _begin(self, name: str) -> None:
+        with self._lock:
+            if self._stopping or name not in self._children:
+                return
+            address, factory = self._children[name]
+            address.health.state = "starting"
+            actor = factory(address, lambda error: self._on_failed(name, error))
+            self._running[name] = _start(actor)
+
+    def _on_failed(self, name: str, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        with self._lock:
+            if self._stopping:
+                return
+            address = self._children[name][0]
+            failures = self._failures[name]
+            now = self._clock.monotonic()
+            failures.append(now)
+            recent = sum(1 for at in failures if now - at <= WINDOW_S)
+            health = address.health
+            health.restarts += 1
+            health.reason = reason
+            again = recent >= RESTARTS_BEFORE_ALARM
+            health.state = "failing" if again else "waiting"
+            delay = BACKOFF_MOST_S if again else min(BACKOFF_FIRST_S * 2 ** (recent - 1), BACKOFF_MOST_S)
+        _log.error("actor failed", actor=name, reason=reason, restart_in_s=delay)
+        self._report_failure(name, reason)
+        if again:
+            self._escalate(name, reason)
+        self._timers.after(delay, lambda: self._begin(name))
+
+    def stop(self, names: list[str], timeout_s: float = 5.0) -> list[str]:
+        """Stop actors in the given order, each after it handled what it had; returns those that did not stop in time."""
+        late = []
+        for name in names:
+            with self._lock:
+                ref = self._running.pop(name, None)
+                child = self._children.pop(name, None)
+            if ref is None or child is None:
+                continue
+            try:
+                ref.stop(timeout=timeout_s)
+            except pykka.Timeout:
+                late.append(name)
+            child[0].mailbox.close()
+        return late
+
+    def stop_all(self, timeout_s: float = 5.0) -> list[str]:
+        """Stop every actor, the latest started first."""
+        with self._lock:
+            self._stopping = True
+            names = list(self._children)[::-1]
+        return self.stop(names, timeout_s)
+
+    def health(self) -> list[Health]:
+        """Health of every actor, in order of start."""
+        with self._lock:
+            return [address.health for address, _ in self._children.values()]
+
+    def addresses(self) -> list[Address]:
+        """Addresses of every actor, in order of start."""
+        with self._lock:
+            return [address for address, _ in self._children.values()]
+
+
+def _start(actor: Actor) -> pykka.ActorRef[Any]:
+    """Start an actor instance, as ``pykka.Actor.start`` does with a class."""
+    pykka.ActorRegistry.register(actor.actor_ref)
+    actor._start_actor_loop()  # noqa: SLF001 - pykka offers no public start of an instance
+    return actor.actor_ref

@@ -1,0 +1,140 @@
+"""Mailbox of a supervised actor: two lanes, bounded, coalescing, and it outlives the actor that reads it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pykka import Future, ThreadingFuture
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Base of every message between actors: frozen, typed, never shared mutable state.
+
+    Class attributes:
+        data_lane: bulk data; waits behind control messages, and its senders wait when the lane is full.
+        coalesce: only the newest pending message of this class (and :meth:`coalesce_key`) is kept, e.g. a timer's tick.
+    """
+
+    data_lane: ClassVar[bool] = False
+    coalesce: ClassVar[bool] = False
+
+    def coalesce_key(self) -> object:
+        """What tells two coalescing messages of one class apart."""
+        return None
+
+
+@dataclass(slots=True)
+class Envelope:
+    """A message on its way; the shape that pykka's receive loop reads."""
+
+    message: Any
+    reply_to: Future[Any] | None = None
+
+
+class Mailbox:
+    """Inbox with a control lane that is never refused and a bounded data lane.
+
+    A sender of data blocks while the lane is full (back-pressure; nothing is dropped). The mailbox belongs to the actor's
+    :class:`~scada.actors.base.Address`, so that messages sent while the actor is down wait for its next incarnation.
+
+    Args:
+        capacity: data messages held before senders wait.
+    """
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self.capacity = capacity
+        self._control: deque[Envelope] = deque()
+        self._data: deque[Envelope] = deque()
+        self._pending: dict[object, Envelope] = {}
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._closed = False
+
+    def put(self, envelope: Any) -> None:
+        """Add a message; blocks a sender of data while its lane is full.
+
+        After :meth:`close` an ask gets an error and a tell is dropped, since nobody will ever read it.
+        """
+        message = envelope.message
+        is_message = isinstance(message, Message)
+        with self._lock:
+            if self.closed():
+                _refuse(envelope)
+                return
+            if is_message and message.coalesce:
+                key = (type(message), message.coalesce_key())
+                waiting = self._pending.get(key)
+                if waiting is not None:
+                    waiting.message = message
+                    return
+                self._pending[key] = envelope
+            if is_message and message.data_lane:
+                self._room.wait_for(lambda: len(self._data) < self.capacity or self.closed())
+                if self.closed():
+                    _refuse(envelope)
+                    return
+                self._data.append(envelope)
+            else:
+                self._control.append(envelope)
+            self._filled.notify()
+
+    def get(self) -> Any:
+        """Take the next message, control lane first; blocks while both are empty."""
+        with self._lock:
+            while not self._control and not self._data:
+                self._filled.wait()
+            return self._take(self._control or self._data)
+
+    def drain(self, kind: type[Message], limit: int) -> list[Any]:
+        """Take up to ``limit`` further data messages of one class from the head of the data lane, without waiting."""
+        taken: list[Any] = []
+        with self._lock:
+            while self._data and len(taken) < limit and isinstance(self._data[0].message, kind):
+                taken.append(self._take(self._data).message)
+        return taken
+
+    def _take(self, lane: deque[Envelope]) -> Envelope:
+        envelope = lane.popleft()
+        message = envelope.message
+        if isinstance(message, Message) and message.coalesce:
+            self._pending.pop((type(message), message.coalesce_key()), None)
+        if lane is self._data:
+            self._room.notify()
+        return envelope
+
+    def closed(self) -> bool:
+        """True once nothing more is accepted."""
+        return self._closed
+
+    def empty(self) -> bool:
+        """True if nothing waits."""
+        return not self._control and not self._data
+
+    def close(self) -> None:
+        """Refuse what comes and wake senders that wait for room."""
+        with self._lock:
+            self._closed = True
+            self._room.notify_all()
+
+    def qsize(self) -> int:
+        """Messages waiting in both lanes."""
+        return len(self._control) + len(self._data)
+
+
+def _refuse(envelope: Envelope) -> None:
+    if envelope.reply_to is not None:
+        envelope.reply_to.set_exception((StoppedError, StoppedError("the actor has been stopped"), None))
+
+
+class StoppedError(RuntimeError):
+    """An ask went to an actor that has been stopped for good."""
+
+
+def new_future() -> Future[Any]:
+    """A future that an actor's reply resolves."""
+    return ThreadingFuture()
