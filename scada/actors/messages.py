@@ -1,0 +1,212 @@
+"""Messages between actors: frozen, typed, arrays read-only once sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.mailbox import Message
+from scada.control.records import Principal
+from scada.core.batch import PointBatch
+from scada.events.records import Alarm, Event
+from scada.protocols.driver import CommandResult, LinkState
+from scada.rtdb.changes import ChangeSet
+
+# ------------------------------------------------------------------ database
+
+
+@dataclass(frozen=True, slots=True)
+class Apply(Message):
+    """Values for the database. ``done`` is called once they are committed (back-pressure of the wire)."""
+
+    data_lane: ClassVar[bool] = True
+    batches: Sequence[PointBatch]
+    done: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkQuality(Message):
+    """Set and clear quality bits of many points in one vectorised update (a channel went down or came back).
+
+    In the data lane: it must not overtake the values that were received before it.
+    """
+
+    data_lane: ClassVar[bool] = True
+    pids: npt.NDArray[np.uint32]
+    set_bits: int = 0
+    clear_bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Message):
+    """Time to checkpoint."""
+
+    coalesce: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Message):
+    """A committed change set, to every follower, in order."""
+
+    data_lane: ClassVar[bool] = True
+    changes: ChangeSet
+
+
+# ------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Message):
+    """Events somebody noticed; the event actor numbers, stores and publishes them."""
+
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState(Message):
+    """A channel's connection changed; raises or returns its alarm."""
+
+    name: str
+    mrid: str
+    station: str
+    up: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(Message):
+    """Ask: acknowledge exactly these alarms; the reply is (acknowledged, unknown)."""
+
+    alarm_ids: Sequence[int]
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmsAsked(Message):
+    """Ask: present alarms; the reply is :class:`AlarmsReply`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmsReply:
+    """Present alarms and the id of the last event they include."""
+
+    alarms: Sequence[Alarm]
+    last_event_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Message):
+    """A timer's beat; missed ones coalesce."""
+
+    coalesce: ClassVar[bool] = True
+    name: str = ""
+
+    def coalesce_key(self) -> object:
+        """Beats of different timers stay apart."""
+        return self.name
+
+
+# ------------------------------------------------------------------ channels
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged(Message):
+    """The driver reports its connection's state."""
+
+    state: LinkState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAction(Message):
+    """Ask: ``interrogate``, ``reconnect``, ``quarantine``, ``release`` or ``synchronise_clock``; the reply is a CommandResult."""
+
+    action: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operate(Message):
+    """One step of a command for a channel's driver; ``reply`` is called (from the wire loop) with the result."""
+
+    step: str
+    """``select``, ``execute`` or ``cancel``."""
+    cid: int
+    value: float
+    reply: Callable[[CommandResult], None]
+
+
+# ------------------------------------------------------------------ control and applications
+
+
+@dataclass(frozen=True, slots=True)
+class StepAsked(Message):
+    """Ask: one step of a control sequence from a face. The reply is a ``concurrent.futures.Future`` of ControlReply."""
+
+    request: pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
+    principal: Principal
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DirectControl(Message):
+    """A control by an application with standing rights (AGC, AVC, schedules)."""
+
+    cid: int
+    value: float
+    principal: Principal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswered(Message):
+    """The driver answered a step of a sequence."""
+
+    sequence_id: str
+    step: str
+    result: CommandResult
+
+
+@dataclass(frozen=True, slots=True)
+class SetState(Message):
+    """Ask: switch an application on or off, or change a unit's mode; the reply is a ModeReply."""
+
+    request: pb.SetModeRequest
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class SetInterchange(Message):
+    """From dispatch to AGC: net scheduled interchange of an area in MW (export positive), or None to fall back to the plan."""
+
+    area: str
+    mw: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetBasePoint(Message):
+    """From a dispatch schedule to AGC: base point of a unit (mRID) in MW."""
+
+    unit: str
+    mw: float
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchAsked(Message):
+    """Ask: an upstream order; the reply is a DispatchReply."""
+
+    request: pb.AreaSetpoint | pb.Schedule
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayAsked(Message):
+    """Ask: start or command a replay; the reply is a ReplayState."""
+
+    action: str
+    request: pb.ReplayRequest | pb.ReplayCommand

@@ -1,0 +1,172 @@
+"""The wire: one asyncio loop in a thread of its own that runs the drivers of all channels.
+
+Values go from the drivers to the database in batches, past the channel actors' mailboxes: at once when a status change is among
+them, else when ``FLUSH_RECORDS`` wait or ``FLUSH_S`` have passed. When the database is behind by more than ``BEHIND_RECORDS``,
+drivers wait in :meth:`Feed.ready` and stop reading; the protocol's own window then closes and nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+
+from scada.actors.base import Address
+from scada.actors.messages import Apply, LinkChanged
+from scada.core.batch import PointBatch, RecordFlag
+from scada.core.clock import Clock
+from scada.protocols.driver import LinkState
+
+_log = structlog.get_logger("wire")
+
+FLUSH_RECORDS = 2000
+FLUSH_S = 0.01
+BEHIND_RECORDS = 50_000
+T = TypeVar("T")
+
+
+class Wire:
+    """Thread with an asyncio loop."""
+
+    def __init__(self) -> None:
+        self.loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="wire", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the wire loop from another thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def stop(self) -> None:
+        """Cancel what runs, close the loop, end the thread."""
+        if not self._thread.is_alive():
+            return
+        self.submit(self._cancel_all()).result(timeout=5)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+
+    async def _cancel_all(self) -> None:
+        me = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not me]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        self.loop.close()
+
+
+class Feed:
+    """Collects batches of all drivers of a wire and hands them to the database. Used on the wire loop only."""
+
+    def __init__(self, wire: Wire, rtdb: Address) -> None:
+        self._loop = wire.loop
+        self._rtdb = rtdb
+        self._waiting: list[PointBatch] = []
+        self._records = 0
+        self._behind = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def deliver(self, batch: PointBatch) -> None:
+        """Take a batch; status changes leave in this turn of the loop, analogs within ``FLUSH_S``."""
+        if not len(batch):
+            return
+        self._waiting.append(batch)
+        self._records += len(batch)
+        if self._records >= FLUSH_RECORDS:
+            self.flush()
+        elif (batch.records["flags"] & RecordFlag.EVENT).any():
+            self._schedule(0.0)
+        else:
+            self._schedule(FLUSH_S)
+
+    def _schedule(self, delay: float) -> None:
+        due = self._loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay, self.flush)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        batches, records = tuple(self._waiting), self._records
+        self._waiting.clear()
+        self._records = 0
+        self._behind += records
+        if self._behind > BEHIND_RECORDS:
+            self._room.clear()
+        self._rtdb.tell(Apply(batches, lambda: self._committed(records)))
+
+    def _committed(self, records: int) -> None:
+        """Called from the database's thread."""
+        self._loop.call_soon_threadsafe(self._catch_up, records)
+
+    def _catch_up(self, records: int) -> None:
+        self._behind -= records
+        if self._behind <= BEHIND_RECORDS // 2:
+            self._room.set()
+
+    async def ready(self) -> None:
+        """Wait while the database is behind."""
+        if not self._room.is_set():
+            await self._room.wait()
+
+
+class ChannelSink:
+    """What one driver reports to: values to the feed, everything else to its channel actor.
+
+    Args:
+        feed: shared by all channels of the wire.
+        channel: the channel's actor.
+        notice: called with (kind, text), rate limited to one a kind and ten seconds.
+        clock: for the limit.
+    """
+
+    def __init__(self, feed: Feed, channel: Address, notice: Callable[[str, str], None], clock: Clock) -> None:
+        self._feed = feed
+        self._channel = channel
+        self._notice = notice
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._suppressed: dict[str, int] = {}
+
+    def deliver(self, batch: PointBatch) -> None:
+        """Hand values on."""
+        self._feed.deliver(batch)
+
+    async def ready(self) -> None:
+        """Wait while the database is behind."""
+        await self._feed.ready()
+
+    def state(self, state: LinkState, reason: str) -> None:
+        """Tell the channel actor, after the values that came before."""
+        self._feed.flush()
+        self._channel.tell(LinkChanged(state, reason))
+
+    def notice(self, kind: str, text: str) -> None:
+        """Pass on once in ten seconds a kind; the next one says how many were held back."""
+        now = self._clock.monotonic()
+        if now - self._last.get(kind, -1e9) < 10.0:
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
+            return
+        self._last[kind] = now
+        held = self._suppressed.pop(kind, 0)
+        self._notice(kind, f"{text} ({held} more like it before)" if held else text)

@@ -1,0 +1,65 @@
+"""``scada config``: check a configuration, print its schema or a commented example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from scada.core.settings import Settings, load_settings
+
+
+@click.group(name="config")
+def command() -> None:
+    """Check a configuration, print its JSON Schema or a commented example."""
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Read FILE as the server would; exit code 1 and one line that names every wrong value."""
+    settings = load_settings(file)
+    click.echo(f"{file}: ok (site {settings.site.name}, model {settings.model.path})")
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and documentation."""
+    click.echo(json.dumps(Settings.model_json_schema(), indent=2))
+
+
+@command.command()
+def example() -> None:
+    """Print a whole configuration with every default and its meaning."""
+    for line in _example_lines():
+        click.echo(line)
+
+
+def _example_lines() -> Iterator[str]:
+    for section, field in Settings.model_fields.items():
+        group = field.annotation
+        if not (isinstance(group, type) and issubclass(group, BaseModel)):
+            continue
+        yield f"[{section}]  # {(group.__doc__ or '').strip().splitlines()[0]}"
+        for name, item in group.model_fields.items():
+            value = _toml(item.default)
+            yield f"{name} = {value}" + (f"  # {item.description}" if item.description else "")
+        yield ""
+    yield "# [channels.NAME]  # override of a channel's address; NAME as in the model"
+    yield '# host = "10.0.0.5"'
+    yield "# port = 2404"
+
+
+def _toml(value: Any) -> str:
+    if value is PydanticUndefined or value is None:
+        return '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return f'"{value}"'
