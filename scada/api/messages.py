@@ -1,0 +1,208 @@
+"""Records of the house to messages of the wire, one function a kind."""
+
+from __future__ import annotations
+
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.control.records import ControlReply, ModeReply, SequenceState
+from scada.core.batch import NO_PID
+from scada.events.records import Alarm, Event
+from scada.model_cim.tables import (
+    Address,
+    ChannelSpec,
+    Control,
+    ControlArea,
+    Iec104Address,
+    ModbusAddress,
+    ModelTables,
+    Point,
+    Station,
+)
+
+_STATES = {
+    SequenceState.REFUSED: pb.CONTROL_STATE_REFUSED,
+    SequenceState.SELECTED: pb.CONTROL_STATE_SELECTED,
+    SequenceState.CHECK_FAILED: pb.CONTROL_STATE_CHECK_FAILED,
+    SequenceState.EXECUTING: pb.CONTROL_STATE_EXECUTING,
+    SequenceState.SUCCESS: pb.CONTROL_STATE_SUCCESS,
+    SequenceState.EXEC_FAILED: pb.CONTROL_STATE_EXEC_FAILED,
+    SequenceState.CANCELLED: pb.CONTROL_STATE_CANCELLED,
+    SequenceState.TIMED_OUT: pb.CONTROL_STATE_TIMED_OUT,
+}
+
+
+def event_info(event: Event) -> pb.EventInfo:
+    """One line of the event log."""
+    return pb.EventInfo(
+        event_id=event.event_id,
+        time_ns=event.time_ns,
+        source_time_ns=event.source_time_ns,
+        kind=int(event.kind),
+        alarm_class=int(event.alarm_class),
+        priority=event.priority,
+        key=event.key,
+        parameters=event.parameters,
+        pid=event.pid,
+        mrid=event.mrid,
+        station=event.station,
+        path=event.path,
+        value=event.value,
+        alarm_id=event.alarm_id,
+        seq=event.seq,
+        actor=event.actor,
+    )
+
+
+def alarm_info(alarm: Alarm) -> pb.AlarmInfo:
+    """One present alarm."""
+    return pb.AlarmInfo(
+        alarm_id=alarm.alarm_id,
+        phase=int(alarm.phase),
+        alarm_class=int(alarm.alarm_class),
+        priority=alarm.priority,
+        key=alarm.key,
+        parameters=alarm.parameters,
+        pid=alarm.pid,
+        mrid=alarm.mrid,
+        station=alarm.station,
+        path=alarm.path,
+        value=alarm.value,
+        limit=alarm.limit,
+        raised_ns=alarm.raised_ns,
+        returned_ns=alarm.returned_ns,
+        acknowledged_ns=alarm.acknowledged_ns,
+        acknowledged_by=alarm.acknowledged_by,
+    )
+
+
+def address_text(address: Address | None) -> str:
+    """An address as a person reads it.
+
+    >>> address_text(Iec104Address(11, 1201, 36))
+    'CA 11 IOA 1201 type 36'
+    """
+    match address:
+        case None:
+            return ""
+        case Iec104Address():
+            return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
+        case ModbusAddress():
+            bit = f" bit {address.bit}" if address.bit >= 0 else ""
+            return f"unit {address.unit_id} {address.table} {address.register}{bit} {address.data_type}"
+        case _:
+            return address.node_id
+
+
+def point_info(point: Point, tables: ModelTables) -> pb.PointInfo:
+    """A point with its limits, states and where it comes from."""
+    limits = point.limits
+    return pb.PointInfo(
+        pid=point.pid,
+        mrid=point.mrid,
+        path=point.path,
+        name=point.name,
+        kind=int(point.kind),  # type: ignore[arg-type]  # same numbers, held by a test
+        measurement_type=point.measurement_type,
+        unit=point.unit,
+        equipment=point.equipment,
+        station=point.station,
+        bay=point.bay,
+        channel=tables.channels[point.channel].name if point.channel >= 0 else "",
+        address=address_text(point.address),
+        limits=pb.LimitInfo(lolo=limits.lolo, lo=limits.lo, hi=limits.hi, hihi=limits.hihi, hysteresis=limits.hysteresis),
+        states=point.states,
+        normal_value=point.normal_value,
+        expression=point.expression,
+        terminal=point.terminal,
+        minimum=point.minimum,
+        maximum=point.maximum,
+    )
+
+
+def control_info(control: Control, tables: ModelTables) -> pb.ControlInfo:
+    """A command or set-point."""
+    return pb.ControlInfo(
+        cid=control.cid,
+        mrid=control.mrid,
+        path=control.path,
+        name=control.name,
+        kind=int(control.kind),
+        control_type=control.control_type,
+        unit=control.unit,
+        equipment=control.equipment,
+        station=control.station,
+        channel=tables.channels[control.channel].name,
+        feedback_pid=-1 if control.feedback is None else control.feedback,
+        device_number=control.device_number,
+        select=control.select,
+        minimum=control.minimum,
+        maximum=control.maximum,
+        states=control.states,
+    )
+
+
+def model_info(tables: ModelTables, site: str) -> pb.ModelInfo:
+    """What a client needs to know of the model before it asks for points."""
+    return pb.ModelInfo(
+        version=tables.version,
+        name=tables.name,
+        stations=[_station(station) for station in tables.stations],
+        areas=[_area(area) for area in tables.areas],
+        channels=[_channel(channel) for channel in tables.channels],
+        points=len(tables.points),
+        controls=len(tables.controls),
+        site=site,
+    )
+
+
+def control_reply(reply: ControlReply) -> pb.ControlReply:
+    """Where a control sequence stands."""
+    return pb.ControlReply(
+        sequence_id=reply.sequence_id,
+        state=_STATES[reply.state],
+        code=reply.code,
+        reason=reply.reason,
+        valid_until_ns=reply.valid_until_ns,
+        value=reply.value,
+        present=reply.present,
+        elapsed_s=reply.elapsed_s,
+    )
+
+
+def mode_reply(reply: ModeReply) -> pb.ModeReply:
+    """Answer to a mode change."""
+    return pb.ModeReply(accepted=reply.accepted, code=reply.code, reason=reply.reason)
+
+
+def _station(station: Station) -> pb.StationInfo:
+    return pb.StationInfo(
+        mrid=station.mrid,
+        name=station.name,
+        area=station.area,
+        voltage_levels=[
+            pb.VoltageLevelInfo(mrid=mrid, name=name, nominal_kv=nominal) for mrid, name, nominal in station.voltage_levels
+        ],
+        has_diagram=bool(station.diagram),
+    )
+
+
+def _area(area: ControlArea) -> pb.AreaInfo:
+    return pb.AreaInfo(
+        mrid=area.mrid,
+        name=area.name,
+        controlled=area.controlled,
+        bias_mw_per_decihertz=area.bias,
+        frequency_pid=area.frequency[0] if area.frequency else NO_PID,
+        tie_pids=[tie.flow[0] for tie in area.ties if tie.flow],
+        nominal_hz=area.nominal_hz,
+    )
+
+
+def _channel(channel: ChannelSpec) -> pb.ChannelInfo:
+    return pb.ChannelInfo(
+        index=channel.index,
+        name=channel.name,
+        protocol=channel.protocol,
+        endpoint=f"{channel.host}:{channel.port}",
+        station=channel.station,
+    )
