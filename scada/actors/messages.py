@@ -30,6 +30,13 @@ class Apply(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyDerived(Message):
+    """Values made here (calculations, topology, AGC). In the control lane, so that a follower of the database never waits for it."""
+
+    batch: PointBatch
+
+
+@dataclass(frozen=True, slots=True)
 class MarkQuality(Message):
     """Set and clear quality bits of many points in one vectorised update (a channel went down or came back).
 
@@ -57,7 +64,35 @@ class Changed(Message):
     changes: ChangeSet
 
 
+@dataclass(frozen=True, slots=True)
+class FollowChanges(Message):
+    """Ask: call ``listener`` with every change set after the replied sequence number, from the database's thread."""
+
+    listener: Callable[[ChangeSet], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UnfollowChanges(Message):
+    """Stop calling ``listener``."""
+
+    listener: Callable[[ChangeSet], None]
+
+
 # ------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class FollowEvents(Message):
+    """Ask: call ``listener`` with every stored event after the replied id, from the event actor's thread."""
+
+    listener: Callable[[Sequence[Event]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UnfollowEvents(Message):
+    """Stop calling ``listener``."""
+
+    listener: Callable[[Sequence[Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +154,13 @@ class LinkChanged(Message):
     """The driver reports its connection's state."""
 
     state: LinkState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriverEnded(Message):
+    """The driver's task ended though nobody stopped it."""
+
     reason: str
 
 

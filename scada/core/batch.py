@@ -51,6 +51,13 @@ class RecordFlag:
     """A status change or SOE: never conflated, never dropped."""
     REFRESH: Final = 0x02
     """Answer to an interrogation: it is journaled only if it differs from the image, and raises no SOE of its own."""
+    # set by the RTDB on the records of a change set; ignored on the way in
+    QUALITY_SET: Final = 0x04
+    """Only the quality was set, by the server, at ``received_at``; value and source time are those of before."""
+    VALUE_CHANGED: Final = 0x08
+    """The value differs from the one before."""
+    FIRST: Final = 0x10
+    """No value was known before: not a change of state."""
 
 
 Records = npt.NDArray[np.void]

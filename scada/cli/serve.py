@@ -1,0 +1,39 @@
+"""``scada serve``: the server."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+
+@click.command(name="serve")
+@click.option(
+    "--config", "-c", type=click.Path(path_type=Path), default=Path("scada.toml"), show_default=True, help="Configuration."
+)
+def command(config: Path) -> None:
+    """Start the server: channels, database, alarms, control, AGC/AVC, history, gRPC.
+
+    Stops cleanly on Ctrl-C or SIGTERM: channels first, then what waits is committed. See `scada config example`.
+    """
+    from scada.core.log import configure_logging
+    from scada.core.settings import load_settings
+
+    settings = load_settings(config)
+    configure_logging(settings.log.level, settings.log.format)
+    sys.setswitchinterval(0.0005)
+
+    from scada.cli.server import Server
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    server = Server(settings)
+    server.start()
+    try:
+        stop.wait()
+    finally:
+        server.stop()

@@ -1,0 +1,93 @@
+"""Imports point down only, and no directory or module is named for nothing."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = [
+    {"core"},
+    {"protocols", "rtdb", "model_cim", "events", "control", "history", "security"},
+    {"apps"},
+    {"actors"},
+    {"api", "sim", "cli"},
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+# Outside the pure floors' rule: a driver wraps its library's sockets, a server carries the outstation machine.
+EDGES = {"driver.py", "server.py"}
+FORBIDDEN_BELOW_ACTORS = {"socket", "threading", "asyncio", "pykka", "grpc", "subprocess"}
+
+
+def modules():
+    for path in sorted((ROOT / "scada").rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node.lineno
+
+
+def test_imports_point_down_only():
+    wrong = []
+    for path, tree in modules():
+        parts = path.relative_to(ROOT / "scada").parts
+        if len(parts) < 2:
+            continue
+        floor = FLOOR[parts[0]]
+        for name, line in imported(tree):
+            bits = name.split(".")
+            if bits[0] == "scada_hmi" or (bits[0] == "scada" and len(bits) > 1 and FLOOR.get(bits[1], -1) > floor):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    assert wrong == []
+
+
+def test_the_pure_floors_know_no_thread_and_no_socket():
+    wrong = []
+    for path, tree in modules():
+        parts = path.relative_to(ROOT / "scada").parts
+        if len(parts) < 2 or FLOOR[parts[0]] > 2 or path.name in EDGES:
+            continue
+        wrong += [
+            f"{path.relative_to(ROOT)}:{line} imports {name}"
+            for name, line in imported(tree)
+            if name.split(".")[0] in FORBIDDEN_BELOW_ACTORS
+        ]
+    assert wrong == []
+
+
+def test_c104_stays_in_its_own_process():
+    users = [
+        str(path.relative_to(ROOT)) for path, tree in modules() if any(name.split(".")[0] == "c104" for name, _ in imported(tree))
+    ]
+    assert users in ([], ["scada/sim/outstation_c104.py"])
+
+
+def test_names_say_what_is_inside():
+    empty = {"utils", "util", "helpers", "common", "misc"}
+    assert [str(path) for path, _ in modules() if empty & set(path.with_suffix("").parts)] == []
+
+
+def test_the_repository_holds_no_registry_address_and_no_machine_path():
+    import subprocess
+
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    hosts = [
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "registry.npmjs" + ".org",
+        "npmmirror",
+        "/work" + "/main",
+        "/work" + "/shared",
+    ]
+    wrong = []
+    for name in files:
+        path = ROOT / name
+        if not path.is_file() or path.suffix in {".png", ".ico", ".woff2"}:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        wrong += [f"{name} holds {host}" for host in hosts if host in text]
+    assert wrong == []
