@@ -1,0 +1,311 @@
+# ruff: noqa: PLR0911, PLR0912, PLR0915, PLR0917 - a kernel is one loop over a table of types
+"""Monitor direction in bulk: from the octets of many ASDUs straight into :data:`scada.core.batch.POINT_DTYPE`.
+
+One call of the kernel decodes all ASDUs of one read. Every length is checked before the octets behind it are touched; an ASDU
+that is malformed, unknown or not a monitored value is left to the slow path by its index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from scada.core.batch import NO_CHANNEL, NO_PID, POINT_DTYPE, Records
+from scada.core.errors import ConfigError
+from scada.model_cim.tables import Iec104Address, Point
+from scada.protocols.iec104 import cp56
+from scada.protocols.iec104.asdu import ELEMENT_SIZE, untagged
+from scada.protocols.iec104.octets import little16, little24, little32, octet
+
+_SIZE: Final = np.array([ELEMENT_SIZE.get(type_id, 0) if type_id <= 40 else 0 for type_id in range(256)], dtype=np.int64)
+"""Element size of a monitored type, 0 = none."""
+
+_BASE: Final = np.array([untagged(type_id) for type_id in range(256)], dtype=np.int64)
+
+_SLOT: Final = np.dtype(
+    [("key", "<u8"), ("scale", "<f8"), ("offset", "<f8"), ("pid", "<u4"), ("family", "u1"), ("pad", "u1", (3,))], align=True
+)
+_HASH: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+
+
+def _family(type_id: int) -> int:
+    """Types whose raw numbers mean the same; 21 is 9 without quality."""
+    base = untagged(type_id)
+    return 9 if base == 21 else base
+
+
+_FAMILY: Final = np.array([_family(type_id) for type_id in range(256)], dtype=np.int64)
+
+
+class AddressTable:
+    """(common address, information object address) -> point id, scale and offset; open addressing, for the kernel.
+
+    A point also names the type it expects. A value of another family (say, a short float where the model has a normalized value)
+    is treated as unknown, for its scale would make a wrong number of it.
+
+    Args:
+        points: those with an :class:`Iec104Address` are entered.
+
+    Raises:
+        ConfigError: two points have one address.
+    """
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        entries: dict[int, Point] = {}
+        for point in points:
+            address = point.address
+            if not isinstance(address, Iec104Address):
+                continue
+            key = address_key(address.common_address, address.ioa)
+            other = entries.setdefault(key, point)
+            if other is not point:
+                raise ConfigError(
+                    f"{point.path} and {other.path} have the same address {address_text(key)}", mend="correct the model"
+                )
+        self.addresses: dict[int, Point] = entries
+        self.slots = np.zeros(1 << max(3, (2 * len(entries)).bit_length()), dtype=_SLOT)
+        for key, point in entries.items():
+            assert isinstance(point.address, Iec104Address)
+            self._enter(key, point.pid, point.scale, point.offset, _family(point.address.type_id))
+
+    def _enter(self, key: int, pid: int, scale: float, offset: float, family: int) -> None:
+        mask = len(self.slots) - 1
+        at = int(_hash(key + 1)) & mask
+        while self.slots[at]["key"]:
+            at = (at + 1) & mask
+        self.slots[at] = (key + 1, scale, offset, pid, family, (0, 0, 0))
+
+
+def address_key(common_address: int, ioa: int) -> int:
+    """One number for an address: common address * 2**24 + information object address."""
+    return common_address << 24 | ioa
+
+
+def address_text(key: int) -> str:
+    """An address as people write it.
+
+    >>> address_text(address_key(1, 16385))
+    'CA 1 IOA 16385'
+    """
+    return f"CA {key >> 24} IOA {key & 0xFF_FFFF}"
+
+
+@njit(cache=True, nogil=True)
+def _hash(key: int) -> int:
+    return np.int64((np.uint64(key) * _HASH) >> np.uint64(40))  # type: ignore[return-value]
+
+
+@njit(cache=True, nogil=True)
+def _find(slots: Records, key: int) -> int:
+    """Slot of a key, -1 if it is not there."""
+    mask = len(slots) - 1
+    at = _hash(key + 1) & mask
+    while slots[at].key != 0:
+        if slots[at].key == np.uint64(key + 1):
+            return int(at)
+        at = (at + 1) & mask
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _element(buf: npt.NDArray[np.uint8], at: int, base: int, real: npt.NDArray[np.float32]) -> tuple[float, int, int]:
+    """(value, QDS octet, detail) of the element set at ``at``; its length has been checked.
+
+    ``real`` is one float32 used to turn four octets into a number.
+    """
+    if base == 1:
+        return float(buf[at] & 1), octet(buf, at) & 0xF0, 0
+    if base == 3:
+        return float(buf[at] & 3), octet(buf, at) & 0xF0, 0
+    if base == 5:  # VTI: seven bits signed, one bit transient
+        step = octet(buf, at) & 0x7F
+        return float(step - 128 if step > 63 else step), octet(buf, at + 1) & 0xF1, octet(buf, at) >> 7
+    if base == 7:
+        return float(little32(buf, at)), octet(buf, at + 4) & 0xF1, 0
+    if base in (9, 11, 21):
+        raw = little16(buf, at)
+        signed = raw - 65_536 if raw > 32_767 else raw
+        quality = 0 if base == 21 else octet(buf, at + 2) & 0xF1
+        return (float(signed) if base == 11 else signed / 32_768.0), quality, 0
+    if base == 13:
+        real.view(np.uint32)[0] = np.uint32(little32(buf, at))
+        value = float(real[0])
+        quality = octet(buf, at + 4) & 0xF1
+        return value, (quality if np.isfinite(value) else quality | 0x80), 0
+    if base == 15:
+        raw = little32(buf, at)
+        mark = octet(buf, at + 4)
+        return float(raw - 4_294_967_296 if raw > 2_147_483_647 else raw), mark & 0x80, mark & 0x7F
+    if base == 20:  # sixteen states, and in detail which of them changed
+        return float(little16(buf, at)), octet(buf, at + 4) & 0xF1, little16(buf, at + 2)
+    if base == 38:  # SEP: event state and quality in one octet; detail is the elapsed time in ms
+        return float(buf[at] & 3), octet(buf, at) & 0xF0, little16(buf, at + 1)
+    return float(buf[at]), octet(buf, at + 1) & 0xF0, little16(buf, at + 2)  # 39, 40
+
+
+@njit(cache=True, nogil=True)
+def _count_is_right(type_size: int, vsq: int, length: int, first_ioa: int) -> bool:
+    count = vsq & 0x7F
+    if type_size == 0 or count == 0:
+        return False
+    if vsq & 0x80:
+        return length == 9 + count * type_size and first_ioa + count <= 0x100_0000
+    return length == 6 + count * (3 + type_size)
+
+
+@njit(cache=True, nogil=True)
+def decode_spans(
+    buf: npt.NDArray[np.uint8],
+    spans: npt.NDArray[np.int64],
+    slots: Records,
+    limits: npt.NDArray[np.int64],
+    out: Records,
+    addresses: npt.NDArray[np.int64],
+    slow: npt.NDArray[np.int64],
+) -> tuple[int, int, int, int]:
+    """Decode the ASDUs that ``spans`` names.
+
+    Args:
+        buf: octets of a read.
+        spans: rows (offset, length, ...) of ASDUs inside ``buf``, as the link's scan made them.
+        slots: table of an :class:`AddressTable`.
+        limits: channel index, zone in ns, summer shift in ns, time of reception in ns, 1 = keep values under test.
+        out: records to fill, room for every object of the spans.
+        addresses: address key of each record.
+        slow: indices of the spans left to the slow path.
+
+    Returns:
+        (records, slow spans, records without a point, values under test left out).
+    """
+    zone_ns, summer_ns, year = limits[1], limits[2], cp56.year_of(limits[3])
+    real = np.empty(1, dtype=np.float32)
+    filled = slow_count = unknown = tests = 0
+    for index in range(len(spans)):
+        start, length = spans[index, 0], spans[index, 1]
+        type_id, vsq = octet(buf, start), octet(buf, start + 1)
+        size = _SIZE[type_id]
+        first = 0
+        if length >= 9:
+            first = little24(buf, start + 6)
+        if not _count_is_right(size, vsq, length, first):
+            slow[slow_count] = index
+            slow_count += 1
+            continue
+        cause = octet(buf, start + 2)
+        count = vsq & 0x7F
+        if cause & 0x80 and not limits[4]:
+            tests += count
+            continue
+        base, family = _BASE[type_id], _FAMILY[type_id]
+        station = little16(buf, start + 4) << 24
+        at = start + 9 if vsq & 0x80 else start + 6
+        for number in range(count):
+            ioa = first + number
+            if not vsq & 0x80:
+                ioa = little24(buf, at)
+                at += 3
+            value, quality, detail = _element(buf, at, base, real)
+            time_ns = time_bits = 0
+            if type_id >= 30:
+                time_ns, time_bits = cp56.decode(buf, at + size - 7, year, zone_ns, summer_ns)
+                if time_bits & 1:
+                    quality |= 1 << 22  # Quality.TIME_INVALID
+            if cause & 0x80:
+                quality |= 1 << 17  # Quality.TEST
+            at += size
+            found = _find(slots, station | ioa)
+            if found >= 0 and slots[found].family not in (family, 0):
+                found = -1
+            record = out[filled]
+            if found < 0:
+                record.pid = NO_PID
+                unknown += 1
+            else:
+                record.pid = slots[found].pid
+                if base not in (1, 3, 5, 7, 20) and base < 38:
+                    if slots[found].scale != 1.0:
+                        value *= slots[found].scale
+                    if slots[found].offset != 0.0:
+                        value += slots[found].offset
+            record.channel = limits[0]
+            record.cause = cause
+            record.time_quality = time_bits
+            record.value = value
+            record.source_time = time_ns
+            record.quality = quality
+            record.type_id = type_id
+            record.detail = detail
+            record.flags = 0
+            if 20 <= cause & 0x3F <= 41:
+                record.flags = 2  # RecordFlag.REFRESH
+            elif base in (1, 3, 5, 7, 20) or base >= 38:
+                record.flags = 1  # RecordFlag.EVENT
+            addresses[filled] = station | ioa
+            filled += 1
+    return filled, slow_count, unknown, tests
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one read held.
+
+    Attributes:
+        records: ``POINT_DTYPE``; ``pid`` is ``NO_PID`` where the address (or its type) is unknown.
+        addresses: address key of each record (see :func:`address_key`).
+        slow: indices into the spans of ASDUs for the slow path, in order.
+        unknown: number of records without a point.
+        tests: values under test (T = 1) that were left out.
+    """
+
+    records: Records
+    addresses: npt.NDArray[np.int64]
+    slow: list[int]
+    unknown: int
+    tests: int
+
+
+class Decoder:
+    """The kernel with its table and the channel's view of time.
+
+    Args:
+        table: addresses of the channel's points.
+        channel: channel index written to every record.
+        zone_minutes: what the station's clock is ahead of UTC.
+        summer_minutes: what it is further ahead when it sets SU.
+        keep_tests: decode values under test too, marked ``Quality.TEST`` (diagnosis); else they are counted and left out.
+    """
+
+    def __init__(
+        self,
+        table: AddressTable,
+        channel: int = NO_CHANNEL,
+        *,
+        zone_minutes: float = 0,
+        summer_minutes: float = 60,
+        keep_tests: bool = False,
+    ) -> None:
+        self.table = table
+        minute = cp56.NS_PER_MINUTE
+        limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(keep_tests)]
+        self._limits = np.array(limits, dtype=np.int64)
+
+    def decode(self, buf: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], objects: int, received_at: int) -> Decoded:
+        """Decode all ASDUs of a read.
+
+        Args:
+            buf: octets of the read.
+            spans: rows (offset, length, sequence number) of ASDUs in it.
+            objects: upper bound of their objects.
+            received_at: ns UTC; centre of the year window.
+        """
+        out = np.empty(objects, dtype=POINT_DTYPE)
+        addresses = np.empty(objects, dtype=np.int64)
+        slow = np.empty(len(spans), dtype=np.int64)
+        self._limits[3] = received_at
+        filled, slow_count, unknown, tests = decode_spans(buf, spans, self.table.slots, self._limits, out, addresses, slow)
+        return Decoded(out[:filled], addresses[:filled], slow[:slow_count].tolist(), unknown, tests)
