@@ -1,0 +1,199 @@
+"""Bus-branch network: what the power flow solves, reduced from node-breaker equipment and the present switch state.
+
+Two tables. :class:`Grid` is the equipment as the model gives it: connectivity nodes, switches, two-port branches in
+physical units (ohm, siemens, kV), tap changers, shunt banks; it does not change while a model version runs.
+:func:`reduce` merges nodes over closed switches and yields a :class:`BusBranch` in per unit, which is valid until a
+switch, a tap or a section moves.
+
+Every branch, line or transformer winding, is one two-port in siemens; per unit follows from ``Y_ij V_bi V_bj / S_b``.
+A line between different nominal voltages (380/400 kV) therefore needs no special case: its off-nominal ratio is in
+that product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+F8 = npt.NDArray[np.float64]
+C16 = npt.NDArray[np.complex128]
+I8 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+BASE_MVA = 100.0
+"""Power base of every per-unit quantity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Equipment of a node-breaker model, one row each; ``*_ids`` are mRIDs.
+
+    Attributes:
+        node_ids: connectivity nodes, then the star points of three-winding transformers.
+        node_kv: nominal voltage of each node, kV.
+        switch_ids: every kind of switch; ``switch_from``/``switch_to`` are node indices.
+        branch_ids: lines and transformer windings (a three-winding transformer gives three rows with its own mRID).
+        branch_from: node of terminal 1 of a line, or of the winding.
+        branch_to: node of terminal 2, of the other winding, or the star point.
+        branch_z: series impedance in ohm at the ``from`` side's rated voltage.
+        branch_y_from: shunt admittance in siemens at the ``from`` terminal.
+        branch_y_to: the same at the ``to`` terminal, in siemens at that side.
+        branch_ratio: rated voltage ratio ``from : to``, 1 for a line.
+        tap_ids: tap changers; ``tap_branch`` is their branch, ``tap_side`` 0 = ``from`` winding, 1 = ``to`` winding.
+        tap_neutral: step at which the winding has its rated voltage.
+        tap_increment: voltage increment of a step, per unit of the winding's rated voltage.
+        shunt_ids: capacitor and reactor banks at ``shunt_node``; ``shunt_y`` siemens per section.
+        load_ids: consumers at ``load_node``.
+        machine_ids: generating units (also PV, wind and storage) at ``machine_node``.
+    """
+
+    node_ids: tuple[str, ...]
+    node_kv: F8
+    switch_ids: tuple[str, ...]
+    switch_from: I8
+    switch_to: I8
+    branch_ids: tuple[str, ...]
+    branch_from: I8
+    branch_to: I8
+    branch_z: C16
+    branch_y_from: C16
+    branch_y_to: C16
+    branch_ratio: C16
+    tap_ids: tuple[str, ...]
+    tap_branch: I8
+    tap_side: I8
+    tap_neutral: F8
+    tap_increment: F8
+    shunt_ids: tuple[str, ...]
+    shunt_node: I8
+    shunt_y: C16
+    load_ids: tuple[str, ...]
+    load_node: I8
+    machine_ids: tuple[str, ...]
+    machine_node: I8
+
+    @cached_property
+    def node_index(self) -> dict[str, int]:
+        """Row of each node mRID."""
+        return {mrid: row for row, mrid in enumerate(self.node_ids)}
+
+    def winding_ratio(self, tap_step: F8) -> tuple[F8, F8]:
+        """Voltage factors of the ``from`` and ``to`` winding of each branch at these tap steps (1 = rated)."""
+        factors = np.ones((2, len(self.branch_ids)))
+        factors[self.tap_side, self.tap_branch] = 1.0 + (tap_step - self.tap_neutral) * self.tap_increment
+        return factors[0], factors[1]
+
+    def admittance(self, tap_step: F8) -> C16:
+        """Two-port admittance of every branch in per unit, shape ``(branches, 2, 2)``.
+
+        The tap's ideal transformer stands at the terminal of its winding; the series impedance is that of the rated ratio.
+        """
+        k_from, k_to = self.winding_ratio(tap_step)
+        series = 1.0 / self.branch_z
+        ratio = self.branch_ratio
+        y = np.empty((len(self.branch_ids), 2, 2), dtype=np.complex128)
+        y[:, 0, 0] = (series + self.branch_y_from) / k_from**2
+        y[:, 0, 1] = -ratio * series / (k_from * k_to)
+        y[:, 1, 0] = -np.conj(ratio) * series / (k_from * k_to)
+        y[:, 1, 1] = (np.abs(ratio) ** 2 * series + self.branch_y_to) / k_to**2
+        kv = np.stack([self.node_kv[self.branch_from], self.node_kv[self.branch_to]], axis=1)
+        return np.asarray(y * kv[:, :, None] * kv[:, None, :] / BASE_MVA)
+
+
+@dataclass(frozen=True, eq=False)
+class BusBranch:
+    """The network between two switching operations, per unit on :data:`BASE_MVA`.
+
+    Attributes:
+        bus_of_node: bus of each node of the grid.
+        bus_kv: nominal voltage of each bus, kV.
+        island: number of the electrical island of each bus (connected by branches; energised or not).
+        branch_from: bus at the ``from`` side; equal to ``branch_to`` if the branch is bypassed by switches.
+        branch_to: bus at the ``to`` side.
+        branch_y: two-port admittances, ``(branches, 2, 2)``.
+        shunt_y: shunt admittance at each bus.
+    """
+
+    bus_of_node: I8
+    bus_kv: F8
+    island: I8
+    branch_from: I8
+    branch_to: I8
+    branch_y: C16
+    shunt_y: C16
+
+    @property
+    def bus_count(self) -> int:
+        """Number of buses, dead ones included."""
+        return len(self.bus_kv)
+
+    @cached_property
+    def y_bus(self) -> C16:
+        """Dense bus admittance matrix."""
+        n = self.bus_count
+        y = np.zeros((n, n), dtype=np.complex128)
+        ends = (self.branch_from, self.branch_to)
+        for row in (0, 1):
+            for column in (0, 1):
+                np.add.at(y, (ends[row], ends[column]), self.branch_y[:, row, column])
+        y[np.arange(n), np.arange(n)] += self.shunt_y
+        return y
+
+    def branch_flow(self, voltage: C16) -> tuple[C16, C16]:
+        """Complex power in MVA flowing from the bus into each branch at its ``from`` and ``to`` side."""
+        v_from, v_to = voltage[self.branch_from], voltage[self.branch_to]
+        y = self.branch_y
+        s_from = v_from * np.conj(y[:, 0, 0] * v_from + y[:, 0, 1] * v_to)
+        s_to = v_to * np.conj(y[:, 1, 0] * v_from + y[:, 1, 1] * v_to)
+        return s_from * BASE_MVA, s_to * BASE_MVA
+
+
+def reduce(grid: Grid, switch_open: Mask, tap_step: F8, sections: F8) -> BusBranch:
+    """Merge nodes over closed switches and put the present taps and sections into admittances.
+
+    Args:
+        grid: equipment.
+        switch_open: effective state of each switch (open, out of service or a terminal disconnected).
+        tap_step: present step of each tap changer.
+        sections: sections in service of each shunt bank.
+    """
+    closed = ~switch_open
+    bus_of_node = components(len(grid.node_ids), grid.switch_from[closed], grid.switch_to[closed])
+    count = int(bus_of_node.max()) + 1 if len(bus_of_node) else 0
+    bus_kv = np.zeros(count)
+    bus_kv[bus_of_node] = grid.node_kv
+    branch_from, branch_to = bus_of_node[grid.branch_from], bus_of_node[grid.branch_to]
+    shunt = np.zeros(count, dtype=np.complex128)
+    shunt_y = grid.shunt_y * sections * grid.node_kv[grid.shunt_node] ** 2 / BASE_MVA
+    np.add.at(shunt, bus_of_node[grid.shunt_node], shunt_y)
+    return BusBranch(
+        bus_of_node=bus_of_node,
+        bus_kv=bus_kv,
+        island=components(count, branch_from, branch_to),
+        branch_from=branch_from,
+        branch_to=branch_to,
+        branch_y=grid.admittance(tap_step),
+        shunt_y=shunt,
+    )
+
+
+def components(count: int, left: I8, right: I8) -> I8:
+    """Number the connected components of a graph of ``count`` nodes and the edges ``left[i]-right[i]``, from 0, densely.
+
+    >>> components(5, np.array([0, 3]), np.array([2, 4])).tolist()
+    [0, 1, 0, 2, 2]
+    """
+    label = np.arange(count)
+    while True:
+        low = np.minimum(label[left], label[right])
+        merged = label.copy()
+        np.minimum.at(merged, label[left], low)
+        np.minimum.at(merged, label[right], low)
+        merged = merged[merged]
+        if np.array_equal(merged, label):
+            break
+        label = merged
+    return np.unique(label, return_inverse=True)[1].astype(np.int64)
