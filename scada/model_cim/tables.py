@@ -151,6 +151,8 @@ class Point:
     """A state other than this one is an alarm; NaN = no state alarm (a change is only an event)."""
     expression: str = ""
     """SC expression of a calculated point, else empty. ``topology`` is filled by the topology processor."""
+    removed: bool = False
+    """A tombstone: the model no longer has the point; its pid is never used again."""
 
 
 class ControlKind(IntEnum):

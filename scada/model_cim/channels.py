@@ -1,0 +1,137 @@
+"""Channels and protocol addresses: CIM RemoteUnit and RemotePoint with the SC attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from scada.model_cim.cim import CimModel
+from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress
+
+PROTOCOLS = ("iec104", "modbus-tcp", "opcua")
+"""Protocols a RemoteUnit may name."""
+_KNOWN = frozenset({"protocol", "host", "port"})
+_TABLES = ("coil", "discrete", "holding", "input")
+_DATA_TYPES = ("bit", "int16", "uint16", "int32", "uint32", "float32", "float64")
+
+
+def build_channels(model: CimModel, findings: list[Finding]) -> dict[str, ChannelSpec]:
+    """Channels by mRID of their RemoteUnit, indexed in file order. A unit with a wrong protocol or no port is left out."""
+    channels: dict[str, ChannelSpec] = {}
+    for mrid in model.ids("RemoteUnit"):
+        protocol = model.text(mrid, "sc:RemoteUnit.protocol") or ""
+        port = model.number(mrid, "sc:RemoteUnit.port")
+        if protocol not in PROTOCOLS:
+            text = f"RemoteUnit has protocol {protocol!r}"
+            hint = f"sc:RemoteUnit.protocol is one of {', '.join(PROTOCOLS)}"
+            findings.append(model.finding(Severity.ERROR, "channel.protocol", mrid, text, hint))
+        elif not 0 < port < 65536:
+            findings.append(
+                model.finding(Severity.ERROR, "channel.port", mrid, "RemoteUnit has no valid port", "set sc:RemoteUnit.port")
+            )
+        else:
+            stations = model.refs(mrid, "sc:RemoteUnit.Substation")
+            channels[mrid] = ChannelSpec(
+                index=len(channels),
+                mrid=mrid,
+                name=model.name(mrid),
+                protocol=protocol,
+                host=model.text(mrid, "sc:RemoteUnit.host") or "127.0.0.1",
+                port=int(port),
+                station=", ".join(model.name(station) for station in stations),
+                params=_params(model, mrid),
+            )
+    _check_names(model, channels, findings)
+    return channels
+
+
+def _check_names(model: CimModel, channels: dict[str, ChannelSpec], findings: list[Finding]) -> None:
+    seen: dict[str, str] = {}
+    for mrid, spec in channels.items():
+        first = seen.setdefault(spec.name, mrid)
+        if first != mrid:
+            text = f"channel name {spec.name!r} is also at {model.where(first)}"
+            findings.append(model.finding(Severity.ERROR, "channel.name", mrid, text, "give each RemoteUnit its own name"))
+
+
+def _params(model: CimModel, mrid: str) -> dict[str, float | str]:
+    """Every other ``sc:RemoteUnit`` attribute, its name in snake_case: ``scanMs`` becomes ``scan_ms``."""
+    params: dict[str, float | str] = {}
+    for prop in model.properties("sc:RemoteUnit."):
+        name = prop.partition(".")[2]
+        value = model.text(mrid, prop)
+        if name not in _KNOWN and value is not None:
+            params[re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()] = _number_or_text(value)
+    return params
+
+
+def _number_or_text(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def address_of(model: CimModel, remote_point: str, unit: str, protocol: str) -> Address | str:
+    """Address of a RemoteSource or RemoteControl, or what is wrong with it in one sentence."""
+    return _READERS[protocol](model, remote_point, unit)
+
+
+def _iec104(model: CimModel, point: str, unit: str) -> Address | str:
+    common = model.number(point, "sc:RemotePoint.commonAddress", model.number(unit, "sc:RemoteUnit.commonAddress"))
+    ioa = model.number(point, "sc:RemotePoint.ioa")
+    type_id = model.number(point, "sc:RemotePoint.typeId")
+    if not 1 <= common <= 65535:
+        return "has no common address (1..65535)"
+    if not 1 <= ioa <= 0xFFFFFF:
+        return "has no information object address (1..16777215)"
+    if not 1 <= type_id <= 127:
+        return "has no type identification (1..127)"
+    return Iec104Address(int(common), int(ioa), int(type_id))
+
+
+def _modbus(model: CimModel, point: str, unit: str) -> Address | str:
+    table = model.text(point, "sc:RemotePoint.table") or ""
+    data_type = model.text(point, "sc:RemotePoint.dataType") or "uint16"
+    order = model.text(point, "sc:RemotePoint.wordOrder") or "big"
+    register = model.number(point, "sc:RemotePoint.register")
+    unit_id = model.number(point, "sc:RemotePoint.unitId", model.number(unit, "sc:RemoteUnit.unitId", 1.0))
+    bit = model.number(point, "sc:RemotePoint.bit", -1.0)
+    if table not in _TABLES:
+        return f"has Modbus table {table!r}, not one of {', '.join(_TABLES)}"
+    if data_type not in _DATA_TYPES:
+        return f"has data type {data_type!r}, not one of {', '.join(_DATA_TYPES)}"
+    if order not in ("big", "little"):
+        return f"has word order {order!r}, not big or little"
+    if not 0 <= register <= 65535:
+        return "has no register (0..65535)"
+    if not (0 <= unit_id <= 255 and -1 <= bit <= 15):
+        return "has a unit id outside 0..255 or a bit outside 0..15"
+    return ModbusAddress(int(unit_id), table, int(register), data_type, order, int(bit))
+
+
+def _opcua(model: CimModel, point: str, unit: str) -> Address | str:
+    del unit
+    node_id = model.text(point, "sc:RemotePoint.nodeId") or ""
+    return OpcUaAddress(node_id) if "=" in node_id else "has no OPC UA NodeId such as ns=2;s=Wind.P"
+
+
+_READERS: dict[str, Callable[[CimModel, str, str], Address | str]] = {
+    "iec104": _iec104,
+    "modbus-tcp": _modbus,
+    "opcua": _opcua,
+}
+
+
+def address_key(address: Address) -> tuple[int | str, ...]:
+    """What must be unique within a channel and direction.
+
+    >>> address_key(Iec104Address(1, 100, 13)) == address_key(Iec104Address(1, 100, 36))
+    True
+    """
+    if isinstance(address, Iec104Address):
+        return (address.common_address, address.ioa)
+    if isinstance(address, ModbusAddress):
+        return (address.unit_id, address.table, address.register, address.bit)
+    return (address.node_id,)

@@ -1,0 +1,334 @@
+"""From CIM and SC to the tables the house runs on: :func:`build_tables`.
+
+A point is a CIM MeasurementValue (a measurement may have several sources); a control is a CIM Command, RaiseLowerCommand or
+SetPoint with its RemoteControl. What is wrong is a finding; the object named is left out or left without its address and the
+rest loads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from scada.core.errors import ModelError
+from scada.core.ids import PointId
+from scada.model_cim.applications import build_areas, build_zones
+from scada.model_cim.channels import address_key, address_of, build_channels
+from scada.model_cim.cim import CimModel
+from scada.model_cim.controls import build_controls
+from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.locate import Locator
+from scada.model_cim.reader import ModelReader
+from scada.model_cim.tables import (
+    Address,
+    AlarmClass,
+    ChannelSpec,
+    Iec104Address,
+    Limits,
+    ModbusAddress,
+    ModelTables,
+    Point,
+    PointKind,
+    Station,
+)
+
+_VALUES = {"AnalogValue": "Analog", "DiscreteValue": "Discrete", "AccumulatorValue": "Accumulator"}
+_KINDS = {
+    "status": PointKind.STATUS,
+    "double": PointKind.DOUBLE,
+    "step": PointKind.STEP,
+    "bits": PointKind.BITS,
+    "state": PointKind.TEXT_STATE,
+}
+_KIND_OF_TYPE = {
+    **dict.fromkeys((1, 2, 30), PointKind.STATUS),
+    **dict.fromkeys((3, 4, 31), PointKind.DOUBLE),
+    **dict.fromkeys((5, 6, 32), PointKind.STEP),
+    **dict.fromkeys((7, 8, 33), PointKind.BITS),
+}
+"""IEC 60870-5-101 type identification of a Discrete -> kind, where the model does not say."""
+_PREFIX = {"none": "", "k": "k", "M": "M", "G": "G", "m": "m"}
+_SYMBOL = {"none": "", "VAr": "var", "VArh": "varh", "degC": "°C", "deg": "°", "Hz": "Hz"}
+
+
+def load_model(path: Path | str, pid_of: Mapping[str, int] | None = None) -> tuple[CimModel, ModelTables, list[Finding]]:
+    """Read a model folder and build its tables.
+
+    Args:
+        path: folder, XML file or zip.
+        pid_of: pid of each point mRID of earlier versions, see :func:`build_tables`.
+
+    Raises:
+        ModelError: nothing to read, or a file is broken off: half a model is not run.
+    """
+    model = ModelReader(path).read()
+    for finding in model.findings:
+        if finding.severity is Severity.FATAL:
+            raise ModelError(finding.text, where=finding.where, mend=finding.hint)
+    tables, findings = build_tables(model, pid_of)
+    folder = Path(path)
+    if folder.is_dir():
+        drawn = {file.stem for file in (folder / "diagrams").glob("*.svg")}
+        stations = [replace(s, diagram=s.name if s.name in drawn else "") for s in tables.stations]
+        tables = replace(tables, stations=stations)
+    return model, tables, findings
+
+
+def build_tables(model: CimModel, pid_of: Mapping[str, int] | None = None) -> tuple[ModelTables, list[Finding]]:
+    """Tables of a model and everything found wrong with it (the reader's findings first).
+
+    Args:
+        model: the CIM model with its SC profile.
+        pid_of: pids given in earlier versions, by point mRID (:func:`pids`). These keep their number, new points follow after
+            the highest, and a number whose point is gone holds a tombstone (``Point.removed``).
+    """
+    findings: list[Finding] = []
+    channels = build_channels(model, findings)
+    locator = Locator(model)
+    points = _PointBuilder(model, channels, locator, findings).build(dict(pid_of or {}))
+    by_mrid = {point.mrid: point for point in points if not point.removed}
+    controls = build_controls(model, channels, locator, by_mrid, findings)
+    tables = ModelTables(
+        version=model.digest,
+        name=model.title,
+        points=points,
+        controls=controls,
+        channels=list(channels.values()),
+        stations=_stations(model),
+        areas=build_areas(model, points, controls, findings),
+        zones=build_zones(model, points, controls, findings),
+    )
+    return tables, [*model.findings, *findings]
+
+
+def pids(tables: ModelTables) -> dict[str, int]:
+    """The numbers a server keeps and gives to :func:`build_tables` with the next version, tombstones included."""
+    return {point.mrid: point.pid for point in tables.points}
+
+
+class _PointBuilder:
+    """Builds the points of one model."""
+
+    def __init__(self, model: CimModel, channels: Mapping[str, ChannelSpec], locator: Locator, findings: list[Finding]) -> None:
+        self._model = model
+        self._channels = channels
+        self._locator = locator
+        self._findings = findings
+        self._paths: dict[str, str] = {}
+        self._addresses: dict[tuple[int | str, ...], str] = {}
+        self._aliases: dict[str, dict[int, str]] = {}
+        self._limits: dict[str, Limits] = {}
+
+    def build(self, pid_of: dict[str, int]) -> list[Point]:
+        """Points by pid, tombstones between them."""
+        next_pid = max(pid_of.values(), default=-1) + 1
+        table: dict[int, Point] = {}
+        for value in self._model.ids("MeasurementValue"):
+            pid = pid_of.get(value, next_pid)
+            point = self._point(value, PointId(pid))
+            if point is not None:
+                table[pid] = point
+                next_pid = max(next_pid, pid + 1)
+        for mrid, pid in pid_of.items():
+            table.setdefault(pid, _tombstone(mrid, pid))
+        return [table.get(pid) or _tombstone(f"pid-{pid}", pid) for pid in range(next_pid)]
+
+    def _point(self, value: str, pid: PointId) -> Point | None:
+        model = self._model
+        kind_name = _VALUES.get(model.class_of(value), "")
+        measurement = model.ref(value, f"{model.class_of(value)}.{kind_name}") if kind_name else None
+        if measurement is None:
+            self._error("point.measurement", value, f"{model.class_of(value)} belongs to no measurement we know; left out")
+            return None
+        resource = model.ref(measurement, "Measurement.PowerSystemResource") or ""
+        terminal = model.ref(measurement, "Measurement.Terminal") or ""
+        if not resource:
+            self._error("point.resource", measurement, "measurement has no power system resource; left out")
+            return None
+        place = self._locator.place(resource, terminal)
+        name = model.name(measurement)
+        channel, address, source = self._source(value)
+        kind = self._kind(measurement, kind_name, address)
+        return Point(
+            pid=pid,
+            mrid=value,
+            path=self._path(value, (*place.names, name)),
+            name=name,
+            kind=kind,
+            measurement_type=model.text(measurement, "Measurement.measurementType") or "",
+            unit=unit_text(model, measurement, "Measurement"),
+            equipment=resource,
+            terminal=terminal,
+            station=model.name(place.station) if place.station else place.names[0],
+            bay=model.name(place.bay) if place.bay else "",
+            channel=channel,
+            address=address,
+            scale=model.number(source, "sc:RemotePoint.scale", 1.0),
+            offset=model.number(source, "sc:RemotePoint.offset", 0.0),
+            deadband=model.number(source, "RemoteSource.deadband", 0.0),
+            minimum=model.number(measurement, f"{kind_name}.minValue"),
+            maximum=model.number(measurement, f"{kind_name}.maxValue"),
+            limits=self._limits_of(measurement),
+            states=self._states(measurement),
+            alarm_class=self._alarm_class(measurement),
+            priority=int(model.number(measurement, "sc:Measurement.alarmPriority", 3.0)),
+            normal_value=model.number(measurement, "sc:Measurement.normalState"),
+            expression=model.text(value, "sc:MeasurementValue.expression") or "",
+        )
+
+    def _source(self, value: str) -> tuple[int, Address | None, str]:
+        """Channel index, address and mRID of the RemoteSource that feeds a value; -1, None where nothing does."""
+        model = self._model
+        sources = model.refs_to(value, "RemoteSource.MeasurementValue") or model.refs(value, "MeasurementValue.RemoteSource")
+        calculated = bool(model.text(value, "sc:MeasurementValue.expression"))
+        if not sources:
+            if not calculated:
+                text = "point has neither a RemoteSource nor an expression: it will never have a value"
+                self._findings.append(model.finding(Severity.WARNING, "point.source", value, text, "add one of them"))
+            return -1, None, ""
+        source = sources[0]
+        if calculated or len(sources) > 1:
+            self._error("point.source", value, "point has more than one source (RemoteSource, expression)", "keep one")
+        unit = model.ref(source, "RemotePoint.RemoteUnit") or ""
+        spec = self._channels.get(unit)
+        if spec is None:
+            self._error("point.channel", source, "RemoteSource belongs to no usable RemoteUnit", "set RemotePoint.RemoteUnit")
+            return -1, None, source
+        address = address_of(model, source, unit, spec.protocol)
+        if isinstance(address, str):
+            self._error("point.address", source, f"RemoteSource {address}")
+            return -1, None, source
+        first = self._addresses.setdefault((spec.index, *address_key(address)), source)
+        if first != source:
+            text = f"same address in channel {spec.name} as {model.path(first)} at {model.where(first)}"
+            self._error("point.duplicate-address", source, text, "give the second one its own address; until then it has none")
+            return -1, None, source
+        return spec.index, address, source
+
+    def _kind(self, measurement: str, kind_name: str, address: Address | None) -> PointKind:
+        if kind_name == "Analog":
+            return PointKind.ANALOG
+        if kind_name == "Accumulator":
+            return PointKind.COUNTER
+        text = self._model.text(measurement, "sc:Discrete.kind")
+        if text is not None and text not in _KINDS:
+            self._error("point.kind", measurement, f"sc:Discrete.kind is {text!r}", f"one of {', '.join(_KINDS)}")
+        if text in _KINDS:
+            return _KINDS[text]
+        if isinstance(address, Iec104Address):
+            return _KIND_OF_TYPE.get(address.type_id, PointKind.STATUS)
+        if isinstance(address, ModbusAddress) and address.data_type != "bit" and address.bit < 0:
+            return PointKind.STEP
+        return PointKind.STATUS
+
+    def _path(self, value: str, names: tuple[str, ...]) -> str:
+        path = "/".join(names)
+        first = self._paths.setdefault(path, value)
+        if first == value:
+            return path
+        text = f"same path {path!r} as the point at {self._model.where(first)}"
+        self._error("point.duplicate-path", value, text, "rename one measurement")
+        path = f"{path} [{value[:8]}]"
+        self._paths[path] = value
+        return path
+
+    def _states(self, measurement: str) -> dict[int, str]:
+        aliases = self._model.ref(measurement, "Discrete.ValueAliasSet")
+        if aliases is None:
+            return {}
+        if aliases not in self._aliases:
+            self._aliases[aliases] = states_of(self._model, aliases)
+        return self._aliases[aliases]
+
+    def _limits_of(self, measurement: str) -> Limits:
+        model = self._model
+        sets = model.refs_to(measurement, "AnalogLimitSet.Measurements") or model.refs(measurement, "Analog.LimitSets")
+        if not sets:
+            return Limits()
+        if sets[0] not in self._limits:
+            self._limits[sets[0]] = self._limit_set(sets[0])
+        return self._limits[sets[0]]
+
+    def _limit_set(self, limit_set: str) -> Limits:
+        model = self._model
+        value = {"lolo": math.nan, "lo": math.nan, "hi": math.nan, "hihi": math.nan}
+        for limit in model.refs_to(limit_set, "AnalogLimit.LimitSet"):
+            kind = model.text(limit, "sc:AnalogLimit.kind") or model.name(limit)
+            if kind in value:
+                value[kind] = model.number(limit, "AnalogLimit.value")
+            else:
+                self._error("limit.kind", limit, f"AnalogLimit of kind {kind!r}", "sc:AnalogLimit.kind is lolo, lo, hi or hihi")
+        given = [number for number in value.values() if not math.isnan(number)]
+        if given != sorted(given):
+            self._error(
+                "limit.order", limit_set, f"limits are not in the order lolo, lo, hi, hihi: {given}", "correct the values"
+            )
+        hysteresis = model.number(limit_set, "sc:AnalogLimitSet.hysteresis", 0.0)
+        return Limits(**value, hysteresis=hysteresis, delay_s=model.number(limit_set, "sc:AnalogLimitSet.delay", 0.0))
+
+    def _alarm_class(self, measurement: str) -> AlarmClass:
+        text = self._model.text(measurement, "sc:Measurement.alarmClass")
+        if text is None:
+            return AlarmClass.NOTICE
+        try:
+            return AlarmClass[text]
+        except KeyError:
+            names = ", ".join(AlarmClass.__members__)
+            self._error("point.alarm-class", measurement, f"alarm class {text!r}", f"one of {names}")
+            return AlarmClass.NOTICE
+
+    def _error(self, rule: str, mrid: str, text: str, hint: str = "") -> None:
+        self._findings.append(self._model.finding(Severity.ERROR, rule, mrid, text, hint))
+
+
+def _tombstone(mrid: str, pid: int) -> Point:
+    return Point(
+        pid=PointId(pid),
+        mrid=mrid,
+        path=f"removed/{mrid}",
+        name="",
+        kind=PointKind.STATUS,
+        measurement_type="",
+        unit="",
+        equipment="",
+        terminal="",
+        station="",
+        bay="",
+        channel=-1,
+        address=None,
+        removed=True,
+    )
+
+
+def states_of(model: CimModel, alias_set: str) -> dict[int, str]:
+    """Value -> label of a CIM ValueAliasSet."""
+    states: dict[int, str] = {}
+    for alias in model.refs_to(alias_set, "ValueToAlias.ValueAliasSet"):
+        value = model.number(alias, "ValueToAlias.value")
+        if not math.isnan(value):
+            states[int(value)] = model.name(alias)
+    return states
+
+
+def unit_text(model: CimModel, mrid: str, owner: str) -> str:
+    """Unit of a Measurement or Control as people write it: ``MW``, ``Mvar``, ``kV``, ``%``, ``°C``."""
+    symbol = model.enum(mrid, f"{owner}.unitSymbol") or "none"
+    multiplier = model.enum(mrid, f"{owner}.unitMultiplier") or "none"
+    if symbol == "none" and multiplier == "c":
+        return "%"
+    return _PREFIX.get(multiplier, multiplier) + _SYMBOL.get(symbol, symbol)
+
+
+def _stations(model: CimModel) -> list[Station]:
+    stations: list[Station] = []
+    for mrid in model.ids("Substation"):
+        levels = []
+        for level in model.refs_to(mrid, "VoltageLevel.Substation"):
+            base = model.ref(level, "VoltageLevel.BaseVoltage") or ""
+            levels.append((level, model.name(level), model.number(base, "BaseVoltage.nominalVoltage")))
+        area = model.ref(mrid, "sc:Substation.ControlArea")
+        levels.sort(key=lambda level: -level[2])
+        stations.append(Station(mrid, model.name(mrid), model.name(area) if area else "", tuple(levels)))
+    return stations
