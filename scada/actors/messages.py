@@ -31,7 +31,7 @@ class Apply(Message):
 
 @dataclass(frozen=True, slots=True)
 class ApplyDerived(Message):
-    """Values made here (calculations, topology, AGC). In the control lane, so that a follower of the database never waits for it."""
+    """Values made here (calculations, topology, AGC); in the control lane, so that a follower never waits to send it."""
 
     batch: PointBatch
 

@@ -1,0 +1,206 @@
+"""``scada demo``: simulator, server and operator station on the demo grid, as one command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from scada.cli.processes import ProcessGroup
+from scada.core.clock import SystemClock
+from scada.core.errors import ConfigError
+from scada.core.ports import check_port
+
+GRID = Path(__file__).resolve().parent.parent.parent / "examples" / "demo-grid"
+HOST = "127.0.0.1"
+SCADA = (sys.executable, "-m", "scada")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of a demo, counted from one base."""
+
+    base: int
+
+    @property
+    def api(self) -> int:
+        """Views."""
+        return self.base
+
+    @property
+    def control(self) -> int:
+        """Controls."""
+        return self.base + 1
+
+    @property
+    def metrics(self) -> int:
+        """Prometheus."""
+        return self.base + 2
+
+    @property
+    def page(self) -> int:
+        """Operator station."""
+        return self.base + 3
+
+    @property
+    def admin(self) -> int:
+        """Fault injection of the simulator."""
+        return self.base + 4
+
+    def channel(self, index: int) -> int:
+        """Outstation of a channel."""
+        return self.base + 10 + index
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """One demo: where it keeps things, which grid it runs, how fast."""
+
+    folder: Path
+    grid: Path
+    ports: Ports
+    channels: tuple[str, ...]
+    rate: float = 1.0
+    epoch_ns: int = 0
+
+    @property
+    def keys(self) -> Path:
+        """Identities."""
+        return self.folder / "var" / "keys"
+
+    def check_ports(self) -> None:
+        """Raise PortInUseError for the first port that is taken."""
+        ports = self.ports
+        wanted = {
+            "views": ports.api,
+            "controls": ports.control,
+            "metrics": ports.metrics,
+            "page": ports.page,
+            "faults": ports.admin,
+        }
+        wanted |= {f"outstation {name}": ports.channel(index) for index, name in enumerate(self.channels)}
+        for purpose, port in wanted.items():
+            check_port(HOST, port, purpose)
+
+    def forget(self) -> None:
+        """Remove the data of earlier runs; keys stay."""
+        for data in ("rtdb", "history", "events", "audit"):
+            shutil.rmtree(self.folder / "var" / data, ignore_errors=True)
+
+    def write_config(self, *, automatic: bool) -> Path:
+        """Write ``scada.toml``; returns its path."""
+        state = "on" if automatic else "off"
+        channels = enumerate(self.channels)
+        parts = [
+            "# Written by `scada demo`; see `scada config example` for every setting.",
+            '[site]\nname = "demo"',
+            f"[clock]\nrate = {self.rate}\nepoch_ns = {self.epoch_ns}",
+            f'[model]\npath = "{self.grid}"',
+            f"[api]\nport = {self.ports.api}\ncontrol_port = {self.ports.control}",
+            f"[metrics]\nport = {self.ports.metrics}",
+            f'[agc]\nstart = "{state}"',
+            f'[avc]\nstart = "{state}"',
+            *[f'[channels."{name}"]\nhost = "{HOST}"\nport = {self.ports.channel(index)}' for index, name in channels],
+        ]
+        path = self.folder / "scada.toml"
+        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        return path
+
+    def sim(self) -> list[str]:
+        """Command line of the simulator."""
+        line = [*SCADA, "sim", "--model", str(self.grid), "--sim", str(self.grid / "sim.toml"), "--admin", str(self.ports.admin)]
+        line += ["--rate", str(self.rate), "--epoch-ns", str(self.epoch_ns)]
+        for index, name in enumerate(self.channels):
+            line += ["--port", f"{name}={self.ports.channel(index)}"]
+        return line
+
+    def server(self) -> list[str]:
+        """Command line of the server."""
+        return [*SCADA, "serve", "--config", str(self.folder / "scada.toml")]
+
+    def hmi(self, lang: str | None) -> list[str]:
+        """Command line of the operator station."""
+        line = [*SCADA, "hmi", "--server", f"{HOST}:{self.ports.api}", "--control-port", str(self.ports.control)]
+        line += ["--keys", str(self.keys), "--as", "operator", "--port", str(self.ports.page), "--no-browser"]
+        return line + (["--lang", lang] if lang else [])
+
+    def describe(self, url: str) -> str:
+        """What the user reads once it runs."""
+        ctl = f"./run scada ctl --server {HOST}:{self.ports.api} --control-port {self.ports.control} --keys {self.keys} status"
+        return (
+            f"\n  the page:     {url}\n  the terminal: {ctl}\n"
+            f"  faults:       ./run scada sim fault --admin {self.ports.admin} --help\n"
+            f"  logs:         {self.folder / 'log'}\n  Ctrl-C ends the demo\n"
+        )
+
+
+@click.command(name="demo")
+@click.option("--headless", is_flag=True, help="Do not open a browser; for servers without a screen.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(".run/demo"), help="Data, keys, logs.")
+@click.option("--fresh", is_flag=True, help="Forget the data of earlier demos (keys are kept).")
+@click.option("--base-port", type=click.IntRange(1024, 65000), default=12400, show_default=True, help="First of about thirty.")
+@click.option("--rate", type=click.FloatRange(0.1, 50), default=1.0, show_default=True, help="Simulated per real second.")
+@click.option("--grid", type=click.Path(path_type=Path, exists=True, file_okay=False), default=GRID, help="Model with sim.toml.")
+@click.option("--manual", is_flag=True, help="Leave AGC and AVC off.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default=None, help="Language of the page; default from LANG.")
+def command(
+    *, headless: bool, folder: Path, fresh: bool, base_port: int, rate: float, grid: Path, manual: bool, lang: str | None
+) -> None:
+    """Start everything on the demo grid and say where the page is. Ctrl-C ends all of it.
+
+    The simulator's outstations speak IEC 104 (one of them by an independent implementation), Modbus TCP and OPC UA; the server
+    knows them only through these protocols.
+    """
+    from scada.model_cim.points import load_tables
+    from scada.security.identities import init_identities
+
+    channels = tuple(channel.name for channel in load_tables(grid).channels)
+    epoch_ns = 0 if rate == 1.0 else SystemClock().now_ns()
+    demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns)
+    demo.check_ports()
+    if fresh:
+        demo.forget()
+    demo.folder.mkdir(parents=True, exist_ok=True)
+    if made := init_identities(demo.keys):
+        click.echo(f"identities made in {demo.keys}: {', '.join(made)}")
+    demo.write_config(automatic=not manual)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    group = ProcessGroup(demo.folder / "log")
+    try:
+        group.start("sim", demo.sim())
+        group.start("server", demo.server())
+        group.start("hmi", demo.hmi(lang))
+        if url := _await_page(group, stop):
+            click.echo(demo.describe(url))
+            if not headless and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+                webbrowser.open(url)
+        while not stop.wait(0.2):
+            for name, code in group.revive():
+                click.echo(f"{name} ended with code {code} and was started again; see {group.folder / name}.log", err=True)
+    finally:
+        late = group.stop(2.5)
+        click.echo("demo ended" + (f" ({', '.join(late)} had to be killed)" if late else ""))
+
+
+def _await_page(group: ProcessGroup, stop: threading.Event) -> str:
+    """Wait until the operator station printed its address; a child that dies first is an error."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not stop.wait(0.1):
+        for line in group.new_lines("hmi"):
+            if "http://" in line:
+                return "http://" + line.split("http://", 1)[1].split()[0]
+        for name, code in group.ended():
+            raise ConfigError(f"{name} ended with code {code}: {group.last_line(name)}", mend=f"see {group.folder / name}.log")
+    if not stop.is_set():
+        raise ConfigError("the page did not come up within two minutes", mend=f"see {group.folder}")
+    return ""
