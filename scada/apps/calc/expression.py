@@ -1,0 +1,283 @@
+"""The expression language of calculated points: a tokenizer and a recursive-descent parser that emit a postfix program.
+
+Nothing of Python is evaluated. Grammar, loosest binding first::
+
+    or        = and {"or" and}
+    and       = not {"and" not}
+    not       = "not" not | comparison
+    comparison= sum [("<" | "<=" | ">" | ">=" | "==" | "!=") sum]
+    sum       = term {("+" | "-") term}
+    term      = unary {("*" | "/") unary}
+    unary     = "-" unary | primary
+    primary   = number | "point" | name "(" or {"," or} ")" | "(" or ")"
+
+A point is its path or mRID in double quotes. Functions: ``sum min max avg`` (one or more arguments), ``abs sqrt`` (one),
+``if(condition, then, else)``, ``good("point")``. Truth is 1 and 0; any number but 0 is true.
+
+Meaning of missing numbers: an operation with an unknown operand, a division by zero or the root of a negative number is unknown
+(NaN), and a comparison with an unknown operand is unknown, not false. ``if`` takes only the branch it chose, in value and
+quality.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scada.core.errors import ScadaError
+
+MAX_LENGTH = 100_000
+MAX_DEPTH = 100
+
+
+class ExpressionError(ScadaError):
+    """An expression cannot be read. ``where`` names the column (1-based)."""
+
+
+class Op(IntEnum):
+    """Operations of the postfix program."""
+
+    CONST = 0
+    POINT = 1
+    """Push value and quality of a reference."""
+    GOOD = 2
+    """Push 1 if the reference's quality is good, else 0; the pushed quality is good."""
+    ADD = 3
+    SUB = 4
+    MUL = 5
+    DIV = 6
+    NEG = 7
+    NOT = 8
+    LT = 9
+    LE = 10
+    GT = 11
+    GE = 12
+    EQ = 13
+    NE = 14
+    AND = 15
+    OR = 16
+    IF = 17
+    MIN = 18
+    MAX = 19
+    ABS = 20
+    SQRT = 21
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A parsed expression.
+
+    Attributes:
+        text: what was parsed.
+        code: postfix program of (operation, argument); the argument is the constant of ``CONST`` and the index into
+            ``references`` of ``POINT`` and ``GOOD``.
+        references: quoted names, each once, in order of first use.
+        depth: largest number of operands that stand on the stack at once.
+    """
+
+    text: str
+    code: tuple[tuple[Op, float], ...]
+    references: tuple[str, ...]
+    depth: int
+
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+    (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+  | (?P<string>"[^"]*")
+  | (?P<name>[A-Za-z_][A-Za-z_0-9]*)
+  | (?P<sign><=|>=|==|!=|[-+*/(),<>])
+  )""",
+    re.VERBOSE,
+)
+
+_COMPARISONS = {"<": Op.LT, "<=": Op.LE, ">": Op.GT, ">=": Op.GE, "==": Op.EQ, "!=": Op.NE}
+_SUMS = {"+": Op.ADD, "-": Op.SUB}
+_TERMS = {"*": Op.MUL, "/": Op.DIV}
+_FOLDS = {"sum": Op.ADD, "avg": Op.ADD, "min": Op.MIN, "max": Op.MAX}
+_UNARY = {"abs": Op.ABS, "sqrt": Op.SQRT}
+_FUNCTIONS = (*_FOLDS, *_UNARY, "if", "good")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    column: int
+
+
+def parse(text: str) -> Expression:
+    """Parse an expression.
+
+    >>> parse('0.5 * abs("East/G1/P")').references
+    ('East/G1/P',)
+
+    Raises:
+        ExpressionError: saying what was expected, at which column.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"longer than {MAX_LENGTH} characters", where="column 1", mend="split it over several points")
+    return _Parser(text).run()
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens, at = [], 0
+    while text[at:].strip():
+        match = _TOKEN.match(text, at)
+        column = at + len(text[at:]) - len(text[at:].lstrip()) + 1
+        if match is None or match.lastgroup is None:
+            what = "a quoted name that does not end" if text[column - 1] == '"' else f"a stray {text[column - 1]!r}"
+            raise ExpressionError(what, where=f"column {column}", mend='points are written "in double quotes"')
+        tokens.append(_Token(match.lastgroup, match.group(match.lastgroup), column))
+        at = match.end()
+    tokens.append(_Token("end", "", len(text) + 1))
+    return tokens
+
+
+class _Parser:
+    """Emits the program while it descends; ``_height`` follows the height of the operand stack."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _tokens(text)
+        self._at = 0
+        self._nesting = 0
+        self._code: list[tuple[Op, float]] = []
+        self._references: dict[str, int] = {}
+        self._height = 0
+        self._depth = 0
+
+    def run(self) -> Expression:
+        self._or()
+        if self._token.kind != "end":
+            raise self._error("the end or an operator")
+        return Expression(self._text, tuple(self._code), tuple(self._references), self._depth)
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._at]
+
+    def _error(self, wanted: str) -> ExpressionError:
+        token = self._token
+        found = f"{token.text!r}" if token.kind != "end" else "the end"
+        return ExpressionError(f"expected {wanted}, found {found}", where=f"column {token.column}")
+
+    def _take(self, *texts: str) -> str:
+        """Consume the next token if it is one of ``texts`` and not a quoted name; else return an empty text."""
+        token = self._token
+        if token.kind in ("sign", "name") and token.text in texts:
+            self._at += 1
+            return token.text
+        return ""
+
+    def _expect(self, text: str) -> None:
+        if not self._take(text):
+            raise self._error(f"{text!r}")
+
+    def _emit(self, op: Op, argument: float = 0.0, *, pops: int) -> None:
+        self._code.append((op, argument))
+        self._height += 1 - pops
+        self._depth = max(self._depth, self._height)
+
+    def _chain(self, operand: Callable[[], None], operators: dict[str, Op]) -> None:
+        operand()
+        while sign := self._take(*operators):
+            operand()
+            self._emit(operators[sign], pops=2)
+
+    def _or(self) -> None:
+        self._nesting += 1
+        if self._nesting > MAX_DEPTH:
+            raise ExpressionError(f"nested deeper than {MAX_DEPTH}", where=f"column {self._token.column}", mend="split it")
+        self._chain(self._and, {"or": Op.OR})
+        self._nesting -= 1
+
+    def _and(self) -> None:
+        self._chain(self._not, {"and": Op.AND})
+
+    def _not(self) -> None:
+        inversions = 0
+        while self._take("not"):
+            inversions += 1
+        self._comparison()
+        for _ in range(inversions):
+            self._emit(Op.NOT, pops=1)
+
+    def _comparison(self) -> None:
+        self._sum()
+        if sign := self._take(*_COMPARISONS):
+            self._sum()
+            self._emit(_COMPARISONS[sign], pops=2)
+            if self._token.text in _COMPARISONS and self._token.kind == "sign":
+                raise ExpressionError(
+                    "comparisons cannot be chained", where=f"column {self._token.column}", mend="join two with 'and'"
+                )
+
+    def _sum(self) -> None:
+        self._chain(self._term, _SUMS)
+
+    def _term(self) -> None:
+        self._chain(self._unary, _TERMS)
+
+    def _unary(self) -> None:
+        negations = 0
+        while self._take("-"):
+            negations += 1
+        self._primary()
+        for _ in range(negations):
+            self._emit(Op.NEG, pops=1)
+
+    def _primary(self) -> None:
+        token = self._token
+        if token.kind == "number":
+            self._at += 1
+            self._emit(Op.CONST, float(token.text), pops=0)
+        elif token.kind == "string":
+            self._emit(Op.POINT, self._reference(), pops=0)
+        elif token.kind == "name" and token.text in _FUNCTIONS:
+            self._at += 1
+            self._call(token.text)
+        elif self._take("("):
+            self._or()
+            self._expect(")")
+        else:
+            known = ", ".join(_FUNCTIONS)
+            raise self._error(f"a number, a quoted point, '(' or a function ({known})")
+
+    def _reference(self) -> int:
+        token = self._token
+        name = token.text.strip('"').strip()
+        if token.kind != "string" or not name:
+            raise self._error("a quoted point")
+        self._at += 1
+        return self._references.setdefault(name, len(self._references))
+
+    def _call(self, name: str) -> None:
+        self._expect("(")
+        if name == "good":
+            self._emit(Op.GOOD, self._reference(), pops=0)
+        elif name == "if":
+            self._or()
+            for _ in range(2):
+                self._expect(",")
+                self._or()
+            self._emit(Op.IF, pops=3)
+        elif name in _UNARY:
+            self._or()
+            self._emit(_UNARY[name], pops=1)
+        else:
+            self._fold(name)
+        self._expect(")")
+
+    def _fold(self, name: str) -> None:
+        self._or()
+        count = 1
+        while self._take(","):
+            self._or()
+            self._emit(_FOLDS[name], pops=2)
+            count += 1
+        if name == "avg":
+            self._emit(Op.CONST, float(count), pops=0)
+            self._emit(Op.DIV, pops=2)
