@@ -124,7 +124,7 @@ def to_octets(time_ns: int, zone_minutes: int = 0) -> bytes:
     """CP56Time2a of a UTC time.
 
     >>> to_octets(1_700_000_000_123_000_000).hex()
-    '9b500d164e0b17'
+    '9b4e0d164e0b17'
     """
     out = np.zeros(SIZE, dtype=np.uint8)
     encode(out, 0, time_ns, zone_minutes * NS_PER_MINUTE, False)
@@ -134,7 +134,7 @@ def to_octets(time_ns: int, zone_minutes: int = 0) -> bytes:
 def from_octets(octets: bytes, received_ns: int, zone_minutes: int = 0, summer_minutes: int = 0) -> tuple[int, int]:
     """(ns UTC or 0, bits of ``TimeQuality``) of seven octets.
 
-    >>> from_octets(bytes.fromhex("9b500d164e0b17"), received_ns=1_700_000_000_000_000_000)
+    >>> from_octets(bytes.fromhex("9b4e0d164e0b17"), received_ns=1_700_000_000_000_000_000)
     (1700000000123000000, 0)
     """
     if len(octets) != SIZE:
