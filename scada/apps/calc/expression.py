@@ -29,7 +29,7 @@ from enum import IntEnum
 from scada.core.errors import ScadaError
 
 MAX_LENGTH = 100_000
-MAX_DEPTH = 100
+MAX_DEPTH = 40
 
 
 class ExpressionError(ScadaError):

@@ -293,20 +293,20 @@ def _binary(op: int, a: float, b: float) -> float:  # noqa: PLR0911, PLR0912 - o
     if op == _MAX:
         return max(a, b)
     if op == _LT:
-        return float(a < b)
+        return 1.0 * (a < b)
     if op == _LE:
-        return float(a <= b)
+        return 1.0 * (a <= b)
     if op == _GT:
-        return float(a > b)
+        return 1.0 * (a > b)
     if op == _GE:
-        return float(a >= b)
+        return 1.0 * (a >= b)
     if op == _EQ:
-        return float(a == b)
+        return 1.0 * (a == b)
     if op == _NE:
-        return float(a != b)
+        return 1.0 * (a != b)
     if op == _AND:
-        return float(a != 0.0 and b != 0.0)
-    return float(a != 0.0 or b != 0.0)
+        return 1.0 * (a != 0.0 and b != 0.0)
+    return 1.0 * (a != 0.0 or b != 0.0)
 
 
 @njit(cache=True, nogil=True)
