@@ -159,10 +159,10 @@ def command(
     The simulator's outstations speak IEC 104 (one of them by an independent implementation), Modbus TCP and OPC UA; the server
     knows them only through these protocols.
     """
-    from scada.model_cim.points import load_tables
+    from scada.model_cim.points import load_model
     from scada.security.identities import init_identities
 
-    channels = tuple(channel.name for channel in load_tables(grid).channels)
+    channels = tuple(channel.name for channel in load_model(grid)[1].channels)
     epoch_ns = 0 if rate == 1.0 else SystemClock().now_ns()
     demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns)
     demo.check_ports()
