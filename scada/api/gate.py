@@ -1,0 +1,227 @@
+"""The gate every call passes: session, right, envelope, and only then the body; and every error as one sentence with a code.
+
+Requests arrive as bytes. Nothing of a message is parsed before its session has the right to call the method, and nothing of a
+signed body before its envelope was verified over the exact bytes. A refused order never reaches the backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.api.faults import CODE_KEY, CallError, malformed
+from scada.api.refusals import SecurityReporter
+from scada.control.records import Principal
+from scada.core.errors import ScadaError, SecurityError
+
+PACKAGE = "scadapb.v1"
+
+SESSION_KEY = "session"
+"""Metadata entry that carries the session id in hex."""
+
+Request = TypeVar("Request", bound=Message)
+Query = Callable[[Request, Principal], Awaitable[Message | bytes]]
+Order = Callable[[Request, Principal, bytes], Awaitable[Message]]
+Follow = Callable[[Request], AsyncGenerator[Message, None]]
+Exchange = Callable[[AsyncIterator[Request]], AsyncGenerator[bytes, None]]
+Method = tuple[str, grpc.RpcMethodHandler]
+"""Full method name and its handler."""
+
+Context = Any
+"""``grpc.aio.ServicerContext``: grpc carries no types."""
+
+_log = structlog.get_logger("scada.api")
+
+
+class Sessions(Protocol):
+    """What the gate asks of :class:`scada.security.session.SessionServer`."""
+
+    def login(self, request: bytes) -> tuple[bytes, Principal]:
+        """Answer a ``Signed{LoginRequest}``."""
+        ...
+
+    def logout(self, session: str) -> None:
+        """End a session."""
+        ...
+
+    def authenticate(self, session: str, method: str) -> Principal:
+        """Who calls, if the session lives and has the right to ``method``."""
+        ...
+
+    def open(self, envelope: bytes, method: str, session: str) -> tuple[Principal, bytes]:
+        """Signer and body of a verified ``Signed``."""
+        ...
+
+
+_STATUS = {
+    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
+    "permission_denied": grpc.StatusCode.PERMISSION_DENIED,
+    "replayed": grpc.StatusCode.ABORTED,
+    "expired": grpc.StatusCode.ABORTED,
+    "malformed": grpc.StatusCode.INVALID_ARGUMENT,
+    "exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+
+class Gate:
+    """Makes gRPC handlers out of functions over parsed messages.
+
+    Args:
+        sessions: who may do what.
+        reporter: told of every refusal of consequence.
+    """
+
+    def __init__(self, sessions: Sessions, reporter: SecurityReporter) -> None:
+        self._sessions = sessions
+        self._reporter = reporter
+
+    def query(self, name: str, kind: type[Request], answer: Query[Request]) -> Method:
+        """A unary call without consequence: session and right are checked, the request is parsed."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def behaviour(raw: bytes, context: Context) -> bytes:
+            try:
+                principal = self._sessions.authenticate(_session(context), path)
+                return _encode(await answer(_parse(kind, raw), principal))
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                return await _abort(context, _fault(path, error))
+
+        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+
+    def order(self, name: str, kind: type[Request], act: Order[Request]) -> Method:
+        """A signed unary call: the envelope is verified before its body is parsed; refusals are reported and stored."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def behaviour(raw: bytes, context: Context) -> bytes:
+            sender = ""
+            try:
+                session = _session(context)
+                sender = self._sessions.authenticate(session, path).name
+                principal, body = self._sessions.open(raw, path, session)
+                request = _parse(kind, body)
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                fault = _fault(path, error)
+                self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
+                return await _abort(context, fault)
+            try:
+                return (await act(request, principal, raw)).SerializeToString()
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                return await _abort(context, _fault(path, error))
+
+        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+
+    def follow(self, name: str, kind: type[Request], feed: Follow[Request]) -> Method:
+        """One request, many replies; the stream ends with its session."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def behaviour(raw: bytes, context: Context) -> None:
+            try:
+                session = _session(context)
+                self._sessions.authenticate(session, path)
+                async with aclosing(feed(_parse(kind, raw))) as messages:
+                    async for message in messages:
+                        self._sessions.authenticate(session, path)
+                        await context.write(message.SerializeToString())
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                await _abort(context, _fault(path, error))
+
+        return path, grpc.unary_stream_rpc_method_handler(behaviour)
+
+    def exchange(self, name: str, kind: type[Request], feed: Exchange[Request]) -> Method:
+        """Many requests, many replies (already encoded); the stream ends with its session."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def behaviour(raws: AsyncIterator[bytes], context: Context) -> None:
+            async def parsed() -> AsyncIterator[Request]:
+                async for raw in raws:
+                    yield _parse(kind, raw)
+
+            try:
+                session = _session(context)
+                self._sessions.authenticate(session, path)
+                async with aclosing(feed(parsed())) as frames:
+                    async for frame in frames:
+                        self._sessions.authenticate(session, path)
+                        await context.write(frame)
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                await _abort(context, _fault(path, error))
+
+        return path, grpc.stream_stream_rpc_method_handler(behaviour)
+
+    def login(self, name: str) -> Method:
+        """The handshake: the only call without a session."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def behaviour(raw: bytes, context: Context) -> bytes:
+            try:
+                reply, principal = self._sessions.login(raw)
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                fault = _fault(path, error)
+                self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender="")
+                return await _abort(context, fault)
+            self._reporter.login(name=principal.name, peer=context.peer(), station=principal.station)
+            return reply
+
+        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+
+    def logout(self, name: str) -> Method:
+        """End of a session, by its owner."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def behaviour(raw: bytes, context: Context) -> bytes:
+            del raw
+            try:
+                session = _session(context)
+                principal = self._sessions.authenticate(session, path)
+                self._sessions.logout(session)
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                return await _abort(context, _fault(path, error))
+            self._reporter.logout(name=principal.name, peer=context.peer())
+            return pb.LogoutReply().SerializeToString()
+
+        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+
+
+def _session(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == SESSION_KEY and isinstance(value, str):
+            return value
+    raise CallError(
+        grpc.StatusCode.UNAUTHENTICATED, "no_session", f"the call carries no metadata entry {SESSION_KEY!r}", mend="log in first"
+    )
+
+
+def _encode(reply: Message | bytes) -> bytes:
+    return reply if isinstance(reply, bytes) else reply.SerializeToString()
+
+
+def _parse(kind: type[Request], raw: bytes) -> Request:
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise malformed(f"the bytes are not a {kind.DESCRIPTOR.name}") from error
+
+
+def _fault(path: str, error: Exception) -> CallError:
+    match error:
+        case CallError():
+            return error
+        case SecurityError():
+            code = getattr(error, "code", "unauthenticated")
+            return CallError(_STATUS.get(code, grpc.StatusCode.UNAUTHENTICATED), code, error.what, mend=error.mend)
+        case ScadaError():
+            return CallError(grpc.StatusCode.FAILED_PRECONDITION, "failed", str(error))
+        case _:
+            _log.error("call failed", method=path, exc_info=error)
+            return CallError(grpc.StatusCode.INTERNAL, "internal", "the server could not do this; its log says why")
+
+
+async def _abort(context: Context, fault: CallError) -> NoReturn:
+    await context.abort(fault.status, str(fault), trailing_metadata=((CODE_KEY, fault.code),))
+    raise AssertionError("abort does not return")

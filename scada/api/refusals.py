@@ -1,0 +1,73 @@
+"""Refused messages: logged, stored as SECURITY events, and kept from flooding the event log."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from scada.actors.backend import Backend
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass
+
+BURST = 50
+RATE_PER_S = 10.0
+"""Events stored a second in the long run; what exceeds it is logged and counted into one event."""
+
+_log = structlog.get_logger("scada.api.security")
+
+
+class SecurityReporter:
+    """Writes what the faces see of logins and refusals to the log and the event log."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._tokens = float(BURST)
+        self._filled_at = backend.clock.monotonic()
+        self._uncounted = 0
+        self._summary: asyncio.TimerHandle | None = None
+
+    def refused(self, *, method: str, code: str, reason: str, peer: str, sender: str) -> None:
+        """A control message, a login or a call without a right was refused."""
+        _log.warning("refused", method=method, code=code, reason=reason, peer=peer, sender=sender)
+        self._store("security.refused", 2, sender, method=method, code=code, reason=reason, peer=peer, sender=sender)
+
+    def login(self, *, name: str, peer: str, station: str) -> None:
+        """A session was opened."""
+        _log.info("login", name=name, peer=peer, station=station)
+        self._store("security.login", 4, name, name=name, peer=peer, station=station)
+
+    def logout(self, *, name: str, peer: str) -> None:
+        """A session was closed by its owner."""
+        _log.info("logout", name=name, peer=peer)
+        self._store("security.logout", 4, name, name=name, peer=peer)
+
+    def close(self) -> None:
+        """Write what is still only counted."""
+        if self._summary is not None:
+            self._summary.cancel()
+            self._write_summary()
+
+    def _store(self, key: str, priority: int, actor: str, **parameters: str) -> None:
+        now = self._backend.clock.monotonic()
+        self._tokens = min(float(BURST), self._tokens + (now - self._filled_at) * RATE_PER_S)
+        self._filled_at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            self._report(key, priority, actor, parameters)
+            return
+        self._uncounted += 1
+        if self._summary is None:
+            self._summary = asyncio.get_running_loop().call_later(1.0, self._write_summary)
+
+    def _write_summary(self) -> None:
+        self._summary = None
+        count, self._uncounted = self._uncounted, 0
+        self._report("security.flood", 2, "", {"count": str(count)})
+
+    def _report(self, key: str, priority: int, actor: str, parameters: dict[str, str]) -> None:
+        clock = self._backend.clock
+        alarm_class = AlarmClass.ABNORMAL if priority < 3 else AlarmClass.NOTICE
+        self._backend.report(
+            Event(clock.now_ns(), EventKind.SECURITY, alarm_class, priority, key, parameters=parameters, actor=actor)
+        )

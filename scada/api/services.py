@@ -1,0 +1,283 @@
+"""The services: each method is one function over a parsed message and the backend.
+
+:func:`view_handlers` and :func:`control_handlers` are the two tables of what a server offers; a method that stands in neither
+does not exist, and :mod:`scada.security.roles` names the right each one needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import grpc
+import numpy as np
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.backend import Backend
+from scada.api import messages
+from scada.api.event_feed import EventFeed
+from scada.api.faults import CallError, malformed
+from scada.api.frames import Columns, encode_frame
+from scada.api.gate import Gate
+from scada.api.hub import Hub, Subscriber
+from scada.control.records import Principal
+from scada.model_cim.tables import Point
+
+FIRST_MESSAGE_S = 10.0
+"""A subscription that does not say within this time what it wants is ended."""
+
+EVENTS_PER_CALL = 10_000
+
+Handlers = dict[str, grpc.RpcMethodHandler]
+
+
+class Services:
+    """The methods, by service in the order of the proto file.
+
+    Args:
+        backend: the running server.
+        hub: source of point frames.
+        events: source of the event stream.
+    """
+
+    def __init__(self, backend: Backend, hub: Hub, events: EventFeed) -> None:
+        self._backend = backend
+        self._hub = hub
+        self._events = events
+
+    # ------------------------------------------------------------------ model
+
+    async def get_model(self, request: pb.GetModelRequest, principal: Principal) -> pb.ModelInfo:
+        """Stations, areas, channels and sizes of the present model."""
+        del request, principal
+        return messages.model_info(self._backend.tables, self._backend.site)
+
+    async def list_points(self, request: pb.ListPointsRequest, principal: Principal) -> pb.PointList:
+        """Points of a station whose path, name or mRID contains the query (case-insensitive)."""
+        del principal
+        tables = self._backend.tables
+        found = [point for point in tables.points if _matches(point, request.station, request.query.casefold())]
+        limit = request.limit or len(found)
+        return pb.PointList(points=[messages.point_info(point, tables) for point in found[:limit]], truncated=len(found) > limit)
+
+    async def list_controls(self, request: pb.ListControlsRequest, principal: Principal) -> pb.ControlList:
+        """Controls of a station and an equipment; empty fields match all."""
+        del principal
+        tables = self._backend.tables
+        return pb.ControlList(
+            controls=[
+                messages.control_info(control, tables)
+                for control in tables.controls
+                if request.station in ("", control.station) and request.equipment in ("", control.equipment)
+            ]
+        )
+
+    async def get_diagram(self, request: pb.GetDiagramRequest, principal: Principal) -> pb.Diagram:
+        """Single-line diagram of a station."""
+        del principal
+        svg, metadata = self._backend.diagram(request.station)
+        if not svg:
+            raise _not_found(f"no diagram of station {request.station!r} was drawn", mend="scada model draw makes them")
+        return pb.Diagram(station=request.station, svg=svg, metadata_json=metadata, model_version=self._backend.tables.version)
+
+    # ------------------------------------------------------------------ values
+
+    async def read(self, request: pb.ReadRequest, principal: Principal) -> bytes:
+        """Present values, consistent as of one sequence number."""
+        del principal
+        points = len(self._backend.tables.points)
+        unknown = [pid for pid in request.pids if pid >= points]
+        if unknown:
+            raise malformed(f"point {unknown[0]} is not in the model (it has {points})")
+        snapshot = self._backend.snapshot(np.array(request.pids, dtype=np.uint32) if request.pids else None)
+        return encode_frame(snapshot.seq, self._backend.clock.now_ns(), Columns.of_snapshot(snapshot), full=True)
+
+    async def subscribe(self, requests: AsyncIterator[pb.SubscribeRequest]) -> AsyncGenerator[bytes, None]:
+        """A full frame, then deltas, as many as the client has credit for."""
+        try:
+            first = await asyncio.wait_for(anext(requests), FIRST_MESSAGE_S)
+        except (TimeoutError, StopAsyncIteration) as error:
+            raise malformed("the subscription did not say what it wants") from error
+        subscriber = self._hub.open(np.array(first.pids, dtype=np.uint32) if first.pids else None, first.period_ms)
+        self._hub.give(subscriber, first.credit)
+        reader = asyncio.create_task(self._take_credit(subscriber, requests))
+        try:
+            while True:
+                yield await subscriber.next()
+        finally:
+            reader.cancel()
+            self._hub.close(subscriber)
+
+    async def _take_credit(self, subscriber: Subscriber, requests: AsyncIterator[pb.SubscribeRequest]) -> None:
+        try:
+            async for request in requests:
+                self._hub.give(subscriber, request.credit)
+        except CallError as error:
+            subscriber.fail(error)
+
+    async def get_status(self, request: pb.GetStatusRequest, principal: Principal) -> pb.SystemStatus:
+        """The overview."""
+        del request, principal
+        return self._backend.status()
+
+    # ------------------------------------------------------------------ events
+
+    async def list_alarms(self, request: pb.ListAlarmsRequest, principal: Principal) -> pb.AlarmList:
+        """Present alarms and the event id from which to follow."""
+        del request, principal
+        alarms, last = self._backend.alarms()
+        return pb.AlarmList(alarms=[messages.alarm_info(alarm) for alarm in alarms], last_event_id=last)
+
+    async def list_events(self, request: pb.ListEventsRequest, principal: Principal) -> pb.EventList:
+        """Stored events."""
+        del principal
+        found = self._backend.events(
+            after_id=request.after_id,
+            from_ns=request.from_ns,
+            to_ns=request.to_ns,
+            kinds=tuple(request.kinds),
+            limit=min(request.limit or 1000, EVENTS_PER_CALL),
+        )
+        last = max((event.event_id for event in found), default=request.after_id)
+        return pb.EventList(events=[messages.event_info(event) for event in found], last_event_id=last)
+
+    async def acknowledge(self, request: pb.AcknowledgeRequest, principal: Principal, evidence: bytes) -> pb.AcknowledgeReply:
+        """Acknowledge exactly the ids sent."""
+        del evidence
+        acknowledged, unknown = await self._backend.acknowledge(tuple(request.alarm_ids), principal)
+        return pb.AcknowledgeReply(acknowledged=acknowledged, unknown=unknown)
+
+    # ------------------------------------------------------------------ control
+
+    async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
+        """Preset and return at check-back."""
+        if not np.isfinite(request.value):
+            raise malformed("the value of a control must be a finite number")
+        return messages.control_reply(await self._backend.select(request, principal, evidence))
+
+    async def execute(self, request: pb.ExecuteRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
+        """Operate and return with the feedback."""
+        return messages.control_reply(await self._backend.execute(request, principal, evidence))
+
+    async def cancel(self, request: pb.CancelRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
+        """Withdraw a sequence."""
+        return messages.control_reply(await self._backend.cancel(request, principal, evidence))
+
+    async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> pb.ModeReply:
+        """AGC, AVC, unit and channel modes."""
+        if request.WhichOneof("target") is None:
+            raise malformed("the mode change names no target")
+        return messages.mode_reply(await self._backend.set_mode(request, principal, evidence))
+
+    # ------------------------------------------------------------------ applications
+
+    async def get_agc(self, request: pb.GetAgcRequest, principal: Principal) -> pb.AgcStatus:
+        """AGC as of its last cycle."""
+        del request, principal
+        return self._backend.agc()
+
+    async def get_avc(self, request: pb.GetAvcRequest, principal: Principal) -> pb.AvcStatus:
+        """AVC as of its last cycle."""
+        del request, principal
+        return self._backend.avc()
+
+    async def send_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """Upstream set-point of an area's net interchange."""
+        if not np.isfinite(request.interchange_mw):
+            raise malformed("the set-point must be a finite number")
+        return await self._backend.dispatch_setpoint(request, principal, evidence)
+
+    async def send_schedule(self, request: pb.Schedule, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """Upstream schedule of an area or a unit."""
+        if not request.mw or not np.isfinite(np.array(request.mw)).all():
+            raise malformed("a schedule needs at least one value, all of them finite numbers")
+        return await self._backend.dispatch_schedule(request, principal, evidence)
+
+    async def get_dispatch(self, request: pb.GetDispatchRequest, principal: Principal) -> pb.DispatchStatus:
+        """What dispatch asked and what became of it."""
+        del request, principal
+        return self._backend.dispatch()
+
+    async def query_history(self, request: pb.HistoryRequest, principal: Principal) -> pb.HistoryReply:
+        """Samples or min/max buckets."""
+        del principal
+        if not request.pids or request.to_ns <= request.from_ns:
+            raise malformed("a history query needs points and a span that ends after it starts")
+        return await self._backend.history(request)
+
+    async def start_replay(self, request: pb.ReplayRequest, principal: Principal) -> pb.ReplayState:
+        """Start an isolated replay of a recorded trace."""
+        del principal
+        return await self._backend.replay("start", request)
+
+    async def command_replay(self, request: pb.ReplayCommand, principal: Principal) -> pb.ReplayState:
+        """Pause, resume, step, speed, stop."""
+        del principal
+        return await self._backend.replay(request.action, request)
+
+    async def get_replay(self, request: pb.ReplayCommand, principal: Principal) -> pb.ReplayState:
+        """Where a replay stands."""
+        del principal
+        return await self._backend.replay("state", request)
+
+    async def read_replay(self, request: pb.ReplayCommand, principal: Principal) -> pb.ReplayValues:
+        """Values of an isolated replay."""
+        del principal
+        return self._backend.replay_values(request.replay_id)
+
+    # ------------------------------------------------------------------ tables
+
+    def view_handlers(self, gate: Gate) -> Handlers:
+        """What the view server offers, by full method name."""
+        return dict(
+            (
+                gate.login("Session/Login"),
+                gate.logout("Session/Logout"),
+                gate.query("Model/GetModel", pb.GetModelRequest, self.get_model),
+                gate.query("Model/ListPoints", pb.ListPointsRequest, self.list_points),
+                gate.query("Model/ListControls", pb.ListControlsRequest, self.list_controls),
+                gate.query("Model/GetDiagram", pb.GetDiagramRequest, self.get_diagram),
+                gate.query("Realtime/Read", pb.ReadRequest, self.read),
+                gate.exchange("Realtime/Subscribe", pb.SubscribeRequest, self.subscribe),
+                gate.query("Realtime/GetStatus", pb.GetStatusRequest, self.get_status),
+                gate.query("Events/ListAlarms", pb.ListAlarmsRequest, self.list_alarms),
+                gate.query("Events/ListEvents", pb.ListEventsRequest, self.list_events),
+                gate.follow("Events/Subscribe", pb.EventsSubscribeRequest, self._events.follow),
+                gate.order("Events/Acknowledge", pb.AcknowledgeRequest, self.acknowledge),
+                gate.query("Regulation/GetAgc", pb.GetAgcRequest, self.get_agc),
+                gate.query("Regulation/GetAvc", pb.GetAvcRequest, self.get_avc),
+                gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
+                gate.query("History/Query", pb.HistoryRequest, self.query_history),
+                gate.query("Replay/Start", pb.ReplayRequest, self.start_replay),
+                gate.query("Replay/Command", pb.ReplayCommand, self.command_replay),
+                gate.query("Replay/GetState", pb.ReplayCommand, self.get_replay),
+                gate.query("Replay/Read", pb.ReplayCommand, self.read_replay),
+            )
+        )
+
+    def control_handlers(self, gate: Gate) -> Handlers:
+        """What the control server offers, by full method name."""
+        return dict(
+            (
+                gate.login("Session/Login"),
+                gate.logout("Session/Logout"),
+                gate.order("Events/Acknowledge", pb.AcknowledgeRequest, self.acknowledge),
+                gate.order("Control/Select", pb.SelectRequest, self.select),
+                gate.order("Control/Execute", pb.ExecuteRequest, self.execute),
+                gate.order("Control/Cancel", pb.CancelRequest, self.cancel),
+                gate.order("Control/SetMode", pb.SetModeRequest, self.set_mode),
+                gate.order("Dispatch/SendSetpoint", pb.AreaSetpoint, self.send_setpoint),
+                gate.order("Dispatch/SendSchedule", pb.Schedule, self.send_schedule),
+                gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
+            )
+        )
+
+
+def _matches(point: Point, station: str, query: str) -> bool:
+    return station in ("", point.station) and (
+        query in point.path.casefold() or query in point.name.casefold() or query == point.mrid.casefold()
+    )
+
+
+def _not_found(what: str, mend: str) -> CallError:
+    return CallError(grpc.StatusCode.NOT_FOUND, "not_found", what, mend=mend)
