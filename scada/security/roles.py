@@ -1,0 +1,141 @@
+"""Rights, roles (IEC 62351-8 plus guardian and dispatcher), areas of responsibility and what each remote call needs.
+
+Everything here is data; whatever is not named is denied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from scada.control.records import Principal
+from scada.core.errors import SecurityError
+
+ALL_AREAS: Final = "*"
+
+
+class Right(StrEnum):
+    """One permission. The value is the name in :attr:`Principal.rights`."""
+
+    VIEW = "VIEW"
+    """Values, model, alarms, status."""
+    HISTORY = "HISTORY"
+    REPLAY = "REPLAY"
+    ACK = "ACK"
+    """Acknowledge alarms."""
+    CONTROL = "CONTROL"
+    """Switching and step commands."""
+    SETPOINT = "SETPOINT"
+    MODE = "MODE"
+    """AGC, AVC and unit modes."""
+    CHANNEL = "CHANNEL"
+    """Interrogate, reconnect, quarantine a channel."""
+    GUARD = "GUARD"
+    """Confirm another's control as the second person."""
+    DISPATCH = "DISPATCH"
+    """Area set-points and schedules from upstream."""
+    ENGINEER = "ENGINEER"
+    """Change model and configuration."""
+    SECURITY = "SECURITY"
+    """Assign roles, manage certificates."""
+    AUDIT = "AUDIT"
+    """Read the audit log."""
+
+
+_LOOK = frozenset({Right.VIEW, Right.HISTORY})
+
+ROLES: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
+    {
+        "VIEWER": _LOOK,
+        "OPERATOR": _LOOK | {Right.REPLAY, Right.ACK, Right.CONTROL, Right.SETPOINT, Right.MODE, Right.CHANNEL},
+        "ENGINEER": _LOOK | {Right.REPLAY, Right.CHANNEL, Right.ENGINEER},
+        "INSTALLER": frozenset({Right.VIEW, Right.ENGINEER}),
+        "SECADM": frozenset({Right.VIEW, Right.SECURITY}),
+        "SECAUD": frozenset({Right.VIEW, Right.AUDIT}),
+        "RBACMNT": frozenset({Right.SECURITY}),
+        "GUARDIAN": _LOOK | {Right.GUARD},
+        "DISPATCHER": frozenset({Right.VIEW, Right.DISPATCH}),
+        "SERVER": frozenset(),
+    }
+)
+"""Rights of each role: IEC 62351-8 table of pre-defined roles, then our own. SERVER marks the server's certificate."""
+
+_VIEW = frozenset({Right.VIEW})
+_OPERATE = frozenset({Right.CONTROL, Right.SETPOINT})
+_REPLAY = frozenset({Right.REPLAY})
+_DISPATCH = frozenset({Right.DISPATCH})
+ANY_SESSION: Final[frozenset[Right]] = frozenset()
+"""The call needs a live session and no right (``Session.Login`` makes that session)."""
+
+METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
+    {
+        "/scadapb.v1.Session/Login": ANY_SESSION,
+        "/scadapb.v1.Session/Logout": ANY_SESSION,
+        "/scadapb.v1.Model/GetModel": _VIEW,
+        "/scadapb.v1.Model/ListPoints": _VIEW,
+        "/scadapb.v1.Model/ListControls": _VIEW,
+        "/scadapb.v1.Model/GetDiagram": _VIEW,
+        "/scadapb.v1.Realtime/Read": _VIEW,
+        "/scadapb.v1.Realtime/Subscribe": _VIEW,
+        "/scadapb.v1.Realtime/GetStatus": _VIEW,
+        "/scadapb.v1.Events/ListAlarms": _VIEW,
+        "/scadapb.v1.Events/ListEvents": _VIEW,
+        "/scadapb.v1.Events/Subscribe": _VIEW,
+        "/scadapb.v1.Events/Acknowledge": frozenset({Right.ACK}),
+        "/scadapb.v1.Control/Select": _OPERATE,
+        "/scadapb.v1.Control/Execute": _OPERATE,
+        "/scadapb.v1.Control/Cancel": _OPERATE,
+        "/scadapb.v1.Control/SetMode": frozenset({Right.MODE, Right.CHANNEL}),
+        "/scadapb.v1.Regulation/GetAgc": _VIEW,
+        "/scadapb.v1.Regulation/GetAvc": _VIEW,
+        "/scadapb.v1.Dispatch/SendSetpoint": _DISPATCH,
+        "/scadapb.v1.Dispatch/SendSchedule": _DISPATCH,
+        "/scadapb.v1.Dispatch/GetDispatch": _VIEW,
+        "/scadapb.v1.History/Query": frozenset({Right.HISTORY}),
+        "/scadapb.v1.Replay/Start": _REPLAY,
+        "/scadapb.v1.Replay/Command": _REPLAY,
+        "/scadapb.v1.Replay/GetState": _REPLAY,
+        "/scadapb.v1.Replay/Read": _REPLAY,
+    }
+)
+"""Any one of these rights opens the call; what it acts on (control or set-point, which area) is checked where it acts."""
+
+
+def may_call(principal: Principal, method: str) -> bool:
+    """True if the principal may make the call ``/scadapb.v1.Service/Method``; an unlisted call is denied.
+
+    >>> may_call(system_principal("agc", {Right.SETPOINT}), "/scadapb.v1.Control/Erase")
+    False
+    """
+    needed = METHOD_RIGHTS.get(method)
+    return needed is not None and (not needed or bool(needed & principal.rights))
+
+
+def is_responsible(principal: Principal, *places: str) -> bool:
+    """True if one of the places (control area, station) is within the principal's areas of responsibility."""
+    return ALL_AREAS in principal.areas or any(place in principal.areas for place in places if place)
+
+
+def rights_of(roles: Iterable[str]) -> frozenset[Right]:
+    """Union of the rights of roles.
+
+    Raises:
+        SecurityError: a role does not exist.
+    """
+    rights: frozenset[Right] = frozenset()
+    for role in roles:
+        if role not in ROLES:
+            raise SecurityError(f"unknown role {role!r}", mend=f"roles are {', '.join(ROLES)}")
+        rights |= ROLES[role]
+    return rights
+
+
+def system_principal(name: str, rights: Iterable[Right]) -> Principal:
+    """The standing identity of an application of the server itself, e.g. ``system:agc``, for every area.
+
+    >>> system_principal("agc", {Right.SETPOINT}).name
+    'system:agc'
+    """
+    return Principal(f"system:{name}", frozenset(), frozenset(rights), frozenset({ALL_AREAS}))
