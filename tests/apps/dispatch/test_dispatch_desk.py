@@ -1,0 +1,84 @@
+"""Orders of dispatch: accepted, clipped, refused, late, duplicate; what is in force when."""
+
+import math
+
+import pytest
+
+from scada.apps.dispatch.desk import Bounds, DispatchDesk, ScheduleOrder, SetpointOrder, Verdict
+from scada.core.clock import NS_PER_S
+
+NOW = 1_700_000_000 * NS_PER_S
+HOUR = 3600 * NS_PER_S
+
+
+@pytest.fixture
+def desk():
+    return DispatchDesk({"East": (Bounds(-200, 200), 40.0)}, {"G1": Bounds(0, 100)})
+
+
+def test_plan_then_schedule_then_setpoint_then_back(desk):
+    assert desk.in_force(NOW).interchange == {"East": 40.0}
+    plan = ScheduleOrder("s1", "dispatcher", "East", "", NOW, 900, [0.0, 90.0, 90.0])
+    assert desk.schedule(plan, NOW).verdict is Verdict.ACCEPTED
+    assert desk.in_force(NOW + 300 * NS_PER_S).interchange["East"] == pytest.approx(30.0)
+    assert (
+        desk.setpoint(SetpointOrder("o1", "dispatcher", "East", -50.0, 0, NOW + 600 * NS_PER_S), NOW).verdict is Verdict.ACCEPTED
+    )
+    assert desk.in_force(NOW + 599 * NS_PER_S).interchange["East"] == -50.0
+    after = desk.in_force(NOW + 600 * NS_PER_S)
+    assert after.interchange["East"] == pytest.approx(60.0)
+    assert [order.order_id for order in after.expired] == ["o1"]
+    assert desk.in_force(NOW + 601 * NS_PER_S).expired == ()
+    assert desk.in_force(NOW + HOUR).interchange["East"] == 40.0
+
+
+def test_clipped_and_said_so(desk):
+    answer = desk.setpoint(SetpointOrder("o1", "d", "East", 500.0), NOW)
+    assert (answer.verdict, answer.applied_mw) == (Verdict.CLIPPED, 200.0)
+    assert "500" in answer.reason
+    assert desk.in_force(NOW).interchange["East"] == 200.0
+
+
+@pytest.mark.parametrize(
+    ("order", "verdict"),
+    [
+        (SetpointOrder("a", "d", "West", 1.0), Verdict.REFUSED),
+        (SetpointOrder("a", "d", "East", math.nan), Verdict.REFUSED),
+        (SetpointOrder("a", "d", "East", math.inf), Verdict.REFUSED),
+        (SetpointOrder("", "d", "East", 1.0), Verdict.REFUSED),
+        (SetpointOrder("a", "d", "East", 1.0, 0, NOW - 1), Verdict.LATE),
+        (SetpointOrder("a", "d", "East", 1.0, NOW + HOUR, NOW + 1), Verdict.REFUSED),
+    ],
+)
+def test_refused_orders_change_nothing(desk, order, verdict):
+    answer = desk.setpoint(order, NOW)
+    assert answer.verdict is verdict
+    assert answer.reason
+    assert math.isnan(answer.applied_mw)
+    assert desk.in_force(NOW).interchange == {"East": 40.0}
+
+
+def test_a_duplicate_is_not_applied_again_even_after_a_restart(desk):
+    assert desk.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.ACCEPTED
+    assert desk.setpoint(SetpointOrder("o2", "d", "East", 20.0), NOW).verdict is Verdict.ACCEPTED
+    assert desk.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
+    assert desk.in_force(NOW).interchange["East"] == 20.0
+    again = DispatchDesk({"East": (Bounds(-200, 200), 40.0)}, {}, seen=["o1"])
+    assert again.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
+
+
+@pytest.mark.parametrize(
+    ("step_s", "values", "start", "verdict"),
+    [
+        (900, [1.0], NOW, Verdict.REFUSED),
+        (7, [1.0, 2.0], NOW, Verdict.REFUSED),
+        (900, [1.0, math.nan], NOW, Verdict.REFUSED),
+        (900, [1.0, 2.0], NOW - HOUR, Verdict.LATE),
+        (900, [50.0, 120.0], NOW, Verdict.CLIPPED),
+    ],
+)
+def test_unit_schedules(desk, step_s, values, start, verdict):
+    answer = desk.schedule(ScheduleOrder("s", "d", "East", "G1", start, step_s, values), NOW)
+    assert answer.verdict is verdict
+    base = desk.in_force(NOW + 900 * NS_PER_S).base_points
+    assert base == ({"G1": 100.0} if verdict is Verdict.CLIPPED else {})
