@@ -67,7 +67,7 @@ class GapError(StoreError):
 
     def __init__(self, asked: int, oldest: int) -> None:
         super().__init__(
-            f"changes {asked}..{oldest - 1} are no longer in the journal", mend="take a snapshot and go on from its number"
+            f"the journal has changes from {oldest} on, not {asked}", mend="take a snapshot and go on from its number"
         )
         self.asked = asked
         self.oldest = oldest

@@ -1,0 +1,116 @@
+"""The journal: every change in commit order, one sealed blob a commit, keyed by its first sequence number.
+
+Blob (little-endian): CRC-32, then ``layout u2, count u4, committed_at i8``, then the records (``POINT_DTYPE``), then their
+``received_at`` (i8).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from scada.core.batch import POINT_DTYPE
+from scada.rtdb.changes import ChangeSet, GapError
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, seal, unseal
+
+TABLE: Final = "journal"
+_HEADER: Final = struct.Struct("<HIq")
+_LAYOUT: Final = 1
+_ROW_BYTES: Final = POINT_DTYPE.itemsize + 8
+_BATCH_BYTES: Final = 4 << 20
+"""What one read transaction of a follower fetches at most."""
+
+
+def encode(change: ChangeSet) -> bytes:
+    """A change set as a sealed blob."""
+    header = _HEADER.pack(_LAYOUT, len(change), change.committed_at)
+    return seal(b"".join((header, change.records.tobytes(), change.received_at.tobytes())))
+
+
+def decode(key: bytes, blob: bytes, where: str) -> ChangeSet:
+    """The change set stored under a key.
+
+    Raises:
+        CorruptFileError: checksum, layout or length is wrong.
+    """
+    first = number(key)
+    body = unseal(blob, f"{where}, change {first}")
+    layout, count, committed_at = _HEADER.unpack_from(body)
+    if layout != _LAYOUT or len(body) != _HEADER.size + count * _ROW_BYTES:
+        raise CorruptFileError(f"journal record {first} has layout {layout} and {len(body)} bytes", where=where)
+    records = np.frombuffer(body, POINT_DTYPE, count, _HEADER.size)
+    received_at = np.frombuffer(body, np.int64, count, _HEADER.size + count * POINT_DTYPE.itemsize)
+    return ChangeSet(first, records, received_at, committed_at)
+
+
+def key(seq: int) -> bytes:
+    """Key of the change set that starts at a sequence number."""
+    return seq.to_bytes(8, "big")
+
+
+def number(stored: bytes) -> int:
+    """Sequence number of a key."""
+    return int.from_bytes(stored, "big")
+
+
+def size(change: ChangeSet) -> int:
+    """Bytes a change set takes in the journal."""
+    return 4 + _HEADER.size + len(change) * _ROW_BYTES
+
+
+def append(txn: Transaction, change: ChangeSet) -> None:
+    """Store a change set."""
+    txn.put(TABLE, key(change.first), encode(change))
+
+
+def trim(txn: Transaction, keep_bytes: int, before: int) -> None:
+    """Delete the oldest change sets until about ``keep_bytes`` remain, but none that starts at ``before`` or later."""
+    surplus = txn.size(TABLE) - keep_bytes
+    doomed = []
+    for stored, blob in txn.ascending(TABLE):
+        if surplus <= 0 or number(stored) >= before:
+            break
+        doomed.append(stored)
+        surplus -= len(blob)
+    for stored in doomed:
+        txn.delete(TABLE, stored)
+
+
+def follow(file: LmdbFile, after: int) -> Iterator[ChangeSet]:
+    """Change sets after a sequence number, in order, read by short transactions.
+
+    The first one is cut if ``after`` lies inside it.
+
+    Raises:
+        GapError: they start later than ``after + 1``, or a range inside is missing.
+        CorruptFileError: a blob is damaged.
+    """
+    wanted = after + 1
+    while True:
+        batch = _fetch(file, wanted)
+        if not batch:
+            return
+        for change in batch:
+            if change.first > wanted:
+                raise GapError(wanted, change.first)
+            skip = wanted - change.first
+            yield ChangeSet(wanted, change.records[skip:], change.received_at[skip:], change.committed_at) if skip else change
+            wanted = change.last + 1
+
+
+def _fetch(file: LmdbFile, wanted: int) -> list[ChangeSet]:
+    batch: list[ChangeSet] = []
+    fetched = 0
+    with file.read() as txn:
+        start = next((stored for stored, _ in txn.descending(TABLE, key(wanted))), key(wanted))
+        for stored, blob in txn.ascending(TABLE, start):
+            change = decode(stored, blob, str(file.path))
+            if change.last >= wanted:
+                batch.append(change)
+                fetched += len(blob)
+            if fetched > _BATCH_BYTES:
+                break
+    return batch

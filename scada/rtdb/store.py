@@ -1,0 +1,512 @@
+"""The real-time database of one server: image, journal and checkpoint under one writer."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+import numpy.typing as npt
+
+from scada.core.batch import PointBatch, Records
+from scada.core.clock import Clock
+from scada.core.errors import StoreError
+from scada.core.quality import Quality
+from scada.rtdb import journal
+from scada.rtdb.changes import ChangeSet, GapError, Snapshot
+from scada.rtdb.image import IMAGE_DTYPE, Image, Room, apply_quality, apply_records, replay_changes
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine, seal, unseal
+
+_NAME: Final = "rtdb"
+_LAYOUT: Final = 1
+_PAGES: Final = "pages"
+_META: Final = "meta"
+_STATE: Final = b"state"
+_PAGE_POINTS: Final = 1024
+_IDENTITY: Final = b"identity"
+_NOT_FROM_A_SOURCE: Final = np.uint32(Quality.NEVER_RECEIVED | Quality.MANUAL)
+
+Bools = npt.NDArray[np.bool_]
+Pids = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What a commit adds to the image that readers copy."""
+
+    change: ChangeSet | None
+    touched: Pids
+    source_time: npt.NDArray[np.int64]
+    received_at: npt.NDArray[np.int64]
+
+
+class Store:
+    """Image + journal + checkpoint in one LMDB file.
+
+    One thread writes (``apply``, ``set_quality``, ``commit``, ``checkpoint``, ``grow``, ``close``). ``snapshot`` and
+    ``changes`` may be called from any thread and never make it wait. What is applied becomes visible at once, at the next
+    commit.
+
+    **Restart.** The image is the last checkpoint plus the journal after it. Every value from before is then marked ``OLD_DATA``
+    (in one journaled change set, so that every follower sees it) until its source sends it again; values entered by an operator
+    (``MANUAL``) are not.
+
+    **A full disk** does not stop the server: the change set is published, kept in memory and retried at each commit; meanwhile
+    ``fault`` says what is wrong and ``journaled`` stays behind ``head``. What must be durable first (an acknowledgement
+    of SOE to a station) waits until ``journaled`` has passed it. If more than ``journal_mb`` wait, the oldest are given up and
+    counted in ``lost``; a follower that needs them is told by :class:`GapError`.
+
+    **Another process** may open the same LMDB file read-only and use the tables ``pages`` and ``journal`` by the layouts given in
+    this package; that reader is not part of this class.
+
+    Args:
+        path: folder; made if absent.
+        capacity: number of points, pid 0 .. capacity - 1. A file that holds more keeps more.
+        clock: for stamps.
+        durable: the commit is flushed with LMDB's meta page; otherwise a loss of power may undo the last commit (never more).
+        map_mb: fixed size of the file.
+        journal_mb: journal kept for followers behind the checkpoint.
+        event_pids: mask of the status points, whose changes carry the EVENT flag.
+        identity: one number a pid that names the point it stands for (a hash of its mRID). A pid that stood for another point
+            when the file was written starts as never received instead of with that point's value.
+
+    Raises:
+        StoreError: see :class:`scada.rtdb.lmdb_file.LmdbFile`; or ``map_mb`` is too small for the rest.
+
+    Attributes:
+        capacity: number of points.
+        head: sequence number of the last committed change.
+        journaled: the last one that is on disk; equal to ``head`` unless there is a ``fault``.
+        fault: why the journal cannot be written at present, or None.
+        lost: changes given up unwritten since the store was opened.
+        unknown: records refused since then because their pid is not below ``capacity``; ``unknown_pid`` is the last such pid.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        capacity: int,
+        clock: Clock,
+        *,
+        durable: bool = False,
+        map_mb: int = 1024,
+        journal_mb: int = 256,
+        event_pids: Bools | None = None,
+        identity: npt.NDArray[np.uint64] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._journal_bytes = journal_mb << 20
+        self.fault: StoreError | None = None
+        self.lost = self.unknown = self.unknown_pid = 0
+        self._file = LmdbFile(
+            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(journal.TABLE, _PAGES, _META), metasync=durable
+        )
+        try:
+            self._image, self.head, stored_identity = self._load(capacity)
+            self.capacity = self._image.capacity
+            self._check_room(map_mb)
+        except BaseException:
+            self._file.close()
+            raise
+        self.journaled = self._published_seq = self.head
+        self._published = self._image.grown(self.capacity)
+        self._backlog: deque[_Published] = deque()
+        self._lock = threading.Lock()
+        self._unwritten: deque[ChangeSet] = deque()
+        self._unwritten_bytes = self._tail_bytes = 0
+        self._dirty = np.ones(_pages(self.capacity), dtype=np.bool_)
+        self._checkpoint_due = self._gap = False
+        self._room = Room.empty(1024)
+        self._touched = np.empty(1024, dtype=np.uint32)
+        self._changes = self._touches = 0
+        self.event_pids = _sized(event_pids, self.capacity)
+        self._identity = stored_identity
+        self._forget_renumbered(identity)
+        self._mark_old()
+        self.commit()
+        self.checkpoint()
+
+    @classmethod
+    def open_or_quarantine(
+        cls,
+        path: Path,
+        capacity: int,
+        clock: Clock,
+        *,
+        durable: bool = False,
+        map_mb: int = 1024,
+        journal_mb: int = 256,
+        event_pids: Bools | None = None,
+        identity: npt.NDArray[np.uint64] | None = None,
+    ) -> tuple[Store, str]:
+        """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
+
+        Returns:
+            The store and what happened in one sentence, empty if nothing: raise an event from it. All points are
+            ``NEVER_RECEIVED`` then and sequence numbers start again.
+
+        Raises:
+            StoreError: any other fault.
+        """
+
+        def make() -> Store:
+            return cls(
+                path,
+                capacity,
+                clock,
+                durable=durable,
+                map_mb=map_mb,
+                journal_mb=journal_mb,
+                event_pids=event_pids,
+                identity=identity,
+            )
+
+        try:
+            return make(), ""
+        except CorruptFileError as error:
+            aside = quarantine(path, _NAME, clock.now_ns())
+            return make(), f"{error.what}; {error.where} was moved to {aside.name} and an empty database started"
+
+    # ------------------------------------------------------------------ writing
+
+    def apply(self, batch: PointBatch) -> int:
+        """Write values into the image; what differs waits for :meth:`commit`.
+
+        Returns:
+            Number of changes. Records of unknown pids are counted in ``unknown`` and not written.
+        """
+        self._make_room(len(batch))
+        changes, touches, unknown, pid = apply_records(
+            self._image,
+            batch.records,
+            batch.received_at,
+            self.head + 1 + self._changes,
+            self.event_pids,
+            self._room.after(self._changes),
+            self._touched[self._touches :],
+        )
+        self._changes += changes
+        self._touches += touches
+        self._count_unknown(unknown, pid)
+        return int(changes)
+
+    def set_quality(self, pids: Pids, set_bits: int = 0, clear_bits: int = 0, received_at: int | None = None) -> int:
+        """Set and clear quality bits of many points at once (a channel went down or came up).
+
+        The values keep their own times; the emitted records carry ``RecordFlag.QUALITY_SET``.
+
+        Args:
+            pids: which points.
+            set_bits: bits of :class:`Quality` to set.
+            clear_bits: bits to clear first.
+            received_at: ns UTC of the cause; None = now.
+
+        Returns:
+            Number of points whose quality changed.
+        """
+        pids = np.ascontiguousarray(pids, dtype=np.uint32)
+        self._make_room(len(pids))
+        changes, unknown, pid = apply_quality(
+            self._image,
+            pids,
+            int(set_bits),
+            int(clear_bits),
+            self._clock.now_ns() if received_at is None else received_at,
+            self.head + 1 + self._changes,
+            self._room.after(self._changes),
+        )
+        self._changes += changes
+        self._count_unknown(unknown, pid)
+        return int(changes)
+
+    def commit(self) -> ChangeSet | None:
+        """Write what is pending to the journal in one transaction, then show it to readers.
+
+        Returns:
+            The changes, or None if there were none. With a full disk they are returned (and readable) too, but ``fault`` is set.
+        """
+        change, touches = self._take_pending()
+        if change is not None:
+            self._unwritten.append(change)
+            self._unwritten_bytes += journal.size(change)
+        if self._unwritten:
+            self._write(checkpoint=self._checkpoint_due or self._tail_bytes > self._journal_bytes)
+        if change is not None or len(touches.touched):
+            self._backlog.append(touches)
+        if change is not None:
+            self.head = change.last
+            if not self._unwritten:
+                self.journaled = self.head
+        if self._backlog and self._lock.acquire(blocking=False):
+            try:
+                self._drain()
+            finally:
+                self._lock.release()
+        return change
+
+    def checkpoint(self) -> None:
+        """Write the changed pages of the image as of ``head``, and trim the journal; if any are pending, at the next commit."""
+        if self._changes:
+            self._checkpoint_due = True
+        else:
+            self._write(checkpoint=True)
+
+    def grow(self, capacity: int, event_pids: Bools | None = None, identity: npt.NDArray[np.uint64] | None = None) -> None:
+        """Make room for more points (a new model version); numbers and values of the present ones stay.
+
+        Args:
+            capacity: new number of points; a smaller one changes nothing.
+            event_pids: new mask of the status points; None keeps the present one.
+            identity: as at opening; None keeps the present one.
+        """
+        with self._lock:
+            self._drain()
+            if capacity > self.capacity:
+                self._image = self._image.grown(capacity)
+                self._published = self._published.grown(capacity)
+                self._dirty = np.ones(_pages(capacity), dtype=np.bool_)
+                self.capacity = capacity
+        self.event_pids = _sized(self.event_pids if event_pids is None else event_pids, self.capacity)
+        self._forget_renumbered(identity)
+
+    def close(self) -> None:
+        """Commit, checkpoint and close; may be called twice.
+
+        Raises:
+            StoreError: the last changes could not be written.
+        """
+        if self._file.closed:
+            return
+        self.commit()
+        self._write(checkpoint=True)
+        self._file.close()
+        if self.fault is not None:
+            raise self.fault
+
+    # ------------------------------------------------------------------ reading, from any thread
+
+    def snapshot(self, pids: Pids | None = None) -> Snapshot:
+        """All points or the asked ones, in that order, as of one sequence number.
+
+        A pid that the store does not have is answered as never received.
+        """
+        with self._lock:
+            self._drain()
+            if pids is None:
+                copy = Image(*(column.copy() for column in self._published.columns()))
+                pids = np.arange(copy.capacity, dtype=np.uint32)
+            else:
+                pids = np.asarray(pids, dtype=np.uint32)
+                copy = _picked(self._published, pids)
+            seq = self._published_seq
+        return Snapshot(seq, pids, copy.value, copy.quality, copy.source_time, copy.received_at)
+
+    def changes(self, after: int, limit: int | None = None) -> Iterator[ChangeSet]:
+        """Change sets after a sequence number, each exactly once, in order, up to the present head.
+
+        Args:
+            after: last number the reader has (of its snapshot or change set); 0 = from the beginning.
+            limit: stop after the change set that reaches this many records.
+
+        Raises:
+            GapError: the journal does not hold what follows ``after`` any more, or has never come so far: take a snapshot.
+        """
+        head = self.head
+        unwritten = tuple(self._unwritten)
+        if after > head:
+            raise GapError(after + 1, head + 1)
+        given = 0
+        for change in self._follow(after, unwritten):
+            if change.first > head or (limit is not None and given >= limit):
+                return
+            given += len(change)
+            after = change.last
+            yield change
+        if after < head and (limit is None or given < limit):
+            raise GapError(after + 1, head + 1)
+
+    def _follow(self, after: int, unwritten: tuple[ChangeSet, ...]) -> Iterator[ChangeSet]:
+        for change in journal.follow(self._file, after):
+            after = change.last
+            yield change
+        for change in unwritten:
+            if change.last <= after:
+                continue
+            if change.first > after + 1:
+                raise GapError(after + 1, change.first)
+            skip = after + 1 - change.first
+            yield ChangeSet(after + 1, change.records[skip:], change.received_at[skip:], change.committed_at)
+            after = change.last
+
+    # ------------------------------------------------------------------ inside
+
+    def _drain(self) -> None:
+        """Bring the readers' image up to the last commit; the caller holds the lock."""
+        image = self._published
+        while self._backlog:
+            step = self._backlog.popleft()
+            if step.change is not None:
+                _replay(image, step.change)
+                self._published_seq = step.change.last
+            image.source_time[step.touched] = step.source_time
+            image.received_at[step.touched] = step.received_at
+
+    def _take_pending(self) -> tuple[ChangeSet | None, _Published]:
+        change = None
+        if self._changes:
+            records = _frozen(self._room.records[: self._changes])
+            received_at = self._room.received_at[: self._changes].copy()
+            received_at.flags.writeable = False
+            change = ChangeSet(self.head + 1, records, received_at, self._clock.now_ns())
+            self._dirty[records["pid"] // _PAGE_POINTS] = True
+        touched = self._touched[: self._touches].copy()
+        self._dirty[touched // _PAGE_POINTS] = True
+        image = self._image
+        self._changes = self._touches = 0
+        return change, _Published(change, touched, image.source_time[touched], image.received_at[touched])
+
+    def _write(self, *, checkpoint: bool) -> None:
+        """One transaction with everything unwritten; a failure is kept in ``fault`` and retried at the next call."""
+        checkpoint = checkpoint or self._gap
+        last = self._unwritten[-1].last if self._unwritten else self.journaled
+        try:
+            with self._file.write() as txn:
+                for change in self._unwritten:
+                    journal.append(txn, change)
+                if checkpoint:
+                    self._write_checkpoint(txn, last)
+        except StoreError as error:
+            self.fault = error
+            self._give_up_oldest()
+            return
+        self.fault = None
+        self._tail_bytes += self._unwritten_bytes
+        self._unwritten.clear()
+        self._unwritten_bytes = 0
+        self.journaled = last
+        if checkpoint:
+            self._dirty[:] = False
+            self._checkpoint_due = self._gap = False
+            self._tail_bytes = 0
+
+    def _give_up_oldest(self) -> None:
+        while self._unwritten_bytes > self._journal_bytes and len(self._unwritten) > 1:
+            change = self._unwritten.popleft()
+            self._unwritten_bytes -= journal.size(change)
+            self.lost += len(change)
+            self._gap = True  # the next write starts from a checkpoint
+
+    def _write_checkpoint(self, txn: Transaction, last: int) -> None:
+        for page in np.flatnonzero(self._dirty).tolist():
+            start = page * _PAGE_POINTS
+            rows = self._image.rows(start, min(start + _PAGE_POINTS, self.capacity))
+            txn.put(_PAGES, page.to_bytes(4, "big"), seal(rows.tobytes()))
+        txn.put(_META, _STATE, seal(msgpack.packb({"seq": last, "capacity": self.capacity})))
+        txn.put(_META, _IDENTITY, seal(self._identity.tobytes()))
+        journal.trim(txn, self._journal_bytes, last + 1)
+
+    def _load(self, capacity: int) -> tuple[Image, int, npt.NDArray[np.uint64]]:
+        """Checkpoint plus tail of the journal: image, its sequence number, identities of the pids."""
+        where = str(self._file.path)
+        with self._file.read() as txn:
+            stored = txn.get(_META, _STATE)
+            state = msgpack.unpackb(unseal(stored, where)) if stored else {"seq": 0, "capacity": 0}
+            image, head = Image.empty(max(capacity, state["capacity"])), int(state["seq"])
+            for page, blob in txn.ascending(_PAGES):
+                image.load(int.from_bytes(page, "big") * _PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))
+            names = txn.get(_META, _IDENTITY)
+        try:
+            for change in journal.follow(self._file, head):
+                needed = int(change.records["pid"].max()) + 1
+                if needed > image.capacity:  # the server grew after its last checkpoint
+                    image = image.grown(needed)
+                _replay(image, change)
+                head = change.last
+        except GapError as error:
+            raise CorruptFileError(
+                f"the journal lacks changes after {head}", where=where, mend="restore a backup or move it away"
+            ) from error
+        identity = np.frombuffer(unseal(names, where), np.uint64) if names else np.zeros(0, np.uint64)
+        return image, head, identity
+
+    def _check_room(self, map_mb: int) -> None:
+        """Both images of a checkpoint and twice the journal must fit, or the map would fill up in service."""
+        checkpoint = 2 * self.capacity * (IMAGE_DTYPE.itemsize + 8)
+        needed = 4 + ((checkpoint + 2 * self._journal_bytes) >> 20)
+        if needed > map_mb:
+            raise StoreError(
+                f"map_mb = {map_mb} is too small for {self.capacity} points and journal_mb = {self._journal_bytes >> 20}",
+                where=str(self._file.path),
+                mend=f"set map_mb to {needed} or more",
+            )
+
+    def _forget_renumbered(self, identity: npt.NDArray[np.uint64] | None) -> None:
+        if identity is None:
+            return
+        known = min(len(identity), len(self._identity))
+        differs = (self._identity[:known] != identity[:known]) & (self._identity[:known] != 0)
+        pids = np.flatnonzero(differs)
+        if len(pids):
+            self.apply(
+                PointBatch.of(pids, np.nan, quality=int(Quality.NEVER_RECEIVED), received_at=self._clock.now_ns(), source="rtdb")
+            )
+        merged = self._identity.copy() if len(self._identity) > len(identity) else np.zeros(len(identity), np.uint64)
+        merged[: len(identity)] = identity
+        self._identity = merged
+
+    def _mark_old(self) -> None:
+        restored = np.flatnonzero(self._image.quality & _NOT_FROM_A_SOURCE == 0)
+        self.set_quality(restored.astype(np.uint32), set_bits=int(Quality.OLD_DATA))
+
+    def _make_room(self, length: int) -> None:
+        changes, touches = self._changes, self._touches
+        if changes + length > len(self._room.records):
+            room = Room.empty(2 * (changes + length))
+            room.records[:changes] = self._room.records[:changes]
+            room.received_at[:changes] = self._room.received_at[:changes]
+            self._room = room
+        if touches + length > len(self._touched):
+            touched = np.empty(2 * (touches + length), dtype=np.uint32)
+            touched[:touches] = self._touched[:touches]
+            self._touched = touched
+
+    def _count_unknown(self, unknown: int, pid: int) -> None:
+        if unknown:
+            self.unknown += unknown
+            self.unknown_pid = pid
+
+
+def _replay(image: Image, change: ChangeSet) -> None:
+    replay_changes(image, change.records, change.received_at, change.first)
+
+
+def _picked(image: Image, pids: Pids) -> Image:
+    known = pids < image.capacity
+    if known.all():
+        return Image(*(column[pids] for column in image.columns()))
+    picked = Image.empty(len(pids))
+    for column, answer in zip(image.columns(), picked.columns(), strict=True):
+        answer[known] = column[pids[known]]
+    return picked
+
+
+def _frozen(records: Records) -> Records:
+    copy = records.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def _pages(capacity: int) -> int:
+    return -(-capacity // _PAGE_POINTS)
+
+
+def _sized(mask: Bools | None, capacity: int) -> Bools:
+    sized = np.zeros(capacity, dtype=np.bool_)
+    if mask is not None:
+        sized[: len(mask)] = mask[:capacity]
+    return sized
