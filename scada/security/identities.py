@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from scada.control.records import Principal
-from scada.core.clock import NS_PER_S, Clock
+from scada.core.clock import NS_PER_S, Clock, SystemClock
 from scada.core.errors import SecurityError
 from scada.security.certificates import (
     Certificate,
@@ -85,12 +85,12 @@ def principal_of(certificate: Certificate, grants: Grants, *, station: str = "",
     return Principal(certificate.name, roles, frozenset(rights_of(roles)), grant.areas, station, session)
 
 
-def init_keys(folder: Path, clock: Clock, *, password: bytes | None = None) -> list[str]:
+def init_identities(folder: Path, clock: Clock | None = None, *, password: bytes | None = None) -> list[str]:
     """Make the authority and the demo identities in a folder where they do not exist yet; nothing is ever overwritten.
 
     Args:
         folder: made with mode 0700 if absent.
-        clock: gives the time of issue.
+        clock: gives the time of issue; None is the host's.
         password: encrypts the new private keys; None leaves them plain (mode 0600).
 
     Returns:
@@ -99,6 +99,7 @@ def init_keys(folder: Path, clock: Clock, *, password: bytes | None = None) -> l
     Raises:
         SecurityError: the folder cannot be written, or what it holds is corrupt.
     """
+    clock = clock or SystemClock()
     made = []
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -132,7 +133,7 @@ def issue_identity(
         SecurityError: a bad name or role, no authority, a wrong password, or the folder cannot be written.
     """
     if not _NAME.fullmatch(name) or name == AUTHORITY:
-        raise SecurityError(f"{name!r} cannot be an identity's name", mend="1-64 letters, digits, dot, dash, underscore; not 'ca'")
+        raise SecurityError(f"{name!r} cannot be an identity's name", mend="letters, digits, dot, dash, underscore; not 'ca'")
     rights_of(roles)
     authority = load_authority(folder)
     authority_key = _load_key(folder, AUTHORITY, authority_password)

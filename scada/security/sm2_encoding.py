@@ -1,6 +1,6 @@
 """Curve, identity and encodings of SM2 (GB/T 32918, GB/T 35276): raw on our wire, DER at libcrypto and in certificates.
 
-Raw forms: a signature is ``r | s`` (64 bytes), a cipher text ``04 | x | y | C3 | C2`` (C1C3C2), a point ``04 | x | y`` (65 bytes).
+Raw forms: a signature is ``r | s`` (64 bytes), a point ``04 | x | y`` (65 bytes), a cipher text ``C1 | C3 | C2`` with C1 a point.
 """
 
 from __future__ import annotations

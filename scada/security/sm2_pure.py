@@ -227,5 +227,3 @@ def decrypt(d: int, cipher: bytes) -> bytes:
     if not any(stream) or not hmac.compare_digest(digest, c3):
         raise Sm2Error("the SM2 cipher text was altered or is for another key")
     return plain
-
-

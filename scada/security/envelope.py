@@ -1,0 +1,229 @@
+r"""The signed envelope: what travels, what is signed, and the causes for which one is refused.
+
+``PAE = "SCADAv1\0" | u32le len(header) | u32le len(body) | header | body``; the SM2 signature is over PAE, the HMAC-SM3 tag over
+``PAE | sig``. Bytes are verified as they came and never serialised again, so that any stored envelope can be proven later.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.errors import SecurityError
+from scada.security.sm2 import Signer
+from scada.security.sm2_encoding import SIGNATURE_SIZE
+from scada.security.sm3 import hmac_sm3, sm3
+
+VERSION: Final = 1
+SM2_AND_HMAC_SM3: Final = 4
+MAC_SIZE: Final = 16
+MAXIMUM_SIZE: Final = 256 * 1024
+"""Bytes of a whole serialised envelope."""
+
+_DOMAIN = b"SCADAv1\0"
+_HEADER_MAXIMUM = 1024
+
+
+class EnvelopeError(SecurityError):
+    """A message was refused; ``code`` is the machine-readable cause."""
+
+    code = "refused"
+
+
+class UnsignedError(EnvelopeError):
+    """Header, signature or tag is missing."""
+
+    code = "unsigned"
+
+
+class MalformedError(EnvelopeError):
+    """Not an envelope of this version and algorithm."""
+
+    code = "malformed"
+
+
+class WrongRecipientError(EnvelopeError):
+    """Meant for another site."""
+
+    code = "wrong_recipient"
+
+
+class WrongMethodError(EnvelopeError):
+    """Signed for another call than the one it came by."""
+
+    code = "wrong_method"
+
+
+class WrongSenderError(EnvelopeError):
+    """Sender or key is not the session's."""
+
+    code = "wrong_sender"
+
+
+class UnknownSessionError(EnvelopeError):
+    """No such session: never made, logged out, or made before the server started."""
+
+    code = "unknown_session"
+
+
+class SessionExpiredError(EnvelopeError):
+    """The session's time is over."""
+
+    code = "session_expired"
+
+
+class MessageExpiredError(EnvelopeError):
+    """The sender's own deadline for this message has passed."""
+
+    code = "expired"
+
+
+class TimeWindowError(EnvelopeError):
+    """The time of signing is too far from our clock."""
+
+    code = "time_window"
+
+
+class ReplayedError(EnvelopeError):
+    """The sequence number or login was seen before, or is too old to tell."""
+
+    code = "replayed"
+
+
+class BadMacError(EnvelopeError):
+    """The session tag is wrong."""
+
+    code = "bad_mac"
+
+
+class BadSignatureError(EnvelopeError):
+    """The SM2 signature is wrong."""
+
+    code = "bad_signature"
+
+
+class UntrustedError(EnvelopeError):
+    """The certificate or identity is not one we trust."""
+
+    code = "untrusted"
+
+
+class UnauthorisedError(EnvelopeError):
+    """Proven, but without the right."""
+
+    code = "unauthorised"
+
+
+def span_us(clock: Clock, seconds: float) -> int:
+    """Clock microseconds that pass in real ``seconds``: networks do not run faster because simulated time does."""
+    return round(seconds * 1e6 / (clock.real_delay(1.0) or 1.0))
+
+
+def now_us(clock: Clock) -> int:
+    """UTC now in microseconds."""
+    return clock.now_ns() * 1_000_000 // NS_PER_S
+
+
+def authenticated_bytes(header: bytes, body: bytes) -> bytes:
+    """The pre-authentication encoding (PAE) that is signed.
+
+    >>> authenticated_bytes(b"h", b"").hex()
+    '5343414441763100010000000000000068'
+    """
+    return b"".join((_DOMAIN, len(header).to_bytes(4, "little"), len(body).to_bytes(4, "little"), header, body))
+
+
+def message_tag(key: bytes, authenticated: bytes, signature: bytes) -> bytes:
+    """16-byte HMAC-SM3 tag over PAE and signature."""
+    return hmac_sm3(key, authenticated, signature)[:MAC_SIZE]
+
+
+def seal(signer: Signer, header: pb.Header, body: bytes, mac_key: bytes | None) -> pb.Signed:
+    """Sign a body under a header; ``version``, ``algorithm``, ``key_id`` and ``nonce`` of the header are filled here.
+
+    Args:
+        signer: whose signature it gets.
+        header: sender, recipient, method, times, sequence and session.
+        body: serialised message.
+        mac_key: session key; None in the login exchange, which makes it.
+    """
+    header.version = VERSION
+    header.algorithm = SM2_AND_HMAC_SM3
+    header.key_id = sm3(signer.point())[:16]
+    header.nonce = os.urandom(16)
+    header_bytes = header.SerializeToString()
+    authenticated = authenticated_bytes(header_bytes, body)
+    signature = signer.sign(authenticated)
+    mac = b"" if mac_key is None else message_tag(mac_key, authenticated, signature)
+    return pb.Signed(header=header_bytes, body=body, sig=signature, mac=mac)
+
+
+def read_envelope(envelope: bytes) -> pb.Signed:
+    """Parse a serialised ``Signed``.
+
+    Raises:
+        UnsignedError: it is empty.
+        MalformedError: too long, or no such message.
+    """
+    if not envelope:
+        raise UnsignedError("the message is not signed", mend="log in and send it as Signed{header, body, sig, mac}")
+    if len(envelope) > MAXIMUM_SIZE:
+        raise MalformedError(f"the message has more than {MAXIMUM_SIZE} bytes")
+    try:
+        return pb.Signed.FromString(envelope)
+    except DecodeError as error:
+        raise MalformedError("the bytes are not a signed envelope") from error
+
+
+def read_header(signed: pb.Signed, *, with_mac: bool) -> pb.Header:
+    """The header of an envelope of right shape; nothing in it is proven yet.
+
+    Args:
+        signed: what came.
+        with_mac: a session tag belongs to it (every call but the login).
+
+    Raises:
+        UnsignedError: a part is missing.
+        MalformedError: sizes, version, algorithm or encoding are not ours.
+    """
+    if not signed.header or not signed.sig or (with_mac and not signed.mac):
+        raise UnsignedError("the message is not signed", mend="log in and send it as Signed{header, body, sig, mac}")
+    if len(signed.header) > _HEADER_MAXIMUM:
+        raise MalformedError("the header is too long")
+    if len(signed.sig) != SIGNATURE_SIZE or len(signed.mac) != (MAC_SIZE if with_mac else 0):
+        raise MalformedError("the signature or the tag has a wrong size")
+    header = pb.Header()
+    try:
+        header.ParseFromString(signed.header)
+    except DecodeError as error:
+        raise MalformedError("the header cannot be read") from error
+    if header.version != VERSION or header.algorithm != SM2_AND_HMAC_SM3:
+        raise MalformedError(f"version {header.version} with algorithm {header.algorithm} is not accepted")
+    return header
+
+
+def check_times(header: pb.Header, clock: Clock, window_s: float) -> None:
+    """Compare an envelope's times with our clock.
+
+    Args:
+        header: of the envelope.
+        clock: ours.
+        window_s: largest difference of the time of signing, real seconds.
+
+    Raises:
+        TimeWindowError: signed too long ago or in the future.
+        MessageExpiredError: past its own deadline.
+    """
+    now = now_us(clock)
+    difference = now - header.time_us
+    if abs(difference) > span_us(clock, window_s):
+        raise TimeWindowError(
+            f"the time of signing differs by {difference / 1e6:.3f} s from the server's clock, {window_s:g} s are allowed",
+            mend="synchronise the clocks",
+        )
+    if now > header.expires_us:
+        raise MessageExpiredError(f"the message expired {(now - header.expires_us) / 1e6:.3f} s ago")
