@@ -20,7 +20,6 @@ from scada.actors.messages import (
     UnfollowChanges,
 )
 from scada.core.clock import Clock
-from scada.core.errors import StoreError
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass
 from scada.rtdb.changes import ChangeSet
@@ -63,6 +62,7 @@ class RtdbActor(Actor):
         self._clock = clock
         self._waiting: list[Callable[[], None]] = []
         self._fault = ""
+        self._lost = self._unknown = 0
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
@@ -75,7 +75,8 @@ class RtdbActor(Actor):
             case Tick():
                 self._commit()
             case Checkpoint():
-                self._guard(self._store.checkpoint)
+                self._store.checkpoint()
+                self._watch_disk()
             case FollowChanges(listener):
                 self._listeners.append(listener)
                 return self._store.head
@@ -87,9 +88,8 @@ class RtdbActor(Actor):
         return None
 
     def stopped(self) -> None:
-        """Commit what waits and leave a checkpoint."""
+        """Commit what waits."""
         self._commit()
-        self._guard(self._store.checkpoint)
 
     def _apply(self, message: Apply | ApplyDerived | MarkQuality) -> None:
         match message:
@@ -104,34 +104,39 @@ class RtdbActor(Actor):
                 self._store.set_quality(pids, set_bits=set_bits, clear_bits=clear_bits)
 
     def _commit(self) -> None:
-        changes = self._guard(self._store.commit)
-        if self._fault:
-            return
+        changes = self._store.commit()
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             done()
-        if changes is None:
-            return
-        for follower in self._followers:
-            follower.tell(Changed(changes))
-        for listener in list(self._listeners):
-            listener(changes)
+        if changes is not None:
+            for follower in self._followers:
+                follower.tell(Changed(changes))
+            for listener in list(self._listeners):
+                listener(changes)
+        self._watch_disk()
 
-    def _guard(self, work: Callable[[], ChangeSet | None]) -> ChangeSet | None:
-        """Run a disk operation. A failure is told once, what it held stays pending, and the next beat tries again."""
-        try:
-            result = work()
-        except StoreError as error:
-            if str(error) != self._fault:
-                self._fault = str(error)
-                _log.error("the database cannot write; values wait and reading pauses", cause=self._fault)
-                self._tell("rtdb.fault", AlarmClass.ACCIDENT, 1, {"reason": self._fault})
-            return None
-        if self._fault:
-            _log.info("the database writes again")
+    def _watch_disk(self) -> None:
+        """Tell once what keeps the journal from being written, and that it is written again.
+
+        Meanwhile the store holds the changes in memory and tries at every commit; values go on to everyone.
+        """
+        store = self._store
+        fault = "" if store.fault is None else str(store.fault)
+        if fault and not self._fault:
+            _log.error("the journal cannot be written; changes wait in memory", cause=fault)
+            self._tell("rtdb.fault", AlarmClass.ACCIDENT, 1, {"reason": fault})
+        elif self._fault and not fault:
+            _log.info("the journal is written again", journaled=store.journaled)
             self._tell("rtdb.recovered", AlarmClass.NOTICE, 3, {"reason": self._fault})
-            self._fault = ""
-        return result
+        self._fault = fault
+        if store.lost > self._lost:
+            _log.error("changes were given up unwritten", count=store.lost - self._lost)
+            self._tell("rtdb.lost", AlarmClass.ACCIDENT, 1, {"count": str(store.lost - self._lost)})
+            self._lost = store.lost
+        if store.unknown > self._unknown:
+            _log.warning("values of unknown points were refused", count=store.unknown - self._unknown, pid=store.unknown_pid)
+            self._tell("rtdb.unknown_point", AlarmClass.ABNORMAL, 2, {"pid": str(store.unknown_pid)})
+            self._unknown = store.unknown
 
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str]) -> None:
         event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters)
