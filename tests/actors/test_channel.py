@@ -1,0 +1,218 @@
+"""Channel actor: quality turns with the line, alarms once, orders answered, a failed driver is started again."""
+
+import asyncio
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+import structlog
+
+from scada.actors.base import Address, Supervisor
+from scada.actors.channel import LOST, ChannelActor, ChannelView
+from scada.actors.messages import Apply, ChannelAction, ChannelState, MarkQuality, Operate, Tick
+from scada.actors.timers import Timers
+from scada.actors.wire import BEHIND_RECORDS, ChannelSink, Feed, Wire
+from scada.core.batch import PointBatch, RecordFlag
+from scada.core.clock import VirtualClock
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address
+from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome
+
+SPEC = ChannelSpec(0, "m-1", "RTU-1", "iec104", "127.0.0.1", 2404, "Beishan")
+CONTROL = Control(
+    7, "c-7", "S/B/CB", "CB", ControlKind.DOUBLE, "SwitchPosition", "", "e", "S", 0, Iec104Address(1, 9, 46), None, "2211"
+)
+
+
+class Scripted(Driver):
+    """A driver that the test drives: it does what the queue says."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.script = asyncio.Queue()
+        self.closed = False
+
+    async def run(self):
+        try:
+            while True:
+                step = await self.script.get()
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, PointBatch):
+                    self.sink.deliver(step)
+                    await self.sink.ready()
+                else:
+                    self.sink.state(*step)
+        finally:
+            self.closed = True
+
+    async def select(self, control, value):
+        return CommandResult(Outcome.CONFIRMED, f"{control.cid}={value}")
+
+    async def execute(self, control, value):
+        raise ConnectionResetError("cut")
+
+    async def cancel(self, control, value):
+        return CommandResult(Outcome.REFUSED, "too late")
+
+
+class Box:
+    """Stands for an actor's address: collects what it is told."""
+
+    def __init__(self):
+        self.got = []
+        self.arrived = threading.Condition()
+
+    def tell(self, message):
+        with self.arrived:
+            self.got.append(message)
+            self.arrived.notify_all()
+
+    def wait(self, kind, count=1):
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: sum(isinstance(m, kind) for m in self.got) >= count, 5), self.got
+        return [m for m in self.got if isinstance(m, kind)]
+
+
+class World:
+    def __init__(self):
+        self.clock = VirtualClock()
+        self.timers = Timers(self.clock)
+        self.supervisor = Supervisor(self.clock, self.timers)
+        self.wire = Wire()
+        self.wire.start()
+        self.rtdb, self.events = Box(), Box()
+        self.feed = Feed(self.wire, self.rtdb)
+        self.view = ChannelView(SPEC)
+        self.drivers = []
+        self.address = Address("channel RTU-1")
+        sink = ChannelSink(self.feed, self.address, lambda *_: None, self.clock)
+
+        def make():
+            self.drivers.append(Scripted(SPEC, [], [CONTROL], sink, self.clock))
+            return self.drivers[-1]
+
+        def life(address, failed):
+            pids = np.array([3, 4], dtype=np.uint32)
+            return ChannelActor(
+                address,
+                failed,
+                view=self.view,
+                wire=self.wire,
+                make=make,
+                pids=pids,
+                rtdb=self.rtdb,
+                events=self.events,
+                clock=self.clock,
+            )
+
+        self.supervisor.start(self.address, life)
+        self.until(lambda: self.drivers and self.view.state is LinkState.CONNECTING)
+
+    def do(self, step):
+        self.wire.loop.call_soon_threadsafe(self.drivers[-1].script.put_nowait, step)
+
+    def until(self, condition):
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def operate(self, step, cid=7):
+        answers, done = [], threading.Event()
+        self.address.tell(Operate(step, cid, 2.0, lambda result: (answers.append(result), done.set())))
+        assert done.wait(5)
+        return answers[0]
+
+
+@pytest.fixture
+def world():
+    logging.getLogger("pykka").setLevel(logging.CRITICAL)
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[])
+    world = World()
+    yield world
+    world.supervisor.stop_all()
+    world.wire.stop()
+    structlog.reset_defaults()
+
+
+def test_loss_of_the_line_marks_every_point_once_and_alarms_once(world):
+    world.do((LinkState.UP, "started"))
+    world.until(lambda: world.view.state is LinkState.UP)
+    assert world.rtdb.got == []
+    assert world.events.got == []
+    world.do((LinkState.DOWN, "peer closed"))
+    marks = world.rtdb.wait(MarkQuality)
+    assert [(m.pids.tolist(), m.set_bits, m.clear_bits) for m in marks] == [([3, 4], LOST, 0)]
+    assert world.events.wait(ChannelState) == [ChannelState("RTU-1", "m-1", "Beishan", False, "peer closed")]
+    world.do((LinkState.CONNECTING, "again"))
+    world.do((LinkState.UP, "back"))
+    assert world.events.wait(ChannelState, 2)[-1].up
+    assert len(world.rtdb.wait(MarkQuality)) == 1
+
+
+def test_values_before_the_loss_are_sent_before_the_mark(world):
+    world.do((LinkState.UP, "started"))
+    world.do(PointBatch.of([3], [1.0], received_at=1))
+    world.do((LinkState.DOWN, "cut"))
+    world.rtdb.wait(MarkQuality)
+    assert [type(message) for message in world.rtdb.got] == [Apply, MarkQuality]
+
+
+def test_never_up_raises_the_alarm_after_a_while(world):
+    world.address.tell(Tick())
+    world.clock.advance(11)
+    world.address.tell(Tick())
+    assert not world.events.wait(ChannelState)[0].up
+    world.address.tell(Tick())
+    world.address.ask(ChannelAction("nonsense", "t")).get(timeout=5)
+    assert len(world.events.wait(ChannelState)) == 1
+
+
+def test_orders_are_answered_whatever_happens(world):
+    assert world.operate("select").outcome is Outcome.LINK_DOWN
+    world.do((LinkState.UP, "started"))
+    world.until(lambda: world.view.state is LinkState.UP)
+    assert world.operate("select") == CommandResult(Outcome.CONFIRMED, "7=2.0")
+    assert world.operate("execute") == CommandResult(Outcome.TIMEOUT, "ConnectionResetError: cut")
+    assert world.operate("cancel").outcome is Outcome.REFUSED
+    assert world.operate("select", cid=99).outcome is Outcome.UNSUPPORTED
+
+
+def test_quarantine_closes_and_release_connects_again(world):
+    world.do((LinkState.UP, "started"))
+    world.until(lambda: world.view.state is LinkState.UP)
+    assert world.address.ask(ChannelAction("quarantine", "op")).get(timeout=5).outcome is Outcome.CONFIRMED
+    world.until(lambda: world.drivers[0].closed)
+    assert world.view.state is LinkState.QUARANTINED
+    world.rtdb.wait(MarkQuality)
+    assert not world.events.wait(ChannelState)[0].up
+    assert world.operate("select").outcome is Outcome.LINK_DOWN
+    assert world.address.ask(ChannelAction("release", "op")).get(timeout=5).outcome is Outcome.CONFIRMED
+    world.until(lambda: len(world.drivers) == 2)
+    assert world.address.ask(ChannelAction("release", "op")).get(timeout=5).outcome is Outcome.REFUSED
+
+
+def test_a_driver_that_fails_is_replaced_by_the_supervisor(world):
+    world.do((LinkState.UP, "started"))
+    world.do(ZeroDivisionError("bug"))
+    world.until(lambda: world.address.health.state == "waiting")
+    assert "bug" in world.address.health.reason
+    world.rtdb.wait(MarkQuality)
+    world.clock.advance(1)
+    world.timers.run_due()
+    world.until(lambda: len(world.drivers) == 2)
+
+
+def test_the_wire_waits_while_the_database_is_behind(world):
+    records = PointBatch.of(np.arange(BEHIND_RECORDS + 1), 0.0, received_at=1)
+    status = PointBatch.of([3], [1.0], received_at=1, flags=RecordFlag.EVENT)
+    world.do(records)
+    behind = world.rtdb.wait(Apply)[0]
+    world.do(status)
+    world.do((LinkState.UP, "after"))
+    time.sleep(0.05)
+    assert world.view.state is LinkState.CONNECTING  # the driver waits in ready() and reads no further
+    behind.done()
+    world.until(lambda: world.view.state is LinkState.UP)
