@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0911, PLR0912, PLR0917 - the scan is one loop with one return a cause
+# ruff: noqa: PLR0911, PLR0912 - the scan is one loop with one return a cause
 """APCI of IEC 60870-5-104 clause 5: the frames, and a kernel that walks through all APDUs of one read."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0911, PLR0912, PLR0915, PLR0917 - a kernel is one loop over a table of types
+# ruff: noqa: PLR0911, PLR0912, PLR0915 - a kernel is one loop over a table of types
 """Monitor direction in bulk: from the octets of many ASDUs straight into :data:`scada.core.batch.POINT_DTYPE`.
 
 One call of the kernel decodes all ASDUs of one read. Every length is checked before the octets behind it are touched; an ASDU
