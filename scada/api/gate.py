@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -19,6 +19,7 @@ from scada.api.faults import CODE_KEY, CallError, malformed
 from scada.api.refusals import SecurityReporter
 from scada.control.records import Principal
 from scada.core.errors import ScadaError, SecurityError
+from scada.security.session import SessionServer
 
 PACKAGE = "scadapb.v1"
 
@@ -39,34 +40,16 @@ Context = Any
 _log = structlog.get_logger("scada.api")
 
 
-class Sessions(Protocol):
-    """What the gate asks of :class:`scada.security.session.SessionServer`."""
-
-    def login(self, request: bytes) -> tuple[bytes, Principal]:
-        """Answer a ``Signed{LoginRequest}``."""
-        ...
-
-    def logout(self, session: str) -> None:
-        """End a session."""
-        ...
-
-    def authenticate(self, session: str, method: str) -> Principal:
-        """Who calls, if the session lives and has the right to ``method``."""
-        ...
-
-    def open(self, envelope: bytes, method: str, session: str) -> tuple[Principal, bytes]:
-        """Signer and body of a verified ``Signed``."""
-        ...
-
-
 _STATUS = {
-    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
-    "permission_denied": grpc.StatusCode.PERMISSION_DENIED,
+    "unauthorised": grpc.StatusCode.PERMISSION_DENIED,
     "replayed": grpc.StatusCode.ABORTED,
     "expired": grpc.StatusCode.ABORTED,
+    "time_window": grpc.StatusCode.ABORTED,
     "malformed": grpc.StatusCode.INVALID_ARGUMENT,
-    "exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "wrong_method": grpc.StatusCode.INVALID_ARGUMENT,
+    "wrong_recipient": grpc.StatusCode.INVALID_ARGUMENT,
 }
+"""Status of a refusal by its machine code; every other one is UNAUTHENTICATED."""
 
 
 class Gate:
@@ -77,7 +60,7 @@ class Gate:
         reporter: told of every refusal of consequence.
     """
 
-    def __init__(self, sessions: Sessions, reporter: SecurityReporter) -> None:
+    def __init__(self, sessions: SessionServer, reporter: SecurityReporter) -> None:
         self._sessions = sessions
         self._reporter = reporter
 

@@ -20,12 +20,13 @@ from grpc_health.v1._async import HealthServicer
 
 from scada.actors.backend import Backend
 from scada.api.event_feed import EventFeed
-from scada.api.gate import Gate, Sessions
+from scada.api.gate import Gate
 from scada.api.hub import Hub
 from scada.api.refusals import SecurityReporter
 from scada.api.services import Handlers, Services
 from scada.core.errors import PortInUseError, ScadaError
 from scada.core.settings import ApiSettings
+from scada.security.session import SessionServer
 
 SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", 1 << 20),
@@ -48,6 +49,9 @@ VIEW_CALLS = 512
 
 CONTROL_CALLS = 64
 
+HOUSEKEEPING_S = 10.0
+"""Time between removals of expired sessions."""
+
 _log = structlog.get_logger("scada.api")
 
 
@@ -60,7 +64,7 @@ class ApiServer:
         settings: address and ports; port 0 takes any free one.
     """
 
-    def __init__(self, backend: Backend, sessions: Sessions, settings: ApiSettings) -> None:
+    def __init__(self, backend: Backend, sessions: SessionServer, settings: ApiSettings) -> None:
         self._backend = backend
         self._sessions = sessions
         self._settings = settings
@@ -68,6 +72,7 @@ class ApiServer:
         self._events = EventFeed(backend)
         self._reporter = SecurityReporter(backend)
         self._servers: list[Any] = []
+        self._housekeeping: asyncio.Task[None] | None = None
         self.port = 0
         """Bound port of the views, once started."""
         self.control_port = 0
@@ -93,14 +98,23 @@ class ApiServer:
             raise
         for server in self._servers:
             await server.start()
+        self._housekeeping = asyncio.create_task(self._expire_sessions())
         _log.info("serving", host=host, port=self.port, control_port=self.control_port)
 
     async def stop(self, grace_s: float = 0.5) -> None:
         """End every stream, let calls in progress finish within ``grace_s``, then close."""
         self._hub.stop()
         self._events.stop()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
         self._reporter.close()
+
+    async def _expire_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            for session in self._sessions.expire():
+                _log.info("session expired", name=session.principal.name, station=session.principal.station)
 
     async def _add(self, handlers: Handlers, host: str, port: int, calls: int) -> int:
         server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=calls)
@@ -133,7 +147,7 @@ class ApiThread:
     def __init__(
         self,
         backend: Backend,
-        sessions: Sessions,
+        sessions: SessionServer,
         settings: ApiSettings,
         new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
     ) -> None:

@@ -1,0 +1,367 @@
+"""A backend made of tables, a server on loopback, clients with real keys."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import pytest
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.api.client import ScadaClient
+from scada.api.server import ApiServer
+from scada.control.records import ControlReply, ModeReply, SequenceState
+from scada.core.batch import PointBatch, RecordFlag
+from scada.core.clock import VirtualClock
+from scada.core.ids import PointId
+from scada.core.quality import Quality
+from scada.core.settings import ApiSettings
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind
+from scada.model_cim.tables import (
+    AlarmClass,
+    ChannelSpec,
+    Control,
+    ControlArea,
+    ControlKind,
+    Iec104Address,
+    Limits,
+    ModelTables,
+    Point,
+    PointKind,
+    Station,
+    TieLine,
+)
+from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.security.identities import init_keys, load_authority, load_grants, load_identity
+from scada.security.session import SessionServer
+
+ANALOGS = range(8)
+STATUSES = range(8, 12)
+POINTS = 12
+
+
+def small_tables() -> ModelTables:
+    """Eight analogs, four double points, one breaker control, one set-point, two areas."""
+    points = []
+    for pid in range(POINTS):
+        status = pid in STATUSES
+        points.append(
+            Point(
+                pid=PointId(pid),
+                mrid=f"point-{pid}",
+                path=f"{'West' if pid % 2 else 'East'}/110 kV/Bay/{'Q' if status else 'P'}{pid}",
+                name=f"{'Q' if status else 'P'}{pid}",
+                kind=PointKind.DOUBLE if status else PointKind.ANALOG,
+                measurement_type="SwitchPosition" if status else "ThreePhaseActivePower",
+                unit="" if status else "MW",
+                equipment=f"equipment-{pid}",
+                terminal="",
+                station="West" if pid % 2 else "East",
+                bay="Bay",
+                channel=0,
+                address=Iec104Address(11, 100 + pid, 31 if status else 36),
+                limits=Limits(hi=90.0),
+                states={1: "open", 2: "closed"} if status else {},
+            )
+        )
+    controls = [
+        Control(
+            cid=0,
+            mrid="breaker",
+            path="East/110 kV/Bay/CB",
+            name="CB",
+            kind=ControlKind.DOUBLE,
+            control_type="SwitchPosition",
+            unit="",
+            equipment="equipment-8",
+            station="East",
+            channel=0,
+            address=Iec104Address(11, 500, 46),
+            feedback=PointId(8),
+            device_number="2211",
+            states={1: "open", 2: "close"},
+        ),
+        Control(
+            cid=1,
+            mrid="setpoint",
+            path="West/G1/P",
+            name="P",
+            kind=ControlKind.SETPOINT,
+            control_type="ActivePower",
+            unit="MW",
+            equipment="unit-1",
+            station="West",
+            channel=0,
+            address=Iec104Address(11, 600, 50),
+            feedback=None,
+            device_number="G1",
+        ),
+    ]
+    area = ControlArea(
+        name="East",
+        mrid="area-east",
+        frequency=[PointId(0)],
+        nominal_hz=50.0,
+        bias=-20.0,
+        scheduled_interchange=0.0,
+        ties=[TieLine("T1", [PointId(1)], 1.0)],
+        units=[],
+        controlled=True,
+    )
+    return ModelTables(
+        version="v1",
+        name="small",
+        points=points,
+        controls=controls,
+        channels=[ChannelSpec(0, "channel-0", "East RTU", "iec104", "127.0.0.1", 2404, "East")],
+        stations=[
+            Station("station-east", "East", "East", [("vl-1", "110 kV", 110.0)], "east"),
+            Station("station-west", "West", "West", [], ""),
+        ],
+        areas=[area],
+        zones=[],
+    )
+
+
+class TableBackend:
+    """Everything a face may ask, answered from memory; records what reaches the control path."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.site = "demo"
+        self.clock = clock
+        self.tables = small_tables()
+        self.seq = 0
+        self.value = np.full(POINTS, np.nan)
+        self.quality = np.full(POINTS, int(Quality.NEVER_RECEIVED), dtype=np.uint32)
+        self.source_time = np.zeros(POINTS, dtype=np.int64)
+        self.received = np.zeros(POINTS, dtype=np.int64)
+        self.stored: list[Event] = []
+        self.present: list[Alarm] = []
+        self.acted: list[tuple[str, object, str, bytes]] = []
+        self._lock = threading.Lock()
+        self._on_changes: list = []
+        self._on_events: list = []
+
+    # ---- what the field does
+
+    def apply(self, pids, values, flags: int = 0) -> None:
+        """Commit a batch and tell the listeners."""
+        batch = PointBatch.of(pids, values, received_at=self.clock.now_ns(), flags=flags)
+        with self._lock:
+            first = self.seq + 1
+            self.seq += len(batch)
+            self.value[batch.records["pid"]] = batch.records["value"]
+            self.quality[batch.records["pid"]] = 0
+            self.received[batch.records["pid"]] = batch.received_at
+            received = np.full(len(batch), batch.received_at, dtype=np.int64)
+            changes = ChangeSet(first, batch.records, received, self.clock.now_ns())
+            for listener in list(self._on_changes):
+                listener(changes)
+
+    def switch(self, pid: int, *positions: int) -> None:
+        """A status point takes these positions one after the other."""
+        self.apply([pid] * len(positions), list(positions), flags=RecordFlag.EVENT)
+
+    def raise_alarm(self, pid: int = 0) -> int:
+        """A limit alarm of a point; returns its id."""
+        event = Event(
+            self.clock.now_ns(),
+            EventKind.LIMIT_VIOLATED,
+            AlarmClass.LIMIT,
+            2,
+            "limit.hi",
+            parameters={"value": "95", "limit": "90", "unit": "MW"},
+            pid=pid,
+            path=self.tables.points[pid].path,
+            station="East",
+        )
+        self.report(event)
+        number = self.stored[-1].event_id
+        self.present.append(
+            Alarm(
+                number, AlarmPhase.UNACK_ACTIVE, AlarmClass.LIMIT, 2, "limit.hi", event.parameters, pid, "point-0", "East",
+                event.path, 95.0, 90.0, event.time_ns,
+            )  # fmt: skip
+        )
+        return number
+
+    # ---- Backend
+
+    def snapshot(self, pids=None):
+        with self._lock:
+            chosen = np.arange(POINTS, dtype=np.uint32) if pids is None else np.asarray(pids, dtype=np.uint32)
+            return Snapshot(
+                self.seq, chosen, self.value[chosen], self.quality[chosen], self.source_time[chosen], self.received[chosen]
+            )
+
+    def on_changes(self, listener):
+        with self._lock:
+            self._on_changes.append(listener)
+            return self.seq, lambda: self._on_changes.remove(listener)
+
+    def alarms(self):
+        return tuple(self.present), len(self.stored)
+
+    def events(self, *, after_id=0, from_ns=0, to_ns=0, kinds=(), limit=1000):
+        found = [event for event in self.stored if event.event_id > after_id and (not kinds or event.kind in kinds)]
+        if after_id:
+            return found[:limit]
+        span = [event for event in found if event.time_ns >= from_ns and (not to_ns or event.time_ns <= to_ns)]
+        return span[::-1][:limit]
+
+    def on_events(self, listener):
+        with self._lock:
+            self._on_events.append(listener)
+            return len(self.stored), lambda: self._on_events.remove(listener)
+
+    def report(self, event):
+        with self._lock:
+            stored = Event(**{name: getattr(event, name) for name in event.__slots__} | {"event_id": len(self.stored) + 1})
+            self.stored.append(stored)
+            for listener in list(self._on_events):
+                listener([stored])
+
+    async def acknowledge(self, alarm_ids, principal):
+        self.acted.append(("acknowledge", alarm_ids, principal.name, b""))
+        known = {alarm.alarm_id for alarm in self.present}
+        self.present = [alarm for alarm in self.present if alarm.alarm_id not in alarm_ids]
+        return [number for number in alarm_ids if number in known], [n for n in alarm_ids if n not in known]
+
+    async def select(self, request, principal, evidence):
+        self.acted.append(("select", request, principal.name, evidence))
+        if request.control not in self.tables.control_by_mrid:
+            return ControlReply("", SequenceState.REFUSED, "unknown_control", "the model has no such control")
+        return ControlReply("7", SequenceState.SELECTED, valid_until_ns=self.clock.now_ns() + 30 * 10**9, value=request.value)
+
+    async def execute(self, request, principal, evidence):
+        self.acted.append(("execute", request, principal.name, evidence))
+        return ControlReply(request.sequence_id, SequenceState.SUCCESS, value=1.0, present=1.0, elapsed_s=0.4)
+
+    async def cancel(self, request, principal, evidence):
+        self.acted.append(("cancel", request, principal.name, evidence))
+        return ControlReply(request.sequence_id, SequenceState.CANCELLED)
+
+    async def set_mode(self, request, principal, evidence):
+        self.acted.append(("set_mode", request, principal.name, evidence))
+        return ModeReply(True)
+
+    def status(self):
+        return pb.SystemStatus(
+            site=self.site,
+            points_total=POINTS,
+            points_good=int((self.quality == 0).sum()),
+            channels_total=1,
+            channels_up=1,
+            areas=[
+                pb.AreaStatus(name="East", controlled=True, frequency_hz=50.01, ace_mw=-3.5),
+                pb.AreaStatus(name="West", frequency_hz=math.nan, ace_mw=math.nan),
+            ],
+            agc_state="on",
+            avc_state="off",
+            alarms_unacknowledged=len(self.present),
+            channels=[pb.ChannelStatus(name="East RTU", protocol="iec104", state="up", endpoint="127.0.0.1:2404")],
+            seq=self.seq,
+        )
+
+    def agc(self):
+        return pb.AgcStatus(area="East", state="on", ace_mw=-3.5, frequency_hz=50.01, units=[pb.AgcUnitStatus(name="G1")])
+
+    def avc(self):
+        return pb.AvcStatus(state="off", zones=[pb.AvcZoneStatus(name="Z1", pilots=[pb.AvcPilotStatus(name="B1")])])
+
+    async def dispatch_setpoint(self, request, principal, evidence):
+        self.acted.append(("dispatch_setpoint", request, principal.name, evidence))
+        refused = request.area != "East"
+        return pb.DispatchReply(
+            code=pb.DISPATCH_CODE_REFUSED if refused else pb.DISPATCH_CODE_ACCEPTED,
+            reason="no such area" if refused else "",
+            applied_mw=request.interchange_mw,
+            order_id=request.order_id,
+        )
+
+    async def dispatch_schedule(self, request, principal, evidence):
+        self.acted.append(("dispatch_schedule", request, principal.name, evidence))
+        return pb.DispatchReply(code=pb.DISPATCH_CODE_ACCEPTED, applied_mw=request.mw[0], order_id=request.order_id)
+
+    def dispatch(self):
+        return pb.DispatchStatus(interchange_setpoint_mw=40.0, orders=[pb.DispatchOrder(order_id="A1", mw=40.0, kind="setpoint")])
+
+    async def history(self, request):
+        return pb.HistoryReply(
+            series=[pb.HistorySeries(pid=pid, time_ns=[request.from_ns], value=[1.5], quality=[0]) for pid in request.pids]
+        )
+
+    async def replay(self, action, request):
+        return pb.ReplayState(replay_id="r1", state="running" if action == "start" else action)
+
+    def replay_values(self, replay_id):
+        return pb.ReplayValues(values=[pb.ReplayValue(address="CA 1 IOA 2 type 13", value=2.5)])
+
+    def diagram(self, station):
+        return ("<svg/>", "{}") if station == "East" else ("", "")
+
+
+@pytest.fixture(scope="session")
+def key_folder(tmp_path_factory):
+    """Demo identities, made once."""
+    folder = tmp_path_factory.mktemp("keys") / "keys"
+    init_keys(folder, VirtualClock())
+    return folder
+
+
+@pytest.fixture
+def clock():
+    return VirtualClock()
+
+
+@pytest.fixture
+def backend(clock):
+    return TableBackend(clock)
+
+
+@pytest.fixture
+def sessions(key_folder, clock):
+    return SessionServer(
+        site="demo",
+        identity=load_identity(key_folder, "server", clock),
+        authority=load_authority(key_folder),
+        grants=load_grants(key_folder),
+        clock=clock,
+    )
+
+
+@pytest.fixture
+async def server(backend, sessions):
+    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0))
+    await server.start()
+    yield server
+    await server.stop(0.1)
+
+
+@pytest.fixture
+async def connect(server, key_folder, clock):
+    """``await connect("operator")``: a client of that identity, closed at the end."""
+    clients = []
+
+    async def make(name: str) -> ScadaClient:
+        client = ScadaClient(
+            f"127.0.0.1:{server.port}",
+            f"127.0.0.1:{server.control_port}",
+            load_identity(key_folder, name, clock),
+            load_authority(key_folder),
+            clock,
+            station="test",
+        )
+        clients.append(client)
+        await client.connect()
+        return client
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def operator(connect):
+    return await connect("operator")
