@@ -33,7 +33,7 @@ from scada.model_cim.tables import (
     TieLine,
 )
 from scada.rtdb.changes import ChangeSet, Snapshot
-from scada.security.identities import init_keys, load_authority, load_grants, load_identity
+from scada.security.identities import init_identities, load_authority, load_grants, load_identity
 from scada.security.session import SessionServer
 
 ANALOGS = range(8)
@@ -306,7 +306,7 @@ class TableBackend:
 def key_folder(tmp_path_factory):
     """Demo identities, made once."""
     folder = tmp_path_factory.mktemp("keys") / "keys"
-    init_keys(folder, VirtualClock())
+    init_identities(folder, VirtualClock())
     return folder
 
 
