@@ -1,0 +1,400 @@
+"""The control desk: every control of every operator and application passes here. Pure: events in, effects out."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+
+from scada.control.effects import Audit, Effect, Reply, Report
+from scada.control.interlocks import FIVE_PREVENTION, Interlock, check_interlocks
+from scada.control.plant import Plant, Reading, SwitchgearTopology, expected_feedback, has_followed
+from scada.control.records import ControlReply, Principal, SequenceState
+from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Request, Timings, audit_row, control_event
+from scada.core.clock import Clock
+from scada.core.quality import Quality
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass, Control, ControlKind, ModelTables
+from scada.protocols.driver import CommandResult, LinkState
+from scada.security.audit import AuditRecord, AuditRow
+from scada.security.roles import Right, is_responsible
+
+_NO_READING = Reading(math.nan, int(Quality.NEVER_RECEIVED))
+_REMEMBERED = 256
+"""Finished sequences kept, to answer a late execute or cancel properly."""
+
+Refusal = tuple[str, str]
+"""(code, reason)."""
+
+
+def no_tags(control: Control) -> str:
+    """The tag hook where no tags are kept: nothing is blocked."""
+    del control
+    return ""
+
+
+class ControlDesk:
+    """Table of running sequences, with all the checks before an act.
+
+    Every method returns effects for its owner to carry out in order (see :mod:`scada.control.effects`).
+
+    Args:
+        tables: the model.
+        clock: for deadlines and stamps.
+        plant: present readings and links.
+        topology: what the interlocks ask.
+        interlocks: rules, evaluated at select and again at execute.
+        tags: why a control is blocked by a tag, empty text if it is not.
+        timings: deadlines.
+        identifier: makes sequence ids, unique also over restarts.
+    """
+
+    def __init__(
+        self,
+        tables: ModelTables,
+        clock: Clock,
+        plant: Plant,
+        topology: SwitchgearTopology,
+        *,
+        interlocks: Sequence[Interlock] = FIVE_PREVENTION,
+        tags: Callable[[Control], str] = no_tags,
+        timings: Timings = DEFAULT_TIMINGS,
+        identifier: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self.tables = tables
+        self.topology = topology
+        self._clock = clock
+        self._plant = plant
+        self._interlocks = interlocks
+        self._tags = tags
+        self._timings = timings
+        self._identifier = identifier
+        self._running: dict[str, ControlSequence] = {}
+        self._one_call: set[str] = set()
+        self._finished: OrderedDict[str, ControlSequence] = OrderedDict()
+        self._area_of = {station.name: station.area for station in tables.stations}
+
+    # ------------------------------------------------------------------ calls
+
+    def select(
+        self, ticket: object, mrid: str, value: float, device_number: str, principal: Principal, evidence: bytes = b""
+    ) -> list[Effect]:
+        """Preset a control for an operator; the reply comes at check-back.
+
+        Args:
+            ticket: the call to answer.
+            mrid: the control.
+            value: command value or set-point.
+            device_number: what the operator typed.
+            principal: who acts.
+            evidence: the signed envelope.
+        """
+        control = self.tables.control_by_mrid.get(mrid)
+        if control is None:
+            return self._unknown(ticket, mrid, value, principal, evidence)
+        request = Request(self._identifier(), control, value, principal)
+        refusal = self._may_act(request) or self._number_wrong(control, device_number) or self._may_operate(request)
+        if refusal:
+            return self._refused(ticket, request, refusal, evidence)
+        sequence = self._begin(request)
+        code, reason = self._remark(request, sequence.present)
+        return self._settle(sequence, sequence.start(ticket, evidence=evidence, code=code, reason=reason))
+
+    def execute(self, ticket: object, sequence_id: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
+        """Operate a selected sequence, by the operator who selected it; the reply is the result."""
+        sequence = self._running.get(sequence_id)
+        if sequence is None:
+            return self._gone(ticket, sequence_id)
+        if principal.name != sequence.request.principal.name:
+            code, reason = "not_owner", f"selected by {sequence.request.principal.name}, who alone may execute it"
+            return [
+                self._denied(sequence, "execute", principal, code, reason, evidence),
+                self._stands(ticket, sequence, code, reason),
+            ]
+        return self._execute(ticket, sequence, evidence)
+
+    def cancel(self, ticket: object, sequence_id: str, reason: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
+        """Withdraw a sequence; anyone who could have selected it may."""
+        sequence = self._running.get(sequence_id)
+        if sequence is None:
+            return self._gone(ticket, sequence_id)
+        refusal = self._lacks_right(sequence.request.control, principal)
+        if refusal:
+            return [self._denied(sequence, "cancel", principal, *refusal, evidence), self._stands(ticket, sequence, *refusal)]
+        return self._settle(sequence, sequence.cancel(ticket, principal, reason, evidence=evidence))
+
+    def direct(
+        self, ticket: object, cid: int, value: float, principal: Principal, *, why: str = "", watch: bool = False
+    ) -> list[Effect]:
+        """Operate in one call, for the applications: the same checks, check-back where the wire has one, then execute.
+
+        Args:
+            ticket: the call to answer with the result.
+            cid: the control.
+            value: command value or set-point.
+            principal: a standing one (``system:agc`` ...).
+            why: for the audit log.
+            watch: wait for the feedback too.
+        """
+        request = Request(self._identifier(), self.tables.controls[cid], value, principal, watch=watch, why=why)
+        refusal = self._may_act(request) or self._may_operate(request) or self._unproven(request)
+        if refusal:
+            return [Reply(ticket, _refusal_reply(request, refusal))]
+        sequence = self._begin(request)
+        self._one_call.add(request.sequence_id)
+        return self._settle(sequence, sequence.start(ticket))
+
+    # ------------------------------------------------------------------ what happens meanwhile
+
+    def on_answer(self, sequence_id: str, step: str, result: CommandResult) -> list[Effect]:
+        """The driver answered ``select``, ``execute`` or ``cancel``; an answer that is no longer awaited changes nothing."""
+        sequence = self._running.get(sequence_id)
+        if sequence is None or step == "cancel":
+            return []
+        return self._settle(sequence, sequence.check_back(result) if step == "select" else sequence.confirm(result))
+
+    def on_changes(self, pids: Iterable[int]) -> list[Effect]:
+        """These points were written (a commit of the database)."""
+        if not self._running:
+            return []
+        changed = set(pids)
+        effects: list[Effect] = []
+        for sequence in list(self._running.values()):
+            feedback = sequence.request.control.feedback
+            if feedback is not None and int(feedback) in changed:
+                effects += self._settle(sequence, sequence.feedback(self._plant.reading(int(feedback))))
+        return effects
+
+    def tick(self) -> list[Effect]:
+        """Act on the deadlines that have passed."""
+        return [effect for sequence in list(self._running.values()) for effect in self._settle(sequence, sequence.tick())]
+
+    def next_deadline(self) -> float:
+        """Monotonic seconds of the next deadline, infinity if none."""
+        return min((sequence.deadline for sequence in self._running.values()), default=math.inf)
+
+    def abort(self, sequence_id: str, code: str, reason: str) -> list[Effect]:
+        """An effect of this sequence could not be carried out (the audit log is full ...): end it without acting further."""
+        sequence = self._running.get(sequence_id)
+        return [] if sequence is None else self._settle(sequence, sequence.abort(code, reason))
+
+    def running(self) -> list[ControlSequence]:
+        """Sequences under way."""
+        return list(self._running.values())
+
+    def recover(self, records: Iterable[AuditRecord]) -> list[Effect]:
+        """After a restart: say which sequences the last run left unfinished. None of them is repeated."""
+        last: dict[str, AuditRow] = {}
+        for record in records:
+            row = record.row
+            if row.kind != "control" or not row.sequence_id:
+                continue
+            if row.step in ("result", "refused", "interrupted"):
+                last.pop(row.sequence_id, None)
+            elif row.step in ("select", "check_back", "execute"):
+                last[row.sequence_id] = row
+        return [effect for row in last.values() for effect in self._interrupted(row)]
+
+    # ------------------------------------------------------------------ checks
+
+    def _lacks_right(self, control: Control, principal: Principal) -> Refusal | None:
+        right = Right.SETPOINT if control.kind is ControlKind.SETPOINT else Right.CONTROL
+        if right not in principal.rights:
+            return "no_right", f"{principal.name} does not have the right {right}"
+        if not is_responsible(principal, control.station, self._area_of.get(control.station, "")):
+            return "no_area", f"{control.station or control.path} is outside {principal.name}'s area of responsibility"
+        return None
+
+    def _may_act(self, request: Request) -> Refusal | None:
+        return self._lacks_right(request.control, request.principal) or _value_wrong(request.control, request.value)
+
+    @staticmethod
+    def _number_wrong(control: Control, device_number: str) -> Refusal | None:
+        if device_number.strip() == control.device_number:
+            return None
+        return "device_number", "the device number that was typed is not this object's"
+
+    def _may_operate(self, request: Request) -> Refusal | None:
+        """What the plant and the other sequences say; asked again at execute."""
+        control = request.control
+        for other in self._running.values():
+            if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
+                return "locked", f"{other.request.principal.name} is operating this object"
+        if blocked := self._tags(control):
+            return "tagged", blocked
+        state = self._plant.link_state(control.channel)
+        if state is not LinkState.UP:
+            return "link_down", f"the channel of the station is {state.value}"
+        findings = check_interlocks(self._interlocks, control, request.value, self._plant, self.topology)
+        if findings:
+            return "interlock", "; ".join(findings)
+        if control.kind is ControlKind.STEP and control.feedback is not None and not self._present(control).good:
+            return "feedback_bad", "the present position is not known, so one step from it is not known either"
+        return None
+
+    def _unproven(self, request: Request) -> Refusal | None:
+        """An application must not switch what it cannot see."""
+        control = request.control
+        if control.kind is ControlKind.SETPOINT or control.feedback is None or self._present(control).good:
+            return None
+        return "feedback_bad", "the present state is not known"
+
+    def _remark(self, request: Request, present: Reading) -> Refusal:
+        """What an operator must be told although the control is allowed."""
+        control = request.control
+        if control.feedback is None:
+            return "no_feedback", "no feedback point watches this control"
+        if not present.good:
+            return "feedback_bad", "the present state is not known: the feedback is not valid"
+        if has_followed(control, self._expected(request, present), present):
+            return "already", "the feedback already shows this state"
+        return "", ""
+
+    def _present(self, control: Control) -> Reading:
+        return _NO_READING if control.feedback is None else self._plant.reading(int(control.feedback))
+
+    def _expected(self, request: Request, present: Reading) -> float:
+        feedback = request.control.feedback
+        if feedback is None:
+            return math.nan
+        return expected_feedback(request.control, request.value, self.tables.points[int(feedback)], present)
+
+    # ------------------------------------------------------------------ the table
+
+    def _begin(self, request: Request) -> ControlSequence:
+        sequence = ControlSequence(request, self._clock, self._timings, self._present(request.control))
+        self._running[request.sequence_id] = sequence
+        return sequence
+
+    def _execute(self, ticket: object, sequence: ControlSequence, evidence: bytes) -> list[Effect]:
+        request = sequence.request
+        refusal = self._may_act(request) or self._may_operate(request)
+        if refusal:
+            return self._settle(sequence, sequence.refuse(ticket, *refusal, evidence=evidence))
+        present = self._present(request.control)
+        return self._settle(sequence, sequence.execute(ticket, self._expected(request, present), present, evidence=evidence))
+
+    def _settle(self, sequence: ControlSequence, effects: list[Effect]) -> list[Effect]:
+        """Go on with a one-call sequence that was checked back; put a finished one aside."""
+        sequence_id = sequence.request.sequence_id
+        if sequence_id in self._one_call and sequence.phase is Phase.SELECTED:
+            self._one_call.discard(sequence_id)
+            kept = [effect for effect in effects if not isinstance(effect, Reply)]
+            ticket = next(effect.ticket for effect in effects if isinstance(effect, Reply))
+            return kept + self._execute(ticket, sequence, b"")
+        if sequence.phase is Phase.DONE and sequence_id in self._running:
+            del self._running[sequence_id]
+            self._one_call.discard(sequence_id)
+            self._finished[sequence_id] = sequence
+            while len(self._finished) > _REMEMBERED:
+                self._finished.popitem(last=False)
+        return effects
+
+    def _gone(self, ticket: object, sequence_id: str) -> list[Effect]:
+        finished = self._finished.get(sequence_id)
+        if finished:
+            return [Reply(ticket, finished.reply("not_selected", f"the sequence is over: {finished.outcome.value}"))]
+        reason = "no such sequence: never selected here, or before the server started"
+        return [Reply(ticket, ControlReply(sequence_id, SequenceState.REFUSED, "unknown_sequence", reason))]
+
+    @staticmethod
+    def _stands(ticket: object, sequence: ControlSequence, code: str, reason: str) -> Reply:
+        """A refused call leaves the sequence as it is; its caller is told REFUSED, not the owner's state."""
+        return Reply(ticket, _refusal_reply(sequence.request, (code, reason)))
+
+    def _denied(
+        self, sequence: ControlSequence, step: str, principal: Principal, code: str, reason: str, evidence: bytes
+    ) -> Audit:
+        row = audit_row(
+            sequence.request,
+            f"{step}_refused",
+            state=SequenceState.REFUSED.value,
+            code=code,
+            reason=reason,
+            old=sequence.present,
+            evidence=evidence,
+            by=principal,
+        )
+        return Audit(sequence.request.sequence_id, row)
+
+    def _refused(self, ticket: object, request: Request, refusal: Refusal, evidence: bytes) -> list[Effect]:
+        code, reason = refusal
+        state = SequenceState.REFUSED
+        row = audit_row(
+            request, "refused", state=state.value, code=code, reason=reason, old=self._present(request.control), evidence=evidence
+        )
+        event = control_event(request, state, code, reason, self._clock.now_ns())
+        return [Audit(request.sequence_id, row), Report(event), Reply(ticket, _refusal_reply(request, refusal))]
+
+    def _unknown(self, ticket: object, mrid: str, value: float, principal: Principal, evidence: bytes) -> list[Effect]:
+        row = AuditRow(
+            kind="control",
+            step="refused",
+            actor=principal.name,
+            station=principal.station,
+            session=principal.session,
+            mrid=mrid[:64],
+            value=value,
+            code="refused:unknown_control",
+            evidence=evidence,
+        )
+        reply = ControlReply("", SequenceState.REFUSED, "unknown_control", "the model has no such control", value=value)
+        return [Audit("", row), Reply(ticket, reply)]
+
+    def _interrupted(self, row: AuditRow) -> list[Effect]:
+        executed = row.step == "execute"
+        reason = (
+            "the server stopped after the execute was sent: whether it operated is not known, it is not repeated"
+            if executed
+            else "the server stopped before the execute: nothing was operated"
+        )
+        trace = AuditRow(
+            kind="control",
+            step="interrupted",
+            actor=row.actor,
+            station=row.station,
+            sequence_id=row.sequence_id,
+            mrid=row.mrid,
+            path=row.path,
+            value=row.value,
+            code="interrupted:executing" if executed else "interrupted:selected",
+            reason=reason,
+        )
+        control = self.tables.control_by_mrid.get(row.mrid)
+        event = Event(
+            time_ns=self._clock.now_ns(),
+            kind=EventKind.CONTROL,
+            alarm_class=AlarmClass.ABNORMAL if executed else AlarmClass.NOTICE,
+            priority=2 if executed else 3,
+            key="control.interrupted",
+            parameters={"sequence": row.sequence_id, "object": row.path, "reason": reason, "operator": row.actor},
+            mrid=row.mrid,
+            station=control.station if control else "",
+            path=row.path,
+            value=row.value,
+            actor=row.actor,
+        )
+        return [Audit(row.sequence_id, trace), Report(event)]
+
+
+def _lock(control: Control) -> str:
+    """What one sequence holds: the equipment, but each set-point of a unit (P, Q, V) for itself."""
+    if control.kind is ControlKind.SETPOINT or not control.equipment:
+        return control.mrid
+    return control.equipment
+
+
+def _value_wrong(control: Control, value: float) -> Refusal | None:
+    if not math.isfinite(value):
+        return "bad_value", "the value is not a finite number"
+    if control.kind is ControlKind.SETPOINT:
+        if value < control.minimum or value > control.maximum:
+            return "out_of_range", f"{value:g} {control.unit} is outside {control.minimum:g} .. {control.maximum:g}"
+        return None
+    allowed = (0.0, 1.0) if control.kind is ControlKind.SINGLE else (1.0, 2.0)
+    return None if value in allowed else ("bad_value", f"{value:g} is no {control.kind.name.lower()} command")
+
+
+def _refusal_reply(request: Request, refusal: Refusal) -> ControlReply:
+    return ControlReply(request.sequence_id, SequenceState.REFUSED, refusal[0], refusal[1], value=request.value)

@@ -1,0 +1,88 @@
+"""Interlocks: what the plant forbids although the operator has the right. Evaluated at select and again at execute.
+
+The rules are those of the five preventions (anti-misoperation practice, DL/T 687) that topology can tell. What is not known for
+sure forbids, and every finding explains itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from scada.control.plant import Plant, SwitchgearTopology, SwitchKind, asks_to_close
+from scada.model_cim.tables import Control, ControlKind
+
+
+class Interlock(Protocol):
+    """One rule."""
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+        """Why the control must not be operated now; empty if the rule allows it."""
+        ...
+
+
+class NoLoadOnDisconnector:
+    """A disconnector must not break or make load: its bay breakers are open, or another closed path joins its ends."""
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+        """Explain which breaker is in the way."""
+        del value, plant
+        if topology.switch_kind(control.equipment) is not SwitchKind.DISCONNECTOR or topology.is_bypassed(control.equipment):
+            return []
+        breakers = topology.bay_breakers(control.equipment)
+        if not breakers:
+            return ["the disconnector would switch load: its bay has no breaker that is known to be open"]
+        positions = [topology.is_closed(breaker) for breaker in breakers]
+        if True in positions:
+            return ["the disconnector would switch load: the breaker of its bay is closed"]
+        if None in positions:
+            return ["the disconnector could switch load: the position of its bay's breaker is not known"]
+        return []
+
+
+class NoClosingOntoEarth:
+    """A switch must not be closed onto an earthed part."""
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+        """Explain that one side is earthed, or may be."""
+        del plant
+        kind = topology.switch_kind(control.equipment)
+        if kind in (None, SwitchKind.EARTHING) or not asks_to_close(control, value):
+            return []
+        match topology.is_earthed(control.equipment):
+            case True:
+                return [f"the {kind.value} would close onto earth: an earthing switch on one side is closed"] if kind else []
+            case None:
+                return ["an earthing switch beside it has an unknown position"]
+            case _:
+                return []
+
+
+class NoEarthingOfLiveParts:
+    """An earthing switch must not be closed on an energised part."""
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+        """Explain that the part is live, or may be."""
+        del plant
+        if topology.switch_kind(control.equipment) is not SwitchKind.EARTHING or not asks_to_close(control, value):
+            return []
+        match topology.is_energised(control.equipment):
+            case True:
+                return ["the earthing switch would be closed on an energised part"]
+            case None:
+                return ["it is not known whether the part to be earthed is energised"]
+            case _:
+                return []
+
+
+FIVE_PREVENTION: Final[Sequence[Interlock]] = (NoLoadOnDisconnector(), NoClosingOntoEarth(), NoEarthingOfLiveParts())
+"""The rules that hold at every site."""
+
+
+def check_interlocks(
+    rules: Sequence[Interlock], control: Control, value: float, plant: Plant, topology: SwitchgearTopology
+) -> list[str]:
+    """Findings of all rules for a switch command; a step or a set-point has none."""
+    if control.kind not in (ControlKind.SINGLE, ControlKind.DOUBLE):
+        return []
+    return [finding for rule in rules for finding in rule.check(control, value, plant, topology)]
