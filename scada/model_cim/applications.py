@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from scada.core.ids import PointId
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.locate import Locator
 from scada.model_cim.tables import (
     AgcUnit,
     Control,
@@ -86,7 +87,8 @@ def build_areas(
                 frequency=frequency,
                 nominal_hz=model.number(mrid, "sc:ControlArea.nominalFrequency", 50.0),
                 bias=bias,
-                scheduled_interchange=model.number(mrid, "ControlArea.netInterchange", 0.0),
+                # CIM counts the net interchange into the area as positive, dispatch the export
+                scheduled_interchange=0.0 - model.number(mrid, "ControlArea.netInterchange", 0.0),
                 ties=_ties(finder, mrid),
                 units=_units(finder, mrid),
                 controlled=controlled,
@@ -211,7 +213,7 @@ def _pilot(finder: _Finder, control: str) -> PilotNode | None:
         finder.error("avc.pilot", control, text, "RegulatingControl.Terminal is a busbar's terminal")
         return None
     return PilotNode(
-        name=model.path(busbar).removesuffix(f"/{model.name(busbar)}"),
+        name=model.path(busbar),
         mrid=busbar,
         voltage=[point.pid for point in voltage],
         target=target,
@@ -256,7 +258,7 @@ def _device(finder: _Finder, device: str, pilots: Sequence[PilotNode]) -> Discre
     tap = model.class_of(equipment).endswith("TapChanger") or model.class_of(equipment).startswith("PhaseTapChanger")
     mvar = _rated_mvar(model, equipment)
     return DiscreteDevice(
-        name=model.path(equipment),
+        name="/".join(Locator(model).place(equipment).names),
         mrid=equipment,
         kind="tap" if tap else "capacitor" if mvar > 0 else "reactor",
         position=control.feedback,
@@ -277,4 +279,4 @@ def _rated_mvar(model: CimModel, shunt: str) -> float:
         return 0.0
     sections = model.number(shunt, "ShuntCompensator.maximumSections", 1.0)
     nominal_kv = model.number(shunt, "ShuntCompensator.nomU")
-    return nominal_kv**2 * model.number(shunt, "LinearShuntCompensator.bPerSection") * sections
+    return round(nominal_kv**2 * model.number(shunt, "LinearShuntCompensator.bPerSection") * sections, 3)

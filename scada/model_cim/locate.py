@@ -49,16 +49,17 @@ class Locator:
     def _find(self, resource: str, terminal: str) -> Place:
         node = self._model.ref(terminal, "Terminal.ConnectivityNode") if terminal else None
         container = self._model.ref(node, "ConnectivityNode.ConnectivityNodeContainer") if node else None
-        own = self._chain(resource)
-        inside = self._model.class_of(own[0]) if own else ""
-        if container is not None and (not own or inside not in ("Bay", "VoltageLevel", "Substation")):
-            own = self._chain(container, itself=True)
-        found = {self._model.class_of(mrid): mrid for mrid in own}
+        chain = self._chain(container, itself=True) if container else self._chain(resource)
+        found = {self._model.class_of(mrid): mrid for mrid in chain}
         names = [self._model.name(found[kind]) for kind in ("Substation", "VoltageLevel", "Bay") if kind in found]
-        if "Bay" not in found or not names:
-            names.append(self._model.name(resource))
-        station = found.get("Substation", "")
-        return Place(station, found.get("VoltageLevel", ""), found.get("Bay", ""), tuple(dict.fromkeys(names)))
+        if "Bay" not in found and resource not in found.values():
+            names.append(self._model.name(self._tank(resource)))
+        return Place(found.get("Substation", ""), found.get("VoltageLevel", ""), found.get("Bay", ""), tuple(names))
+
+    def _tank(self, resource: str) -> str:
+        """The transformer of a tap changer, which has no telling name of its own; else the resource itself."""
+        end = next((up for prop in _UP[1:4] if (up := self._model.ref(resource, prop))), None)
+        return (self._model.ref(end, "PowerTransformerEnd.PowerTransformer") if end else None) or resource
 
     def _chain(self, mrid: str, *, itself: bool = False) -> list[str]:
         """Containers from the nearest outwards; the resource itself first if it is a container (or ``itself``)."""
