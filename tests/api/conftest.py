@@ -180,8 +180,19 @@ class TableBackend:
         number = self.stored[-1].event_id
         self.present.append(
             Alarm(
-                number, AlarmPhase.UNACK_ACTIVE, AlarmClass.LIMIT, 2, "limit.hi", event.parameters, pid, "point-0", "East",
-                event.path, 95.0, 90.0, event.time_ns,
+                number,
+                AlarmPhase.UNACK_ACTIVE,
+                AlarmClass.LIMIT,
+                2,
+                "limit.hi",
+                event.parameters,
+                pid,
+                "point-0",
+                "East",
+                event.path,
+                95.0,
+                90.0,
+                event.time_ns,
             )  # fmt: skip
         )
         return number
