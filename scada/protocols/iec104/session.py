@@ -15,6 +15,7 @@ from scada.protocols.iec104.asdu import (
     BROADCAST,
     COMMAND_TYPES,
     GENERAL_INTERROGATION,
+    REFUSAL,
     Asdu,
     Cause,
     TypeId,
@@ -145,6 +146,8 @@ class Session:
             asdu = Asdu.parse(data)
         except ProtocolError as error:
             return [Remark(f"{self.master}: {error}")]
+        if asdu.cause in REFUSAL:
+            return [Remark(f"{self.master} refuses type {asdu.type_id}: {REFUSAL[Cause(asdu.cause)]}")]  # no answer to an answer
         if asdu.type_id not in _SERVED:
             self._reply(asdu.mirror(Cause.UNKNOWN_TYPE, negative=True))
             return []
