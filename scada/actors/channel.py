@@ -150,8 +150,6 @@ class ChannelActor(Actor):
             self._rtdb.tell(MarkQuality(self._pids, set_bits=LOST))
 
     def _alarm(self, *, up: bool, reason: str) -> None:
-        if up == (not self._alarmed) and up:
-            return
         self._alarmed = not up
         spec = self._view.spec
         self._events.tell(ChannelState(spec.name, spec.mrid, spec.station, up, reason))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.mailbox import Message
-from scada.control.records import Principal
+from scada.control.records import ControlReply, Principal
 from scada.core.batch import PointBatch
 from scada.events.records import Alarm, Event
 from scada.protocols.driver import CommandResult, LinkState
@@ -197,12 +197,21 @@ class StepAsked(Message):
 
 @dataclass(frozen=True, slots=True)
 class DirectControl(Message):
-    """A control by an application with standing rights (AGC, AVC, schedules)."""
+    """A control by an application with standing rights (AGC, AVC); ``reply`` is called with how it ended."""
 
     cid: int
     value: float
     principal: Principal
     why: str
+    reply: Callable[[ControlReply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectDone(Message):
+    """An application tells itself how one of its controls ended."""
+
+    cid: int
+    reply: ControlReply
 
 
 @dataclass(frozen=True, slots=True)
