@@ -1,0 +1,395 @@
+"""History of samples: a tail in memory, made durable in seconds and sealed into compressed chunks of one point and one hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from scada.core.batch import POINT_DTYPE, RecordFlag, Records, TimeQuality
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.errors import StoreError
+from scada.core.quality import Quality
+from scada.history import chunk
+from scada.history.chunk import SAMPLE_DTYPE, Samples
+from scada.history.series import Buckets, Series, raw_series
+from scada.model_cim.tables import Point, PointKind
+from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine, seal, unseal
+
+_NAME: Final = "history"
+_LAYOUT: Final = 1
+_CHUNKS: Final = "chunks"
+_TAIL: Final = "tail"
+_NAMES: Final = "names"
+_META: Final = "meta"
+_SEQ: Final = b"seq"
+_HOUR: Final = 3600 * NS_PER_S
+_SEAL_ROWS: Final = 200_000
+_SEAL_S: Final = 600.0
+_MAX_ROWS: Final = 2_000_000
+_FULL_AT: Final = 0.8
+RAW_LIMIT: Final = 100_000
+"""Raw samples a query answers at most, for one point."""
+
+_ROW_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8"), ("value", "<f8"), ("quality", "<u4")])
+_BANDED: Final = frozenset({PointKind.ANALOG, PointKind.COUNTER})
+_TIME_INVALID: Final = int(Quality.TIME_INVALID)
+_FLAG_INVALID: Final = TimeQuality.INVALID
+_QUALITY_SET: Final = RecordFlag.QUALITY_SET
+
+
+@numba.njit(nogil=True, cache=True)
+def select_samples(
+    records: Records,
+    received_at: npt.NDArray[np.int64],
+    number_of: npt.NDArray[np.uint32],
+    deadband: npt.NDArray[np.float64],
+    last_value: npt.NDArray[np.float64],
+    last_quality: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.void],
+) -> int:  # pragma: no cover - compiled
+    """Copy the changes worth keeping to ``rows`` and return how many.
+
+    A change is kept if its quality differs from that of the last kept sample of its point, or its value by more than the dead
+    band; with a negative dead band always. It is dated by its source, or by its receipt where the source gave no valid time.
+
+    Args:
+        records: changes, in order.
+        received_at: ns UTC, one a record.
+        number_of: history number of each pid.
+        deadband: of each pid, in the unit of the point.
+        last_value: last kept value of each history number, NaN = none; updated.
+        last_quality: its quality, -1 = none; updated.
+        rows: room for as many rows as there are records.
+    """
+    kept = 0
+    for i in range(len(records)):
+        record = records[i]
+        pid = record.pid
+        if pid >= number_of.size:
+            continue
+        number = number_of[pid]
+        value = record.value
+        quality = np.int64(record.quality)
+        step = abs(value - last_value[number])
+        if quality == last_quality[number] and (step <= deadband[pid] or (np.isnan(value) and np.isnan(last_value[number]))):
+            continue
+        last_value[number] = value
+        last_quality[number] = quality
+        time = record.source_time
+        stamped = record.time_quality & _FLAG_INVALID == 0 and quality & _TIME_INVALID == 0 and record.flags & _QUALITY_SET == 0
+        if time <= 0 or not stamped:
+            time = received_at[i]
+        rows[kept].number = number
+        rows[kept].time = time
+        rows[kept].value = value
+        rows[kept].quality = record.quality
+        kept += 1
+    return kept
+
+
+class HistoryStore:
+    """Samples of all points. One thread uses it.
+
+    A sample is queryable as soon as :meth:`append` returned and durable after the next :meth:`flush`. After a crash, feed the
+    changes after ``seq`` from the journal of the RTDB again: nothing is lost or doubled; or :meth:`resync` where the journal has
+    a gap. Samples are kept by the mRID of their point, so a renumbered model finds its own history.
+
+    With a full disk samples wait in memory (at most 2 000 000, then the oldest are given up and counted in ``lost``) and are
+    retried at each flush; ``fault`` says why. When 80 % of the map are used, the oldest hours make room.
+
+    Args:
+        path: folder; made if absent.
+        clock: for the time between seals.
+        points: indexed by pid.
+        map_mb: fixed size of the file.
+
+    Raises:
+        StoreError: see :class:`scada.rtdb.lmdb_file.LmdbFile`.
+
+    Attributes:
+        seq: RTDB sequence number of the last change taken in.
+        fault: why the file cannot be written at present, or None.
+        lost: samples given up unwritten since the store was opened.
+    """
+
+    def __init__(self, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048) -> None:
+        self._clock = clock
+        self.fault: StoreError | None = None
+        self.lost = 0
+        self._file = LmdbFile(
+            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_CHUNKS, _TAIL, _NAMES, _META), metasync=False
+        )
+        try:
+            with self._file.read() as txn:
+                self.seq = int.from_bytes(txn.get(_META, _SEQ) or b"", "big")
+                tail = [np.frombuffer(unseal(blob, self._where), _ROW_DTYPE) for _, blob in txn.ascending(_TAIL)]
+                self._numbers = {name: int.from_bytes(number, "big") for name, number in txn.ascending(_NAMES)}
+            self._rows = np.concatenate([*tail, np.empty(1024, _ROW_DTYPE)])
+            self._count = self._flushed = len(self._rows) - 1024
+            self._last_value = np.zeros(0)
+            self._last_quality = np.zeros(0, dtype=np.int64)
+            self.set_points(points)
+        except BaseException:
+            self._file.close()
+            raise
+        self._sealed_at = clock.monotonic()
+
+    @classmethod
+    def open_or_quarantine(
+        cls, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048
+    ) -> tuple[HistoryStore, str]:
+        """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
+
+        Returns:
+            The store and what happened in one sentence, empty if nothing.
+
+        Raises:
+            StoreError: any other fault.
+        """
+        try:
+            return cls(path, clock, points, map_mb=map_mb), ""
+        except CorruptFileError as error:
+            aside = quarantine(path, _NAME, clock.now_ns())
+            store = cls(path, clock, points, map_mb=map_mb)
+            return store, f"{error.what}; {error.where} was moved to {aside.name} and an empty history started"
+
+    @property
+    def _where(self) -> str:
+        return str(self._file.path)
+
+    def set_points(self, points: Sequence[Point]) -> None:
+        """Take the points of a (new) model version; new ones get a history number.
+
+        Raises:
+            StoreError: the numbers cannot be written.
+        """
+        new = list(dict.fromkeys(point.mrid.encode() for point in points if point.mrid.encode() not in self._numbers))
+        added = {name: len(self._numbers) + i for i, name in enumerate(new)}
+        if added:
+            with self._file.write() as txn:
+                for name, number in added.items():
+                    txn.put(_NAMES, name, number.to_bytes(4, "big"))
+            self._numbers.update(added)
+        self._number_of = np.array([self._numbers[point.mrid.encode()] for point in points], dtype=np.uint32)
+        self._deadband = np.array(
+            [point.deadband if point.kind in _BANDED and point.deadband > 0 else -1.0 for point in points], dtype=np.float64
+        )
+        grown = len(self._numbers) - len(self._last_value)
+        self._last_value = np.append(self._last_value, np.full(grown, np.nan))
+        self._last_quality = np.append(self._last_quality, np.full(grown, -1, dtype=np.int64))
+
+    # ------------------------------------------------------------------ writing
+
+    def append(self, change: ChangeSet) -> int:
+        """Take in changes; those up to ``seq`` were taken already and are passed over.
+
+        Returns:
+            Number of samples kept.
+        """
+        skip = max(0, self.seq + 1 - change.first)
+        if skip >= len(change):
+            return 0
+        self.seq = change.last
+        return self._keep(change.records[skip:], change.received_at[skip:])
+
+    def resync(self, snapshot: Snapshot) -> int:
+        """Take in the present values, where the changes in between are not known, and go on from their number.
+
+        Returns:
+            Number of samples kept.
+        """
+        present = np.flatnonzero(snapshot.quality & np.uint32(Quality.NEVER_RECEIVED) == 0)
+        records = np.zeros(len(present), dtype=POINT_DTYPE)
+        for column in ("pid", "value", "quality", "source_time"):
+            records[column] = getattr(snapshot, column)[present]
+        self.seq = snapshot.seq
+        return self._keep(records, snapshot.received_at[present])
+
+    def _keep(self, records: Records, received_at: npt.NDArray[np.int64]) -> int:
+        needed = self._count + len(records)
+        if needed > len(self._rows):
+            rows = np.empty(2 * needed, dtype=_ROW_DTYPE)
+            rows[: self._count] = self._rows[: self._count]
+            self._rows = rows
+        kept = int(
+            select_samples(
+                records,
+                received_at,
+                self._number_of,
+                self._deadband,
+                self._last_value,
+                self._last_quality,
+                self._rows[self._count :],
+            )
+        )
+        self._count += kept
+        return kept
+
+    def flush(self) -> None:
+        """Make everything appended so far durable; seals the tail when it is long or old. Call every second or two."""
+        due = self._count >= _SEAL_ROWS or self._clock.monotonic() - self._sealed_at >= _SEAL_S
+        try:
+            with self._file.write() as txn:
+                if due:
+                    self._seal(txn)
+                elif self._count > self._flushed:
+                    rows = self._rows[self._flushed : self._count]
+                    txn.put(_TAIL, self._flushed.to_bytes(8, "big"), seal(rows.tobytes()))
+                txn.put(_META, _SEQ, self.seq.to_bytes(8, "big"))
+        except StoreError as error:
+            self.fault = error
+            self._give_up_oldest()
+            return
+        self.fault = None
+        if due:
+            self._count = 0
+            self._sealed_at = self._clock.monotonic()
+        self._flushed = self._count
+
+    def _seal(self, txn: Transaction) -> None:
+        """Merge the tail into the chunks of its points and hours."""
+        rows = self._rows[: self._count]
+        hours = rows["time"] // _HOUR
+        order = np.lexsort((rows["time"], hours, rows["number"]))
+        rows, hours = rows[order], hours[order]
+        starts = np.flatnonzero((np.diff(rows["number"], prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+            key = _key(int(rows["number"][start]), int(hours[start]))
+            samples = _samples(rows[start:stop])
+            stored = txn.get(_CHUNKS, key)
+            if stored is not None:
+                samples = _in_order(np.concatenate((chunk.decode(stored, self._where), samples)))
+            txn.put(_CHUNKS, key, chunk.encode(samples))
+        for key in [key for key, _ in txn.ascending(_TAIL)]:
+            txn.delete(_TAIL, key)
+        while txn.size(_CHUNKS) > _FULL_AT * self._file.map_bytes:
+            _drop_oldest_hour(txn)
+
+    def _give_up_oldest(self) -> None:
+        surplus = self._count - _MAX_ROWS
+        if surplus > 0:
+            self._rows[:_MAX_ROWS] = self._rows[surplus : self._count].copy()
+            self._count = _MAX_ROWS
+            self._flushed = max(0, self._flushed - surplus)
+            self.lost += surplus
+
+    def close(self) -> None:
+        """Flush and close; may be called twice.
+
+        Raises:
+            StoreError: the last samples could not be written.
+        """
+        if self._file.closed:
+            return
+        self.flush()
+        self._file.close()
+        if self.fault is not None:
+            raise self.fault
+
+    # ------------------------------------------------------------------ reading
+
+    def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
+        """The samples of a point.
+
+        Args:
+            pid: which point.
+            from_ns: start, ns UTC, included.
+            to_ns: end, excluded.
+            buckets: 0 = the samples as they were, at most :data:`RAW_LIMIT`; else at most so many buckets.
+
+        Raises:
+            StoreError: no such point, or the span is empty.
+            CorruptFileError: a chunk is damaged.
+        """
+        if not 0 <= pid < len(self._number_of):
+            raise StoreError(f"there is no point {pid}", where="history", mend="ask for points of the present model")
+        if not 0 <= from_ns < to_ns:
+            raise StoreError(f"the span {from_ns}..{to_ns} is empty", where="history", mend="give a start before the end")
+        number = int(self._number_of[pid])
+        tail = _samples(self._rows[: self._count][self._rows["number"][: self._count] == number])
+        with self._file.read() as txn:
+            before = self._before(txn, number, from_ns, tail)
+            tail = _in_order(_within(tail, from_ns, to_ns))
+            parts = self._chunks(txn, number, from_ns, to_ns)
+            if not buckets:
+                samples, truncated = _first(parts, tail, RAW_LIMIT)
+                return raw_series(pid, samples, before, truncated=truncated)
+            collected = Buckets(from_ns, to_ns, buckets)
+            for part in parts:
+                collected.add(part)
+            collected.add(tail)
+            return collected.series(pid, before)
+
+    def query_many(self, pids: Sequence[int], from_ns: int, to_ns: int, buckets: int = 0) -> list[Series]:
+        """:meth:`query` for several points."""
+        return [self.query(pid, from_ns, to_ns, buckets) for pid in pids]
+
+    def _chunks(self, txn: Transaction, number: int, from_ns: int, to_ns: int) -> Iterator[Samples]:
+        for key, blob in txn.ascending(_CHUNKS, _key(number, from_ns // _HOUR)):
+            if key > _key(number, (to_ns - 1) // _HOUR):
+                return
+            yield _within(chunk.decode(blob, self._where), from_ns, to_ns)
+
+    def _before(self, txn: Transaction, number: int, from_ns: int, tail: Samples) -> Samples:
+        earlier = [tail[tail["time"] < from_ns]]
+        for key, blob in txn.descending(_CHUNKS, _key(number, from_ns // _HOUR)):
+            if key[:4] != _key(number, 0)[:4]:
+                break
+            samples = chunk.decode(blob, self._where)
+            samples = samples[samples["time"] < from_ns]
+            if len(samples):
+                earlier.insert(0, samples[-1:])
+                break
+        return _in_order(np.concatenate(earlier))[-1:]
+
+
+def _first(parts: Iterator[Samples], tail: Samples, limit: int) -> tuple[Samples, bool]:
+    """The first ``limit`` of all samples in order of time, and whether there are more; decodes no more chunks than needed."""
+    taken: list[Samples] = []
+    count = 0
+    for part in parts:
+        taken.append(part)
+        count += len(part)
+        if count > limit:
+            tail = tail[tail["time"] <= part["time"][-1]]
+            break
+    samples = _in_order(np.concatenate([*taken, tail]))
+    return samples[:limit], len(samples) > limit
+
+
+def _drop_oldest_hour(txn: Transaction) -> None:
+    """Remove the chunks of the oldest hour of all points."""
+    firsts: list[bytes] = []
+    start = b""
+    while (found := next(txn.ascending(_CHUNKS, start), None)) is not None:
+        firsts.append(found[0])
+        start = (int.from_bytes(found[0][:4], "big") + 1).to_bytes(4, "big")
+    oldest = min(key[4:] for key in firsts)
+    for key in firsts:
+        if key[4:] == oldest:
+            txn.delete(_CHUNKS, key)
+
+
+def _samples(rows: npt.NDArray[np.void]) -> Samples:
+    samples = np.empty(len(rows), dtype=SAMPLE_DTYPE)
+    for column in ("time", "value", "quality"):
+        samples[column] = rows[column]
+    return samples
+
+
+def _within(samples: Samples, from_ns: int, to_ns: int) -> Samples:
+    return samples[(samples["time"] >= from_ns) & (samples["time"] < to_ns)]
+
+
+def _in_order(samples: Samples) -> Samples:
+    return samples[np.argsort(samples["time"], kind="stable")]
+
+
+def _key(number: int, hour: int) -> bytes:
+    return number.to_bytes(4, "big") + hour.to_bytes(4, "big")
