@@ -62,8 +62,8 @@ class ControlDesk:
         timings: Timings = DEFAULT_TIMINGS,
         identifier: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        self.tables = tables
-        self.topology = topology
+        self._tables = tables
+        self._topology = topology
         self._clock = clock
         self._plant = plant
         self._interlocks = interlocks
@@ -71,7 +71,6 @@ class ControlDesk:
         self._timings = timings
         self._identifier = identifier
         self._running: dict[str, ControlSequence] = {}
-        self._one_call: set[str] = set()
         self._finished: OrderedDict[str, ControlSequence] = OrderedDict()
         self._area_of = {station.name: station.area for station in tables.stations}
 
@@ -90,7 +89,7 @@ class ControlDesk:
             principal: who acts.
             evidence: the signed envelope.
         """
-        control = self.tables.control_by_mrid.get(mrid)
+        control = self._tables.control_by_mrid.get(mrid)
         if control is None:
             return self._unknown(ticket, mrid, value, principal, evidence)
         request = Request(self._identifier(), control, value, principal)
@@ -137,12 +136,11 @@ class ControlDesk:
             why: for the audit log.
             watch: wait for the feedback too.
         """
-        request = Request(self._identifier(), self.tables.controls[cid], value, principal, watch=watch, why=why)
+        request = Request(self._identifier(), self._tables.controls[cid], value, principal, watch=watch, one_call=True, why=why)
         refusal = self._may_act(request) or self._may_operate(request) or self._unproven(request)
         if refusal:
             return [Reply(ticket, _refusal_reply(request, refusal))]
         sequence = self._begin(request)
-        self._one_call.add(request.sequence_id)
         return self._settle(sequence, sequence.start(ticket))
 
     # ------------------------------------------------------------------ what happens meanwhile
@@ -174,10 +172,10 @@ class ControlDesk:
         """Monotonic seconds of the next deadline, infinity if none."""
         return min((sequence.deadline for sequence in self._running.values()), default=math.inf)
 
-    def abort(self, sequence_id: str, code: str, reason: str) -> list[Effect]:
-        """An effect of this sequence could not be carried out (the audit log is full ...): end it without acting further."""
+    def audit_failed(self, sequence_id: str, reason: str) -> list[Effect]:
+        """An :class:`~scada.control.effects.Audit` of this sequence could not be written, and what it precedes was not sent."""
         sequence = self._running.get(sequence_id)
-        return [] if sequence is None else self._settle(sequence, sequence.abort(code, reason))
+        return [] if sequence is None else self._settle(sequence, sequence.audit_failed(reason))
 
     def running(self) -> list[ControlSequence]:
         """Sequences under way."""
@@ -226,7 +224,7 @@ class ControlDesk:
         state = self._plant.link_state(control.channel)
         if state is not LinkState.UP:
             return "link_down", f"the channel of the station is {state.value}"
-        findings = check_interlocks(self._interlocks, control, request.value, self._plant, self.topology)
+        findings = check_interlocks(self._interlocks, control, request.value, self._plant, self._topology)
         if findings:
             return "interlock", "; ".join(findings)
         if control.kind is ControlKind.STEP and control.feedback is not None and not self._present(control).good:
@@ -258,7 +256,7 @@ class ControlDesk:
         feedback = request.control.feedback
         if feedback is None:
             return math.nan
-        return expected_feedback(request.control, request.value, self.tables.points[int(feedback)], present)
+        return expected_feedback(request.control, request.value, self._tables.points[int(feedback)], present)
 
     # ------------------------------------------------------------------ the table
 
@@ -278,14 +276,10 @@ class ControlDesk:
     def _settle(self, sequence: ControlSequence, effects: list[Effect]) -> list[Effect]:
         """Go on with a one-call sequence that was checked back; put a finished one aside."""
         sequence_id = sequence.request.sequence_id
-        if sequence_id in self._one_call and sequence.phase is Phase.SELECTED:
-            self._one_call.discard(sequence_id)
-            kept = [effect for effect in effects if not isinstance(effect, Reply)]
-            ticket = next(effect.ticket for effect in effects if isinstance(effect, Reply))
-            return kept + self._execute(ticket, sequence, b"")
+        if sequence.request.one_call and sequence.phase is Phase.SELECTED:
+            return effects + self._execute(sequence.ticket, sequence, b"")
         if sequence.phase is Phase.DONE and sequence_id in self._running:
             del self._running[sequence_id]
-            self._one_call.discard(sequence_id)
             self._finished[sequence_id] = sequence
             while len(self._finished) > _REMEMBERED:
                 self._finished.popitem(last=False)
@@ -361,7 +355,7 @@ class ControlDesk:
             code="interrupted:executing" if executed else "interrupted:selected",
             reason=reason,
         )
-        control = self.tables.control_by_mrid.get(row.mrid)
+        control = self._tables.control_by_mrid.get(row.mrid)
         event = Event(
             time_ns=self._clock.now_ns(),
             kind=EventKind.CONTROL,

@@ -1,6 +1,8 @@
 """What the control path asks its owner to do, in order.
 
-The owner carries out the effects of one call one after the other. If an :class:`Audit` fails, it drops those after it and calls :meth:`scada.control.desk.ControlDesk.abort`: nothing acts without its trace.
+The owner carries out the effects of one call one after the other. If an :class:`Audit` fails, it drops every :class:`SendSelect`
+and :class:`SendExecute` after it, carries out the rest, and then calls :meth:`scada.control.desk.ControlDesk.audit_failed`:
+nothing acts without its trace.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ The second person of a two-person rule belongs between ``SELECTED`` and ``execut
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,6 +59,7 @@ class Request:
         value: command value or set-point.
         principal: who acts.
         watch: wait for the feedback; False takes the station's confirmation for the result.
+        one_call: execute follows check-back by itself; the caller is answered once, with the result.
         why: reason given by an application, empty for people.
     """
 
@@ -66,6 +68,7 @@ class Request:
     value: float
     principal: Principal
     watch: bool = True
+    one_call: bool = False
     why: str = ""
 
 
@@ -80,6 +83,7 @@ class ControlSequence:
 
     Attributes:
         phase: where it stands.
+        ticket: the call that waits for an answer, None if none does.
         outcome: state last reported to the caller.
         code: machine-readable remark or result.
         deadline: monotonic seconds at which :meth:`tick` acts, infinity when done.
@@ -95,7 +99,7 @@ class ControlSequence:
         self.present = present
         self._clock = clock
         self._timings = timings
-        self._ticket: object = None
+        self.ticket: object = None
         self._started = clock.monotonic()
         self._valid_until_ns = 0
         self._expected = float("nan")
@@ -106,10 +110,10 @@ class ControlSequence:
     def start(self, ticket: object, *, evidence: bytes = b"", code: str = "", reason: str = "") -> list[Effect]:
         """Preset the control; ``code`` and ``reason`` are remarks of the checks that the operator must be told."""
         assert self.phase is Phase.NEW
-        self._ticket, self.code, self.reason = ticket, code, reason
+        self.ticket, self.code, self.reason = ticket, code, reason
         audit = self._audit("select", evidence)
         if not self.request.control.select:
-            return [audit, *self._selected()]
+            return self._selected([] if self.request.one_call else [audit])
         self._enter(Phase.SELECTING, self._timings.check_back_s)
         return [audit, SendSelect(self.request.sequence_id, self.request.control, self.request.value)]
 
@@ -118,7 +122,7 @@ class ControlSequence:
         if self.phase is not Phase.SELECTING:
             return []
         if result.outcome is Outcome.CONFIRMED:
-            return self._selected()
+            return self._selected([self._audit("check_back")])
         if result.outcome is Outcome.TIMEOUT:
             return self._check_back_missed()
         code = {Outcome.REFUSED: "check_back_refused", Outcome.LINK_DOWN: "link_down"}.get(result.outcome, "unsupported")
@@ -135,7 +139,7 @@ class ControlSequence:
         """
         if self.phase is not Phase.SELECTED:
             return [Reply(ticket, self.reply("not_selected", f"the sequence is {self.outcome.value}"))]
-        self._ticket, self._expected, self.present = ticket, expected, present
+        self.ticket, self._expected, self.present = ticket, expected, present
         self._proves = not has_followed(self.request.control, expected, present)
         self._followed = not self._proves
         self.outcome = SequenceState.EXECUTING
@@ -150,9 +154,9 @@ class ControlSequence:
         """The checks at execute forbid it: the selection is withdrawn."""
         if self.phase is not Phase.SELECTED:
             return [Reply(ticket, self.reply("not_selected", f"the sequence is {self.outcome.value}"))]
-        self._ticket = ticket
+        self.ticket = ticket
         withdraw = self._withdraw()
-        return [*self._finish(SequenceState.REFUSED, code, reason, evidence=evidence, more=withdraw)]
+        return self._finish(SequenceState.REFUSED, code, reason, evidence=evidence, more=withdraw)
 
     def confirm(self, result: CommandResult) -> list[Effect]:
         """The station answered the execute."""
@@ -170,7 +174,8 @@ class ControlSequence:
         if self.phase is Phase.DONE:
             return []
         self.present = present
-        if self.phase not in (Phase.EXECUTING, Phase.WATCHING) or not has_followed(self.request.control, self._expected, present):
+        awaited = self._proves and self.phase in (Phase.EXECUTING, Phase.WATCHING)
+        if not awaited or not has_followed(self.request.control, self._expected, present):
             return []
         self._followed = True
         return self._succeed() if self.phase is Phase.WATCHING else []
@@ -180,7 +185,7 @@ class ControlSequence:
         if self.phase not in (Phase.SELECTING, Phase.SELECTED):
             code = "already_done" if self.phase is Phase.DONE else "too_late"
             return [Reply(ticket, self.reply(code, f"the sequence is {self.outcome.value}"))]
-        waiting, self._ticket = (self._ticket if self.phase is Phase.SELECTING else None), ticket
+        waiting, self.ticket = self.ticket, ticket
         text = f"withdrawn by {principal.name}" + (f": {reason}" if reason else "")
         effects = self._finish(SequenceState.CANCELLED, "cancelled", text, evidence=evidence, more=self._withdraw(), by=principal)
         return effects if waiting is None else [*effects, Reply(waiting, self.reply())]
@@ -194,7 +199,6 @@ class ControlSequence:
                 return self._check_back_missed()
             case Phase.SELECTED:
                 text = f"not executed within {self._timings.selection_s:g} s"
-                self._ticket = None
                 return self._finish(SequenceState.TIMED_OUT, "selection_expired", text, more=self._withdraw())
             case Phase.EXECUTING:
                 return self._watch()
@@ -203,14 +207,12 @@ class ControlSequence:
             case _:
                 return []
 
-    def abort(self, code: str, reason: str) -> list[Effect]:
-        """Something on our side failed; end at once. Nothing more is sent but a withdrawal."""
+    def audit_failed(self, reason: str) -> list[Effect]:
+        """The trace of the last step could not be written, so the step was not sent: end, and withdraw what is selected."""
         if self.phase is Phase.DONE:
             return []
-        sent = self.phase in (Phase.EXECUTING, Phase.WATCHING)
-        state = SequenceState.EXEC_FAILED if sent else SequenceState.REFUSED
-        withdraw = [] if sent or self.phase is Phase.NEW else self._withdraw()
-        effects = self._finish(state, code, reason, more=withdraw)
+        text = f"the audit log cannot be written, nothing was operated: {reason}"
+        effects = self._finish(SequenceState.REFUSED, "audit_failed", text, more=self._withdraw())
         return [effect for effect in effects if not isinstance(effect, Audit)]
 
     def reply(self, code: str | None = None, reason: str | None = None) -> ControlReply:
@@ -230,12 +232,14 @@ class ControlSequence:
         self.phase = phase
         self.deadline = self._clock.monotonic() + seconds
 
-    def _selected(self) -> list[Effect]:
+    def _selected(self, trace: list[Effect]) -> list[Effect]:
         self._enter(Phase.SELECTED, self._timings.selection_s)
         self.outcome = SequenceState.SELECTED
         self._valid_until_ns = self._clock.now_ns() + round(self._timings.selection_s * NS_PER_S)
-        ticket, self._ticket = self._ticket, None
-        return [self._audit("check_back"), *self._report(), Reply(ticket, self.reply())]
+        if self.request.one_call:
+            return trace
+        ticket, self.ticket = self.ticket, None
+        return [*trace, *self._report(), Reply(ticket, self.reply())]
 
     def _check_back_missed(self) -> list[Effect]:
         text = "the station did not check back in time"
@@ -245,12 +249,10 @@ class ControlSequence:
         """Confirmed, or no answer: then only the feedback can tell."""
         if self._followed and (self._confirmed or self._proves):
             return self._succeed()
-        if self._confirmed and (not self.request.watch or self._expected != self._expected):
-            return self._succeed()
-        if not self._confirmed and not self.request.watch:
-            return self._feedback_missed()
-        self._enter(Phase.WATCHING, self.request.control.feedback_timeout_s)
-        return []
+        if self.request.watch and not math.isnan(self._expected):
+            self._enter(Phase.WATCHING, self.request.control.feedback_timeout_s)
+            return []
+        return self._succeed() if self._confirmed else self._feedback_missed()
 
     def _succeed(self) -> list[Effect]:
         code, reason = "", "the feedback followed"
@@ -289,7 +291,7 @@ class ControlSequence:
     ) -> list[Effect]:
         self.phase, self.deadline = Phase.DONE, float("inf")
         self.outcome, self.code, self.reason = state, code, reason
-        ticket, self._ticket = self._ticket, None
+        ticket, self.ticket = self.ticket, None
         answer = [] if ticket is None else [Reply(ticket, self.reply())]
         return [self._audit("result", evidence, by), *(more or []), *self._report(), *answer]
 
@@ -352,7 +354,7 @@ _FAILED = (SequenceState.CHECK_FAILED, SequenceState.EXEC_FAILED, SequenceState.
 def control_event(request: Request, state: SequenceState, code: str, reason: str, time_ns: int) -> Event:
     """Event ``control.<state>`` with object, value, code, reason and operator."""
     control = request.control
-    label = control.states.get(int(request.value), "") if request.value == request.value else ""
+    label = control.states.get(int(request.value), "") if math.isfinite(request.value) else ""
     failed = state in _FAILED
     return Event(
         time_ns=time_ns,

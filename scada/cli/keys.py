@@ -1,0 +1,71 @@
+"""``scada keys``: make and show identities."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from scada.core.clock import NS_PER_S, SystemClock
+from scada.security.certificates import check_certificate
+from scada.security.identities import PASSWORD_VARIABLE, init_identities, issue_identity, list_identities, load_authority
+from scada.security.roles import ROLES
+
+_FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+_ASK = click.option("--password", "ask", is_flag=True, help=f"Ask for a password (else {PASSWORD_VARIABLE} is used if set).")
+
+
+@click.group()
+def command() -> None:
+    """Make and show identities: SM2 keys, certificates, and the authority that issues them."""
+
+
+@command.command()
+@_FOLDER
+@_ASK
+def init(*, folder: Path, ask: bool) -> None:
+    """Make an authority and the identities of a first start in FOLDER; what is there is never overwritten."""
+    made = init_identities(folder, password=_password(ask=ask))
+    click.echo(f"made in {folder}: {', '.join(made)}" if made else f"{folder}: every identity is there, nothing made")
+
+
+@command.command()
+@_FOLDER
+def show(*, folder: Path) -> None:
+    """Show the identities of FOLDER: roles, end of validity, key id."""
+    now_ns = SystemClock().now_ns()
+    authority = load_authority(folder)
+    for certificate in list_identities(folder):
+        if not certificate.is_authority:
+            check_certificate(certificate, authority, now_ns)
+        until = datetime.fromtimestamp(certificate.not_after_ns // NS_PER_S, tz=UTC)
+        roles = ", ".join(sorted(certificate.roles)) or ("authority" if certificate.is_authority else "no role")
+        click.echo(f"{certificate.name:24} {roles:24} until {until:%Y-%m-%d}  key {certificate.public_key.key_id().hex()}")
+
+
+@command.command()
+@_FOLDER
+@click.argument("name")
+@click.option(
+    "--role", "roles", multiple=True, required=True, type=click.Choice(sorted(ROLES)), help="May be given more than once."
+)
+@click.option("--years", type=click.FloatRange(0.01, 10), default=2.0, show_default=True, help="Validity.")
+@_ASK
+def issue(*, folder: Path, name: str, roles: tuple[str, ...], years: float, ask: bool) -> None:
+    """Issue an identity NAME by the authority of FOLDER; an existing key is kept and gets a new certificate.
+
+    The server grants what both the certificate and its role table allow: add [NAME] to roles.toml there.
+    """
+    password = _password(ask=ask)
+    certificate = issue_identity(folder, name, roles, SystemClock(), years=years, password=password, authority_password=password)
+    click.echo(f"{certificate.name}: {', '.join(sorted(certificate.roles))}; grant it in {folder / 'roles.toml'}")
+
+
+def _password(*, ask: bool) -> bytes | None:
+    if ask:
+        text: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return text.encode()
+    given = os.environ.get(PASSWORD_VARIABLE)
+    return given.encode() if given else None
