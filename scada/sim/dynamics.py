@@ -59,10 +59,10 @@ class UnitTable:
 class FrequencyDynamics:
     """State and equations of all groups and units; the plant sets the inputs, :meth:`advance` moves time.
 
-    Inputs: ``target`` (set-point each unit heads for, MW), ``available`` (upper bound by weather or stored energy), ``online``,
-    ``group`` (of each unit), ``load_mw`` (load and losses of each group at nominal frequency), ``damping`` (MW/Hz), ``stiffness``
-    (T, symmetric), ``damper`` (K, symmetric; 0 in the published cases). State: ``deviation_hz``, ``tie_mw`` (antisymmetric, export of row to column positive), ``setpoint``, ``gate``,
-    ``turbine``, ``reheat``.
+    Inputs: ``target`` (set-point each unit heads for, MW), ``available`` and ``floor`` (bounds by weather or stored energy),
+    ``online``, ``group`` (of each unit), ``load_mw`` (load and losses of each group at nominal frequency), ``damping``
+    (MW/Hz), ``stiffness`` (T, symmetric), ``damper`` (K, symmetric; 0 in the published cases). State: ``deviation_hz``,
+    ``tie_mw`` (P, antisymmetric, export of row to column positive), ``setpoint``, ``gate``, ``turbine``, ``reheat``.
 
     Args:
         units: parameters.
@@ -83,6 +83,7 @@ class FrequencyDynamics:
         self.setpoint = output.copy()
         self.gate, self.turbine, self.reheat = output.copy(), output.copy(), output.copy()
         self.available = np.full(len(output), np.inf)
+        self.floor = units.p_min.copy()
         self.online = np.ones(len(output), dtype=bool)
         self._gain = units.rated_mw / (units.droop * nominal_hz)
         self.regroup(group, groups, np.zeros(groups))
@@ -107,7 +108,7 @@ class FrequencyDynamics:
     @property
     def stored_mws(self) -> F8:
         """W of each group: kinetic energy of its machines on line at nominal frequency, MWs."""
-        return self._member @ (self.units.inertia_mws * self.online)
+        return np.asarray(self._member @ (self.units.inertia_mws * self.online))
 
     @property
     def flow_mw(self) -> F8:
@@ -163,7 +164,7 @@ class FrequencyDynamics:
         own = deviation[self.group]
         felt = own - np.clip(own, -units.deadband_hz, units.deadband_hz)
         upper = np.minimum(units.p_max, self.available)
-        wanted = np.minimum(np.maximum(self.setpoint - felt * self._gain, units.p_min), upper)
+        wanted = np.minimum(np.maximum(self.setpoint - felt * self._gain, self.floor), upper)
         mechanical = np.where(self.online, units.reheat_share * turbine + (1.0 - units.reheat_share) * reheat, 0.0)
         balance = self._member @ mechanical - self.load_mw - self._flow(deviation, tie).sum(axis=1) - self.damping * deviation
         return (

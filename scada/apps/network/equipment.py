@@ -34,7 +34,7 @@ class Machine:
     """A generating unit as the model rates it: MW, Mvar, MVA, kV.
 
     ``kind`` is ``thermal``, ``hydro``, ``pv``, ``wind`` or ``storage``; ``unit_id`` the mRID of its GeneratingUnit or
-    PowerElectronicsUnit; ``p`` and ``q`` the initial output (generation positive); ``v_set`` its voltage target in
+    PowerElectronicsUnit; ``ramp_mw_min`` the rate of its set-point, NaN = not given; ``p`` and ``q`` the initial output (generation positive); ``v_set`` its voltage target in
     kV, NaN = none.
     """
 
@@ -50,6 +50,7 @@ class Machine:
     p: float
     q: float
     v_set: float
+    ramp_mw_min: float = float("nan")
     energy_mwh: float = 0.0
 
     @property
@@ -417,7 +418,7 @@ class _Reader:
                 mrid=mrid,
                 unit_id=unit,
                 name=model.name(unit),
-                kind=_KIND.get(model.class_of(unit), "thermal"),
+                kind=model.text(unit, "sc:GeneratingUnit.fuel") or _KIND.get(model.class_of(unit), "thermal"),
                 rated_mva=model.number(mrid, f"{power}.ratedS", max(abs(limits[0]), abs(limits[1]))),
                 p_min=limits[0],
                 p_max=limits[1],
@@ -426,7 +427,8 @@ class _Reader:
                 p=-model.number(mrid, f"{power}.p", 0.0),
                 q=-model.number(mrid, f"{power}.q", 0.0),
                 v_set=v_set,
-                energy_mwh=model.number(unit, "BatteryUnit.ratedE", 0.0),
+                ramp_mw_min=model.number(unit, "GeneratingUnit.raiseRampRate"),
+                energy_mwh=model.number(unit, "sc:GeneratingUnit.energyCapacity", model.number(unit, "BatteryUnit.ratedE", 0.0)),
             )
         )
 
