@@ -7,40 +7,15 @@ positive, so that ACE < 0 means that the area generates too little.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from scada.core.quality import BAD_MASK
+from scada.apps.agc_avc.inputs import Measurements
 from scada.model_cim.tables import ControlArea
-from scada.rtdb.changes import Snapshot
 
 ControlMode = Literal["TLBC", "CFC", "CIC"]
 """Tie-line bias control (both terms), constant frequency (frequency only), constant interchange (interchange only)."""
-
-
-class AgcInputs:
-    """Measurements of one cycle, by point id. What is bad, missing or not a number reads as None and can never be used.
-
-    Args:
-        snapshot: the points of :attr:`AgcController.pids` or more, as of one sequence number.
-    """
-
-    __slots__ = ("_values",)
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        good = np.isfinite(snapshot.value) & ((snapshot.quality & np.uint32(BAD_MASK)) == 0)
-        self._values = dict(zip(snapshot.pid[good].tolist(), snapshot.value[good].tolist(), strict=True))
-
-    def read(self, pid: int | None) -> float | None:
-        """Value of a point, or None if it is absent or must not be acted on."""
-        return None if pid is None else self._values.get(int(pid))
-
-    def first_good(self, pids: Iterable[int]) -> float | None:
-        """Value of the first usable source."""
-        return next((value for pid in pids if (value := self.read(pid)) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +50,7 @@ class _Source:
         self._last: float | None = None
         self._age = 0
 
-    def read(self, inputs: AgcInputs) -> float | None:
+    def read(self, inputs: Measurements) -> float | None:
         value = inputs.first_good(self._pids)
         self.held = False
         if value is not None:
@@ -107,7 +82,7 @@ class AceCalculator:
         self._spread = frequency_spread_hz
         self._ties = [_Source(tie.name, tie.flow, hold_cycles) for tie in area.ties]
 
-    def calculate(self, inputs: AgcInputs) -> Ace:
+    def calculate(self, inputs: Measurements) -> Ace:
         """ACE of this cycle; call once a cycle (holding counts calls)."""
         frequency, faults = self._frequency(inputs)
         flows = [(tie.sign, source.read(inputs)) for tie, source in zip(self.area.ties, self._ties, strict=True)]
@@ -124,7 +99,7 @@ class AceCalculator:
         held = tuple(source.name for source in self._ties if source.held) if self.mode != "CFC" else ()
         return Ace(ace, frequency, interchange, self.scheduled_mw, tuple(faults), held)
 
-    def _frequency(self, inputs: AgcInputs) -> tuple[float, list[str]]:
+    def _frequency(self, inputs: Measurements) -> tuple[float, list[str]]:
         good = [value for pid in self.area.frequency if (value := inputs.read(pid)) is not None]
         if not good:
             return math.nan, ["no frequency source is good"]

@@ -70,8 +70,8 @@ def allocate(base: F8, alpha: F8, lo: F8, hi: F8, demand: float, zones: ZoneTabl
     """Share ``demand`` (MW) among units; see the module for the problem solved.
 
     A unit that would land inside a forbidden zone is held to the side of the nearer edge that its window reaches, and the rest
-    is shared again; if the demand is then missed, the other side of single zones is tried. The result need not be the cheapest choice
-    of sides. A unit whose whole window lies inside a zone keeps its place there (the caller crosses zones).
+    is shared again; if the demand is then missed, the other side of single zones is tried. The result need not be the cheapest
+    choice of sides. A unit whose whole window lies inside a zone keeps its place there (the caller crosses zones).
 
     Args:
         base: preferred MW of each unit.

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.agc_avc.ace import Ace, AceCalculator, AgcInputs
+from scada.apps.agc_avc.ace import Ace, AceCalculator
 from scada.apps.agc_avc.allocation import ZoneTable, allocate
+from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.performance import PerformanceIndex
 from scada.apps.agc_avc.requirement import RegulationRequirement, Zone
 from scada.apps.agc_avc.tuning import AgcTuning
@@ -111,7 +112,7 @@ class AgcController:
 
     Attributes:
         state: ``off``, ``on`` or ``suspended`` (wanted, but not possible now).
-        pids: points that :class:`~scada.apps.agc_avc.ace.AgcInputs` needs.
+        pids: points that :class:`~scada.apps.agc_avc.inputs.Measurements` needs.
     """
 
     def __init__(self, area: ControlArea, settings: AgcSettings, clock: Clock, tuning: AgcTuning | None = None) -> None:
@@ -196,7 +197,7 @@ class AgcController:
         if cid in self._by_cid:
             self._by_cid[cid].refused(why)
 
-    def prime(self, inputs: AgcInputs) -> None:
+    def prime(self, inputs: Measurements) -> None:
         """Make targets and demand equal to what the units generate now, and forget the controller's past."""
         self._requirement.reset()
         self._members.clear()
@@ -213,7 +214,7 @@ class AgcController:
 
     # ------------------------------------------------------------ the cycle
 
-    def cycle(self, inputs: AgcInputs) -> AgcDecision:
+    def cycle(self, inputs: Measurements) -> AgcDecision:
         """Run one cycle."""
         now = self._clock.monotonic()
         elapsed = self._settings.cycle_s if math.isnan(self._last_cycle) else now - self._last_cycle
@@ -350,7 +351,9 @@ class AgcController:
         hi = np.array([window.hi for window in windows])
         for control, mw in zip(active, allocate(base, alpha, lo, hi, self._demand).power, strict=True):
             control.target = float(mw)
-        self._unmet += wanted.unmet
+        requirement = self._requirement.requirement_mw
+        exhausted = self._demand >= high.sum() if requirement > 0 else self._demand <= low.sum()
+        self._unmet = requirement if exhausted else wanted.unmet
 
     def _bound_demand(self, active: Sequence[UnitControl], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> None:
         """Anti-windup: the demand stays within what the units can give, and not further ahead than they get in a while."""
@@ -360,9 +363,6 @@ class AgcController:
         up = target + np.clip(high - target, 0.0, ramp_up * minutes)
         down = target - np.clip(target - low, 0.0, ramp_down * minutes)
         self._demand = min(max(self._demand, float(down.sum())), float(up.sum()))
-        within = min(max(self._demand, float(low.sum())), float(high.sum()))
-        self._unmet = 0.0 if within == self._demand else self._requirement.requirement_mw
-        self._demand = within
 
     def _setpoints(self, now: float) -> list[SetPoint]:
         setpoints = []

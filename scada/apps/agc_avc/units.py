@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from scada.apps.agc_avc.ace import AgcInputs
+from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.requirement import Zone
 from scada.apps.agc_avc.tuning import AgcTuning
 from scada.core.errors import ScadaError
@@ -136,7 +136,7 @@ class UnitControl:
 
     # ------------------------------------------------------------ each cycle
 
-    def read(self, inputs: AgcInputs) -> None:
+    def read(self, inputs: Measurements) -> None:
         """Take measurements and judge whether the unit can be used."""
         self._previous_power = self.power
         power = inputs.read(self.unit.power)
@@ -155,7 +155,7 @@ class UnitControl:
         """Lowest and highest output the model allows."""
         return (self.segments[0][0], self.segments[-1][1]) if self.segments else (self.unit.minimum, self.unit.maximum)
 
-    def _unusable(self, inputs: AgcInputs) -> str:
+    def _unusable(self, inputs: Measurements) -> str:
         unit, tolerance = self.unit, max(self.unit.deadband, 0.01 * abs(self.unit.maximum))
         remote = 1.0 if unit.remote is None else inputs.read(unit.remote)
         if not self.segments:
@@ -170,7 +170,7 @@ class UnitControl:
             return "mode AUTO O"
         return ""
 
-    def _energy_limits(self, inputs: AgcInputs) -> str:
+    def _energy_limits(self, inputs: Measurements) -> str:
         """Narrow the limits by available power and stored energy."""
         unit, tuning = self.unit, self._tuning
         if unit.available is not None:

@@ -1,0 +1,200 @@
+"""What moves voltages: switched banks and taps (discrete) and reactive sources (continuous), with what forbids to move them."""
+
+from __future__ import annotations
+
+import math
+
+from scada.apps.agc_avc.inputs import Measurements
+from scada.apps.agc_avc.voltage_records import AvcTuning, DeviceDecision, SourceDecision
+from scada.core.clock import NS_PER_S, Clock
+from scada.model_cim.tables import DiscreteDevice, ReactiveSource
+
+OPEN, CLOSED = 1, 2
+"""Positions and commands of a double-point switch."""
+LOWER, HIGHER = 1, 2
+"""Step commands."""
+_DAY_NS = 86_400 * NS_PER_S
+
+
+class DeviceControl:
+    """State of one capacitor, reactor or tap changer.
+
+    Args:
+        device: the device of the model. With ``high_step > low_step`` it is stepped, otherwise it is one switched bank.
+        clock: for intervals and the day of the count.
+        tuning: parameters.
+
+    Attributes:
+        position: last good position, NaN = unknown.
+        lock: why it must not be operated now; empty = it may.
+        operations_today: changes of position seen today, whoever ordered them.
+    """
+
+    def __init__(self, device: DiscreteDevice, clock: Clock, tuning: AvcTuning) -> None:
+        self.device = device
+        self.position = math.nan
+        self.lock = "position not read yet"
+        self.operations_today = 0
+        self.last_operation_ns = 0
+        self._stepped = device.high_step > device.low_step
+        self._clock = clock
+        self._tuning = tuning
+        self._operated_at = -math.inf
+        self._locked_at = -math.inf
+        self._day = -1
+        self._refusals = 0
+
+    def restore(self, operations_today: int, last_operation_ns: int) -> None:
+        """Take counts over from before a restart."""
+        self._day = self._today()
+        self.operations_today = operations_today
+        self.last_operation_ns = last_operation_ns
+        self._operated_at = self._clock.monotonic() - (self._clock.now_ns() - last_operation_ns) / NS_PER_S
+
+    def read(self, inputs: Measurements) -> None:
+        """Take the position, count changes, and judge whether the device may be operated."""
+        if self._today() != self._day:
+            self._day, self.operations_today = self._today(), 0
+        position = inputs.read(self.device.position)
+        if position is not None and not math.isnan(self.position) and position != self.position:
+            self.operations_today += 1
+            self._stamp()
+        self.position = math.nan if position is None else position
+        self.lock = self._why_locked()
+
+    def commanded(self) -> None:
+        """A command was sent: the interval starts now."""
+        self._stamp()
+
+    def refused(self) -> None:
+        """The control path did not bring the last command to an end."""
+        self._refusals += 1
+        self._locked_at = self._clock.monotonic()
+
+    def confirmed(self) -> None:
+        """The device followed."""
+        self._refusals = 0
+
+    def unlock(self) -> None:
+        """An operator opens the lock after refusals."""
+        self._refusals = 0
+
+    def command(self, *, raising: bool) -> int:
+        """Command value that raises (or lowers) the voltage by one operation; 0 if there is none from this position."""
+        if self._stepped:
+            upwards = raising == self._more_is_higher_voltage()
+            end = self.device.high_step if upwards else self.device.low_step
+            return 0 if self.position == end else (HIGHER if upwards else LOWER)
+        wanted = CLOSED if raising == self._more_is_higher_voltage() else OPEN
+        return 0 if self.position == wanted else wanted
+
+    def _more_is_higher_voltage(self) -> bool:
+        """True if a higher position means a higher voltage."""
+        if self.device.kind == "tap":
+            return self.device.raise_increases_voltage
+        return self.device.kind == "capacitor"
+
+    def _why_locked(self) -> str:
+        device, now = self.device, self._clock.monotonic()
+        if math.isnan(self.position):
+            return "no good measurement of its position"
+        allowed = device.low_step <= self.position <= device.high_step if self._stepped else self.position in (OPEN, CLOSED)
+        if not allowed:
+            return f"position {self.position:g} is not a valid one"
+        if self._refusals >= self._tuning.refusals and now - self._locked_at < self._tuning.unlock_s:
+            return f"refused {self._refusals} times, waits for an operator"
+        if self.operations_today >= device.daily_limit:
+            return f"daily limit of {device.daily_limit} operations reached"
+        waited = now - self._operated_at
+        if waited < device.min_interval_s:
+            return f"last operation {waited:.0f} s ago, must wait {device.min_interval_s:.0f} s"
+        return ""
+
+    def _stamp(self) -> None:
+        self._operated_at, self.last_operation_ns = self._clock.monotonic(), self._clock.now_ns()
+
+    def _today(self) -> int:
+        return (self._clock.now_ns() + round(self._tuning.day_offset_s * NS_PER_S)) // _DAY_NS
+
+    def decision(self) -> DeviceDecision:
+        """Its state for the status."""
+        return DeviceDecision(
+            name=self.device.name,
+            mrid=self.device.mrid,
+            kind=self.device.kind,
+            position=self.position,
+            operations_today=self.operations_today,
+            daily_limit=self.device.daily_limit,
+            lock=self.lock,
+            last_operation_ns=self.last_operation_ns,
+        )
+
+
+class SourceControl:
+    """State of one continuous source.
+
+    Args:
+        source: the source of the model.
+        tuning: parameters.
+
+    Attributes:
+        reactive: measured Mvar, NaN = unknown.
+        sent: last set-point, NaN = none.
+        reason: why it cannot be moved; empty = it can.
+    """
+
+    def __init__(self, source: ReactiveSource, tuning: AvcTuning) -> None:
+        self.source = source
+        self.reactive = math.nan
+        self.sent = math.nan
+        self.reason = "not read yet"
+        self._tuning = tuning
+        self._refusals = 0
+
+    def read(self, inputs: Measurements) -> None:
+        """Take measurements and judge whether the source can be used."""
+        source = self.source
+        reactive, remote = inputs.read(source.power), 1.0 if source.remote is None else inputs.read(source.remote)
+        self.reactive = math.nan if reactive is None else reactive
+        self.reason = ""
+        if not (source.minimum <= source.maximum and source.step > 0):
+            self.reason = "limits or step of the model make no sense"
+        elif reactive is None:
+            self.reason = "no good measurement of its reactive power"
+        elif remote != 1:
+            self.reason = "no good measurement of its remote status" if remote is None else "not in remote control"
+        elif self._refusals >= self._tuning.refusals:
+            self.reason = f"refused {self._refusals} times, waits for an operator"
+
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest change of this cycle, Mvar. A source outside its limits may only come back, by steps."""
+        source = self.source
+        hi = max(min(source.maximum - self.reactive, source.step), -source.step)
+        lo = min(max(source.minimum - self.reactive, -source.step), source.step)
+        return min(lo, hi), hi
+
+    def refused(self) -> None:
+        """The control path did not bring the last set-point to the source."""
+        self._refusals += 1
+        self.sent = math.nan
+
+    def confirmed(self) -> None:
+        """The last set-point arrived."""
+        self._refusals = 0
+
+    def unlock(self) -> None:
+        """An operator gives it another chance."""
+        self._refusals = 0
+
+    def decision(self) -> SourceDecision:
+        """Its state for the status."""
+        return SourceDecision(
+            name=self.source.name,
+            mrid=self.source.mrid,
+            reactive_mvar=self.reactive,
+            setpoint_mvar=self.sent,
+            minimum_mvar=self.source.minimum,
+            maximum_mvar=self.source.maximum,
+            available=not self.reason,
+            reason=self.reason,
+        )
