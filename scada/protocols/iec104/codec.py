@@ -293,6 +293,8 @@ class Decoder:
         minute = cp56.NS_PER_MINUTE
         limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(keep_tests)]
         self._limits = np.array(limits, dtype=np.int64)
+        # loads or compiles the kernel now, not at the first value
+        self.decode(np.frombuffer(b"", dtype=np.uint8), np.zeros((0, 4), dtype=np.int64), 0, 0)
 
     def decode(self, buf: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], objects: int, received_at: int) -> Decoded:
         """Decode all ASDUs of a read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from scada.core.clock import Clock
 from scada.model_cim.tables import ChannelSpec, Control, Point
@@ -115,7 +115,8 @@ class Iec104Driver(Driver):
         tasks = [loop.create_task(self._tick()), loop.create_task(protocol.settle())]
         try:
             self.carry_out(self.channel.connected(self.clock.monotonic()))
-            await asyncio.wait({protocol.ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            watched: set[asyncio.Future[Any]] = {protocol.ended, *tasks}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     await task  # a fault of ours: the supervisor must see it

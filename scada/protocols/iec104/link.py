@@ -173,6 +173,8 @@ class Link:
         self._rows = np.zeros((ROWS, 4), dtype=np.int64)
         self._counters = np.zeros(3, dtype=np.int64)
         self._reset(0.0)
+        # loads or compiles the kernel now, not at the first frame
+        apci.scan(np.frombuffer(b"", dtype=np.uint8), 0, self._counters, False, True, self._rows)
 
     def _reset(self, now: float) -> None:
         self._counters[:] = 0

@@ -153,6 +153,9 @@ class Outstation:
         self._reported_quality = np.full(len(mine), 0xFFFF_FFFF, dtype=np.uint32)
         self._order = np.argsort(self.pids, kind="stable")
 
+        if mine:  # loads or compiles the kernel now, not at the first interrogation
+            self.image_asdu(int(self.event_type[0]), Cause.SPONTANEOUS, np.zeros(1, dtype=np.int64))
+
     # ------------------------------------------------------------------ the process side
 
     def index_of(self, pids: npt.ArrayLike) -> npt.NDArray[np.int64]:
