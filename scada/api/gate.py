@@ -89,9 +89,7 @@ class Gate:
                 principal, body = self._sessions.open(raw, path, session)
                 request = _parse(kind, body)
             except Exception as error:  # noqa: BLE001 - any error becomes a status
-                fault = _fault(path, error)
-                self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
-                return await _abort(context, fault)
+                return await self._refuse(path, context, error, sender)
             try:
                 return (await act(request, principal, raw)).SerializeToString()
             except Exception as error:  # noqa: BLE001 - any error becomes a status
@@ -145,9 +143,7 @@ class Gate:
             try:
                 reply, principal = self._sessions.login(raw)
             except Exception as error:  # noqa: BLE001 - any error becomes a status
-                fault = _fault(path, error)
-                self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender="")
-                return await _abort(context, fault)
+                return await self._refuse(path, context, error, "")
             self._reporter.login(name=principal.name, peer=context.peer(), station=principal.station)
             return reply
 
@@ -169,6 +165,14 @@ class Gate:
             return pb.LogoutReply().SerializeToString()
 
         return path, grpc.unary_unary_rpc_method_handler(behaviour)
+
+    async def _refuse(self, path: str, context: Context, error: Exception, sender: str) -> NoReturn:
+        """Report, then abort. A security error's place is the identity it concerns, proven or claimed."""
+        if isinstance(error, SecurityError):
+            sender = sender or error.where
+        fault = _fault(path, error)
+        self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
+        await _abort(context, fault)
 
 
 def _session(context: Context) -> str:

@@ -180,20 +180,20 @@ class TableBackend:
         number = self.stored[-1].event_id
         self.present.append(
             Alarm(
-                number,
-                AlarmPhase.UNACK_ACTIVE,
-                AlarmClass.LIMIT,
-                2,
-                "limit.hi",
-                event.parameters,
-                pid,
-                "point-0",
-                "East",
-                event.path,
-                95.0,
-                90.0,
-                event.time_ns,
-            )  # fmt: skip
+                alarm_id=number,
+                phase=AlarmPhase.UNACK_ACTIVE,
+                alarm_class=AlarmClass.LIMIT,
+                priority=2,
+                key="limit.hi",
+                parameters=event.parameters,
+                pid=pid,
+                mrid=self.tables.points[pid].mrid,
+                station="East",
+                path=event.path,
+                value=95.0,
+                limit=90.0,
+                raised_ns=event.time_ns,
+            )
         )
         return number
 
@@ -329,6 +329,12 @@ def clock():
 @pytest.fixture
 def backend(clock):
     return TableBackend(clock)
+
+
+@pytest.fixture
+def make_backend():
+    """A fresh backend at each call, for property tests."""
+    return lambda: TableBackend(VirtualClock())
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ async def test_unauthorised(connect, backend):
         await viewer.signed("Control/Select", BODY)
     assert (caught.value.status, caught.value.code) == (grpc.StatusCode.PERMISSION_DENIED, "unauthorised")
     assert backend.acted == []
-    assert [(event.key, event.actor) for event in backend.stored[before:]][0][0] == "security.refused"
+    assert [(event.key, event.actor) for event in backend.stored[before:]] == [("security.refused", "viewer")]
 
 
 async def test_a_session_of_someone_else(connect, operator, backend):
@@ -139,13 +139,11 @@ async def test_a_signed_call_after_a_lost_session_acts_once(operator, backend):
 
 
 async def test_login_for_another_site_or_with_a_changed_byte(operator, backend, key_folder, clock):
-    stranger = SessionClient(load_identity(key_folder, "operator", clock), "elsewhere", load_authority(key_folder), clock)
+    identity, authority = load_identity(key_folder, "operator", clock), load_authority(key_folder)
     with pytest.raises(CallError) as caught:
-        await send(operator, stranger.login_request(), "Session/Login")
+        await send(operator, SessionClient(identity, "elsewhere", authority, clock).login_request(), "Session/Login")
     assert caught.value.code == "wrong_recipient"
-    request = bytearray(
-        SessionClient(load_identity(key_folder, "viewer", clock), "demo", load_authority(key_folder), clock).login_request()
-    )
+    request = bytearray(SessionClient(identity, "demo", authority, clock).login_request())
     request[-1] ^= 1
     with pytest.raises(CallError) as caught:
         await send(operator, bytes(request), "Session/Login")
