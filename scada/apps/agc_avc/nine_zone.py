@@ -1,8 +1,8 @@
 """Nine-zone rule: which kind of discrete device acts, from the voltage and from the reactive reserve.
 
 The plane is cut in three by the voltage (high, in band, low) and in three by the reactive balance, judged here by how the zone's
-continuous sources are loaded: near their upper limit reactive power is lacking, near their lower one there is a surplus. "Bank up"
-stands for what raises the voltage: a capacitor on or a reactor off.
+continuous sources are loaded: near their upper limit reactive power is lacking, near their lower one there is a surplus. "Bank
+up" stands for what raises the voltage: a capacitor on or a reactor off.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ from scada.model_cim.tables import PilotNode, VoltageZone
 
 F8 = npt.NDArray[np.float64]
 
+_SMALLEST_DEADBAND = 1e-3
+"""kV; a model without dead band must not divide by it."""
 _USELESS = 0.02
 """An effect smaller than this part of a pilot's dead band is none."""
 
@@ -37,8 +39,8 @@ class AvcController:
     """Automatic voltage control of all zones.
 
     Call :meth:`cycle` once a cycle and send the commands of the decision through the control path; tell the outcome of each by
-    :meth:`confirmed` or :meth:`refused`. In one cycle each zone operates at most one discrete device. Nothing is sent while ``off``
-    or ``suspended``.
+    :meth:`confirmed` or :meth:`refused`. In one cycle each zone operates at most one discrete device. Nothing is sent while
+    ``off`` or ``suspended``.
 
     Args:
         zones: the zones with their pilot nodes, sources and devices.
@@ -182,7 +184,7 @@ class _Zone:
         self._tuning = tuning
         self._voltage: F8 = np.full(len(zone.pilots), math.nan)
         self._target = np.array([pilot.target for pilot in zone.pilots])
-        self._deadband = np.array([pilot.deadband for pilot in zone.pilots])
+        self._deadband = np.array([max(pilot.deadband, _SMALLEST_DEADBAND) for pilot in zone.pilots])
         self._minimum = np.array([pilot.minimum for pilot in zone.pilots])
         self._maximum = np.array([pilot.maximum for pilot in zone.pilots])
 
@@ -276,7 +278,7 @@ class _Zone:
         return [AvcCommand(control.device.control, control.device.mrid, float(value), why, discrete=True)], expected
 
     def _effect(self, d: int, p: int, sensitivity: AvcSensitivity | None) -> tuple[F8, bool]:
-        """kV on every pilot for one raising operation, and whether it was computed."""
+        """Effect on every pilot of one raising operation, kV, and whether it was computed."""
         if sensitivity is not None:
             effect = sensitivity.devices[self._rows, self._places][:, d]
             if np.isfinite(effect).all():
@@ -306,12 +308,9 @@ class _Zone:
         error = (expected - self._target)[rows]
         if not (np.abs(error) > self._deadband[rows]).any():
             return []
-        movable = [
-            s
-            for s, source in enumerate(self.sources)
-            if not source.reason and np.isfinite(matrix[rows, s]).all() and np.any(matrix[rows, s])
-        ]
-        if not movable:
+        able = np.array([not source.reason for source in self.sources], dtype=np.bool_)
+        movable = np.flatnonzero(able & np.isfinite(matrix[rows]).all(axis=0) & matrix[rows].any(axis=0))
+        if not len(movable):
             self._note("no continuous source can help")
             return []
         change = self._solve(matrix[np.ix_(rows, movable)], expected[rows], rows, [self.sources[s] for s in movable])
@@ -328,7 +327,7 @@ class _Zone:
         return commands
 
     def _solve(self, matrix: F8, voltage: F8, rows: npt.NDArray[np.int64], sources: Sequence[SourceControl]) -> F8:
-        """``min |gain * error + S dq|^2 / deadband^2 + loading`` with bounds; voltage limits are soft, so it is never infeasible."""
+        """Bounded ``min |gain * error + S dq|^2 / deadband^2 + loading``; voltage limits are soft, so there is always an answer."""
         tuning = self._tuning
         lo, hi = (np.array(column) for column in zip(*(source.bounds() for source in sources), strict=True))
         reactive = np.array([source.reactive for source in sources])
@@ -339,20 +338,17 @@ class _Zone:
         a = np.vstack([matrix * weight[:, None], np.diag(loading)])
         b = np.concatenate([-tuning.gain * (voltage - self._target[rows]) * weight, -(reactive - middle) * loading])
         change = solve_bounded(a, b, lo, hi)
-        for _ in range(4):
+        limit = np.full(len(rows), math.nan)
+        while True:  # each round binds one more limit at least
             then = voltage + matrix @ change
-            limit = np.clip(then, self._minimum[rows], self._maximum[rows])
-            out = np.abs(then - limit) > 1e-9
-            if not out.any():
-                break
-            heavy = math.sqrt(tuning.soft_weight) * weight[out]
-            limited = solve_bounded(
-                np.vstack([a, matrix[out] * heavy[:, None]]), np.concatenate([b, (limit - voltage)[out] * heavy]), lo, hi
-            )
-            if np.allclose(limited, change, atol=1e-6):
-                break
-            change = limited
-        return change
+            broken = np.isnan(limit) & ((then > self._maximum[rows]) | (then < self._minimum[rows]))
+            if not broken.any():
+                return change
+            limit[broken] = np.clip(then, self._minimum[rows], self._maximum[rows])[broken]
+            bound = np.isfinite(limit)
+            heavy = math.sqrt(tuning.soft_weight) * weight[bound]
+            a_soft = np.vstack([a, matrix[bound] * heavy[:, None]])
+            change = solve_bounded(a_soft, np.concatenate([b, (limit - voltage)[bound] * heavy]), lo, hi)
 
     def decision(self) -> ZoneDecision:
         """Its state for the status."""

@@ -18,12 +18,12 @@ AvcState = Literal["off", "on", "suspended"]
 class AvcSensitivity:
     """How pilot voltages answer, at the present state of the network. NaN = unknown; what is unknown is not used.
 
-    Rows follow ``AvcController.pilots``, columns ``AvcController.sources`` and ``AvcController.devices`` (their order over all zones).
+    Rows follow ``AvcController.pilots``, columns ``AvcController.sources`` and ``.devices`` (their order over all zones).
 
     Attributes:
         sources: kV per Mvar injected by each source, shape ``(pilots, sources)``.
-        devices: kV for one operation of each device that raises its voltage (a bank of capacitors on, a reactor off, one tap step in
-            the raising direction), shape ``(pilots, devices)``.
+        devices: kV for the one operation of each device that raises its voltage (a bank of capacitors on, a reactor off, one tap
+            step in the raising direction), shape ``(pilots, devices)``.
     """
 
     sources: F8
@@ -125,7 +125,7 @@ class AvcTuning:
     assumed_effect: float = 0.0125
     """Effect of a device whose sensitivity is unknown, part of the pilot's target, for the prediction only."""
     lack_loading: float = 0.6
-    """Part of their reactive range above which the continuous sources are said to lack reserve (and below its negative, surplus)."""
+    """Part of their half range beyond which the continuous sources are said to lack reserve (below its negative: surplus)."""
     gain: float = 0.7
     """Part of the voltage error that one cycle corrects by continuous sources."""
     loading_weight: float = 0.05
