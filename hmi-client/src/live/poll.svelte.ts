@@ -1,0 +1,29 @@
+/** A reply that is asked for again and again while a page shows it. */
+import { fault, server } from "./server.svelte";
+
+export class Poll<T> {
+  value: T | undefined = $state.raw();
+  fault = $state("");
+
+  /** Call inside a component: polls until it goes. */
+  constructor(
+    private readonly ask: () => Promise<T>,
+    periodMs: number,
+  ) {
+    $effect(() => {
+      void this.refresh();
+      const timer = setInterval(() => void this.refresh(), periodMs);
+      return () => clearInterval(timer);
+    });
+  }
+
+  async refresh(): Promise<void> {
+    if (server.link !== "up") return;
+    try {
+      this.value = await this.ask();
+      this.fault = "";
+    } catch (error) {
+      this.fault = fault(error);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/** Texts of the page in two languages, and of events from the server's catalogues. */
+import en from "./en.json";
+import zh from "./zh.json";
+
+export type Language = "zh" | "en";
+export type TextKey = keyof typeof en;
+
+const catalogues: Record<Language, Record<string, string>> = { en, zh };
+const eventTexts: Record<Language, Record<string, string>> = $state({ en: {}, zh: {} });
+
+function stored(): Language | undefined {
+  const value = localStorage.getItem("language");
+  return value === "zh" || value === "en" ? value : undefined;
+}
+
+class Locale {
+  language: Language = $state(stored() ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
+
+  /** Take the station's `--lang` unless the operator chose before. */
+  suggest(language: string): void {
+    if (stored() === undefined && (language === "zh" || language === "en")) this.use(language, false);
+  }
+
+  use(language: Language, remember = true): void {
+    this.language = language;
+    document.documentElement.lang = language;
+    if (remember) localStorage.setItem("language", language);
+  }
+}
+
+export const locale = new Locale();
+
+function fill(text: string, parameters: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(parameters[name] ?? whole));
+}
+
+/** A text of the page. */
+export function t(key: TextKey, parameters: Record<string, string | number> = {}): string {
+  return fill(catalogues[locale.language][key] ?? key, parameters);
+}
+
+/** A text of the page whose key is made at run time; the raw word where the catalogue has none. */
+export function word(group: string, value: string | number): string {
+  return catalogues[locale.language][`${group}.${value}`] ?? String(value);
+}
+
+/** The text of an event or alarm; its key and parameters where the catalogue has none: never nothing. */
+export function eventText(key: string, parameters: Record<string, string>): string {
+  const text = eventTexts[locale.language][key];
+  if (text !== undefined) return fill(text, parameters);
+  const rest = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
+  return [key, ...rest].join(" ");
+}
+
+/** Load the server's catalogues of event texts. */
+export async function loadEventTexts(): Promise<void> {
+  for (const language of ["en", "zh"] as const) {
+    const reply = await fetch(`/texts/${language}.json`);
+    if (reply.ok) eventTexts[language] = (await reply.json()) as Record<string, string>;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Pieces of a diagram that are one conductor. A zone's state is that of a measured piece in it, or of a zone it is joined to by
+ * switches known to be closed; what neither reaches is unknown and drawn so.
+ */
+export type State = "energised" | "dead" | "earthed" | "unknown";
+
+interface Link {
+  from: string;
+  to: string;
+}
+
+export class Zones {
+  private readonly zoneOf = new Map<string, string>();
+  private readonly sides = new Map<string, Set<string>>();
+  private readonly states = new Map<string, State>();
+  private readonly closed = new Map<string, boolean>();
+
+  /**
+   * @param nodes parts of the diagram; a node that cuts (switch, transformer) is a boundary, not part of a zone
+   * @param wires pairs of nodes
+   */
+  constructor(nodes: readonly { id: string; cuts: boolean }[], wires: readonly { id: string; nodeId1: string; nodeId2: string }[]) {
+    const cutting = new Set(nodes.filter((node) => node.cuts).map((node) => node.id));
+    const links: Link[] = [];
+    for (const wire of wires) {
+      // A wire is a node of its own here: between two switches it is the only thing its zone has.
+      for (const end of [wire.nodeId1, wire.nodeId2]) {
+        if (cutting.has(end)) this.sides.set(end, (this.sides.get(end) ?? new Set()).add(wire.id));
+        else links.push({ from: wire.id, to: end });
+      }
+    }
+    const root = new Map<string, string>();
+    const find = (id: string): string => {
+      let at = id;
+      while (root.has(at)) at = root.get(at)!;
+      return at;
+    };
+    for (const { from, to } of links) {
+      const [a, b] = [find(from), find(to)];
+      if (a !== b) root.set(a, b);
+    }
+    for (const id of [...nodes.filter((node) => !node.cuts).map((node) => node.id), ...wires.map((wire) => wire.id)]) this.zoneOf.set(id, find(id));
+  }
+
+  setState(node: string, state: State): void {
+    this.states.set(node, state);
+  }
+
+  /** @param closed the switch is known to be closed */
+  setSwitch(node: string, closed: boolean): void {
+    this.closed.set(node, closed);
+  }
+
+  /** State of every node and wire. */
+  solve(): Map<string, State> {
+    const zone = new Map<string, State>();
+    for (const [node, state] of this.states) {
+      const id = this.zoneOf.get(node);
+      if (id !== undefined && state !== "unknown") zone.set(id, state);
+    }
+    const measured = new Set(zone.keys());
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const [node, wires] of this.sides) {
+        if (!this.closed.get(node)) continue;
+        const zones = [...wires].map((wire) => this.zoneOf.get(wire)!);
+        const known = zones.find((id) => zone.has(id));
+        if (known === undefined) continue;
+        for (const id of zones) {
+          if (!zone.has(id) && !measured.has(id)) {
+            zone.set(id, zone.get(known)!);
+            changed = true;
+          }
+        }
+      }
+    }
+    const result = new Map<string, State>();
+    for (const [id, root] of this.zoneOf) result.set(id, zone.get(root) ?? "unknown");
+    return result;
+  }
+}

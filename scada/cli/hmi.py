@@ -1,0 +1,69 @@
+"""``scada hmi``: the operator station."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import webbrowser
+from pathlib import Path
+
+import click
+
+
+@click.command(name="hmi")
+@click.option("--server", default="127.0.0.1:50051", show_default=True, help="HOST:PORT of the views.")
+@click.option("--control-port", type=click.IntRange(1, 65535), default=50052, show_default=True, help="Port of the controls.")
+@click.option("--keys", type=click.Path(path_type=Path), default=Path("var/keys"), show_default=True, help="Identities.")
+@click.option("--as", "name", default="operator", show_default=True, help="Identity that works at this station.")
+@click.option("--site", default="demo", show_default=True, help="Name of the server's site; what is signed is good for no other.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port of the page; 0 = any.")
+@click.option("--no-browser", is_flag=True, help="Print the address of the page, but open no browser.")
+@click.option("--lang", type=click.Choice(["zh", "en"]), default=None, help="First language; default: the browser's.")
+@click.option("--rate", type=float, default=1.0, hidden=True, help="Rate of the server's clock (demonstrations).")
+@click.option("--epoch-ns", type=int, default=0, hidden=True, help="Common start of scaled time.")
+def command(
+    *,
+    server: str,
+    control_port: int,
+    keys: Path,
+    name: str,
+    site: str,
+    port: int,
+    no_browser: bool,
+    lang: str | None,
+    rate: float,
+    epoch_ns: int,
+) -> None:
+    """Serve the page on loopback and hold the operator's key.
+
+    Every order the page gives is signed here; the key never enters the browser. The printed address works once, for one browser;
+    when it was used the next one is printed. Ctrl-C ends the station.
+    """
+    from scada_hmi.serve import bind, serve
+    from scada_hmi.upstream import ServerLink
+
+    from scada.api.client import ScadaClient
+    from scada.core.clock import ScaledClock, SystemClock
+    from scada.security.identities import load_authority, load_identity
+
+    host, separator, number = server.rpartition(":")
+    if not separator or not host or not number.isdigit():
+        raise click.BadParameter(f"{server!r} is not HOST:PORT", param_hint="--server")
+    clock = SystemClock() if rate == 1.0 else ScaledClock(rate, epoch_ns)
+    identity = load_identity(keys, name, clock)
+    authority = load_authority(keys)
+    listener = bind(port)
+    first = True
+
+    def launch(address: str) -> None:
+        nonlocal first
+        click.echo(f"operator station of {name}: {address}" if first else f"for another browser: {address}")
+        if first and not no_browser:
+            webbrowser.open(address)
+        first = False
+
+    async def run() -> None:
+        client = ScadaClient(server, f"{host}:{control_port}", identity, authority, clock, site=site, station=platform.node())
+        await serve(ServerLink(client, server, name), listener, launch, language=lang or "")
+
+    asyncio.run(run())
