@@ -21,8 +21,8 @@ from scada.actors.messages import (
     SetState,
     Tick,
 )
-from scada.apps.agc_avc.ace import AgcInputs
 from scada.apps.agc_avc.controller import AgcController, AgcDecision
+from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.units import UnitModeError
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.batch import PointBatch
@@ -112,7 +112,7 @@ class AgcActor(Actor):
         return None
 
     def _cycle(self) -> None:
-        decision = self._controller.cycle(AgcInputs(self._snapshot(self._controller.pids)))
+        decision = self._controller.cycle(Measurements(self._snapshot(self._controller.pids)))
         for setpoint in decision.setpoints:
             self._control.tell(
                 DirectControl(

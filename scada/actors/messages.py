@@ -13,6 +13,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.mailbox import Message
 from scada.control.records import ControlReply, Principal
 from scada.core.batch import PointBatch
+from scada.core.errors import ScadaError
 from scada.events.records import Alarm, Event
 from scada.protocols.driver import CommandResult, LinkState
 from scada.rtdb.changes import ChangeSet
@@ -188,11 +189,12 @@ class Operate(Message):
 
 @dataclass(frozen=True, slots=True)
 class StepAsked(Message):
-    """Ask: one step of a control sequence from a face. The reply is a ``concurrent.futures.Future`` of ControlReply."""
+    """One step of a control sequence from a face; ``reply`` is called with how it stands."""
 
     request: pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
     principal: Principal
     evidence: bytes
+    reply: Callable[[ControlReply], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,14 @@ class DispatchAsked(Message):
 
     request: pb.AreaSetpoint | pb.Schedule
     principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAsked(Message):
+    """A query; ``reply`` is called with the answer, or with the fault."""
+
+    request: pb.HistoryRequest
+    reply: Callable[[pb.HistoryReply | ScadaError], None]
 
 
 @dataclass(frozen=True, slots=True)

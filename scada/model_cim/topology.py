@@ -136,6 +136,10 @@ class Topology:
         earthed[bus_of_node[self._earth_node[~open_[self._earth_row]]]] = True
         return TopologyState(bus_of_node, island_of_bus, energised, earthed, self._states(bus_of_node, energised, earthed))
 
+    def ends(self, switch: str) -> tuple[int, ...]:
+        """Rows in ``nodes`` of the connected terminals of a switch."""
+        return tuple(row for row, connected in self._terminals.get(switch, ()) if connected)
+
     def _states(self, bus_of_node: Int32, energised: Bool, earthed: Bool) -> npt.NDArray[np.int8]:
         bus = bus_of_node[self._equipment_node]
         states = np.zeros(len(self.equipment), np.int8)

@@ -1,0 +1,127 @@
+"""History actor: owns the history of samples; takes every change set in, answers queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.base import Actor, Address
+from scada.actors.messages import Changed, HistoryAsked, Report, Tick
+from scada.core.clock import Clock
+from scada.core.errors import ScadaError
+from scada.events.records import Event, EventKind
+from scada.history.series import Series
+from scada.history.store import HistoryStore
+from scada.model_cim.tables import AlarmClass
+from scada.rtdb.changes import ChangeSet, GapError
+from scada.rtdb.store import Store
+
+_log = structlog.get_logger("history")
+
+MAX_BUCKETS = 10_000
+MAX_PENS = 64
+
+
+class HistoryActor(Actor):
+    """Keeps samples.
+
+    Args:
+        address, failed: see :class:`~scada.actors.base.Actor`.
+        rtdb: read for the changes since the last life.
+        store: the open history; it outlives this actor.
+        events: told of a full disk.
+        clock: stamps.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        failed: Callable[[BaseException], None],
+        *,
+        rtdb: Store,
+        store: HistoryStore,
+        events: Address,
+        clock: Clock,
+    ) -> None:
+        super().__init__(address, failed)
+        self._rtdb = rtdb
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._fault = ""
+
+    def started(self) -> None:
+        """Take in what was committed since the last sample."""
+        try:
+            for change in self._rtdb.changes(self._store.seq):
+                self._store.append(change)
+        except GapError as gap:
+            _log.warning("the journal does not reach back to the last sample; the history has a gap", reason=str(gap))
+            self._store.resync(self._rtdb.snapshot())
+
+    def stopped(self) -> None:
+        """Make everything durable."""
+        self._store.flush()
+
+    def receive(self, message: Any) -> Any:
+        """Dispatch by message class."""
+        match message:
+            case Changed(changes):
+                self._append(changes)
+            case Tick():
+                self._store.flush()
+                self._watch_disk()
+            case HistoryAsked(request, reply):
+                try:
+                    reply(self._query(request))
+                except ScadaError as error:
+                    reply(error)
+            case _:
+                return super().receive(message)
+        return None
+
+    def _append(self, changes: ChangeSet) -> None:
+        if changes.last > self._store.seq:
+            self._store.append(changes)
+
+    def _query(self, request: pb.HistoryRequest) -> pb.HistoryReply:
+        if len(request.pids) > MAX_PENS or request.buckets > MAX_BUCKETS or request.to_ns <= request.from_ns:
+            raise ScadaError(
+                f"a query takes at most {MAX_PENS} points, {MAX_BUCKETS} buckets and a span that ends after it begins"
+            )
+        reply = pb.HistoryReply()
+        for pid in request.pids:
+            series = self._store.query(pid, request.from_ns, request.to_ns, request.buckets)
+            reply.series.append(_shown(series))
+        return reply
+
+    def _watch_disk(self) -> None:
+        fault = "" if self._store.fault is None else str(self._store.fault)
+        if fault == self._fault:
+            return
+        self._fault, previous = fault, self._fault
+        if fault:
+            _log.error("the history cannot be written; samples wait in memory", cause=fault)
+        key, alarm_class = ("history.fault", AlarmClass.ABNORMAL) if fault else ("history.recovered", AlarmClass.NOTICE)
+        event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, 2 if fault else 3, key, {"reason": fault or previous})
+        self._events.tell(Report((event,)))
+
+
+def _shown(series: Series) -> pb.HistorySeries:
+    shown = pb.HistorySeries(
+        pid=series.pid,
+        time_ns=series.time_ns.tolist(),
+        value=series.value.tolist(),
+        minimum=series.minimum.tolist(),
+        maximum=series.maximum.tolist(),
+        quality=series.quality.tolist(),
+        truncated=series.truncated,
+    )
+    if len(series.before):
+        shown.has_before = True
+        shown.before_value = float(series.before["value"][0])
+        shown.before_quality = int(series.before["quality"][0])
+    return shown

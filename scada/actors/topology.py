@@ -1,0 +1,254 @@
+"""Topology actor: follows switch positions, publishes what is energised, answers the interlocks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scada.actors.base import Actor, Address
+from scada.actors.messages import ApplyDerived, Changed
+from scada.actors.mirror import Mirror
+from scada.control.plant import SwitchKind
+from scada.core.batch import PointBatch, RecordFlag
+from scada.core.clock import Clock
+from scada.core.quality import BAD_MASK, Quality
+from scada.model_cim.cim import CimModel
+from scada.model_cim.tables import ModelTables
+from scada.model_cim.topology import Energised, Topology, TopologyState
+from scada.rtdb.changes import Snapshot
+
+Bool = npt.NDArray[np.bool_]
+
+_KINDS = {
+    "Breaker": SwitchKind.BREAKER,
+    "LoadBreakSwitch": SwitchKind.LOAD_BREAK,
+    "Disconnector": SwitchKind.DISCONNECTOR,
+    "GroundDisconnector": SwitchKind.EARTHING,
+}
+OPEN, CLOSED = 1.0, 2.0
+CALCULATED = int(Quality.CALCULATED)
+
+
+class LiveTopology:
+    """Switch positions as measured and what follows from them. One thread updates, others may ask.
+
+    A position that is missing, bad, intermediate or faulty is *unknown*: the last known one (at first the model's) is used, and
+    whatever it could make otherwise is answered as unknown.
+
+    Args:
+        model: the CIM model.
+        tables: its points, for the positions.
+    """
+
+    def __init__(self, model: CimModel, tables: ModelTables) -> None:
+        self._topology = Topology(model)
+        self._model = model
+        positions = {p.equipment: int(p.pid) for p in tables.points if p.measurement_type == "SwitchPosition" and not p.removed}
+        topology = self._topology
+        self._switch_pid = np.array([positions.get(mrid, -1) for mrid in topology.switches], dtype=np.int64)
+        self._earth_pid = np.array([positions.get(mrid, -1) for mrid in topology.earthing], dtype=np.int64)
+        self.pids = {int(pid) for pid in (*self._switch_pid, *self._earth_pid) if pid >= 0}
+        self._row = {mrid: row for row, mrid in enumerate(topology.switches)}
+        self._earth_row = {mrid: row for row, mrid in enumerate(topology.earthing)}
+        self._open = topology.initial_open.copy()
+        self._earth_open = topology.initial_earthing_open.copy()
+        self._unknown = np.ones(len(self._open), dtype=np.bool_)
+        self._earth_unknown = np.ones(len(self._earth_open), dtype=np.bool_)
+        self._lock = threading.Lock()
+        self._bays = self._breakers_by_bay()
+
+    def _breakers_by_bay(self) -> dict[str, list[str]]:
+        bays: dict[str, list[str]] = {}
+        for breaker in self._model.ids("Breaker"):
+            bay = self._model.ref(breaker, "Equipment.EquipmentContainer")
+            if bay is not None:
+                bays.setdefault(bay, []).append(breaker)
+        return bays
+
+    # ---------------------------------------------------------------- positions
+
+    def update(self, value: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32]) -> None:
+        """Take the positions from the columns of all points."""
+        with self._lock:
+            _take(self._switch_pid, value, quality, self._open, self._unknown)
+            _take(self._earth_pid, value, quality, self._earth_open, self._earth_unknown)
+
+    def positions(self) -> tuple[Bool, Bool]:
+        """Copies of the open positions of the switches and of the earthing switches."""
+        with self._lock:
+            return self._open.copy(), self._earth_open.copy()
+
+    def state(self) -> tuple[TopologyState, Bool]:
+        """Present state and, per bus, whether a switch in unknown position ends on it."""
+        return self._state()
+
+    def _state(self, without: str = "") -> tuple[TopologyState, Bool]:
+        """State with one switch left out: open, whatever its position is, and not doubted."""
+        with self._lock:
+            open_, earth_open = self._open.copy(), self._earth_open.copy()
+            unknown = self._unknown.copy()
+        if without in self._row:
+            open_[self._row[without]] = True
+            unknown[self._row[without]] = False
+        if without in self._earth_row:
+            earth_open[self._earth_row[without]] = True
+        state = self._topology.process(open_, earth_open)
+        doubted = np.zeros(state.buses, dtype=np.bool_)
+        for row in np.flatnonzero(unknown):
+            doubted[state.bus_of_node[list(self._topology.ends(self._topology.switches[row]))]] = True
+        return state, doubted
+
+    def equipment(self) -> Sequence[str]:
+        """MRIDs of the rows of :attr:`TopologyState.equipment`."""
+        return self._topology.equipment
+
+    def equipment_doubted(self, state: TopologyState, doubted: Bool) -> Bool:
+        """Per equipment: an unknown position could make it energised though it is shown dead or earthed."""
+        rows = np.zeros(len(self._topology.equipment), dtype=np.bool_)
+        islands = _islands(state, doubted)
+        for row, mrid in enumerate(self._topology.equipment):
+            buses = state.bus_of_node[list(self._topology.ends(mrid))]
+            rows[row] = state.equipment[row] != Energised.ENERGISED and bool(islands[state.island_of_bus[buses]].any())
+        return rows
+
+    # ---------------------------------------------------------------- interlocks (scada.control.plant.SwitchgearTopology)
+
+    def switch_kind(self, equipment: str) -> SwitchKind | None:
+        """What kind of switch it is; None if it is no switch."""
+        return _KINDS.get(self._model.class_of(equipment) or "")
+
+    def is_closed(self, equipment: str) -> bool | None:
+        """Position; None if not known for sure."""
+        with self._lock:
+            if equipment in self._row:
+                row = self._row[equipment]
+                return None if self._unknown[row] else not self._open[row]
+            if equipment in self._earth_row:
+                row = self._earth_row[equipment]
+                return None if self._earth_unknown[row] else not self._earth_open[row]
+        return None
+
+    def bay_breakers(self, equipment: str) -> Sequence[str]:
+        """Breakers of the bay it is in."""
+        bay = self._model.ref(equipment, "Equipment.EquipmentContainer")
+        return self._bays.get(bay or "", [])
+
+    def is_bypassed(self, equipment: str) -> bool | None:
+        """True if both its ends are joined by another closed path; None if one may be, by a switch in unknown position."""
+        ends = self._topology.ends(equipment)
+        if len(ends) != 2:
+            return False
+        state, doubted = self._state(equipment)
+        one, two = (int(state.bus_of_node[node]) for node in ends)
+        if one == two:
+            return True
+        return None if doubted[[one, two]].all() else False
+
+    def is_energised(self, equipment: str) -> bool | None:
+        """True if any of its ends is connected to a source, leaving the switch itself out."""
+        state, doubted = self._state(equipment)
+        buses = [int(state.bus_of_node[node]) for node in self._topology.ends(equipment)]
+        if state.energised[buses].any():
+            return True
+        return None if _islands(state, doubted)[state.island_of_bus[buses]].any() else False
+
+    def is_earthed(self, equipment: str) -> bool | None:
+        """True if any of its ends is earthed by a closed earthing switch, leaving the switch itself out."""
+        state, doubted = self._state(equipment)
+        buses = [int(state.bus_of_node[node]) for node in self._topology.ends(equipment)]
+        if state.earthed[buses].any():
+            return True
+        with self._lock:
+            unknown = [self._topology.earthing[row] for row in np.flatnonzero(self._earth_unknown)]
+        near = {int(state.bus_of_node[node]) for one in unknown if one != equipment for node in self._topology.ends(one)}
+        return None if near & set(buses) or doubted[buses].any() else False
+
+
+def _islands(state: TopologyState, doubted: Bool) -> Bool:
+    """Per island: whether a switch in unknown position ends in it, so that it may be joined to another."""
+    islands = np.zeros(state.islands, dtype=np.bool_)
+    islands[state.island_of_bus[doubted]] = True
+    return islands
+
+
+def _take(
+    pids: npt.NDArray[np.int64], value: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32], open_: Bool, unknown: Bool
+) -> None:
+    """Write positions and doubts of the switches that have a point; those without one stay as the model has them, in no doubt."""
+    measured = pids >= 0
+    read = value[pids]
+    known = ((quality[pids] & np.uint32(BAD_MASK)) == 0) & ((read == OPEN) | (read == CLOSED))
+    unknown[:] = measured & ~known
+    fresh = measured & known
+    open_[fresh] = read[fresh] == OPEN
+
+
+class TopologyActor(Actor):
+    """Keeps :class:`LiveTopology` current and writes the calculated points with expression ``topology``.
+
+    Args:
+        address, failed: see :class:`~scada.actors.base.Actor`.
+        tables: the model.
+        live: shared with the interlocks.
+        snapshot: reads the database once at start.
+        rtdb: gets the states as points.
+        clock: stamps.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        failed: Callable[[BaseException], None],
+        *,
+        tables: ModelTables,
+        live: LiveTopology,
+        snapshot: Callable[[], Snapshot],
+        rtdb: Address,
+        clock: Clock,
+    ) -> None:
+        super().__init__(address, failed)
+        self._mirror = Mirror(len(tables.points))
+        self._live = live
+        self._snapshot = snapshot
+        self._rtdb = rtdb
+        self._clock = clock
+        row = {mrid: index for index, mrid in enumerate(live.equipment())}
+        wanted = [(int(p.pid), row[p.equipment]) for p in tables.points if p.expression == "topology" and p.equipment in row]
+        self._pids = np.array([pid for pid, _ in wanted], dtype=np.uint32)
+        self._rows = np.array([index for _, index in wanted], dtype=np.int64)
+        self._positions = np.zeros(len(tables.points), dtype=np.bool_)
+        self._positions[list(live.pids)] = True
+
+    def started(self) -> None:
+        """Process the present positions."""
+        self._mirror.load(self._snapshot())
+        self._process()
+
+    def receive(self, message: Any) -> Any:
+        """Follow the database."""
+        match message:
+            case Changed(changes):
+                pids = self._mirror.follow(changes)
+                for more in self._mailbox.drain(Changed, 64):
+                    pids = np.concatenate([pids, self._mirror.follow(more.changes)])
+                if self._positions[pids].any():
+                    self._process()
+            case _:
+                return super().receive(message)
+        return None
+
+    def _process(self) -> None:
+        self._live.update(self._mirror.value, self._mirror.quality)
+        state, doubted = self._live.state()
+        if not len(self._pids):
+            return
+        questionable = self._live.equipment_doubted(state, doubted)[self._rows]
+        quality = np.where(questionable, CALCULATED | int(Quality.QUESTIONABLE), CALCULATED)
+        values = state.equipment[self._rows].astype(np.float64)
+        now = self._clock.now_ns()
+        batch = PointBatch.of(self._pids, values, quality=quality, received_at=now, flags=RecordFlag.REFRESH, source="topology")
+        self._rtdb.tell(ApplyDerived(batch))
