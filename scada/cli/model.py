@@ -1,0 +1,131 @@
+"""``scada model``: check and show a CIM model, draw its diagrams."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from scada.core.errors import ModelError
+from scada.model_cim.cim import CimModel
+from scada.model_cim.findings import Finding, Severity, has_errors
+from scada.model_cim.tables import Iec104Address, ModbusAddress, ModelTables, OpcUaAddress, Point
+
+_COLOURS = {Severity.FATAL: "red", Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: None}
+
+
+@click.group(name="model")
+def command() -> None:
+    """Check and show a CIM model (a folder, an XML file or a zip); draw its diagrams."""
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with every finding and the counts.")
+def check(path: Path, *, as_json: bool) -> None:
+    """Find what is wrong: XML, references, points, addresses, controls, AGC and AVC. Exit code 1 on errors."""
+    model, tables, findings = _load(path)
+    summary = {
+        "objects": len(model),
+        "points": len(tables.points),
+        "controls": len(tables.controls),
+        "channels": len(tables.channels),
+        "stations": len(tables.stations),
+        "errors": sum(finding.severity in (Severity.FATAL, Severity.ERROR) for finding in findings),
+        "warnings": sum(finding.severity is Severity.WARNING for finding in findings),
+    }
+    if as_json:
+        click.echo(json.dumps({**summary, "findings": [finding.as_dict() for finding in findings]}, indent=1, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.secho(str(finding), fg=_COLOURS[finding.severity])
+        click.echo(", ".join(f"{count} {name}" for name, count in summary.items()))
+    sys.exit(1 if has_errors(findings) else 0)
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--points", is_flag=True, help="List every point.")
+@click.option("--controls", is_flag=True, help="List every control.")
+@click.option("--channels", is_flag=True, help="List every channel.")
+@click.option("--station", help="Only this station.")
+def show(path: Path, *, points: bool, controls: bool, channels: bool, station: str | None) -> None:
+    """Show what a model holds: stations, areas and zones, or its points, controls, channels."""
+    _, tables, _ = _load(path)
+    if station is not None and station not in {item.name for item in tables.stations}:
+        known = ", ".join(item.name for item in tables.stations)
+        raise ModelError(f"no station {station!r}", where=str(path), mend=f"one of {known}")
+    if channels:
+        _show_channels(tables)
+    if points:
+        _show_points(tables, [p for p in tables.points if station in (None, p.station) and not p.removed])
+    if controls:
+        for control in tables.controls:
+            if station in (None, control.station):
+                channel = tables.channels[control.channel].name
+                address = _address_text(control.address)
+                click.echo(f"{control.cid}\t{control.path}\t{control.kind.name}\t{control.device_number}\t{channel}\t{address}")
+    if not (points or controls or channels):
+        _show_summary(tables, station)
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the drawings; default: PATH/diagrams.")
+def diagrams(path: Path, *, out: Path | None) -> None:
+    """Draw the single-line diagram of every station (needs the extra ``diagrams``)."""
+    from scada.model_cim.diagrams import draw_diagrams
+    from scada.model_cim.reader import ModelReader
+
+    if out is None and not path.is_dir():
+        raise ModelError("the model is no folder to put diagrams in", where=str(path), mend="give --out FOLDER")
+    for drawn in draw_diagrams(ModelReader(path).read(), out or path / "diagrams"):
+        click.echo(str(drawn))
+
+
+def _load(path: Path) -> tuple[CimModel, ModelTables, list[Finding]]:
+    from scada.model_cim.points import build_tables
+    from scada.model_cim.reader import ModelReader
+
+    model = ModelReader(path).read()
+    tables, findings = build_tables(model)
+    return model, tables, findings
+
+
+def _show_summary(tables: ModelTables, station: str | None) -> None:
+    for item in tables.stations:
+        if station in (None, item.name):
+            levels = ", ".join(name for _, name, _ in item.voltage_levels)
+            count = sum(point.station == item.name for point in tables.points)
+            click.echo(f"{item.name} ({item.area or 'no area'}): {levels}; {count} points")
+    if station is None:
+        for area in tables.areas:
+            role = "controlled" if area.controlled else "seen only"
+            click.echo(f"area {area.name}: {role}, {len(area.ties)} ties, {len(area.units)} units under AGC")
+        for zone in tables.zones:
+            parts = f"{len(zone.pilots)} pilots, {len(zone.sources)} sources, {len(zone.devices)} devices"
+            click.echo(f"AVC zone {zone.name}: {parts}")
+
+
+def _show_channels(tables: ModelTables) -> None:
+    for channel in tables.channels:
+        counts = f"{len(tables.points_of_channel(channel.index))} points"
+        click.echo(f"{channel.name}\t{channel.protocol}\t{channel.host}:{channel.port}\t{channel.station}\t{counts}")
+
+
+def _show_points(tables: ModelTables, points: Sequence[Point]) -> None:
+    for point in points:
+        channel = tables.channels[point.channel].name if point.channel >= 0 else "calculated"
+        address = _address_text(point.address) if point.address else point.expression
+        click.echo(f"{point.pid}\t{point.path}\t{point.kind.name}\t{point.unit}\t{channel}\t{address}")
+
+
+def _address_text(address: Iec104Address | ModbusAddress | OpcUaAddress) -> str:
+    if isinstance(address, Iec104Address):
+        return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
+    if isinstance(address, ModbusAddress):
+        return f"unit {address.unit_id} {address.table} {address.register} {address.data_type}"
+    return address.node_id
