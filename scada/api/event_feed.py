@@ -89,7 +89,8 @@ class EventFeed:
         if self._recent and cursor >= self._recent[0].event_id - 1:
             start = bisect_right(self._recent, cursor, key=lambda event: event.event_id)
             return [self._recent[index] for index in range(start, min(start + PAGE, len(self._recent)))]
-        return self._backend.events(after_id=cursor, limit=PAGE)
+        # -1: from the oldest one on; 0 would ask for the newest
+        return self._backend.events(after_id=cursor or -1, limit=PAGE)
 
     def _hand_over(self, events: Sequence[Event]) -> None:
         try:

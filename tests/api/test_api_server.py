@@ -26,13 +26,9 @@ def test_thread_starts_on_free_ports_serves_and_stops_quickly(backend, sessions)
     assert thread.server.port
     assert thread.server.control_port
     with grpc.insecure_channel(f"127.0.0.1:{thread.server.control_port}") as channel:
-        check = channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            health_pb2.HealthCheckRequest.SerializeToString,
-            health_pb2.HealthCheckResponse.FromString,
-        )
-        assert check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
-        assert check(health_pb2.HealthCheckRequest(service="scadapb.v1.Control")).status == 1
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+        assert health.Check(health_pb2.HealthCheckRequest(service="scadapb.v1.Control")).status == 1
     started = time.monotonic()
     thread.stop()
     thread.stop()
