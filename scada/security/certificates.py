@@ -23,8 +23,8 @@ from scada.security.sm3 import sm3
 MAXIMUM_SIZE = 8192
 """Bytes; a longer certificate is refused unread."""
 
-_SM2_WITH_SM3 = "1.2.156.10197.1.501"
-_SIGNATURE_ALGORITHM = der.tlv(der.SEQUENCE, der.oid(_SM2_WITH_SM3))
+_SIGNATURE_ALGORITHM = der.tlv(der.SEQUENCE, der.oid("1.2.156.10197.1.501"))
+"""SM2 with SM3."""
 _LABEL = "CERTIFICATE"
 
 
@@ -74,32 +74,10 @@ def parse_certificate(encoded: bytes) -> Certificate:
     if len(encoded) > MAXIMUM_SIZE:
         raise CertificateError(f"the certificate has more than {MAXIMUM_SIZE} bytes")
     try:
-        read = x509.load_der_x509_certificate(encoded)
-        algorithm, subject = read.signature_algorithm_oid.dotted_string, read.subject
-        names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        roles = frozenset(str(unit.value) for unit in subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME))
-        is_authority = _is_authority(read.extensions)
-        signature_from_der(read.signature)
-        key = Sm2PublicKey(point_of_public_key_der(_public_key_info(read.tbs_certificate_bytes)))
-        if algorithm != _SM2_WITH_SM3:
-            raise CertificateError("the certificate is not signed by SM2 with SM3")
-        if len(names) != 1:
-            raise CertificateError("the certificate does not have exactly one common name")
-        return Certificate(
-            encoded=bytes(encoded),
-            name=names[0],
-            roles=roles,
-            issuer=read.issuer.public_bytes(),
-            subject=subject.public_bytes(),
-            serial=read.serial_number,
-            not_before_ns=_to_ns(read.not_valid_before_utc),
-            not_after_ns=_to_ns(read.not_valid_after_utc),
-            public_key=key,
-            is_authority=is_authority,
-        )
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, SecurityError) as error:
-        if isinstance(error, CertificateError):
-            raise
+        return _read(encoded)
+    except CertificateError:
+        raise
+    except Exception as error:  # the parser raises many kinds for hostile bytes
         raise CertificateError(f"not a readable SM2 certificate: {error}") from error
 
 
@@ -177,9 +155,35 @@ def issue_certificate(
         public_key_der(point),
         der.tlv(der.explicit(3), der.tlv(der.SEQUENCE, *_extensions(point, signer.point(), is_authority=issuer is None))),
     )
-    signature = signature_to_der(signer.sign(body))
-    encoded = der.tlv(der.SEQUENCE, body, _SIGNATURE_ALGORITHM, der.tlv(der.BIT_STRING, b"\0", signature))
-    return parse_certificate(encoded)
+    return parse_certificate(_signed(body, signer.sign(body)))
+
+
+def _signed(body: bytes, signature: bytes) -> bytes:
+    """A certificate from its body and the raw signature on it."""
+    bits = der.tlv(der.BIT_STRING, b"\0", signature_to_der(signature))
+    return der.tlv(der.SEQUENCE, body, _SIGNATURE_ALGORITHM, bits)
+
+
+def _read(encoded: bytes) -> Certificate:
+    read = x509.load_der_x509_certificate(encoded)
+    subject = read.subject
+    names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if encoded != _signed(read.tbs_certificate_bytes, signature_from_der(read.signature)):
+        raise CertificateError("the certificate is not signed by SM2 with SM3, or its encoding is not canonical")
+    if len(names) != 1:
+        raise CertificateError("the certificate does not have exactly one common name")
+    return Certificate(
+        encoded=bytes(encoded),
+        name=names[0],
+        roles=frozenset(str(unit.value) for unit in subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)),
+        issuer=read.issuer.public_bytes(),
+        subject=subject.public_bytes(),
+        serial=read.serial_number,
+        not_before_ns=_to_ns(read.not_valid_before_utc),
+        not_after_ns=_to_ns(read.not_valid_after_utc),
+        public_key=Sm2PublicKey(point_of_public_key_der(_public_key_info(read.tbs_certificate_bytes))),
+        is_authority=_is_authority(read.extensions),
+    )
 
 
 def _check_signature(certificate: Certificate, key: Sm2PublicKey) -> None:
