@@ -1,7 +1,8 @@
 """Station single-line diagrams, drawn offline by pypowsybl (extra ``diagrams``) in a process of its own.
 
-Each station becomes ``<name>.svg`` and ``<name>.json``: in the metadata every node names its ``equipmentId``, which is our
-mRID, and its ``id`` in the SVG, so that a page binds live values by mRID. Switches carry their device numbers.
+Each station becomes ``<stem>.svg`` and ``<stem>.json`` (:func:`diagram_stem`): in the metadata every node names its
+``equipmentId``, which is our mRID, and its ``id`` in the SVG, so that a page binds live values by mRID. Switches carry their
+device numbers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
@@ -26,6 +28,15 @@ _TIME_LIMIT_S = 300
 _SWITCHES = {"BREAKER": (-3, 13), "DISCONNECTOR": (-4, 1), "LOAD_BREAK_SWITCH": (-3, 13), "GROUND_DISCONNECTION": (8, -2)}
 """Component type -> where its device number stands, relative to the symbol."""
 _LABEL_STYLE = ".sld-device-number {font: 7px sans-serif; fill: currentColor; stroke: none}\n"
+
+
+def diagram_stem(station: str) -> str:
+    """File name (without suffix) of a station's diagram: its name with everything unusual in a file name replaced.
+
+    >>> diagram_stem("North/Old town")
+    'North_Old_town'
+    """
+    return re.sub(r"[^\w-]+", "_", station)
 
 
 def draw_diagrams(model: CimModel, folder: Path) -> list[Path]:
@@ -50,10 +61,10 @@ def draw_diagrams(model: CimModel, folder: Path) -> list[Path]:
         archive = Path(scratch) / "model.zip"
         _pack(model, archive)
         stations = {mrid: model.name(mrid) for mrid in model.ids("Substation")}
-        _run_worker({"archive": str(archive), "folder": scratch, "stations": stations})
+        _run_worker({"archive": str(archive), "folder": scratch, "stations": list(stations)})
         numbers = {mrid: model.name(mrid) for mrid in model.ids("Switch")}
         folder.mkdir(parents=True, exist_ok=True)
-        return [_finish(Path(scratch), folder, name, numbers) for name in sorted(stations.values())]
+        return [_finish(Path(scratch) / mrid, folder / diagram_stem(name), numbers) for mrid, name in stations.items()]
 
 
 def _pack(model: CimModel, archive: Path) -> None:
@@ -89,19 +100,20 @@ def _run_worker(job: Mapping[str, Any]) -> None:
         raise ModelError(f"drawing the diagrams failed: {lines[-1]}", mend="check the model with `scada model check`")
 
 
-def _finish(scratch: Path, folder: Path, name: str, numbers: Mapping[str, str]) -> Path:
+def _finish(drawn: Path, target: Path, numbers: Mapping[str, str]) -> Path:
     """Label the switches and put both files in place."""
-    metadata = json.loads((scratch / f"{name}.json").read_text(encoding="utf-8"))
-    svg = (scratch / f"{name}.svg").read_text(encoding="utf-8")
+    metadata = json.loads(drawn.with_suffix(".json").read_text(encoding="utf-8"))
+    svg = drawn.with_suffix(".svg").read_text(encoding="utf-8")
     for node in metadata["nodes"]:
         place = _SWITCHES.get(node.get("componentType", ""))
         number = numbers.get(node.get("equipmentId", ""))
         if place is not None and number is not None:
             svg = _label(svg, node["id"], number, place)
     svg = svg.replace("]]></style>", f"{_LABEL_STYLE}]]></style>", 1)
-    (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
-    (folder / f"{name}.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
-    return folder / f"{name}.svg"
+    target.with_suffix(".json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+    picture = target.with_suffix(".svg")
+    picture.write_text(svg, encoding="utf-8")
+    return picture
 
 
 def _label(svg: str, node: str, number: str, place: tuple[int, int]) -> str:
@@ -112,7 +124,7 @@ def _label(svg: str, node: str, number: str, place: tuple[int, int]) -> str:
     anchor = "end" if x < 0 else "start"
     if "rotate(" in svg[found.end() : svg.index("</g>", found.end())] and y > 10:
         x, y, anchor = 10, -4, "middle"  # a coupler lies on its side: above it is more room
-    text = f'<text class="sld-device-number" x="{x}" y="{y}" text-anchor="{anchor}">{number}</text>'
+    text = f'<text class="sld-device-number" x="{x}" y="{y}" text-anchor="{anchor}">{escape(number)}</text>'
     return svg[: found.end()] + text + svg[found.end() :]
 
 
@@ -123,8 +135,8 @@ def _work() -> None:
     network = powsybl.network.load(job["archive"])
     style = powsybl.network.SldParameters(use_name=True, nodes_infos=False, topological_coloring=False)
     folder = Path(job["folder"])
-    for mrid, name in job["stations"].items():
-        network.write_single_line_diagram_svg(mrid, str(folder / f"{name}.svg"), str(folder / f"{name}.json"), parameters=style)
+    for mrid in job["stations"]:
+        network.write_single_line_diagram_svg(mrid, str(folder / f"{mrid}.svg"), str(folder / f"{mrid}.json"), parameters=style)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from scada.model_cim.applications import build_areas, build_zones
 from scada.model_cim.channels import address_key, address_of, build_channels
 from scada.model_cim.cim import CimModel
 from scada.model_cim.controls import build_controls
+from scada.model_cim.diagrams import diagram_stem
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
 from scada.model_cim.reader import ModelReader
@@ -71,7 +72,8 @@ def load_model(path: Path | str, pid_of: Mapping[str, int] | None = None) -> tup
     folder = Path(path)
     if folder.is_dir():
         drawn = {file.stem for file in (folder / "diagrams").glob("*.svg")}
-        stations = [replace(s, diagram=s.name if s.name in drawn else "") for s in tables.stations]
+        stems = [diagram_stem(station.name) for station in tables.stations]
+        stations = [replace(s, diagram=stem if stem in drawn else "") for s, stem in zip(tables.stations, stems, strict=True)]
         tables = replace(tables, stations=stations)
     return model, tables, findings
 
@@ -96,7 +98,7 @@ def build_tables(model: CimModel, pid_of: Mapping[str, int] | None = None) -> tu
         points=points,
         controls=controls,
         channels=list(channels.values()),
-        stations=_stations(model),
+        stations=_stations(model, findings),
         areas=build_areas(model, points, controls, findings),
         zones=build_zones(model, points, controls, findings),
     )
@@ -321,7 +323,7 @@ def unit_text(model: CimModel, mrid: str, owner: str) -> str:
     return _PREFIX.get(multiplier, multiplier) + _SYMBOL.get(symbol, symbol)
 
 
-def _stations(model: CimModel) -> list[Station]:
+def _stations(model: CimModel, findings: list[Finding]) -> list[Station]:
     stations: list[Station] = []
     for mrid in model.ids("Substation"):
         levels = []
@@ -330,5 +332,9 @@ def _stations(model: CimModel) -> list[Station]:
             levels.append((level, model.name(level), model.number(base, "BaseVoltage.nominalVoltage")))
         area = model.ref(mrid, "sc:Substation.ControlArea")
         levels.sort(key=lambda level: -level[2])
+        first = next((station for station in stations if station.name == model.name(mrid)), None)
+        if first is not None:
+            text = f"station name {first.name!r} is also at {model.where(first.mrid)}"
+            findings.append(model.finding(Severity.ERROR, "station.name", mrid, text, "give each Substation its own name"))
         stations.append(Station(mrid, model.name(mrid), model.name(area) if area else "", tuple(levels)))
     return stations
