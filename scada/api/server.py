@@ -7,8 +7,6 @@ run on one event loop; :class:`ApiThread` gives them a thread of their own besid
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +22,8 @@ from scada.api.gate import Gate
 from scada.api.hub import Hub
 from scada.api.refusals import SecurityReporter
 from scada.api.services import Handlers, Services
-from scada.core.errors import PortInUseError, ScadaError
+from scada.core.errors import PortInUseError
+from scada.core.ports import check_port
 from scada.core.settings import ApiSettings
 from scada.security.session import SessionServer
 
@@ -82,24 +81,23 @@ class ApiServer:
         """Bind both ports and serve.
 
         Raises:
-            PortInUseError: a port is taken.
-            ScadaError: a port cannot be bound for another reason.
+            PortInUseError: a port is taken or cannot be bound.
         """
         self._hub.start()
         self._events.start()
         gate = Gate(self._sessions, self._reporter)
         services = Services(self._backend, self._hub, self._events)
-        host = self._settings.host
         try:
-            self.port = await self._add(services.view_handlers(gate), host, self._settings.port, VIEW_CALLS)
-            self.control_port = await self._add(services.control_handlers(gate), host, self._settings.control_port, CONTROL_CALLS)
-        except ScadaError:
+            views, controls = services.view_handlers(gate), services.control_handlers(gate)
+            self.port = await self._add(views, "views", self._settings.port, VIEW_CALLS)
+            self.control_port = await self._add(controls, "controls", self._settings.control_port, CONTROL_CALLS)
+        except PortInUseError:
             await self.stop()
             raise
         for server in self._servers:
             await server.start()
         self._housekeeping = asyncio.create_task(self._expire_sessions())
-        _log.info("serving", host=host, port=self.port, control_port=self.control_port)
+        _log.info("serving", host=self._settings.host, port=self.port, control_port=self.control_port)
 
     async def stop(self, grace_s: float = 0.5) -> None:
         """End every stream, let calls in progress finish within ``grace_s``, then close."""
@@ -116,7 +114,7 @@ class ApiServer:
             for session in self._sessions.expire():
                 _log.info("session expired", name=session.principal.name, station=session.principal.station)
 
-    async def _add(self, handlers: Handlers, host: str, port: int, calls: int) -> int:
+    async def _add(self, handlers: Handlers, purpose: str, port: int, calls: int) -> int:
         server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=calls)
         services: dict[str, Handlers] = {}
         for path, handler in handlers.items():
@@ -129,7 +127,7 @@ class ApiServer:
         for service in ("", *services):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        bound = _bind(server, host, port)
+        bound = _bind(server, self._settings.host, port, purpose)
         self._servers.append(server)
         return bound
 
@@ -193,28 +191,11 @@ class ApiThread:
         await self.server.stop()
 
 
-def _bind(server: Any, host: str, port: int) -> int:
+def _bind(server: Any, host: str, port: int, purpose: str) -> int:
     """Bind, with the cause in words if it fails (grpc itself says only that it failed)."""
-    if port:
-        _probe(host, port)
+    check_port(host, port, purpose)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return int(server.add_insecure_port(f"{host}:{port}"))
+        return int(server.add_insecure_port(address))
     except RuntimeError as error:
-        raise PortInUseError(f"cannot listen on {host}:{port}", where="api", mend="choose another port in [api]") from error
-
-
-def _probe(host: str, port: int) -> None:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"port {port} on {host} is taken by another process", where="api", mend="stop it, or choose another port in [api]"
-            ) from error
-        raise ScadaError(
-            f"cannot listen on {host}:{port}: {error.strerror}", where="api", mend="see [api] host and port"
-        ) from error
+        raise PortInUseError(f"port {port} for {purpose} cannot be used", where=host, mend="choose another port") from error

@@ -1,6 +1,6 @@
 """What people read: texts by key, in Chinese and English, shared by the terminal and the page.
 
-Events and alarms carry a key and parameters; the catalogues ``en.json`` and ``zh.json`` beside this file hold the texts. In a text
+Events and alarms carry a key and parameters; ``en.json`` and ``zh.json`` beside this file hold the texts. In a text
 
 - ``{name}`` stands for a parameter, ``{state|value}`` for the first of several that is given;
 - ``[...]`` is left out if any parameter in it is missing.
