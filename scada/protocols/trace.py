@@ -230,7 +230,8 @@ class Chunk:
         source: ``host:port`` of the sender.
         destination: ``host:port`` of the receiver.
         data: the octets.
-        lost: octets missing in the capture before them.
+        continues: they follow on the chunk before; else something is missing, or they are older than what came before.
+        lost: octets between the two that the capture had not shown so far.
     """
 
     stream: int
@@ -239,13 +240,46 @@ class Chunk:
     source: str
     destination: str
     data: bytes
+    continues: bool = True
     lost: int = 0
 
 
 @dataclass(slots=True)
 class _Direction:
+    """One direction; positions are sequence numbers unrolled past 2**32."""
+
     next: int | None = None
+    """Position behind the highest octet given out."""
+    cursor: int = 0
+    """Position behind the octet given out last."""
     held: dict[int, Segment] = field(default_factory=dict)
+    seen: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges given out, ascending, merged."""
+
+    def position(self, seq: int) -> int:
+        """Position of a sequence number, near the next one."""
+        if self.next is None:
+            self.next = self.cursor = seq + (1 << 32)  # so that what is older stays positive
+        return self.next + ((seq - self.next + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
+
+    def unseen(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """The parts of a range that were not given out, and mark them given out."""
+        parts, at = [], start
+        for low, high in self.seen:
+            if low < stop and high > start:
+                if at < low:
+                    parts.append((at, low))
+                at = max(at, high)
+        if at < stop:
+            parts.append((at, stop))
+        merged: list[tuple[int, int]] = []
+        for low, high in sorted([*self.seen, *parts]):
+            if merged and low <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(high, merged[-1][1])
+            else:
+                merged.append((low, high))
+        self.seen = merged
+        return parts
 
 
 @dataclass(slots=True)
@@ -253,14 +287,14 @@ class _Connection:
     stream: int
     initial: dict[str, int] = field(default_factory=dict)
     directions: dict[str, _Direction] = field(default_factory=dict)
-    closed: bool = False
 
 
 class TcpReassembler:
     """Puts the segments of all connections of a capture back in order.
 
-    Repeated octets are dropped, overlapping segments cut, early ones held until the hole before them is filled; a hole that stays
-    is passed over and reported in :attr:`Chunk.lost`. A SYN with another initial sequence number is a new connection.
+    Octets that came before are dropped, also from overlapping segments; early segments are held until the hole before them is
+    filled, or passed over after a while (:attr:`Chunk.lost`). Octets that come after they were passed over, or from before the
+    first segment of the capture, are given out as they come. A SYN with another initial sequence number is a new connection.
     """
 
     def __init__(self) -> None:
@@ -273,22 +307,20 @@ class TcpReassembler:
         """The chunks that a segment makes available."""
         connection = self._connection(segment)
         direction = connection.directions.setdefault(segment.source, _Direction())
-        seq = segment.seq
+        at = direction.position(segment.seq)
         if segment.flags & _SYN:
-            connection.initial[segment.source] = seq
-            seq = (seq + 1) & 0xFFFF_FFFF
-            if direction.next is None:
-                direction.next = seq
+            connection.initial[segment.source] = segment.seq
+            at += 1
+            if not direction.seen:
+                direction.next = direction.cursor = at
         chunks: list[Chunk] = []
         if segment.data:
-            if direction.next is None:
-                direction.next = seq
-            if _after(seq, direction.next) > 0:
-                direction.held.setdefault(seq, segment)
+            assert direction.next is not None
+            if at > direction.next:
+                direction.held.setdefault(at, segment)
             else:
-                chunks += self._take(connection, direction, segment, seq, segment)
+                chunks += self._give(connection, direction, segment, at, segment)
         if segment.flags & (_FIN | _RST):
-            connection.closed = True
             for side in connection.directions.values():
                 chunks += self._release(connection, side, segment, final=True)
         else:
@@ -319,38 +351,41 @@ class TcpReassembler:
             self._connections[key] = connection
         return connection
 
-    def _take(
-        self, connection: _Connection, direction: _Direction, segment: Segment, seq: int, cause: Segment, lost: int = 0
-    ) -> list[Chunk]:
-        """A segment that begins at or before what is expected."""
-        assert direction.next is not None
-        known = -_after(seq, direction.next)
-        self.repeated += min(known, len(segment.data))
-        data = segment.data[known:]
-        if not data:
-            return []
-        direction.next = (direction.next + len(data)) & 0xFFFF_FFFF
-        return [Chunk(connection.stream, cause.number, cause.time_ns, segment.source, segment.destination, data, lost)]
+    def _give(self, connection: _Connection, direction: _Direction, segment: Segment, at: int, cause: Segment) -> list[Chunk]:
+        """What is new in a segment."""
+        chunks = []
+        fresh = 0
+        for start, stop in direction.unseen(at, at + len(segment.data)):
+            assert direction.next is not None
+            lost = max(0, start - direction.next)
+            chunks.append(
+                Chunk(
+                    connection.stream,
+                    cause.number,
+                    cause.time_ns,
+                    segment.source,
+                    segment.destination,
+                    segment.data[start - at : stop - at],
+                    start == direction.cursor,
+                    lost,
+                )
+            )
+            direction.cursor = stop
+            direction.next = max(direction.next, stop)
+            fresh += stop - start
+        self.repeated += len(segment.data) - fresh
+        return chunks
 
     def _release(self, connection: _Connection, direction: _Direction, cause: Segment | None, *, final: bool) -> list[Chunk]:
         """Held segments whose turn has come, or whose hole is given up."""
         chunks: list[Chunk] = []
         while direction.held:
             assert direction.next is not None
-            expected = direction.next
-            first = min(direction.held, key=lambda seq: _after(seq, expected))
-            hole = _after(first, expected)
+            first = min(direction.held)
             segment = direction.held[first]
             waited = 0 if cause is None else cause.time_ns - segment.time_ns
-            if hole > 0 and not final and len(direction.held) <= _HELD_SEGMENTS and waited < _HELD_NS:
+            if first > direction.next and not final and len(direction.held) <= _HELD_SEGMENTS and waited < _HELD_NS:
                 break
             del direction.held[first]
-            if hole > 0:
-                direction.next = first
-            chunks += self._take(connection, direction, segment, first, cause or segment, max(hole, 0))
+            chunks += self._give(connection, direction, segment, first, cause or segment)
         return chunks
-
-
-def _after(seq: int, reference: int) -> int:
-    """How far ``seq`` lies after ``reference`` in the 32-bit circle (negative: before)."""
-    return ((seq - reference + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000

@@ -285,10 +285,14 @@ class Link:
             events += self.release(now)
         return events
 
-    def gap(self) -> None:
-        """Octets are missing here (report-only): what follows begins anew."""
+    def gap(self, lost: int) -> None:
+        """What follows does not continue what was fed (report-only).
+
+        Args:
+            lost: octets known to be missing between the two; then the next sequence number is taken as it comes.
+        """
         self._rest = b""
-        self._synchronised = False
+        self._synchronised = self._synchronised and not lost
 
     def tick(self, now: float) -> list[LinkEvent]:
         """Look at the timers; call it a few times a second."""
