@@ -327,7 +327,7 @@ class _Zone:
         return commands
 
     def _solve(self, matrix: F8, voltage: F8, rows: npt.NDArray[np.int64], sources: Sequence[SourceControl]) -> F8:
-        """Bounded ``min |gain * error + S dq|^2 / deadband^2 + loading``; voltage limits are soft, so there is always an answer."""
+        """Bounded ``min |gain * error + S dq|^2 / deadband^2 + loading``; voltage limits are soft: there is always an answer."""
         tuning = self._tuning
         lo, hi = (np.array(column) for column in zip(*(source.bounds() for source in sources), strict=True))
         reactive = np.array([source.reactive for source in sources])

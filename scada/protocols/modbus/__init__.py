@@ -1,0 +1,1 @@
+"""Modbus TCP: scan plan, register codec and driver."""
