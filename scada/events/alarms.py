@@ -250,7 +250,7 @@ class AlarmEngine:
         Returns:
             Events of the alarms that ended because the model no longer has their point (store them).
         """
-        pids = {point.mrid: int(point.pid) for point in self._points}
+        pids = {point.mrid: int(point.pid) for point in self._points if not point.removed}
         events = []
         for alarm in alarms:
             pid = pids.get(alarm.mrid, -1)

@@ -148,7 +148,7 @@ class Store:
 
         Returns:
             The store and what happened in one sentence, empty if nothing: raise an event from it. All points are
-            ``NEVER_RECEIVED`` then and sequence numbers start again.
+            ``NEVER_RECEIVED`` then, and sequence numbers go on from the time in milliseconds, so that none is used twice.
 
         Raises:
             StoreError: any other fault.
@@ -169,8 +169,11 @@ class Store:
         try:
             return make(), ""
         except CorruptFileError as error:
-            aside = quarantine(path, _NAME, clock.now_ns())
-            return make(), f"{error.what}; {error.where} was moved to {aside.name} and an empty database started"
+            now = clock.now_ns()
+            aside = quarantine(path, _NAME, now)
+            store = make()
+            store._number_from(now // 1_000_000)  # noqa: SLF001 - our own
+            return store, f"{error.what}; {error.where} was moved to {aside.name} and an empty database started"
 
     # ------------------------------------------------------------------ writing
 
@@ -444,6 +447,10 @@ class Store:
                 where=str(self._file.path),
                 mend=f"set map_mb to {needed} or more",
             )
+
+    def _number_from(self, head: int) -> None:
+        self.head = self.journaled = self._published_seq = head
+        self.checkpoint()
 
     def _forget_renumbered(self, identity: npt.NDArray[np.uint64] | None) -> None:
         if identity is None:
