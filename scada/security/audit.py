@@ -2,7 +2,7 @@
 
 A file is ``magic | record*``; a record is ``u32le size | msgpack | digest`` with
 ``digest = SM3(0x01 | digest of the one before | size | msgpack)``; the first follows ``SM3(magic)``. A row is on disk when
-:meth:`AuditLog.append` returns. A record that a crash cut short is reported and cut off at the next start; whatever else does not
+:meth:`AuditLog.append` returns. A record that a crash cut short is reported and moved aside at the next start; whatever else does not
 fit is tampering and is never repaired.
 """
 
@@ -95,7 +95,7 @@ class AuditLog:
         clock: stamps the rows.
 
     Attributes:
-        repaired: what was cut off at opening after a crash, one sentence; empty if nothing.
+        repaired: what a crash had cut short and opening moved aside, one sentence; empty if nothing.
 
     Raises:
         StoreError: the folder cannot be written, or another process has the log open.
@@ -181,9 +181,11 @@ class AuditLog:
         number, digest, end = 0, sm3(_MAGIC), len(_MAGIC)
         for link in _walk(self.path):
             if isinstance(link, _Torn):
+                aside = self.path.with_name(f"audit.torn-{number + 1}")
+                aside.write_bytes(link.rest)
                 self._file.truncate(end)
                 os.fsync(self._file.fileno())
-                self.repaired = f"record {number + 1} was cut short by a crash: {link.size} bytes cut off"
+                self.repaired = f"record {number + 1} was cut short by a crash: {len(link.rest)} bytes moved to {aside.name}"
                 break
             number, digest, end = link.number, link.digest, link.end
         return number, digest
@@ -232,7 +234,7 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class _Torn:
-    size: int
+    rest: bytes
 
 
 def _write_whole(file: BinaryIO, data: bytes) -> None:
@@ -256,14 +258,8 @@ def _walk(path: Path) -> Iterator[_Link | _Torn]:
             while at < total:
                 size = file.read(_SIZE)
                 length = int.from_bytes(size, "little")
-                rest = total - at
-                if len(size) == _SIZE and not 1 <= length <= MAXIMUM_RECORD:
-                    if length == 0 and not any(file.read()):
-                        yield _Torn(rest)  # a file system's zeros after a loss of power
-                        return
-                    raise AuditError(path, number + 1, "has no possible size")
-                if rest < _SIZE + length + _DIGEST:
-                    yield _Torn(rest)
+                if total - at < _SIZE + length + _DIGEST or not 1 <= length <= MAXIMUM_RECORD:
+                    yield _torn(path, number + 1, size + file.read())
                     return
                 body, stored = file.read(length), file.read(_DIGEST)
                 digest = _link(digest, size, body)
@@ -274,6 +270,24 @@ def _walk(path: Path) -> Iterator[_Link | _Torn]:
                 yield _decode(path, number, body, digest, at)
     except OSError as error:
         raise StoreError(f"cannot read the audit log: {error.strerror}", where=str(path)) from error
+
+
+def _torn(path: Path, number: int, rest: bytes) -> _Torn:
+    """The end of a file as a crash leaves it: one record cut short, or a file system's zeros after a loss of power.
+
+    Raises:
+        AuditError: whole records follow, so that it was the size field that somebody changed; or the size is impossible.
+    """
+    length = int.from_bytes(rest[:_SIZE], "little")
+    if any(rest) and len(rest) >= _SIZE and not 1 <= length <= MAXIMUM_RECORD:
+        raise AuditError(path, number, "has no possible size")
+    for at in range(_DIGEST, len(rest) - _SIZE - _DIGEST):
+        end = at + _SIZE + int.from_bytes(rest[at : at + _SIZE], "little")
+        if at + _SIZE < end <= len(rest) - _DIGEST:
+            size, body = rest[at : at + _SIZE], rest[at + _SIZE : end]
+            if _link(rest[at - _DIGEST : at], size, body) == rest[end : end + _DIGEST]:
+                raise AuditError(path, number, "has a changed size")
+    return _Torn(rest)
 
 
 def _decode(path: Path, number: int, body: bytes, digest: bytes, end: int) -> _Link:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 
 import pytest
@@ -99,7 +100,5 @@ def test_mutated_files_are_refused_or_the_same_key(data):
     label, body = pkcs8.from_pem(key.private_pem())
     spoiled = bytearray(body)
     spoiled[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    try:
+    with contextlib.suppress(SecurityError):
         Sm2Key.load_private(pkcs8.to_pem(label, bytes(spoiled)))
-    except SecurityError:
-        pass

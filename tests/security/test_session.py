@@ -30,7 +30,7 @@ from scada.security.envelope import (
     WrongSenderError,
 )
 from scada.security.identities import Grant, Identity, issue_identity, load_authority, load_grants, load_identity
-from scada.security.session import LOGIN, SequenceWindow, SessionServer
+from scada.security.session import SequenceWindow, SessionServer
 from scada.security.sm2 import Sm2Key
 
 SELECT = "/scadapb.v1.Control/Select"

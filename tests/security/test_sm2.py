@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 
@@ -197,10 +198,8 @@ def test_raw_and_der_forms():
 @settings(max_examples=300, deadline=None)
 def test_fuzzed_der_is_refused_or_canonical(data):
     for parse, write in ((signature_from_der, signature_to_der), (cipher_from_der, cipher_to_der)):
-        try:
+        with contextlib.suppress(SecurityError):
             assert write(parse(data)) == data
-        except SecurityError:
-            pass
 
 
 @given(st.data())
@@ -209,10 +208,8 @@ def test_mutated_der_is_refused_or_canonical(data):
     encoded = bytearray(signature_to_der(bytes.fromhex(R + S)))
     for _ in range(data.draw(st.integers(1, 3))):
         encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(SecurityError):
         assert signature_to_der(signature_from_der(bytes(encoded))) == encoded
-    except SecurityError:
-        pass
 
 
 @pytest.mark.interop

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scada.core.errors import StoreError
+from scada.security import audit
+from scada.security.audit import AUDIT_FILE, AuditError, AuditLog, AuditRow, read_audit, verify
+
+
+def row(number):
+    return AuditRow("control", "execute", actor="operator", mrid=f"c-{number}", old=1.0, value=2.0, evidence=b"\x00\xff" * 20)
+
+
+@pytest.fixture
+def folder(tmp_path, clock):
+    with AuditLog(tmp_path / "audit", clock) as log:
+        for number in range(30):
+            clock.advance(1)
+            assert log.append(row(number)) == number + 1
+    return tmp_path / "audit"
+
+
+def test_rows_come_back_in_order_with_their_times(folder, clock):
+    records = list(read_audit(folder))
+    assert [record.number for record in records] == list(range(1, 31))
+    assert [record.row for record in records] == [row(number) for number in range(30)]
+    assert records[-1].time_ns == clock.now_ns()
+    assert verify(folder) is None
+    assert (folder / AUDIT_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_chain_goes_on_after_reopening(folder, clock):
+    with AuditLog(folder, clock) as log:
+        assert log.repaired == ""
+        assert log.append(row(30)) == 31
+        assert len(list(log.records())) == 31
+    assert verify(folder) is None
+
+
+@given(position=st.integers(14, 5000), bit=st.integers(0, 7))
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_flipped_bit_is_found_with_its_record(folder, position, bit):
+    path = folder / AUDIT_FILE
+    data = path.read_bytes()
+    position = min(position, len(data) - 1)
+    spoiled = bytearray(data)
+    spoiled[position] ^= 1 << bit
+    path.write_bytes(bytes(spoiled))
+    try:
+        expected = next(index for index, start in enumerate(offsets_of(data)) if start > position)
+        found = verify(folder)
+        assert found is not None
+        assert found.record == expected
+    finally:
+        path.write_bytes(data)
+
+
+def offsets_of(data):
+    at, result = len(audit._MAGIC), []
+    while at < len(data):
+        result.append(at)
+        at += 4 + int.from_bytes(data[at : at + 4], "little") + 32
+    return [*result, at]
+
+
+def test_a_changed_size_is_no_torn_record(folder, clock):
+    """Nothing is cut off when whole records follow a size that reaches beyond the end."""
+    path = folder / AUDIT_FILE
+    data = bytearray(path.read_bytes())
+    data[offsets_of(bytes(data))[4] + 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(AuditError, match="record 5 has a changed size"):
+        AuditLog(folder, clock)
+    assert path.read_bytes() == bytes(data)
+
+
+def test_a_removed_a_swapped_and_an_inserted_record_are_found(folder):
+    path = folder / AUDIT_FILE
+    data = path.read_bytes()
+    at = offsets_of(data)
+    seventh, eighth = data[at[6] : at[7]], data[at[7] : at[8]]
+    for forged in (
+        data[: at[6]] + data[at[7] :],
+        data[: at[6]] + eighth + seventh + data[at[8] :],
+        data[: at[6]] + seventh + seventh + data[at[7] :],
+    ):
+        path.write_bytes(forged)
+        found = verify(folder)
+        assert found is not None
+        assert found.record in (7, 8)
+        assert "record" in str(found)
+
+
+def test_a_broken_chain_is_not_continued(folder, clock):
+    path = folder / AUDIT_FILE
+    data = bytearray(path.read_bytes())
+    data[offsets_of(bytes(data))[21] + 10] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(AuditError, match="record 22 does not follow"):
+        AuditLog(folder, clock)
+    assert path.read_bytes() == bytes(data)
+    with pytest.raises(AuditError, match="record 22"):
+        list(read_audit(folder))
+
+
+@pytest.mark.parametrize("kept", [1, 3, 4, 5, 60, -1, -32, -33])
+def test_a_torn_last_record_is_reported_and_cut_off(folder, clock, kept):
+    path = folder / AUDIT_FILE
+    data = path.read_bytes()
+    start = offsets_of(data)[-2]
+    end = start + kept if kept > 0 else len(data) + kept
+    path.write_bytes(data[:end])
+    found = verify(folder)
+    assert found is not None
+    assert found.record == 30
+    assert len(list(read_audit(folder))) == 29
+    with AuditLog(folder, clock) as log:
+        assert "record 30" in log.repaired
+        assert (folder / "audit.torn-30").read_bytes() == data[start:end]
+        assert log.append(row(99)) == 30
+    assert verify(folder) is None
+
+
+def test_zeros_after_a_loss_of_power_are_torn_too(folder, clock):
+    path = folder / AUDIT_FILE
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    with AuditLog(folder, clock) as log:
+        assert "record 31" in log.repaired
+    assert verify(folder) is None
+    path.write_bytes(path.read_bytes() + bytes(10) + b"\x01")
+    with pytest.raises(AuditError, match="no possible size"):
+        AuditLog(folder, clock)
+
+
+def test_another_file(tmp_path, clock):
+    (tmp_path / AUDIT_FILE).write_bytes(b"something else entirely")
+    with pytest.raises(AuditError, match="record 0"):
+        AuditLog(tmp_path, clock)
+    with pytest.raises(StoreError, match="cannot read"):
+        verify(tmp_path / "absent")
+
+
+def test_one_writer(folder, clock):
+    with AuditLog(folder, clock), pytest.raises(StoreError, match="another process"):
+        AuditLog(folder, clock)
+    AuditLog(folder, clock).close()
+
+
+def test_full_disk_refuses_the_row_and_keeps_the_chain(folder, clock, monkeypatch):
+    with AuditLog(folder, clock) as log:
+
+        def full(file, data):
+            file.write(data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(audit, "_write_whole", full)
+            with pytest.raises(StoreError, match="No space left"):
+                log.append(row(30))
+        assert log.append(row(31)) == 31
+    assert verify(folder) is None
+
+
+def test_closed_log_takes_nothing(folder, clock):
+    log = AuditLog(folder, clock)
+    log.close()
+    with pytest.raises(StoreError, match="closed"):
+        log.append(row(1))
+
+
+def test_threads(folder, clock):
+    with AuditLog(folder, clock) as log:
+        threads = [threading.Thread(target=lambda: [log.append(row(0)) for _ in range(5)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert verify(folder) is None
+    assert len(list(read_audit(folder))) == 50
+
+
+def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path, clock):
+    """The writer says each number after append returned; killed in full flight, every said number is there."""
+    script = """
+        import sys
+        from pathlib import Path
+        from scada.core.clock import SystemClock
+        from scada.security.audit import AuditLog, AuditRow
+        log = AuditLog(Path(sys.argv[1]), SystemClock())
+        while True:
+            print(log.append(AuditRow("control", "execute", evidence=b"x" * 500)), flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], stdout=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    assert process.stdout is not None
+    said = [int(process.stdout.readline()) for _ in range(40)]
+    process.send_signal(signal.SIGKILL)
+    said += [int(line) for line in process.stdout.read().split()]
+    process.wait()
+    process.stdout.close()
+    with AuditLog(tmp_path, clock) as log:
+        assert log.append(row(0)) > said[-1]
+    numbers = [record.number for record in read_audit(tmp_path)]
+    assert numbers[: len(said)] == said
+    assert verify(tmp_path) is None
