@@ -1,0 +1,142 @@
+"""AVC actor: automatic voltage control of all zones, on the ordinary control path with standing rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import structlog
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.base import Actor, Address
+from scada.actors.messages import DirectControl, DirectDone, Report, SetState, Tick
+from scada.apps.agc_avc.inputs import Measurements
+from scada.apps.agc_avc.units import UnitModeError
+from scada.apps.agc_avc.voltage import AvcController
+from scada.apps.agc_avc.voltage_network import VoltageNetwork
+from scada.apps.agc_avc.voltage_records import AvcDecision
+from scada.control.records import ModeReply, Principal, SequenceState
+from scada.core.clock import Clock
+from scada.core.settings import AvcSettings
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.rtdb.changes import Snapshot
+
+_log = structlog.get_logger("avc")
+
+
+@dataclass(slots=True)
+class AvcView:
+    """AVC as of its last cycle; replaced as a whole, written by the AVC actor alone."""
+
+    status: pb.AvcStatus = field(default_factory=lambda: pb.AvcStatus(state="off", reason="no cycle yet"))
+
+
+class AvcActor(Actor):
+    """Runs :class:`~scada.apps.agc_avc.voltage.AvcController` each cycle and sends its commands through the control actor.
+
+    Args:
+        address, failed: see :class:`~scada.actors.base.Actor`.
+        tables: the model.
+        network: sensitivities, None where the model has no network to compute them from.
+        settings: cycle and state at start.
+        snapshot: reads the database.
+        control: carries the commands.
+        events: told of state changes.
+        principal: the standing rights of AVC.
+        view: where the status is published.
+        clock: stamps and intervals.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        failed: Callable[[BaseException], None],
+        *,
+        tables: ModelTables,
+        network: VoltageNetwork | None,
+        settings: AvcSettings,
+        snapshot: Callable[[np.ndarray[Any, np.dtype[np.uint32]]], Snapshot],
+        control: Address,
+        events: Address,
+        principal: Principal,
+        view: AvcView,
+        clock: Clock,
+    ) -> None:
+        super().__init__(address, failed)
+        self._controller = AvcController(tables.zones, settings, clock)
+        self._network = network
+        self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
+        self._snapshot = snapshot
+        self._control = control
+        self._events = events
+        self._principal = principal
+        self._view = view
+        self._clock = clock
+        self._told = ""
+
+    def receive(self, message: Any) -> Any:
+        """Dispatch by message class."""
+        match message:
+            case Tick():
+                self._cycle()
+            case DirectDone(cid, reply):
+                if reply.state is SequenceState.SUCCESS:
+                    self._controller.confirmed(cid)
+                else:
+                    _log.warning("avc command failed", cid=cid, code=reply.code, reason=reply.reason)
+                    self._controller.refused(cid)
+            case SetState(request, principal):
+                return self._set(request, principal)
+            case _:
+                return super().receive(message)
+        return None
+
+    def _cycle(self) -> None:
+        inputs = Measurements(self._snapshot(self._pids))
+        sensitivity, why_not = (None, "no network model") if self._network is None else self._network.sensitivity(inputs)
+        if why_not != self._told:
+            self._told = why_not
+            _log.info("avc sensitivities", state=why_not or "computed")
+        decision = self._controller.cycle(inputs, sensitivity)
+        for command in decision.commands:
+            _log.info("avc command", cid=command.cid, value=command.value, why=command.why)
+            self._control.tell(
+                DirectControl(
+                    command.cid,
+                    command.value,
+                    self._principal,
+                    command.why,
+                    lambda reply, cid=command.cid: self.address.tell(DirectDone(cid, reply)),  # type: ignore[misc]
+                )
+            )
+        self._view.status = avc_status(decision)
+        for notice in decision.notices:
+            self._tell("avc.notice", {"text": notice}, suspended="suspend" in notice)
+
+    def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
+        try:
+            self._controller.set_state(request.avc)  # type: ignore[arg-type]
+        except UnitModeError as error:
+            return ModeReply(False, "invalid", str(error))
+        self._tell("avc.state", {"state": request.avc, "user": principal.name}, actor=principal.name)
+        self._view.status.state = request.avc
+        return ModeReply(True)
+
+    def _tell(self, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
+        alarm_class = AlarmClass.ABNORMAL if suspended else AlarmClass.NOTICE
+        event = Event(self._clock.now_ns(), EventKind.AVC, alarm_class, 2 if suspended else 3, key, parameters, actor=actor)
+        self._events.tell(Report((event,)))
+
+
+def avc_status(decision: AvcDecision) -> pb.AvcStatus:
+    """The decision as the API shows it."""
+    status = pb.AvcStatus(state=decision.state, reason=decision.reason, cycle_ns=decision.cycle_ns)
+    for zone in decision.zones:
+        shown = status.zones.add(name=zone.name)
+        for rows, target in ((zone.pilots, shown.pilots), (zone.sources, shown.sources), (zone.devices, shown.devices)):
+            for row in rows:
+                target.add(**{name: getattr(row, name) for name in row.__slots__})
+    return status

@@ -1,0 +1,178 @@
+"""How pilot voltages answer to AVC's actions at the present state of the network: the model, live positions and measured powers.
+
+The sources that AVC moves are injections (they track a reactive set-point); every other machine with a voltage target holds it.
+One power flow gives the state, its Jacobian all sensitivities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from scada.apps.agc_avc.inputs import Measurements
+from scada.apps.agc_avc.voltage_records import AvcSensitivity
+from scada.apps.network.busbranch import BusBranch, reduce
+from scada.apps.network.equipment import read_equipment
+from scada.apps.network.powerflow import Injections, solve
+from scada.apps.network.sensitivity import Sensitivity
+from scada.core.errors import ModelError
+from scada.model_cim.cim import CimModel
+from scada.model_cim.tables import DiscreteDevice, ModelTables, VoltageZone
+
+F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
+
+MOST_ASSUMED = 0.2
+"""Part of the loads that may be taken from the model for want of a measurement; with more, nothing is computed."""
+
+
+class VoltageNetwork:
+    """Sensitivities for one model version.
+
+    Args:
+        model: the CIM model.
+        tables: its points.
+        zones: in the order of the controller.
+
+    Attributes:
+        pids: points that :meth:`sensitivity` reads.
+
+    Raises:
+        ModelError: the model has equipment that the power flow does not know.
+    """
+
+    def __init__(self, model: CimModel, tables: ModelTables, zones: Sequence[VoltageZone]) -> None:
+        self._equipment = read_equipment(model)
+        grid = self._equipment.grid
+        points = {(point.equipment, point.measurement_type): int(point.pid) for point in tables.points if not point.removed}
+        self._switch = [points.get((mrid, "SwitchPosition")) for mrid in grid.switch_ids]
+        self._tap = [points.get((mrid, "TapPosition")) for mrid in grid.tap_ids]
+        self._load = [self._powers(points, mrid) for mrid in grid.load_ids]
+        self._machine = [self._powers(points, mrid) for mrid in grid.machine_ids]
+        self._pilots = [pilot for zone in zones for pilot in zone.pilots]
+        self._sources = [source for zone in zones for source in zone.sources]
+        self._devices = [device for zone in zones for device in zone.devices]
+        places = {mrid: row for row, mrid in enumerate(grid.machine_ids)}
+        missing = [source.name for source in self._sources if source.mrid not in places]
+        missing += [pilot.name for pilot in self._pilots if pilot.mrid not in self._equipment.node_of]
+        if missing:
+            raise ModelError(f"not part of the network: {', '.join(missing)}", mend="check the AVC zones of the model")
+        self._source_row = np.array([places[source.mrid] for source in self._sources], dtype=np.int64)
+        self._pilot_node = np.array([self._equipment.node_of[pilot.mrid] for pilot in self._pilots], dtype=np.int64)
+        wanted = [*self._switch, *self._tap, *(pid for pair in (*self._load, *self._machine) for pid in pair)]
+        self.pids: npt.NDArray[np.uint32] = np.array(sorted({pid for pid in wanted if pid is not None}), dtype=np.uint32)
+
+    @staticmethod
+    def _powers(points: dict[tuple[str, str], int], mrid: str) -> tuple[int | None, int | None]:
+        return points.get((mrid, "ThreePhaseActivePower")), points.get((mrid, "ThreePhaseReactivePower"))
+
+    def sensitivity(self, inputs: Measurements) -> tuple[AvcSensitivity | None, str]:
+        """Compute; None and the reason where the present state cannot be known."""
+        equipment, grid = self._equipment, self._equipment.grid
+        positions = [inputs.read(pid) for pid in self._switch]
+        open_ = np.array(
+            [
+                initial if pid is None else position != 2.0
+                for pid, position, initial in zip(self._switch, positions, equipment.switch_open, strict=True)
+            ],
+            dtype=np.bool_,
+        )
+        steps = [inputs.read(pid) for pid in self._tap]
+        tap = np.array([initial if step is None else step for step, initial in zip(steps, equipment.tap_step, strict=True)])
+        load, assumed = self._loads(inputs)
+        if assumed > MOST_ASSUMED:
+            return None, f"{assumed:.0%} of the loads are not measured"
+        machine_p, machine_q = self._machines(inputs)
+        network = reduce(grid, open_, tap, equipment.sections)
+        solution = solve(network, self._injections(network, load, machine_p, machine_q))
+        if not solution.converged:
+            reasons = "; ".join(island.reason for island in solution.islands if not island.converged)
+            return None, f"the power flow of the present state has no solution: {reasons}"
+        answers = Sensitivity(network, self._injections(network, load, machine_p, machine_q), solution)
+        pilots = network.bus_of_node[self._pilot_node]
+        sources = answers.dv_dq(network.bus_of_node[grid.machine_node[self._source_row]])[pilots]
+        dead = ~solution.live[pilots]
+        devices = np.column_stack([self._device(answers, network, tap, device)[pilots] for device in self._devices] or [])
+        devices = devices.reshape(len(pilots), len(self._devices))
+        sources[dead] = devices[dead] = np.nan
+        return AvcSensitivity(sources, devices), ""
+
+    def _loads(self, inputs: Measurements) -> tuple[npt.NDArray[np.complex128], float]:
+        """Loads in MVA, and the part of them taken from the model."""
+        equipment = self._equipment
+        model = equipment.load_p + 1j * equipment.load_q
+        measured = [(inputs.read(p), inputs.read(q)) for p, q in self._load]
+        known = np.array([p is not None and q is not None for p, q in measured], dtype=np.bool_)
+        load = np.array([model[row] if not known[row] else complex(p or 0.0, q or 0.0) for row, (p, q) in enumerate(measured)])
+        total = float(np.abs(model).sum())
+        return load, float(np.abs(model[~known]).sum()) / total if total else 0.0
+
+    def _machines(self, inputs: Measurements) -> tuple[F8, F8]:
+        """Powers of the machines in MW and Mvar; an unmeasured one stands still as far as we know."""
+        measured = [(inputs.read(p), inputs.read(q)) for p, q in self._machine]
+        return np.array([p or 0.0 for p, _ in measured]), np.array([q or 0.0 for _, q in measured])
+
+    def _injections(self, network: BusBranch, load: npt.NDArray[np.complex128], machine_p: F8, machine_q: F8) -> Injections:
+        equipment, grid, n = self._equipment, self._equipment.grid, network.bus_count
+        at = network.bus_of_node[grid.machine_node]
+        target = np.array([machine.v_set for machine in equipment.machines]) / grid.node_kv[grid.machine_node]
+        holds = np.isfinite(target) & (np.abs(machine_p) + np.abs(machine_q) > 0)
+        holds[self._source_row] = False
+        holds = self._anchor(network, at, holds, np.isfinite(target), machine_p)
+        p = np.bincount(at, machine_p, n)
+        q = np.bincount(at, np.where(holds, 0.0, machine_q), n)
+        bus = network.bus_of_node[grid.load_node]
+        np.subtract.at(p, bus, load.real)
+        np.subtract.at(q, bus, load.imag)
+        v_set = np.full(n, np.nan)
+        v_set[at[holds]] = target[holds]
+        low = np.array([machine.q_min for machine in equipment.machines])
+        high = np.array([machine.q_max for machine in equipment.machines])
+        weight = np.bincount(at, np.where(holds, np.maximum(machine_p, 1.0), 0.0), n)
+        return Injections(
+            p, q, v_set, np.bincount(at, np.where(holds, low, 0.0), n), np.bincount(at, np.where(holds, high, 0.0), n), weight
+        )
+
+    @staticmethod
+    def _anchor(
+        network: BusBranch,
+        at: I8,
+        holds: npt.NDArray[np.bool_],
+        able: npt.NDArray[np.bool_],
+        machine_p: F8,
+    ) -> npt.NDArray[np.bool_]:
+        """In an island where nobody else holds the voltage, the largest running source does: a power flow needs a reference."""
+        holds = holds.copy()
+        island = network.island[at]
+        for number in np.unique(island):
+            inside = island == number
+            candidates = np.flatnonzero(inside & able & (np.abs(machine_p) > 0))
+            if not (holds & inside).any() and len(candidates):
+                holds[candidates[np.argmax(machine_p[candidates])]] = True
+        return holds
+
+    def _device(self, answers: Sensitivity, network: BusBranch, tap: F8, device: DiscreteDevice) -> F8:
+        """KV at every bus for the operation of a device that raises the voltage it serves; NaN if the device is not in the network."""
+        grid = self._equipment.grid
+        unknown = np.full(network.bus_count, np.nan)
+        if device.kind != "tap":
+            if device.mrid not in grid.shunt_ids:
+                return unknown
+            bank = grid.shunt_ids.index(device.mrid)
+            bus = self._served(network, device, int(network.bus_of_node[grid.shunt_node[bank]]))
+            return np.asarray(answers.dv_dq(np.array([bus]))[:, 0] * abs(device.mvar))
+        if device.mrid not in grid.tap_ids:
+            return unknown
+        row = grid.tap_ids.index(device.mrid)
+        branch = np.array([grid.tap_branch[row]])
+        moved = tap.copy()
+        moved[row] += 1.0 if device.raise_increases_voltage else -1.0
+        change = grid.admittance(moved)[branch] - grid.admittance(tap)[branch]
+        return np.asarray(answers.dv_dadmittance(branch, change)[:, 0])
+
+    def _served(self, network: BusBranch, device: DiscreteDevice, bus: int) -> int:
+        """Bus a bank acts on: that of its pilot while its breaker is open, since it then hangs on nothing."""
+        node = self._equipment.node_of.get(device.pilot)
+        return bus if node is None else int(network.bus_of_node[node])
