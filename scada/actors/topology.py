@@ -106,14 +106,11 @@ class LiveTopology:
         """MRIDs of the rows of :attr:`TopologyState.equipment`."""
         return self._topology.equipment
 
-    def equipment_doubted(self, state: TopologyState, doubted: Bool) -> Bool:
-        """Per equipment: an unknown position could make it energised though it is shown dead or earthed."""
-        rows = np.zeros(len(self._topology.equipment), dtype=np.bool_)
-        islands = _islands(state, doubted)
-        for row, mrid in enumerate(self._topology.equipment):
-            buses = state.bus_of_node[list(self._topology.ends(mrid))]
-            rows[row] = state.equipment[row] != Energised.ENERGISED and bool(islands[state.island_of_bus[buses]].any())
-        return rows
+    def equipment_uncertain(self) -> Bool:
+        """Per equipment: its state would be another if the switches in unknown position stood otherwise."""
+        with self._lock:
+            positions = (self._open.copy(), self._earth_open.copy(), self._unknown.copy(), self._earth_unknown.copy())
+        return self._topology.uncertain(*positions)
 
     # ---------------------------------------------------------------- interlocks (scada.control.plant.SwitchgearTopology)
 
@@ -243,10 +240,10 @@ class TopologyActor(Actor):
 
     def _process(self) -> None:
         self._live.update(self._mirror.value, self._mirror.quality)
-        state, doubted = self._live.state()
+        state, _ = self._live.state()
         if not len(self._pids):
             return
-        questionable = self._live.equipment_doubted(state, doubted)[self._rows]
+        questionable = self._live.equipment_uncertain()[self._rows]
         quality = np.where(questionable, CALCULATED | int(Quality.QUESTIONABLE), CALCULATED)
         values = state.equipment[self._rows].astype(np.float64)
         now = self._clock.now_ns()
