@@ -18,7 +18,7 @@ from scada.core.clock import Clock
 from scada.core.quality import BAD_MASK, Quality
 from scada.model_cim.cim import CimModel
 from scada.model_cim.tables import ModelTables
-from scada.model_cim.topology import Energised, Topology, TopologyState
+from scada.model_cim.topology import Topology, TopologyState
 from scada.rtdb.changes import Snapshot
 
 Bool = npt.NDArray[np.bool_]
@@ -83,34 +83,35 @@ class LiveTopology:
             return self._open.copy(), self._earth_open.copy()
 
     def state(self) -> tuple[TopologyState, Bool]:
-        """Present state and, per bus, whether a switch in unknown position ends on it."""
-        return self._state()
-
-    def _state(self, without: str = "") -> tuple[TopologyState, Bool]:
-        """State with one switch left out: open, whatever its position is, and not doubted."""
+        """Present state and, per equipment, whether an unknown position could make it another."""
         with self._lock:
             open_, earth_open = self._open.copy(), self._earth_open.copy()
-            unknown = self._unknown.copy()
+            unknown, earth_unknown = self._unknown.copy(), self._earth_unknown.copy()
+        return self._topology.process(open_, earth_open), self._topology.uncertain(open_, earth_open, unknown, earth_unknown)
+
+    def _bounds(self, without: str) -> tuple[TopologyState, TopologyState]:
+        """The states with every unknown switch open and with every unknown switch closed, one switch left out (open in both).
+
+        Closing a switch only ever joins, so all cases between lie between these two.
+        """
+        with self._lock:
+            least, most = self._open | self._unknown, self._open & ~self._unknown
+            earth_least, earth_most = self._earth_open | self._earth_unknown, self._earth_open & ~self._earth_unknown
         if without in self._row:
-            open_[self._row[without]] = True
-            unknown[self._row[without]] = False
+            least[self._row[without]] = most[self._row[without]] = True
         if without in self._earth_row:
-            earth_open[self._earth_row[without]] = True
-        state = self._topology.process(open_, earth_open)
-        doubted = np.zeros(state.buses, dtype=np.bool_)
-        for row in np.flatnonzero(unknown):
-            doubted[state.bus_of_node[list(self._topology.ends(self._topology.switches[row]))]] = True
-        return state, doubted
+            earth_least[self._earth_row[without]] = earth_most[self._earth_row[without]] = True
+        return self._topology.process(least, earth_least), self._topology.process(most, earth_most)
 
     def equipment(self) -> Sequence[str]:
         """MRIDs of the rows of :attr:`TopologyState.equipment`."""
         return self._topology.equipment
 
-    def equipment_uncertain(self) -> Bool:
-        """Per equipment: its state would be another if the switches in unknown position stood otherwise."""
-        with self._lock:
-            positions = (self._open.copy(), self._earth_open.copy(), self._unknown.copy(), self._earth_unknown.copy())
-        return self._topology.uncertain(*positions)
+    def _certain(self, equipment: str, ask: Callable[[TopologyState, npt.NDArray[np.int32]], bool]) -> bool | None:
+        """Answer of ``ask`` for the buses at the ends of a switch left out; None if unknown positions leave it open."""
+        ends = list(self._topology.ends(equipment))
+        answers = {bool(ask(state, state.bus_of_node[ends])) for state in self._bounds(equipment)}
+        return answers.pop() if len(answers) == 1 else None
 
     # ---------------------------------------------------------------- interlocks (scada.control.plant.SwitchgearTopology)
 
@@ -135,41 +136,16 @@ class LiveTopology:
         return self._bays.get(bay or "", [])
 
     def is_bypassed(self, equipment: str) -> bool | None:
-        """True if both its ends are joined by another closed path; None if one may be, by a switch in unknown position."""
-        ends = self._topology.ends(equipment)
-        if len(ends) != 2:
-            return False
-        state, doubted = self._state(equipment)
-        one, two = (int(state.bus_of_node[node]) for node in ends)
-        if one == two:
-            return True
-        return None if doubted[[one, two]].all() else False
+        """True if both its ends are joined by another closed path."""
+        return self._certain(equipment, lambda _, buses: len(buses) == 2 and buses[0] == buses[1])
 
     def is_energised(self, equipment: str) -> bool | None:
         """True if any of its ends is connected to a source, leaving the switch itself out."""
-        state, doubted = self._state(equipment)
-        buses = [int(state.bus_of_node[node]) for node in self._topology.ends(equipment)]
-        if state.energised[buses].any():
-            return True
-        return None if _islands(state, doubted)[state.island_of_bus[buses]].any() else False
+        return self._certain(equipment, lambda state, buses: bool(state.energised[buses].any()))
 
     def is_earthed(self, equipment: str) -> bool | None:
         """True if any of its ends is earthed by a closed earthing switch, leaving the switch itself out."""
-        state, doubted = self._state(equipment)
-        buses = [int(state.bus_of_node[node]) for node in self._topology.ends(equipment)]
-        if state.earthed[buses].any():
-            return True
-        with self._lock:
-            unknown = [self._topology.earthing[row] for row in np.flatnonzero(self._earth_unknown)]
-        near = {int(state.bus_of_node[node]) for one in unknown if one != equipment for node in self._topology.ends(one)}
-        return None if near & set(buses) or doubted[buses].any() else False
-
-
-def _islands(state: TopologyState, doubted: Bool) -> Bool:
-    """Per island: whether a switch in unknown position ends in it, so that it may be joined to another."""
-    islands = np.zeros(state.islands, dtype=np.bool_)
-    islands[state.island_of_bus[doubted]] = True
-    return islands
+        return self._certain(equipment, lambda state, buses: bool(state.earthed[buses].any()))
 
 
 def _take(
