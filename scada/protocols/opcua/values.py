@@ -1,0 +1,117 @@
+"""OPC UA data values to numbers and quality words, and numbers to variants (OPC 10000-4, 7.11 DataValue and 7.39 StatusCode)."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from asyncua import ua
+from asyncua.ua.status_codes import StatusCodes
+
+from scada.core.errors import ProtocolError
+from scada.core.quality import Quality
+from scada.model_cim.tables import Control, ControlKind, Point, PointKind
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SEVERITY: Final = 0xC000_0000
+_UNCERTAIN: Final = 0x4000_0000
+_BAD: Final = 0x8000_0000
+_CODE: Final = 0xFFFF_0000
+_OVERFLOW: Final = 0x0480
+"""Info type *DataValue* with the bit *Overflow*: the server's queue of this item lost values."""
+
+_SPECIAL: Final = {
+    StatusCodes.GoodLocalOverride: Quality.SUBSTITUTED,
+    StatusCodes.UncertainSubstituteValue: Quality.SUBSTITUTED | Quality.QUESTIONABLE,
+    StatusCodes.UncertainLastUsableValue: Quality.OLD_DATA,
+    StatusCodes.UncertainNoCommunicationLastUsableValue: Quality.OLD_DATA | Quality.NOT_TOPICAL,
+    StatusCodes.UncertainEngineeringUnitsExceeded: Quality.OUT_OF_RANGE,
+    StatusCodes.BadNotConnected: Quality.NOT_TOPICAL,
+    StatusCodes.BadNoCommunication: Quality.NOT_TOPICAL,
+    StatusCodes.BadCommunicationError: Quality.NOT_TOPICAL,
+    StatusCodes.BadWaitingForInitialData: Quality.NOT_TOPICAL | Quality.INVALID,
+    StatusCodes.BadOutOfService: Quality.NOT_TOPICAL | Quality.BLOCKED,
+    StatusCodes.BadSensorFailure: Quality.FAILURE | Quality.INVALID,
+    StatusCodes.BadDeviceFailure: Quality.FAILURE | Quality.INVALID,
+    StatusCodes.BadNodeIdUnknown: Quality.BAD_REFERENCE | Quality.INVALID,
+    StatusCodes.BadNodeIdInvalid: Quality.BAD_REFERENCE | Quality.INVALID,
+}
+
+_INTEGERS: Final = {
+    ua.VariantType.SByte: (-(2**7), 2**7 - 1),
+    ua.VariantType.Byte: (0, 2**8 - 1),
+    ua.VariantType.Int16: (-(2**15), 2**15 - 1),
+    ua.VariantType.UInt16: (0, 2**16 - 1),
+    ua.VariantType.Int32: (-(2**31), 2**31 - 1),
+    ua.VariantType.UInt32: (0, 2**32 - 1),
+    ua.VariantType.Int64: (-(2**63), 2**63 - 1),
+    ua.VariantType.UInt64: (0, 2**64 - 1),
+}
+
+
+class OpcUaValueError(ProtocolError):
+    """A value that the variable cannot take."""
+
+
+def quality_of(status: int) -> int:
+    """Quality word of a status code.
+
+    >>> quality_of(0), quality_of(0x808A0000) == Quality.NOT_TOPICAL
+    (0, True)
+    """
+    code = status & _CODE
+    if code in _SPECIAL:
+        return int(_SPECIAL[code])
+    severity = status & _SEVERITY
+    if severity == 0:
+        return 0
+    return int(Quality.QUESTIONABLE if severity == _UNCERTAIN else Quality.INVALID)
+
+
+def lost_values(status: int) -> bool:
+    """True if the server says that its queue for the item overflowed."""
+    return status & _OVERFLOW == _OVERFLOW
+
+
+def nanoseconds(stamp: datetime | None) -> int:
+    """UTC nanoseconds of a time stamp (aware, or naive in UTC); 0 = none."""
+    if stamp is None:
+        return 0
+    since = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def number(point: Point, raw: Any) -> float:
+    """Value in engineering units, NaN if the variable holds no number (text, array, nothing)."""
+    if isinstance(raw, bool):
+        # a double point told by a Boolean: false is off (1), true is on (2)
+        return float(raw) + (1.0 if point.kind is PointKind.DOUBLE else 0.0)
+    if isinstance(raw, (int, float)) and math.isfinite(raw):
+        return float(raw) * point.scale + point.offset
+    return math.nan
+
+
+def variant(control: Control, value: float, variant_type: ua.VariantType) -> ua.Variant:
+    """What to write for a command value.
+
+    Raises:
+        OpcUaValueError: the variable's type cannot take it.
+    """
+    if variant_type is ua.VariantType.Boolean:
+        two = control.kind in (ControlKind.DOUBLE, ControlKind.STEP)
+        states = {1.0: False, 2.0: True} if two else {0.0: False, 1.0: True}
+        if value not in states:
+            raise OpcUaValueError(f"{value:g} is no Boolean state", where=control.path, mend=f"use {sorted(states)}")
+        return ua.Variant(states[value], variant_type)
+    raw = (value - control.offset) / control.scale if control.scale else math.nan
+    if not math.isfinite(raw):
+        raise OpcUaValueError(f"{value} cannot be written", where=control.path)
+    if variant_type in _INTEGERS:
+        low, high = _INTEGERS[variant_type]
+        if not low <= round(raw) <= high:
+            raise OpcUaValueError(f"{raw:g} does not fit into {variant_type.name}", where=control.path)
+        return ua.Variant(round(raw), variant_type)
+    if variant_type in (ua.VariantType.Float, ua.VariantType.Double):
+        return ua.Variant(raw, variant_type)
+    raise OpcUaValueError(f"a variable of type {variant_type.name} cannot be commanded", where=control.path)
