@@ -216,11 +216,10 @@ class TopologyActor(Actor):
 
     def _process(self) -> None:
         self._live.update(self._mirror.value, self._mirror.quality)
-        state, _ = self._live.state()
         if not len(self._pids):
             return
-        questionable = self._live.equipment_uncertain()[self._rows]
-        quality = np.where(questionable, CALCULATED | int(Quality.QUESTIONABLE), CALCULATED)
+        state, uncertain = self._live.state()
+        quality = np.where(uncertain[self._rows], CALCULATED | int(Quality.QUESTIONABLE), CALCULATED)
         values = state.equipment[self._rows].astype(np.float64)
         now = self._clock.now_ns()
         batch = PointBatch.of(self._pids, values, quality=quality, received_at=now, flags=RecordFlag.REFRESH, source="topology")

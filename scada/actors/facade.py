@@ -1,0 +1,228 @@
+"""What the faces ask of the running system: :class:`scada.actors.backend.Backend` over the actors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.base import Address
+from scada.actors.messages import (
+    Acknowledge,
+    ChannelAction,
+    DispatchAsked,
+    FollowChanges,
+    FollowEvents,
+    HistoryAsked,
+    ReplayAsked,
+    Report,
+    SetState,
+    StepAsked,
+    UnfollowChanges,
+    UnfollowEvents,
+)
+from scada.actors.status import StatusReport
+from scada.actors.system import System
+from scada.control.records import ControlReply, ModeReply, Principal
+from scada.core.errors import ScadaError
+from scada.events.records import Alarm, Event
+from scada.protocols.driver import CommandResult, Outcome
+from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.security.audit import AuditRow
+
+ASK_S = 5.0
+"""Longest wait for an actor's answer."""
+T = TypeVar("T")
+Step = pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
+
+
+class Facade:
+    """Implements :class:`scada.actors.backend.Backend`; translates calls into messages and decides nothing.
+
+    Args:
+        system: the actors.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.site = system.site
+        self.clock = system.clock
+        self.tables = system.tables
+        self._report = StatusReport(system.tables, system.site, system.started_ns)
+
+    # ---------------------------------------------------------------- values
+
+    def snapshot(self, pids: npt.NDArray[np.uint32] | None = None) -> Snapshot:
+        """All points or the asked ones."""
+        return self._system.store.snapshot(pids)
+
+    def on_changes(self, listener: Callable[[ChangeSet], None]) -> tuple[int, Callable[[], None]]:
+        """Follow the change sets after the returned number."""
+        seq = self._system.rtdb.ask(FollowChanges(listener)).get(timeout=ASK_S)
+        return seq, lambda: self._system.rtdb.tell(UnfollowChanges(listener))
+
+    def status(self) -> pb.SystemStatus:
+        """The overview."""
+        system = self._system
+        return self._report.make(
+            self.clock.now_ns(),
+            system.store.snapshot(),
+            system.channel_views,
+            system.alarm_view,
+            system.supervisor.addresses(),
+            system.agc_view.status,
+            system.avc_view.status,
+        )
+
+    # ---------------------------------------------------------------- events
+
+    def alarms(self) -> tuple[Sequence[Alarm], int]:
+        """Present alarms."""
+        view = self._system.alarm_view
+        return view.alarms, view.last_event_id
+
+    def events(
+        self, *, after_id: int = 0, from_ns: int = 0, to_ns: int = 0, kinds: Sequence[int] = (), limit: int = 1000
+    ) -> Sequence[Event]:
+        """Stored events."""
+        return self._system.log.query(after_id=after_id, from_ns=from_ns, to_ns=to_ns, kinds=kinds, limit=limit)
+
+    def on_events(self, listener: Callable[[Sequence[Event]], None]) -> tuple[int, Callable[[], None]]:
+        """Follow the events after the returned id."""
+        last = self._system.events.ask(FollowEvents(listener)).get(timeout=ASK_S)
+        return last, lambda: self._system.events.tell(UnfollowEvents(listener))
+
+    def report(self, event: Event) -> None:
+        """Store an event a face noticed."""
+        self._system.events.tell(Report((event,)))
+
+    async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal) -> tuple[list[int], list[int]]:
+        """Acknowledge exactly these."""
+        answer: tuple[list[int], list[int]] = await self._ask(self._system.events, Acknowledge(tuple(alarm_ids), principal.name))
+        return answer
+
+    # ---------------------------------------------------------------- control
+
+    async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Preset; returns at check-back."""
+        return await self._step(request, principal, evidence)
+
+    async def execute(self, request: pb.ExecuteRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Operate; returns with the result."""
+        return await self._step(request, principal, evidence)
+
+    async def cancel(self, request: pb.CancelRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Withdraw."""
+        return await self._step(request, principal, evidence)
+
+    async def _step(self, request: Step, principal: Principal, evidence: bytes) -> ControlReply:
+        answer: Future[ControlReply] = Future()
+        self._system.control.tell(StepAsked(request, principal, evidence, answer.set_result))
+        return await asyncio.wrap_future(answer)
+
+    async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> ModeReply:
+        """AGC, AVC, a unit or a channel; audited before it acts."""
+        target = request.WhichOneof("target")
+        if target is None:
+            return ModeReply(False, "invalid", "nothing was asked")
+        row = AuditRow("mode", target, principal.name, principal.station, principal.session, evidence=evidence)
+        await asyncio.to_thread(self._system.audit.append, row)
+        if target == "channel":
+            return await self._channel(request.channel, principal)
+        application = self._system.avc if target == "avc" else self._system.agc
+        reply: ModeReply = await self._ask(application, SetState(request, principal))
+        return reply
+
+    async def _channel(self, request: pb.ChannelCommand, principal: Principal) -> ModeReply:
+        spec = next((view.spec for view in self._system.channel_views if view.spec.name == request.channel), None)
+        if spec is None:
+            return ModeReply(False, "unknown_channel", f"no channel {request.channel!r}")
+        asked = ChannelAction(request.action, principal.name)
+        result: CommandResult = await self._ask(self._system.channels[spec.index], asked)
+        accepted = result.outcome is Outcome.CONFIRMED
+        return ModeReply(accepted, "" if accepted else result.outcome.value, result.reason)
+
+    # ---------------------------------------------------------------- applications
+
+    def agc(self) -> pb.AgcStatus:
+        """AGC of the controlled area, with what dispatch asked."""
+        status = pb.AgcStatus()
+        status.CopyFrom(self._system.agc_view.status)
+        status.dispatch.CopyFrom(self.dispatch())
+        return status
+
+    def avc(self) -> pb.AvcStatus:
+        """AVC."""
+        return self._system.avc_view.status
+
+    async def dispatch_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """Upstream set-point."""
+        return await self._order(request, principal, evidence, request.area, request.interchange_mw)
+
+    async def dispatch_schedule(self, request: pb.Schedule, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """Upstream schedule."""
+        return await self._order(request, principal, evidence, request.unit or request.area, float("nan"))
+
+    async def _order(
+        self, request: pb.AreaSetpoint | pb.Schedule, principal: Principal, evidence: bytes, target: str, mw: float
+    ) -> pb.DispatchReply:
+        row = AuditRow(
+            "dispatch",
+            "order",
+            principal.name,
+            principal.station,
+            principal.session,
+            request.order_id[:64],
+            mrid=target[:64],
+            value=mw,
+            evidence=evidence,
+        )
+        await asyncio.to_thread(self._system.audit.append, row)
+        reply: pb.DispatchReply = await self._ask(self._system.dispatch, DispatchAsked(request, principal))
+        return reply
+
+    def dispatch(self) -> pb.DispatchStatus:
+        """Orders and what is in force."""
+        status = pb.DispatchStatus()
+        status.CopyFrom(self._system.dispatch_view.status)
+        status.interchange_mw = self._system.agc_view.status.interchange_mw
+        return status
+
+    # ---------------------------------------------------------------- history, replay, diagrams
+
+    async def history(self, request: pb.HistoryRequest) -> pb.HistoryReply:
+        """Samples or buckets."""
+        answer: Future[pb.HistoryReply | ScadaError] = Future()
+        self._system.history.tell(HistoryAsked(request, answer.set_result))
+        reply = await asyncio.wrap_future(answer)
+        if isinstance(reply, ScadaError):
+            raise reply
+        return reply
+
+    async def replay(self, action: str, request: pb.ReplayRequest | pb.ReplayCommand) -> pb.ReplayState:
+        """Start or command an isolated replay."""
+        state: pb.ReplayState = await self._ask(self._system.replay, ReplayAsked(action, request))
+        return state
+
+    def replay_values(self, replay_id: str) -> pb.ReplayValues:
+        """Values of a replay."""
+        return self._system.replay_view.values.get(replay_id, pb.ReplayValues())
+
+    def diagram(self, station: str) -> tuple[str, str]:
+        """(svg, metadata) of a station, empty if none was drawn."""
+        stem = next((one.diagram for one in self.tables.stations if one.name == station), "")
+        folder = self._system.settings.model.path / "diagrams"
+        if not stem:
+            return "", ""
+        return (folder / f"{stem}.svg").read_text("utf-8"), (folder / f"{stem}.json").read_text("utf-8")
+
+    @staticmethod
+    async def _ask(address: Address, message: Any) -> Any:
+        """Ask an actor without blocking the caller's event loop."""
+        future = address.ask(message)
+        return await asyncio.to_thread(future.get, timeout=ASK_S)

@@ -1,0 +1,354 @@
+"""The running system: opens the stores, builds the actors for one model version, ties them together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import numpy as np
+import structlog
+
+from scada.actors.agc import AgcActor, AgcView
+from scada.actors.avc import AvcActor, AvcView
+from scada.actors.base import Address, Factory, Supervisor
+from scada.actors.calc import CalcActor
+from scada.actors.channel import LOST, ChannelActor, ChannelView
+from scada.actors.control import ControlActor
+from scada.actors.dispatch import DispatchActor, DispatchView
+from scada.actors.events import AlarmView, EventActor
+from scada.actors.history import HistoryActor
+from scada.actors.messages import (
+    Checkpoint,
+    MarkQuality,
+    Report,
+    Tick,
+)
+from scada.actors.replay import ReplayActor, ReplayView
+from scada.actors.rtdb import RtdbActor
+from scada.actors.timers import Timers
+from scada.actors.topology import LiveTopology, TopologyActor
+from scada.actors.wire import ChannelSink, Feed, Wire
+from scada.apps.agc_avc.voltage_network import VoltageNetwork
+from scada.core.clock import Clock
+from scada.core.errors import ModelError, ScadaError
+from scada.core.settings import Settings
+from scada.events.log import EventLog
+from scada.events.records import Event, EventKind
+from scada.history.store import HistoryStore
+from scada.model_cim.cim import CimModel
+from scada.model_cim.points import load_model, pids
+from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables, PointKind
+from scada.protocols.registry import make_driver
+from scada.rtdb.changes import ChangeSet
+from scada.rtdb.store import Store
+from scada.security.audit import AuditLog
+from scada.security.roles import Right, system_principal
+
+_log = structlog.get_logger("system")
+
+ASK_S = 5.0
+"""Longest wait for an actor's answer to a face."""
+_STATUS_KINDS = {PointKind.STATUS, PointKind.DOUBLE}
+T = TypeVar("T")
+
+
+class System:
+    """All actors of a server. What the faces ask of it goes through :class:`scada.actors.facade.Facade`.
+
+    Args:
+        settings: the configuration.
+        clock: time.
+
+    Raises:
+        ScadaError: the model cannot be run, or a database cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.site = settings.site.name
+        self._closing = ExitStack()
+        self._started: list[Event] = []
+        self._model, self.tables = self._load_model()
+        self.timers = Timers(clock)
+        self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
+        self.wire = Wire()
+        self._open_stores()
+        self._views()
+        self._addresses()
+        self.started_ns = clock.now_ns()
+
+    # ---------------------------------------------------------------- construction
+
+    def _load_model(self) -> tuple[CimModel, ModelTables]:
+        """Read the model with the point numbers of earlier versions, and keep the new ones."""
+        path = self.settings.model.path
+        registry = self.settings.rtdb.path / "points.json"
+        known = json.loads(registry.read_text(encoding="utf-8")) if registry.exists() else {}
+        model, tables, findings = load_model(path, known)
+        for finding in findings:
+            log = _log.error if finding.severity in {"error", "fatal"} else _log.warning
+            log("model", finding=str(finding))
+        if not tables.points:
+            raise ModelError("the model has no points", where=str(path), mend="see `scada model check`")
+        fresh = pids(tables)
+        if fresh != known:
+            registry.parent.mkdir(parents=True, exist_ok=True)
+            aside = registry.with_suffix(".new")
+            aside.write_text(json.dumps(fresh), encoding="utf-8")
+            aside.replace(registry)
+        return model, tables
+
+    def _open_stores(self) -> None:
+        points, settings = self.tables.points, self.settings
+        self.store, damaged = Store.open_or_quarantine(
+            settings.rtdb.path,
+            len(points),
+            self.clock,
+            durable=settings.rtdb.durable,
+            map_mb=settings.rtdb.map_mb,
+            journal_mb=settings.rtdb.journal_mb,
+            event_pids=np.array([point.kind in _STATUS_KINDS for point in points], dtype=np.bool_),
+            identity=np.array([_identity(point.mrid) for point in points], dtype=np.uint64),
+        )
+        self._closing.callback(self._close, "database", self.store.close)
+        self._note_damage("rtdb.damaged", damaged)
+        self.log, damaged = EventLog.open_or_quarantine(settings.events.path, self.clock, map_mb=settings.events.map_mb)
+        self._closing.callback(self._close, "event log", self.log.close)
+        self._note_damage("events.damaged", damaged)
+        self.samples, damaged = HistoryStore.open_or_quarantine(
+            settings.history.path, self.clock, points, map_mb=settings.history.map_mb
+        )
+        self._closing.callback(self._close, "history", self.samples.close)
+        self._note_damage("history.damaged", damaged)
+        self.audit = AuditLog(settings.security.audit, self.clock)
+        self._closing.callback(self.audit.close)
+
+    def _note_damage(self, key: str, text: str) -> None:
+        if text:
+            _log.error("damaged database moved aside", what=text)
+            self._started.append(self._event(key, AlarmClass.ACCIDENT, 1, {"reason": text}))
+
+    def _views(self) -> None:
+        self.channel_views = [ChannelView(self._endpoint(spec)) for spec in self.tables.channels]
+        self.alarm_view, self.agc_view, self.avc_view = AlarmView(), AgcView(), AvcView()
+        self.dispatch_view, self.replay_view = DispatchView(), ReplayView({})
+        self._change_listeners: list[Callable[[ChangeSet], None]] = []
+        self._event_listeners: list[Callable[[Sequence[Event]], None]] = []
+        self._topology = LiveTopology(self._model, self.tables)
+
+    def _endpoint(self, spec: ChannelSpec) -> ChannelSpec:
+        """A channel's address and parameters, as overridden by the configuration."""
+        override = self.settings.channels.get(spec.name)
+        if override is None:
+            return spec
+        params = {**spec.params, **override.params}
+        host, port = override.host or spec.host, override.port or spec.port
+        return ChannelSpec(spec.index, spec.mrid, spec.name, spec.protocol, host, port, spec.station, params)
+
+    def _addresses(self) -> None:
+        self.rtdb, self.events = Address("rtdb"), Address("events")
+        self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
+        self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
+        self.dispatch, self.replay = Address("dispatch"), Address("replay")
+        self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
+        self.feed = Feed(self.wire, self.rtdb)
+
+    # ---------------------------------------------------------------- life
+
+    def start(self) -> None:
+        """Start every actor, the database's first, the channels last."""
+        self.wire.start()
+        self.timers.start()
+        for address, factory in self._factories():
+            self.supervisor.start(address, factory)
+        for seconds, address, message in self._beats():
+            self.timers.every(seconds, lambda to=address, what=message: to.tell(what))  # type: ignore[misc]
+        started = self._event(
+            "system.started", AlarmClass.NOTICE, 4, {"model": self.tables.name, "version": self.tables.version[:12]}
+        )
+        self.events.tell(Report((*self._started, started)))
+
+    def stop(self) -> None:
+        """Stop the channels, let everything that waits be handled and committed, close the databases."""
+        self.timers.stop()
+        names = [address.name for address in self.channels.values()]
+        names += ["replay", "dispatch", "avc", "agc", "control", "rtdb", "topology", "calc", "history", "events"]
+        late = self.supervisor.stop(names)
+        if late:
+            _log.warning("actors did not stop in time", actors=late)
+        self.wire.stop()
+        self._closing.close()
+
+    @staticmethod
+    def _close(what: str, close: Callable[[], None]) -> None:
+        try:
+            close()
+        except ScadaError as error:
+            _log.error("could not be closed whole", what=what, cause=str(error))
+
+    def _factories(self) -> list[tuple[Address, Factory]]:
+        tables, clock, store, settings = self.tables, self.clock, self.store, self.settings
+        followers = [self.control, self.topology, self.calc, self.events, self.history]
+        area = next((area for area in tables.areas if area.controlled), None)
+        agc_principal, avc_principal = (system_principal(name, {Right.CONTROL, Right.SETPOINT}) for name in ("agc", "avc"))
+        network = self._voltage_network()
+        seen = [event.parameters.get("order", "") for event in self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)]
+        made: list[tuple[Address, Factory]] = [
+            (
+                self.events,
+                lambda a, f: EventActor(
+                    a,
+                    f,
+                    tables=tables,
+                    store=store,
+                    log=self.log,
+                    view=self.alarm_view,
+                    listeners=self._event_listeners,
+                    clock=clock,
+                ),
+            ),
+            (self.history, lambda a, f: HistoryActor(a, f, rtdb=store, store=self.samples, events=self.events, clock=clock)),
+            (
+                self.rtdb,
+                lambda a, f: RtdbActor(
+                    a, f, store=store, followers=followers, listeners=self._change_listeners, events=self.events, clock=clock
+                ),
+            ),
+            (
+                self.topology,
+                lambda a, f: TopologyActor(
+                    a, f, tables=tables, live=self._topology, snapshot=store.snapshot, rtdb=self.rtdb, clock=clock
+                ),
+            ),
+            (self.calc, lambda a, f: CalcActor(a, f, tables=tables, snapshot=store.snapshot, rtdb=self.rtdb, clock=clock)),
+            (
+                self.control,
+                lambda a, f: ControlActor(
+                    a,
+                    f,
+                    tables=tables,
+                    topology=self._topology,
+                    audit=self.audit,
+                    snapshot=store.snapshot,
+                    views=self.channel_views,
+                    channels=self.channels,
+                    events=self.events,
+                    clock=clock,
+                ),
+            ),
+            (
+                self.dispatch,
+                lambda a, f: DispatchActor(
+                    a, f, tables=tables, seen=seen, agc=self.agc, events=self.events, view=self.dispatch_view, clock=clock
+                ),
+            ),
+            (self.replay, lambda a, f: ReplayActor(a, f, folder=settings.replay.path, view=self.replay_view, clock=clock)),
+            (
+                self.avc,
+                lambda a, f: AvcActor(
+                    a,
+                    f,
+                    tables=tables,
+                    network=network,
+                    settings=settings.avc,
+                    snapshot=store.snapshot,
+                    control=self.control,
+                    events=self.events,
+                    principal=avc_principal,
+                    view=self.avc_view,
+                    clock=clock,
+                ),
+            ),
+        ]
+        if area is not None:
+            made.append(
+                (
+                    self.agc,
+                    lambda a, f: AgcActor(
+                        a,
+                        f,
+                        tables=tables,
+                        area=area,
+                        settings=settings.agc,
+                        snapshot=store.snapshot,
+                        rtdb=self.rtdb,
+                        control=self.control,
+                        events=self.events,
+                        principal=agc_principal,
+                        view=self.agc_view,
+                        clock=clock,
+                    ),
+                )
+            )
+        made += [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
+        return made
+
+    def _channel_factory(self, view: ChannelView) -> Factory:
+        spec, address = view.spec, self.channels[view.spec.index]
+        points, controls = self.tables.points_of_channel(spec.index), self.tables.controls_of_channel(spec.index)
+        sink = ChannelSink(self.feed, address, lambda kind, text: self._protocol_notice(spec, kind, text), self.clock)
+        fed = np.array([point.pid for point in points], dtype=np.uint32)
+        return lambda a, f: ChannelActor(
+            a,
+            f,
+            view=view,
+            wire=self.wire,
+            make=lambda: make_driver(spec, points, controls, sink, self.clock),
+            pids=fed,
+            rtdb=self.rtdb,
+            events=self.events,
+            clock=self.clock,
+        )
+
+    def _voltage_network(self) -> VoltageNetwork | None:
+        try:
+            return VoltageNetwork(self._model, self.tables, self.tables.zones) if self.tables.zones else None
+        except ModelError as error:
+            _log.warning("AVC has no network model", cause=str(error))
+            return None
+
+    def _beats(self) -> list[tuple[float, Address, Any]]:
+        tick, settings = Tick(), self.settings
+        beats: list[tuple[float, Address, Any]] = [
+            (1.0, self.rtdb, tick),
+            (settings.rtdb.checkpoint_s, self.rtdb, Checkpoint()),
+            (0.2, self.events, tick),
+            (1.0, self.history, tick),
+            (0.1, self.control, tick),
+            (1.0, self.dispatch, tick),
+            (0.1, self.replay, tick),
+            (settings.avc.cycle_s, self.avc, tick),
+            (settings.agc.cycle_s, self.agc, tick),
+        ]
+        return beats + [(1.0, address, tick) for address in self.channels.values()]
+
+    # ---------------------------------------------------------------- what is reported
+
+    def _event(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str], **more: Any) -> Event:
+        return Event(self.clock.now_ns(), more.pop("kind", EventKind.SYSTEM), alarm_class, priority, key, parameters, **more)
+
+    def _failed(self, name: str, reason: str) -> None:
+        self.events.tell(Report((self._event("actor.failed", AlarmClass.ABNORMAL, 2, {"actor": name, "reason": reason}),)))
+        for view in self.channel_views:
+            if self.channels[view.spec.index].name == name:
+                fed = [point.pid for point in self.tables.points_of_channel(view.spec.index)]
+                self.rtdb.tell(MarkQuality(np.array(fed, dtype=np.uint32), set_bits=LOST))
+
+    def _escalated(self, name: str, reason: str) -> None:
+        self.events.tell(Report((self._event("actor.failing", AlarmClass.ACCIDENT, 1, {"actor": name, "reason": reason}),)))
+
+    def _protocol_notice(self, spec: ChannelSpec, kind: str, text: str) -> None:
+        _log.warning("protocol", channel=spec.name, kind=kind, text=text)
+        parameters = {"channel": spec.name, "kind": kind, "text": text}
+        event = self._event(
+            f"protocol.{kind}", AlarmClass.ABNORMAL, 3, parameters, kind=EventKind.PROTOCOL, mrid=spec.mrid, path=spec.name
+        )
+        self.events.tell(Report((event,)))
+
+
+def _identity(mrid: str) -> int:
+    return int.from_bytes(hashlib.blake2b(mrid.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,77 @@
+"""The server process: system, gRPC and metrics together."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import structlog
+import uvloop
+
+from scada.actors.facade import Facade
+from scada.actors.metrics import SystemCollector, serve_metrics
+from scada.actors.system import System
+from scada.api.server import ApiThread
+from scada.core.clock import SystemClock, make_clock
+from scada.core.ports import check_port
+from scada.core.settings import Settings
+from scada.security.identities import load_authority, load_grants, load_identity
+from scada.security.session import SessionServer
+from scada.security.sm2 import self_test
+
+_log = structlog.get_logger("server")
+
+SERVER_IDENTITY = "server"
+
+
+class Server:
+    """Starts everything in the order in which it can be undone.
+
+    Args:
+        settings: the configuration.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._closing = ExitStack()
+
+    def start(self) -> None:
+        """Prove the cryptography, open the databases, start the actors, listen.
+
+        Raises:
+            ScadaError: a port is taken, a key is wrong, a database or the model cannot be opened.
+        """
+        settings = self._settings
+        for port, purpose in (
+            (settings.api.port, "views"),
+            (settings.api.control_port, "controls"),
+            (settings.metrics.port, "metrics"),
+        ):
+            check_port(settings.api.host if purpose != "metrics" else settings.metrics.host, port, purpose)
+        _log.info("cryptography", sm2=self_test())
+        # authentication goes by the host's clock, whatever rate the plant's time runs at
+        host_clock = SystemClock()
+        sessions = SessionServer(
+            site=settings.site.name,
+            identity=load_identity(settings.security.keys, SERVER_IDENTITY, host_clock),
+            authority=load_authority(settings.security.keys),
+            grants=load_grants(settings.security.keys),
+            clock=host_clock,
+            control_window_s=settings.security.control_window_s,
+        )
+        system = System(settings, make_clock(settings.clock.rate, settings.clock.epoch_ns))
+        with ExitStack() as undo:
+            undo.callback(system.stop)
+            system.start()
+            facade = Facade(system)
+            api = ApiThread(facade, sessions, settings.api, uvloop.new_event_loop)
+            api.start()
+            undo.callback(api.stop)
+            collector = SystemCollector(facade.status, system.supervisor.addresses)
+            undo.callback(serve_metrics(settings.metrics, collector))
+            self._closing = undo.pop_all()
+        _log.info("server up", site=settings.site.name, points=len(system.tables.points), channels=len(system.tables.channels))
+
+    def stop(self) -> None:
+        """Stop listening, then the channels, then everything else; what waits is handled and committed."""
+        self._closing.close()
+        _log.info("server stopped")
