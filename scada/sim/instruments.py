@@ -361,5 +361,3 @@ def bind_taps(model: CimModel, plant: Plant) -> dict[str, int]:
         rows[end] = row
         rows.setdefault(transformer, row)
     return rows
-
-

@@ -268,4 +268,3 @@ class Switchgear:
             self.tripped[switch] = True
             due = self.plant.now_ns + round(self.plant.settings.network.breaker_s * NS_PER_S)
             self._later(due, partial(self._arrive, switch, OPEN))
-
