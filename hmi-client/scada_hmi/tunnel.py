@@ -1,8 +1,8 @@
 """One WebSocket carries every gRPC call of a page, as opaque bytes.
 
-A WebSocket message is ``kind u8 | call u32le | rest``. From the page: ``OPEN`` (rest: the path of the method), ``MESSAGE`` (rest:
-one protobuf message), ``HALF_CLOSE``, ``CANCEL``. To the page: ``MESSAGE``, ``END`` (rest: gRPC status u8 and a UTF-8 reason) and,
-with call 0, ``STATE`` (rest: JSON, see :class:`scada_hmi.upstream.UpstreamState`).
+A WebSocket message is ``kind u8 | call u32le | rest``. From the page: ``OPEN`` (rest: the path of the method), ``MESSAGE``
+(rest: one protobuf message), ``HALF_CLOSE``, ``CANCEL``. To the page: ``MESSAGE``, ``END`` (rest: gRPC status u8 and a UTF-8
+reason) and, with call 0, ``STATE`` (rest: JSON, see :class:`scada_hmi.upstream.UpstreamState`).
 
 The queue towards the browser is bounded. A reply or an event waits for room, which stops the reading of its own call only; a live
 frame that finds no room ends its stream with RESOURCE_EXHAUSTED and takes its queued frames along: the page subscribes again and

@@ -1,5 +1,6 @@
 /** Samples of one pen: history first, live values behind it. A value holds until the next sample; a bad one is a gap. */
 import type { HistorySeries } from "../gen/scadapb/v1/scada_pb";
+import { clock } from "./format";
 import { isBad } from "./quality";
 import { toMs } from "./values";
 
@@ -54,6 +55,11 @@ export class Series {
       return held;
     });
   }
+}
+
+/** Ticks of a time axis: 14:05, with seconds where they differ. */
+export function hours(_: unknown, splits: number[], __?: number, ___?: number, step = 60): string[] {
+  return splits.map((seconds) => clock(1000 * seconds, false).slice(0, step < 60 ? 8 : 5));
 }
 
 /** Columns for the chart: seconds, then one column a series. */

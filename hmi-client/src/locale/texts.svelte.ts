@@ -30,8 +30,13 @@ class Locale {
 
 export const locale = new Locale();
 
+/** `{name}` is a parameter, `{a|b}` the first one given, `[...]` is left out if a parameter in it is missing. */
 function fill(text: string, parameters: Record<string, string | number>): string {
-  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(parameters[name] ?? whole));
+  const given = (names: string) => names.split("|").map((name) => String(parameters[name] ?? "")).find((value) => value !== "") ?? "";
+  const put = (part: string) => part.replace(/\{([a-z_|]+)\}/g, (_, names: string) => given(names));
+  return put(
+    text.replace(/\[([^[\]]*)\]/g, (_, part: string) => ([...part.matchAll(/\{([a-z_|]+)\}/g)].every((match) => given(match[1]!) !== "") ? put(part) : "")),
+  );
 }
 
 /** A text of the page. */
@@ -47,7 +52,8 @@ export function word(group: string, value: string | number): string {
 /** The text of an event or alarm; its key and parameters where the catalogue has none: never nothing. */
 export function eventText(key: string, parameters: Record<string, string>): string {
   const text = eventTexts[locale.language][key];
-  if (text !== undefined) return fill(text, parameters);
+  const state = parameters["state"];
+  if (text !== undefined) return fill(text, state === undefined ? parameters : { ...parameters, state: word("state", state) });
   const rest = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
   return [key, ...rest].join(" ");
 }

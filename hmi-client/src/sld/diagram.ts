@@ -97,7 +97,12 @@ export class Diagram {
   }
 
   private cuts(node: Node): boolean {
-    return SWITCHES.has(node.componentType ?? "") || /TRANSFORMER|LEG|WINDING/.test(node.componentType ?? "");
+    // The earthing switch hangs beside its conductor; a transformer's leg is the conductor up to its winding.
+    return (SWITCHES.has(node.componentType ?? "") && node.componentType !== "GROUND_DISCONNECTION") || this.transforms(node);
+  }
+
+  private transforms(node: Node): boolean {
+    return /TRANSFORMER$/.test(node.componentType ?? "");
   }
 
   private kvOf(vid: string | undefined): number | undefined {
@@ -138,9 +143,8 @@ export class Diagram {
     this.pickable(element, mrid, numbers.get(mrid) ?? points[0]?.path ?? mrid);
     const energised = points.find((point) => point.measurementType === "EnergisedState");
     if (SWITCHES.has(node.componentType ?? "")) this.bindSwitch(node, element, points, numbers.get(mrid));
-    else if (energised && !this.cuts(node)) this.bindState(node, energised);
+    else if (energised && !/TRANSFORMER/.test(node.componentType ?? "")) this.bindState(node, energised);
     if (node.componentType === "BUSBAR_SECTION") this.bindVoltage(element, points, this.kvOf(node.vid));
-    if (/^(CAPACITOR|INDUCTOR|SHUNT)$/.test(node.componentType ?? "")) element.classList.add("sld-shunt");
   }
 
   private pickable(element: Element, mrid: string, name: string): void {
@@ -166,10 +170,12 @@ export class Diagram {
 
   private bindSwitch(node: Node, element: Element, points: PointInfo[], deviceNumber: string | undefined): void {
     const point = points.find((one) => one.measurementType === "SwitchPosition");
-    const label = this.text(element, node.componentType === "BREAKER" ? 23 : 12, node.componentType === "BREAKER" ? 9 : 3, "sld-number");
+    const drawn = element.querySelector(".sld-device-number");
+    const name = drawn ? "" : (deviceNumber ?? "");
+    const label = this.text(element, node.componentType === "BREAKER" ? 22 : 11, node.componentType === "BREAKER" ? 14 : 8, "sld-number");
+    label.textContent = name;
     if (!point) {
       element.classList.add("sld-unmeasured");
-      label.textContent = deviceNumber ?? "";
       return;
     }
     this.watch(point, () => {
@@ -180,7 +186,7 @@ export class Diagram {
       element.classList.toggle("sld-between", where === "between" || where === undefined);
       element.classList.toggle("sld-doubt", isBad(quality));
       element.setAttribute("data-position", where ?? "unknown");
-      label.textContent = [deviceNumber ?? "", marks(quality)].filter(Boolean).join(" ");
+      label.textContent = name + marks(quality);
       this.zones.setSwitch(node.id, where === "closed" && !isBad(quality));
       this.scheduleZones();
     });
@@ -197,13 +203,17 @@ export class Diagram {
 
   private bindVoltage(element: Element, points: PointInfo[], kv: number | undefined): void {
     const point = points.find((one) => quantity(one.measurementType) === "U" && isAnalog(one.kind));
-    const line = element.querySelector("line");
-    const end = Number(line?.getAttribute("x2") ?? 0);
-    const nominal = this.text(element, end + 4, 3, "sld-nominal");
-    nominal.textContent = kv === undefined ? "" : `${kv} kV`;
-    if (!point) return;
-    const text = this.text(element, end - 2, -4, "sld-measured sld-bus-voltage");
-    this.show(point, text, "");
+    const label = element.querySelector("text");
+    const name = label?.textContent ?? "";
+    label?.remove();
+    const text = this.text(element, 0, -12, "sld-bus-label");
+    const title = document.createElementNS(SVG, "tspan");
+    title.textContent = `${name}  `;
+    const value = document.createElementNS(SVG, "tspan");
+    value.setAttribute("class", "sld-measured");
+    text.append(title, value);
+    if (point) this.show(point, value, "", " kV");
+    else value.textContent = kv === undefined ? "" : `(${kv} kV)`;
   }
 
   private bindFeederInfo(info: FeederInfo): void {
@@ -229,11 +239,11 @@ export class Diagram {
     return same.length === 1 ? same[0] : undefined;
   }
 
-  private show(point: PointInfo, text: Element, prefix: string): void {
+  private show(point: PointInfo, text: Element, prefix: string, suffix = ""): void {
     text.setAttribute("data-testid", `sld-value-${point.pid}`);
     this.watch(point, () => {
       const quality = values.qualityOf(point.pid);
-      text.textContent = prefix + valueText(point, values.of(point.pid), quality) + marks(quality);
+      text.textContent = prefix + valueText(point, values.of(point.pid), quality) + suffix + marks(quality);
       text.classList.toggle("sld-doubt", isBad(quality));
     });
   }

@@ -3,7 +3,7 @@
 const KEPT = new Set(["svg", "g", "path", "line", "polyline", "polygon", "rect", "circle", "ellipse", "text", "tspan", "title"]);
 
 export function parseDrawing(text: string): SVGSVGElement {
-  const parsed = new DOMParser().parseFromString(text, "image/svg+xml");
+  const parsed = new DOMParser().parseFromString(text.replace(/<style[\s\S]*?<\/style>/g, ""), "image/svg+xml");
   const root = parsed.documentElement;
   if (root.localName !== "svg") throw new Error("the drawing is not SVG");
   for (const element of [...root.querySelectorAll("*")]) {

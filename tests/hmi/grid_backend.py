@@ -1,0 +1,393 @@
+"""The demo grid as a table that a test drives: the model and drawings are the real ones, the field is what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import threading
+from pathlib import Path
+
+import numpy as np
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.control.records import ControlReply, ModeReply, SequenceState
+from scada.core.batch import PointBatch, RecordFlag
+from scada.core.clock import NS_PER_S
+from scada.core.quality import BAD_MASK, Quality
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind
+from scada.model_cim.points import load_model
+from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
+from scada.model_cim.topology import Topology
+from scada.rtdb.changes import ChangeSet, Snapshot
+
+GRID = Path(__file__).resolve().parents[2] / "examples" / "demo-grid"
+
+_TYPICAL = {
+    "ThreePhaseActivePower": 42.0,
+    "ThreePhaseReactivePower": 8.5,
+    "LineCurrent": 210.0,
+    "OilTemperature": 52.0,
+    "TapPosition": 3.0,
+    "Frequency": 50.012,
+    "AreaGeneration": 612.0,
+    "AreaLoad": 640.0,
+    "AreaInterchange": -62.0,
+    "AreaControlError": -3.4,
+    "StateOfCharge": 61.0,
+}
+
+
+class GridBackend:
+    """A backend whose field is moved by the test; what reaches the control path is in ``acted``."""
+
+    def __init__(self, clock) -> None:
+        self.site = "demo"
+        self.clock = clock
+        model, self.tables, _ = load_model(GRID)
+        self.topology = Topology(model)
+        self.position = {p.equipment: int(p.pid) for p in self.tables.points if p.measurement_type == "SwitchPosition"}
+        self.energised = [p for p in self.tables.points if p.measurement_type == "EnergisedState"]
+        count = len(self.tables.points)
+        self.seq = 0
+        self.value = np.full(count, np.nan)
+        self.quality = np.full(count, int(Quality.NEVER_RECEIVED), np.uint32)
+        self.source = np.zeros(count, np.int64)
+        self.received = np.zeros(count, np.int64)
+        self.stored: list[Event] = []
+        self.present: list[Alarm] = []
+        self.acted: list[tuple[str, object]] = []
+        self.selected: dict[str, tuple[object, float]] = {}
+        self.feedback_follows = True
+        self.agc_state, self.avc_state = "on", "off"
+        self.modes = {unit.mrid: (unit.base_mode, unit.reg_mode, math.nan) for unit in self.units}
+        self.channel_state = dict.fromkeys((channel.name for channel in self.tables.channels), "up")
+        self.orders: list[pb.DispatchOrder] = []
+        self.started = clock.now_ns()
+        self._lock = threading.RLock()
+        self._on_changes: list = []
+        self._on_events: list = []
+        self._initial()
+
+    @property
+    def units(self):
+        return next(area for area in self.tables.areas if area.controlled).units
+
+    def _initial(self) -> None:
+        rng = random.Random(7)
+        pids, values = [], []
+        for point in self.tables.points:
+            if point.expression == "topology":
+                continue
+            if point.kind is PointKind.DOUBLE:
+                value = math.nan
+            elif point.kind is PointKind.STATUS:
+                value = 1.0 if point.measurement_type in {"AgcRemote", "AvcRemote", "UnitRunning"} else 0.0
+            elif point.measurement_type == "LineToLineVoltage":
+                low, high = point.limits.lo, point.limits.hi
+                value = (low + high) / 2 * rng.uniform(0.985, 1.03) if math.isfinite(low) else rng.uniform(10.1, 10.6)
+            else:
+                value = _TYPICAL.get(point.measurement_type, 12.0) * rng.uniform(0.6, 1.3 if "Current" not in point.measurement_type else 1.6)
+                if point.measurement_type == "Frequency":
+                    value = 50.012
+                if point.kind is PointKind.STEP:
+                    value = float(round(value))
+            pids.append(int(point.pid))
+            values.append(value)
+        graph = self.topology
+        for names, open_ in ((graph.switches, graph.initial_open), (graph.earthing, graph.initial_earthing_open)):
+            for mrid, is_open in zip(names, open_, strict=True):
+                if mrid in self.position:
+                    values[pids.index(self.position[mrid])] = 1.0 if is_open else 2.0
+        self.apply(pids, values)
+
+    # ---- what the field does
+
+    def apply(self, pids, values, *, quality: int = 0, flags: int = 0) -> None:
+        """Commit a batch, follow the topology, tell the listeners."""
+        now = self.clock.now_ns()
+        with self._lock:
+            pids, values = np.asarray(pids, np.uint32), np.asarray(values, np.float64)
+            self._commit(pids, values, np.full(len(pids), quality, np.uint32), now, flags)
+            if set(pids.tolist()) & set(self.position.values()):
+                self._commit(*self._energised_states(), now, 0)
+
+    def _energised_states(self):
+        graph = self.topology
+
+        def open_(names):
+            return np.array([mrid in self.position and self.value[self.position[mrid]] == 1.0 for mrid in names])
+
+        state = dict(zip(graph.equipment, graph.process(open_(graph.switches), open_(graph.earthing)).equipment, strict=True))
+        pids = np.array([point.pid for point in self.energised], np.uint32)
+        values = np.array([state[point.equipment] for point in self.energised], np.float64)
+        return pids, values, np.full(len(pids), int(Quality.CALCULATED), np.uint32)
+
+    def _commit(self, pids, values, words, now: int, flags: int) -> None:
+        batch = PointBatch.of(pids, values, received_at=now, quality=words, source_time=now, flags=flags)
+        first = self.seq + 1
+        self.seq += len(batch)
+        self.value[pids], self.quality[pids] = values, words
+        self.source[pids] = self.received[pids] = now
+        changes = ChangeSet(first, batch.records, np.full(len(batch), now, np.int64), now)
+        for listener in list(self._on_changes):
+            listener(changes)
+
+    def switch(self, pid: int, position: int) -> None:
+        """A switch took a position: SOE and value."""
+        self.apply([pid], [position], flags=RecordFlag.EVENT)
+        point = self.tables.points[pid]
+        label = point.states.get(position, str(position))
+        self.report(
+            Event(
+                self.clock.now_ns(), EventKind.STATUS_CHANGE, AlarmClass.CHANGE, 3, "soe.state", {"point": point.path, "state": label},
+                pid=pid, mrid=point.mrid, station=point.station, path=point.path, value=position, source_time_ns=self.clock.now_ns(),
+            )
+        )  # fmt: skip
+
+    def raise_alarm(self, pid: int, alarm_class: AlarmClass, key: str = "limit.hi", value: float = 95.0, limit: float = 90.0) -> int:
+        """An alarm of a point; returns its id."""
+        point = self.tables.points[pid]
+        parameters = {"point": point.path, "value": f"{value:g}", "limit": f"{limit:g}", "unit": point.unit, "state": "alarm"}
+        with self._lock:
+            self.report(
+                Event(
+                    self.clock.now_ns(), EventKind.LIMIT_VIOLATED, alarm_class, 2, key, parameters, pid=pid, mrid=point.mrid,
+                    path=point.path, station=point.station, value=value, alarm_id=len(self.stored) + 1,
+                )
+            )  # fmt: skip
+            number = self.stored[-1].event_id
+            self.present.append(
+                Alarm(
+                    number, AlarmPhase.UNACK_ACTIVE, alarm_class, 2, key, parameters, pid, point.mrid, point.station, point.path,
+                    value, limit, self.clock.now_ns(),
+                )
+            )  # fmt: skip
+        return number
+
+    # ---- Backend
+
+    def snapshot(self, pids=None):
+        with self._lock:
+            chosen = np.arange(len(self.value), dtype=np.uint32) if pids is None else np.asarray(pids, np.uint32)
+            columns = (self.value, self.quality, self.source, self.received)
+            return Snapshot(self.seq, chosen, *(column[chosen] for column in columns))
+
+    def on_changes(self, listener):
+        with self._lock:
+            self._on_changes.append(listener)
+            return self.seq, lambda: self._on_changes.remove(listener)
+
+    def alarms(self):
+        with self._lock:
+            return tuple(self.present), len(self.stored)
+
+    def events(self, *, after_id=0, from_ns=0, to_ns=0, kinds=(), limit=1000):
+        found = [event for event in list(self.stored) if event.event_id > after_id and (not kinds or event.kind in kinds)]
+        if after_id:
+            return found[:limit]
+        span = [event for event in found if event.time_ns >= from_ns and (not to_ns or event.time_ns <= to_ns)]
+        return span[::-1][:limit]
+
+    def on_events(self, listener):
+        with self._lock:
+            self._on_events.append(listener)
+            return len(self.stored), lambda: self._on_events.remove(listener)
+
+    def report(self, event):
+        with self._lock:
+            stored = Event(**{name: getattr(event, name) for name in event.__slots__} | {"event_id": len(self.stored) + 1})
+            self.stored.append(stored)
+            for listener in list(self._on_events):
+                listener([stored])
+
+    async def acknowledge(self, alarm_ids, principal):
+        self.acted.append(("acknowledge", list(alarm_ids)))
+        known, unknown = [], []
+        for number in alarm_ids:
+            place = next((i for i, alarm in enumerate(self.present) if alarm.alarm_id == number), None)
+            if place is None:
+                unknown.append(number)
+                continue
+            old = {name: getattr(self.present[place], name) for name in Alarm.__slots__}
+            who = {"phase": AlarmPhase.ACK_ACTIVE, "acknowledged_ns": self.clock.now_ns(), "acknowledged_by": principal.name}
+            self.present[place] = Alarm(**old | who)
+            known.append(number)
+            self.report(
+                Event(self.clock.now_ns(), EventKind.ACKNOWLEDGED, AlarmClass.NOTICE, 4, "alarm.acknowledged", alarm_id=number, actor=principal.name)
+            )
+        return known, unknown
+
+    async def select(self, request, principal, evidence):
+        self.acted.append(("select", request))
+        control = self.tables.control_by_mrid[request.control]
+        if request.device_number != control.device_number:
+            return ControlReply("", SequenceState.REFUSED, "device_number", "the typed number is not the object's")
+        number = str(len(self.selected) + 1)
+        self.selected[number] = (control, request.value)
+        await asyncio.sleep(0.15)
+        present = float(self.value[control.feedback]) if control.feedback is not None else math.nan
+        until = self.clock.now_ns() + 30 * NS_PER_S
+        return ControlReply(number, SequenceState.SELECTED, valid_until_ns=until, value=request.value, present=present, elapsed_s=0.15)
+
+    async def execute(self, request, principal, evidence):
+        self.acted.append(("execute", request))
+        control, value = self.selected.pop(request.sequence_id)
+        await asyncio.sleep(0.2)
+        if not self.feedback_follows:
+            return ControlReply(request.sequence_id, SequenceState.EXEC_FAILED, "feedback_timeout", "the position did not follow in time")
+        if control.feedback is not None:
+            if control.kind is ControlKind.DOUBLE:
+                self.switch(int(control.feedback), int(value))
+            else:
+                self.apply([int(control.feedback)], [value])
+        return ControlReply(request.sequence_id, SequenceState.SUCCESS, value=value, present=value, elapsed_s=0.2)
+
+    async def cancel(self, request, principal, evidence):
+        self.acted.append(("cancel", request))
+        self.selected.pop(request.sequence_id, None)
+        return ControlReply(request.sequence_id, SequenceState.CANCELLED)
+
+    async def set_mode(self, request, principal, evidence):
+        self.acted.append(("set_mode", request))
+        match request.WhichOneof("target"):
+            case "agc":
+                self.agc_state = request.agc
+            case "avc":
+                self.avc_state = request.avc
+            case "unit":
+                base = request.unit.base_point_mw if request.unit.base_mode == "BASE" else math.nan
+                self.modes[request.unit.unit] = (request.unit.base_mode, request.unit.reg_mode, base)
+            case "channel":
+                if request.channel.action == "quarantine":
+                    return ModeReply(False, "not_now", "the channel carries a running control")
+        return ModeReply(True)
+
+    def status(self):
+        good = int(((self.quality & np.uint32(BAD_MASK)) == 0).sum())
+        now = self.clock.now_ns()
+        channels = []
+        for spec in self.tables.channels:
+            state = self.channel_state[spec.name]
+            pids = [int(point.pid) for point in self.tables.points_of_channel(spec.index)]
+            channels.append(
+                pb.ChannelStatus(
+                    name=spec.name, protocol=spec.protocol, endpoint=f"{spec.host}:{spec.port}", state=state, since_ns=self.started,
+                    reason="" if state == "up" else "connection refused", frames_in=self.seq // 3, frames_out=self.seq // 30, values_in=self.seq,
+                    connects=1, round_trip_s=0.012, last_receive_ns=now, station=spec.station, points_total=len(pids),
+                    points_good=int(((self.quality[pids] & np.uint32(BAD_MASK)) == 0).sum()), disconnects=["10:02:11 t1 expired"],
+                )
+            )  # fmt: skip
+        areas = [
+            pb.AreaStatus(
+                name=area.name, controlled=area.controlled, frequency_hz=float(self.value[area.frequency[0]]),
+                ace_mw=-3.4 if area.controlled else math.nan, interchange_mw=-62.0 if area.controlled else 62.0,
+                scheduled_interchange_mw=area.scheduled_interchange, generation_mw=612.0, load_mw=674.0,
+            )
+            for area in self.tables.areas
+        ]  # fmt: skip
+        return pb.SystemStatus(
+            site=self.site, version="0.1.0", time_ns=now, started_ns=self.started, points_total=len(self.value), points_good=good,
+            channels_total=len(channels), channels_up=sum(one.state == "up" for one in channels), areas=areas, agc_state=self.agc_state,
+            avc_state=self.avc_state, alarms_unacknowledged=sum(alarm.phase != AlarmPhase.ACK_ACTIVE for alarm in self.present),
+            alarms_active=len(self.present), channels=channels, seq=self.seq,
+            actors=[pb.ActorHealth(name=name, state="running", mailbox=0) for name in ("rtdb", "events", "control", "agc", "avc")],
+        )  # fmt: skip
+
+    def agc(self):
+        area = next(one for one in self.tables.areas if one.controlled)
+        now = self.clock.now_ns()
+        units = []
+        for unit in self.units:
+            base_mode, reg_mode, base = self.modes[unit.mrid]
+            power = unit.minimum + 0.6 * (unit.maximum - unit.minimum)
+            units.append(
+                pb.AgcUnitStatus(
+                    mrid=unit.mrid, name=unit.name, fuel=unit.fuel, base_mode=base_mode, reg_mode=reg_mode, power_mw=power,
+                    base_mw=base if math.isfinite(base) else power, setpoint_mw=power + 1.5, minimum_mw=unit.minimum, maximum_mw=unit.maximum,
+                    ramp_up=unit.ramp_up, ramp_down=unit.ramp_down, available=reg_mode != "O", reason="" if reg_mode != "O" else "mode off",
+                    last_command_ns=now - 3 * NS_PER_S, participation=unit.participation / sum(one.participation for one in self.units),
+                    forbidden=[edge for pair in unit.forbidden for edge in pair],
+                )
+            )  # fmt: skip
+        wave = 4 * math.sin(now / 2e10)
+        return pb.AgcStatus(
+            area=area.name, state=self.agc_state, control_mode="TLBC", frequency_hz=50.012, ace_mw=wave, filtered_ace_mw=0.8 * wave,
+            interchange_mw=-62.0, scheduled_interchange_mw=-65.0, regulation_mw=-0.5 * wave, zone="dead", reserve_up_mw=240.0,
+            reserve_down_mw=180.0, cycle_ns=now - now % (4 * NS_PER_S), units=units, dispatch=self.dispatch(), cps1_percent=186.2,
+        )  # fmt: skip
+
+    def avc(self):
+        zones = []
+        for zone in self.tables.zones:
+            pilots = [
+                pb.AvcPilotStatus(
+                    name=pilot.name, mrid=pilot.mrid, voltage_kv=float(self.value[pilot.voltage[0]]), target_kv=pilot.target,
+                    deadband_kv=pilot.deadband, minimum_kv=pilot.minimum, maximum_kv=pilot.maximum, valid=True,
+                )
+                for pilot in zone.pilots
+            ]  # fmt: skip
+            sources = [
+                pb.AvcSourceStatus(
+                    name=source.name, mrid=source.mrid, reactive_mvar=float(self.value[source.power]), setpoint_mvar=8.0,
+                    minimum_mvar=source.minimum, maximum_mvar=source.maximum, available=True,
+                )
+                for source in zone.sources
+            ]  # fmt: skip
+            devices = [
+                pb.AvcDeviceStatus(
+                    name=device.name, mrid=device.mrid, kind=device.kind, position=float(self.value[device.position]),
+                    operations_today=2, daily_limit=device.daily_limit, lock="" if index else "daily limit",
+                    last_operation_ns=self.clock.now_ns() - 400 * NS_PER_S,
+                )
+                for index, device in enumerate(zone.devices)
+            ]  # fmt: skip
+            zones.append(pb.AvcZoneStatus(name=zone.name, pilots=pilots, sources=sources, devices=devices))
+        return pb.AvcStatus(state=self.avc_state, cycle_ns=self.clock.now_ns() - 9 * NS_PER_S, zones=zones)
+
+    def order(self, order_id: str, mw: float, code: int, reason: str = "") -> None:
+        """An order of upstream dispatch was judged."""
+        applied = mw if code == pb.DISPATCH_CODE_ACCEPTED else math.nan
+        self.orders.append(
+            pb.DispatchOrder(
+                order_id=order_id, sender="dispatcher", received_ns=self.clock.now_ns(), code=code, reason=reason, kind="setpoint",
+                mw=mw, applied_mw=applied, target="East", signature_ok=True,
+            )
+        )  # fmt: skip
+
+    async def dispatch_setpoint(self, request, principal, evidence):
+        self.order(request.order_id, request.interchange_mw, pb.DISPATCH_CODE_ACCEPTED)
+        return pb.DispatchReply(code=pb.DISPATCH_CODE_ACCEPTED, applied_mw=request.interchange_mw, order_id=request.order_id)
+
+    async def dispatch_schedule(self, request, principal, evidence):
+        return pb.DispatchReply(code=pb.DISPATCH_CODE_REFUSED, reason="no schedule here", order_id=request.order_id)
+
+    def dispatch(self):
+        return pb.DispatchStatus(interchange_setpoint_mw=-65.0, interchange_mw=-62.0, orders=self.orders)
+
+    async def history(self, request):
+        series = []
+        step = max(1, (request.to_ns - request.from_ns) // 120)
+        for pid in request.pids:
+            now = float(self.value[pid])
+            times = list(range(request.from_ns, request.to_ns, step))
+            values = [now * (1 + 0.02 * math.sin(i / 7 + pid)) for i in range(len(times))]
+            if self.tables.points[pid].measurement_type == "Frequency":
+                values = [50 + 0.03 * math.sin(i / 9) for i in range(len(times))]
+            series.append(
+                pb.HistorySeries(pid=pid, time_ns=times, value=values, minimum=values, maximum=values, quality=[0] * len(times))
+            )
+        return pb.HistoryReply(series=series)
+
+    async def replay(self, action, request):
+        return pb.ReplayState(replay_id="1", state=action)
+
+    def replay_values(self, replay_id):
+        return pb.ReplayValues()
+
+    def diagram(self, station):
+        found = next((one for one in self.tables.stations if one.name == station and one.diagram), None)
+        if found is None:
+            return "", ""
+        folder = GRID / "diagrams"
+        return (folder / f"{found.diagram}.svg").read_text(), (folder / f"{found.diagram}.json").read_text()
