@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, fields
 from typing import Any, Final
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind
 from scada.model_cim.tables import AlarmClass
