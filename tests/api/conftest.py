@@ -260,6 +260,7 @@ class TableBackend:
     def status(self):
         return pb.SystemStatus(
             site=self.site,
+            time_ns=self.clock.now_ns(),
             points_total=POINTS,
             points_good=int((self.quality == 0).sum()),
             channels_total=1,
@@ -334,7 +335,7 @@ def backend(clock):
 @pytest.fixture
 def make_backend():
     """A fresh backend at each call, for property tests."""
-    return lambda: TableBackend(VirtualClock())
+    return lambda clock=None: TableBackend(clock or VirtualClock())
 
 
 @pytest.fixture

@@ -1,0 +1,214 @@
+"""Orders of ``scada ctl``: acknowledge, operate, modes, channels. Each is signed; exit code 1 if it was not done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.cli.link import Link, pass_link
+from scada.cli.rendering import control_value, control_value_text, control_values, number, point_value
+from scada.core.errors import ScadaError
+
+if TYPE_CHECKING:
+    from scada.api.client import ScadaClient
+
+_ON_OFF = click.Choice(["on", "off"])
+_ACTIONS = click.Choice(["interrogate", "reconnect", "quarantine", "release", "synchronise_clock"])
+_DEVICE = click.option("--number", "device", default="", help="Device number, as a second naming of the object.")
+
+
+@click.command()
+@click.argument("ids", type=click.IntRange(1), nargs=-1, required=True)
+@pass_link
+def ack(link: Link, *, ids: Sequence[int]) -> None:
+    """Acknowledge exactly the alarms with these ids; exit code 1 if one is not present."""
+    request = pb.AcknowledgeRequest(alarm_ids=ids)
+    reply: pb.AcknowledgeReply = link.run(lambda client: client.signed("Events/Acknowledge", request))
+    click.echo(link.text("ctl.acknowledged", count=str(len(reply.acknowledged))))
+    if reply.unknown:
+        click.echo(link.text("ctl.unknown_alarms", ids=" ".join(map(str, reply.unknown))))
+        sys.exit(1)
+
+
+# ---------------------------------------------------------------------- controls
+
+
+@click.command()
+@click.argument("control")
+@click.argument("value")
+@_DEVICE
+@pass_link
+def select(link: Link, *, control: str, value: str, device: str) -> None:
+    """Preset CONTROL (path or mRID) to VALUE (label or number) and show the check-back; nothing operates yet."""
+
+    async def work(client: ScadaClient) -> pb.ControlReply:
+        found, wanted = await _find_control(client, control, value)
+        return await _select(link, client, found, wanted, device)
+
+    reply = link.run(work)
+    if reply.sequence_id:
+        click.echo(reply.sequence_id)
+    sys.exit(int(reply.state != pb.CONTROL_STATE_SELECTED))
+
+
+@click.command()
+@click.argument("sequence")
+@pass_link
+def execute(link: Link, *, sequence: str) -> None:
+    """Execute a selected SEQUENCE and wait for the feedback."""
+    reply: pb.ControlReply = link.run(lambda client: client.signed("Control/Execute", pb.ExecuteRequest(sequence_id=sequence)))
+    _print_reply(link, reply)
+    sys.exit(int(reply.state != pb.CONTROL_STATE_SUCCESS))
+
+
+@click.command()
+@click.argument("sequence")
+@click.option("--reason", default="", help="Why; goes to the log.")
+@pass_link
+def cancel(link: Link, *, sequence: str, reason: str) -> None:
+    """Withdraw a selected SEQUENCE."""
+    request = pb.CancelRequest(sequence_id=sequence, reason=reason)
+    reply: pb.ControlReply = link.run(lambda client: client.signed("Control/Cancel", request))
+    _print_reply(link, reply)
+    sys.exit(int(reply.state != pb.CONTROL_STATE_CANCELLED))
+
+
+@click.command()
+@click.argument("control")
+@click.argument("value")
+@_DEVICE
+@click.option("--yes", is_flag=True, help="Execute without asking once the check-back is right.")
+@pass_link
+def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> None:
+    """Select CONTROL (path or mRID) to VALUE (label or number), show the check-back, ask, execute, show the result."""
+
+    async def work(client: ScadaClient) -> bool:
+        found, wanted = await _find_control(client, control, value)
+        reply = await _select(link, client, found, wanted, device)
+        if reply.state != pb.CONTROL_STATE_SELECTED:
+            return False
+        shown = control_value_text(found, wanted)
+        if not (yes or await _asked(link.text("ctl.confirm", path=found.path, value=shown))):
+            await client.signed("Control/Cancel", pb.CancelRequest(sequence_id=reply.sequence_id, reason="not confirmed"))
+            click.echo(link.text("ctl.not_executed"))
+            return False
+        done = await client.signed("Control/Execute", pb.ExecuteRequest(sequence_id=reply.sequence_id))
+        _print_reply(link, done)
+        return bool(done.state == pb.CONTROL_STATE_SUCCESS)
+
+    sys.exit(int(not link.run(work)))
+
+
+async def _asked(question: str) -> bool:
+    import asyncio
+
+    try:
+        return await asyncio.to_thread(click.confirm, question)
+    except click.Abort:
+        return False
+
+
+async def _find_control(client: ScadaClient, name: str, given: str) -> tuple[pb.ControlInfo, float]:
+    listed: pb.ControlList = await client.call("Model/ListControls", pb.ListControlsRequest())
+    exact = [control for control in listed.controls if name in (control.path, control.mrid)]
+    if len(exact) != 1:
+        raise ScadaError(f"the model has no control {name!r}", mend="see `scada ctl controls`")
+    value = control_value(exact[0], given)
+    if value is None:
+        raise ScadaError(f"{given!r} is no value of {exact[0].path}", mend=f"values: {control_values(exact[0])}")
+    return exact[0], value
+
+
+async def _select(link: Link, client: ScadaClient, control: pb.ControlInfo, value: float, device: str) -> pb.ControlReply:
+    present = await _feedback(client, control)
+    click.echo(link.text("ctl.selected", path=control.path, present=present, value=control_value_text(control, value)))
+    request = pb.SelectRequest(control=control.mrid, value=value, device_number=device or control.device_number)
+    reply: pb.ControlReply = await client.signed("Control/Select", request)
+    _print_reply(link, reply)
+    return reply
+
+
+async def _feedback(client: ScadaClient, control: pb.ControlInfo) -> str:
+    if control.feedback_pid < 0:
+        return "-"
+    request = pb.ListPointsRequest(station=control.station)
+    listed: pb.PointList = await client.call("Model/ListPoints", request)
+    frame: pb.PointFrame = await client.call("Realtime/Read", pb.ReadRequest(pids=[control.feedback_pid]))
+    point = next((point for point in listed.points if point.pid == control.feedback_pid), pb.PointInfo())
+    return point_value(point, frame.value[0], frame.quality[0])
+
+
+def _print_reply(link: Link, reply: pb.ControlReply) -> None:
+    finished = reply.state == pb.CONTROL_STATE_SUCCESS
+    click.echo(
+        link.text(
+            "ctl.answer",
+            state=link.text(f"control_state.{reply.state}"),
+            reason=reply.reason,
+            code=reply.code,
+            present=number(reply.present) if finished else "",
+            elapsed=number(reply.elapsed_s, 3) if reply.elapsed_s else "",
+        )
+    )
+
+
+# ---------------------------------------------------------------------- modes and channels
+
+
+@click.command()
+@click.argument("application", type=click.Choice(["agc", "avc"]))
+@click.argument("state", type=_ON_OFF)
+@pass_link
+def mode(link: Link, *, application: str, state: str) -> None:
+    """Switch AGC or AVC on or off."""
+    sys.exit(_set_mode(link, pb.SetModeRequest(agc=state) if application == "agc" else pb.SetModeRequest(avc=state)))
+
+
+@click.command(name="unit-mode")
+@click.argument("unit")
+@click.argument("base", type=click.Choice(["AUTO", "SCHE", "BASE"], case_sensitive=False))
+@click.argument("reg", type=click.Choice(["O", "R", "A", "E"], case_sensitive=False))
+@click.option("--mw", type=float, default=0.0, help="Base point for BASE, MW.")
+@pass_link
+def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
+    """Set base-point mode and regulation mode of UNIT (name or mRID)."""
+
+    async def work(client: ScadaClient) -> pb.ModeReply:
+        agc: pb.AgcStatus = await client.call("Regulation/GetAgc", pb.GetAgcRequest())
+        exact = [found.mrid for found in agc.units if unit in (found.name, found.mrid)]
+        if len(exact) != 1:
+            raise ScadaError(f"AGC has no unit {unit!r}", mend="see `scada ctl agc`")
+        wanted = pb.UnitMode(unit=exact[0], base_mode=base.upper(), reg_mode=reg.upper(), base_point_mw=mw)
+        reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(unit=wanted))
+        return reply
+
+    sys.exit(_print_mode(link, link.run(work)))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("action", type=_ACTIONS)
+@pass_link
+def channel(link: Link, *, name: str, action: str) -> None:
+    """Command the front-end channel NAME."""
+    sys.exit(_set_mode(link, pb.SetModeRequest(channel=pb.ChannelCommand(channel=name, action=action))))
+
+
+def _set_mode(link: Link, request: pb.SetModeRequest) -> int:
+    reply: pb.ModeReply = link.run(lambda client: client.signed("Control/SetMode", request))
+    return _print_mode(link, reply)
+
+
+def _print_mode(link: Link, reply: pb.ModeReply) -> int:
+    """Print the answer; 0 if accepted, else 1."""
+    key = "ctl.mode_accepted" if reply.accepted else "ctl.mode_refused"
+    click.echo(link.text(key, reason=reply.reason, code=reply.code))
+    return int(not reply.accepted)
+
+
+ORDERS = (ack, select, execute, cancel, operate, mode, unit_mode, channel)
+"""Commands that act."""

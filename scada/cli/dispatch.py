@@ -1,0 +1,148 @@
+"""``scada dispatch``: an example of an upstream dispatch centre. It signs as the ``dispatcher`` identity.
+
+What it does over the wire is written out, byte by byte, in ``docs/dispatch-api.md``.
+"""
+
+from __future__ import annotations
+
+import csv
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.cli.link import Link, link_options, make_link, pass_link
+from scada.cli.rendering import number, table, time_text
+from scada.core.clock import NS_PER_S, make_clock
+from scada.core.errors import ScadaError
+
+DONE = (pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED)
+STEPS = (300, 900)
+
+
+@click.group(name="dispatch")
+@link_options("dispatcher")
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Upstream dispatch: send a signed set-point or schedule and print what came back."""
+    make_link(ctx, given)
+
+
+@command.command()
+@click.option("--area", required=True, help="Control area.")
+@click.option("--mw", type=float, required=True, help="Net interchange it shall export, MW.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="Validity; default: until replaced.")
+@click.option("--order", default="", help="Order id; default: a new one. The same id twice is a duplicate.")
+@pass_link
+def setpoint(link: Link, *, area: str, mw: float, minutes: float | None, order: str) -> None:
+    """Send an interchange set-point; exit code 1 unless it was accepted."""
+    now = make_clock(link.rate, link.epoch_ns).now_ns()
+    until = now + int(minutes * 60 * NS_PER_S) if minutes else 0
+    request = pb.AreaSetpoint(area=area, interchange_mw=mw, valid_until_ns=until, order_id=order or _order_id())
+    reply: pb.DispatchReply = link.run(lambda client: client.signed("Dispatch/SendSetpoint", request))
+    _print_reply(link, reply)
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--area", required=True, help="Control area.")
+@click.option("--unit", default="", help="mRID of a unit, whose base points these are; default: the area's net interchange.")
+@click.option("--mw", default="", help="Values, separated by commas, instead of FILE.")
+@click.option("--step", type=click.Choice([str(step) for step in STEPS]), default="900", show_default=True, help="Seconds.")
+@click.option("--start-in", type=float, default=0.0, help="Seconds from now to the first value.")
+@click.option("--order", default="", help="Order id; default: a new one.")
+@pass_link
+def schedule(link: Link, *, file: Path | None, area: str, unit: str, mw: str, step: str, start_in: float, order: str) -> None:
+    """Send a schedule: one value a line in FILE (the last column counts, a head line is skipped), or --mw a,b,c.
+
+    The first value holds at the start, the others --step seconds apart; between them it goes linearly.
+    """
+    values = read_values(file) if file else parse_values(mw.split(","), "--mw") if mw else []
+    if not values:
+        raise ScadaError("the schedule has no values", mend="give FILE or --mw a,b,c")
+    request = pb.Schedule(
+        area=area,
+        unit=unit,
+        start_ns=make_clock(link.rate, link.epoch_ns).now_ns() + int(start_in * NS_PER_S),
+        step_s=int(step),
+        mw=values,
+        order_id=order or _order_id(),
+    )
+    reply: pb.DispatchReply = link.run(lambda client: client.signed("Dispatch/SendSchedule", request))
+    _print_reply(link, reply)
+
+
+@command.command()
+@pass_link
+def status(link: Link) -> None:
+    """Set-point in force and the orders of late, newest first."""
+    found: pb.DispatchStatus = link.run(lambda client: client.call("Dispatch/GetDispatch", pb.GetDispatchRequest()))
+    setpoint_mw, present_mw = number(found.interchange_setpoint_mw), number(found.interchange_mw)
+    click.echo(link.text("dispatch.status", setpoint=setpoint_mw, present=present_mw))
+    rows = [
+        [
+            time_text(order.received_ns),
+            order.order_id,
+            order.sender,
+            order.kind,
+            order.target,
+            number(order.mw),
+            number(order.applied_mw),
+            link.text(f"dispatch_code.{order.code}"),
+            order.reason,
+        ]
+        for order in found.orders
+    ]
+    heads = link.heads("time", "order", "sender", "kind", "object", "asked", "applied", "state", "reason")
+    click.echo(table(heads, rows))
+
+
+def read_values(file: Path) -> list[float]:
+    """MW values of a CSV file, last column of each line; a first line that is no number is a head.
+
+    Raises:
+        ScadaError: the file cannot be read, or a line has no finite number (named by its number).
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            lines = [(f"{file}:{index}", row[-1]) for index, row in enumerate(csv.reader(stream), 1) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ScadaError(f"cannot read the schedule: {error}", where=str(file)) from error
+    if lines and not _is_number(lines[0][1]):
+        lines = lines[1:]
+    return [value for where, cell in lines for value in parse_values([cell], where)]
+
+
+def parse_values(cells: list[str], where: str) -> list[float]:
+    """Finite MW values.
+
+    Raises:
+        ScadaError: a cell is not a finite number.
+    """
+    for cell in cells:
+        if not _is_number(cell):
+            raise ScadaError(f"{cell.strip()!r} is not a number of MW", where=where)
+    return [float(cell) for cell in cells]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        value = float(cell)
+    except ValueError:
+        return False
+    return abs(value) < float("inf")
+
+
+def _order_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _print_reply(link: Link, reply: pb.DispatchReply) -> None:
+    """Print the answer and leave with 0 only if the order is in force."""
+    code = link.text(f"dispatch_code.{reply.code}")
+    applied = number(reply.applied_mw) if reply.code in DONE else "-"
+    click.echo(link.text("dispatch.answer", code=code, reason=reply.reason, mw=applied, order=reply.order_id))
+    sys.exit(0 if reply.code in DONE else 1)

@@ -1,0 +1,200 @@
+"""``scada ctl`` and ``scada dispatch`` against a real server over loopback."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import structlog
+from click.testing import CliRunner
+
+from scada.api.server import ApiThread
+from scada.cli import ctl, dispatch
+from scada.cli.dispatch import read_values
+from scada.core.clock import SystemClock
+from scada.core.errors import ScadaError
+from scada.core.settings import ApiSettings
+from scada.events.records import EventKind
+from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.session import SessionServer
+
+
+@pytest.fixture(scope="module")
+def present_keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("present") / "keys"
+    init_identities(folder, SystemClock())
+    return folder
+
+
+@pytest.fixture
+def live(make_backend, present_keys):
+    """A backend on the system's clock, served."""
+    clock = SystemClock()
+    backend = make_backend(clock)
+    sessions = SessionServer(
+        site="demo",
+        identity=load_identity(present_keys, "server", clock),
+        authority=load_authority(present_keys),
+        grants=load_grants(present_keys),
+        clock=clock,
+    )
+    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0))
+    with structlog.testing.capture_logs():
+        thread.start()
+        backend.thread = thread
+        yield backend
+        thread.stop()
+
+
+@pytest.fixture
+def run(live, present_keys):
+    def invoke(group, *words, code=0, answer=None, lang="en"):
+        server = live.thread.server
+        options = ["--server", f"127.0.0.1:{server.port}", "--control-port", str(server.control_port)]
+        options += ["--keys", str(present_keys), "--lang", lang]
+        result = CliRunner().invoke(group.command, [*options, *words], input=answer)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return invoke
+
+
+def test_status(run, live):
+    live.apply([0, 8], [50.0, 2.0])
+    found = json.loads(run(ctl, "status", "--json"))
+    assert found["points_total"] == 12
+    assert found["points_good"] == 2
+    assert (found["channels_up"], found["channels_total"]) == (1, 1)
+    assert (found["agc_state"], found["avc_state"], found["alarms_unacknowledged"]) == ("on", "off", 0)
+    assert [(area["name"], area["frequency_hz"], area["ace_mw"]) for area in found["areas"]] == [
+        ("East", 50.01, -3.5),
+        ("West", None, None),
+    ]
+    assert "f 50.01 Hz, ACE -3.5 MW" in run(ctl, "status")
+    assert "频率 50.01 Hz" in run(ctl, "status", lang="zh")
+    assert "f - Hz" in run(ctl, "status")
+
+
+def test_points(run, live):
+    live.apply([0, 8], [50.0, 2.0])
+    lines = run(ctl, "points", "--station", "East").splitlines()
+    assert lines[0].split() == ["point", "value", "q", "time"]
+    assert lines[1].split()[:4] == ["East/110", "kV/Bay/P0", "50", "MW"]
+    assert lines[2].split()[-2:] == ["-", "-"], "a point that was never received has no value"
+    assert any("closed" in line for line in lines)
+    with pytest.raises(ScadaError, match="no point matches"):
+        run(ctl, "points", "--query", "nowhere")
+
+
+def test_alarms_acknowledge_events(run, live):
+    assert run(ctl, "alarms") == "No alarms.\n"
+    number = live.raise_alarm()
+    assert "East/110 kV/Bay/P0" not in run(ctl, "alarms", lang="zh").splitlines()[0]
+    assert "95 MW 越上限 90 MW" in run(ctl, "alarms", lang="zh")
+    assert run(ctl, "ack", str(number)) == "1 acknowledged\n"
+    assert "Not present: 999" in run(ctl, "ack", "999", code=1)
+    log = run(ctl, "events", "--limit", "500")
+    assert "operator logged in" in log
+    assert "above high limit 90 MW" in log
+
+
+def test_operate(run, live):
+    out = run(ctl, "operate", "East/110 kV/Bay/CB", "OPEN", "--yes")
+    assert "now -, select open" in out
+    assert "selected, checked back" in out
+    assert "success, value 1, 0.4 s" in out
+    assert [what for what, *_ in live.acted] == ["select", "execute"]
+    assert live.acted[0][1].value == 1.0
+    assert live.acted[0][1].device_number == "2211"
+
+
+def test_operate_asks_and_cancels(run, live):
+    assert "Not executed" in run(ctl, "operate", "breaker", "close", answer="n\n", code=1)
+    assert "Not executed" in run(ctl, "operate", "breaker", "close", answer="", code=1)
+    assert "success" in run(ctl, "operate", "breaker", "2", answer="y\n")
+    assert [what for what, *_ in live.acted] == ["select", "cancel", "select", "cancel", "select", "execute"]
+
+
+@pytest.mark.parametrize("value", ["half", "7", "nan"])
+def test_a_value_that_the_control_does_not_have(run, live, value):
+    with pytest.raises(ScadaError, match=r"is no value of East.*1 open, 2 close"):
+        run(ctl, "operate", "breaker", value, "--yes")
+    assert live.acted == []
+
+
+def test_an_unknown_control(run, live):
+    with pytest.raises(ScadaError, match="the model has no control 'X'"):
+        run(ctl, "operate", "X", "1", "--yes")
+
+
+def test_select_execute_cancel(run):
+    assert run(ctl, "select", "setpoint", "12.5").splitlines()[-1] == "7"
+    assert "success" in run(ctl, "execute", "7")
+    assert "cancelled" in run(ctl, "cancel", "7", "--reason", "test")
+
+
+def test_modes_and_channels(run, live):
+    assert run(ctl, "mode", "agc", "on") == "Accepted.\n"
+    assert run(ctl, "mode", "avc", "off", lang="zh") == "已接受。\n"
+    run(ctl, "unit-mode", "G1", "base", "R", "--mw", "80")
+    run(ctl, "channel", "East RTU", "interrogate")
+    first, second, third, fourth = (request for _, request, _, _ in live.acted)
+    assert (first.agc, second.avc) == ("on", "off")
+    assert (third.unit.base_mode, third.unit.base_point_mw) == ("BASE", 80.0)
+    assert (fourth.channel.channel, fourth.channel.action) == ("East RTU", "interrogate")
+    with pytest.raises(ScadaError, match="AGC has no unit"):
+        run(ctl, "unit-mode", "G9", "AUTO", "R")
+
+
+def test_without_the_right(run, live):
+    with pytest.raises(ScadaError, match="no right to call"):
+        run(ctl, "--as", "viewer", "mode", "agc", "on")
+    assert live.acted == []
+    assert any(event.key == "security.refused" and event.kind == EventKind.SECURITY for event in live.stored)
+
+
+def test_other_views(run, live):
+    live.apply([0], [50.0])
+    assert "East RTU  iec104" in run(ctl, "channels")
+    assert "AGC East on" in run(ctl, "agc")
+    assert "AVC off" in run(ctl, "avc")
+    assert "2211    1 open, 2 close" in run(ctl, "controls", "--station", "East")
+    assert "1.5 MW" in run(ctl, "history", "East/110 kV/Bay/P0")
+    with pytest.raises(ScadaError, match="the model has no point"):
+        run(ctl, "history", "East/110 kV/Bay")
+    assert "Replay r1: running" in run(ctl, "replay", "start", "a.pcap")
+    assert "Replay r1: pause" in run(ctl, "replay", "do", "r1", "pause")
+    assert "Replay r1" in run(ctl, "replay", "state", "r1")
+    assert "CA 1 IOA 2 type 13" in run(ctl, "replay", "values", "r1")
+
+
+def test_dispatch(run, live, tmp_path):
+    assert "accepted, applied 40 MW, order" in run(dispatch, "setpoint", "--area", "East", "--mw", "40", "--minutes", "30")
+    assert "refused: no such area, applied - MW" in run(dispatch, "setpoint", "--area", "North", "--mw", "40", code=1)
+    file = tmp_path / "plan.csv"
+    file.write_text("time,mw\n00:00,10\n00:15,20.5\n")
+    run(dispatch, "schedule", str(file), "--area", "East")
+    run(dispatch, "schedule", "--area", "East", "--mw", "1,2,3", "--step", "300")
+    orders = [request for _, request, _, _ in live.acted]
+    assert orders[0].valid_until_ns > 0
+    assert list(orders[2].mw) == [10.0, 20.5]
+    assert (list(orders[3].mw), orders[3].step_s) == ([1.0, 2.0, 3.0], 300)
+    assert {sender for _, _, sender, _ in live.acted} == {"dispatcher"}
+    assert "Interchange set-point 40 MW" in run(dispatch, "status")
+    with pytest.raises(ScadaError, match="no values"):
+        run(dispatch, "schedule", "--area", "East")
+
+
+@pytest.mark.parametrize("text", ["mw\n10\nten\n", "1\nnan\n", "1\n1e999\n"])
+def test_a_schedule_file_with_a_wrong_line(tmp_path, text):
+    file = tmp_path / "plan.csv"
+    file.write_text(text)
+    with pytest.raises(ScadaError, match=r"plan\.csv:[23]: .* is not a number of MW"):
+        read_values(file)
+
+
+def test_a_schedule_file_that_is_not_there(tmp_path):
+    with pytest.raises(ScadaError, match="cannot read the schedule"):
+        read_values(tmp_path / "none.csv")
