@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -39,6 +40,8 @@ def command(
     """Start the plant and one process for each of its outstations. Ctrl-C ends all of them."""
     if context.invoked_subcommand is not None:
         return
+    # small matrices, many of them: more threads only burn processors; to be said before numpy is loaded
+    os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
     from scada.core.clock import SystemClock, make_clock
     from scada.sim.runner import Simulator
     from scada.sim.settings import load_sim_settings
