@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,7 @@ _ROW_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8"), ("value", "<f8
 _BANDED: Final = frozenset({PointKind.ANALOG, PointKind.COUNTER})
 _TIME_INVALID: Final = int(Quality.TIME_INVALID)
 _FLAG_INVALID: Final = TimeQuality.INVALID
+_EVENT: Final = RecordFlag.EVENT
 _QUALITY_SET: Final = RecordFlag.QUALITY_SET
 
 
@@ -56,7 +58,7 @@ def select_samples(
     """Copy the changes worth keeping to ``rows`` and return how many.
 
     A change is kept if its quality differs from that of the last kept sample of its point, or its value by more than the dead
-    band; with a negative dead band always. It is dated by its source, or by its receipt where the source gave no valid time.
+    band, or if it is an event. It is dated by its source, or by its receipt where the source gave no valid time.
 
     Args:
         records: changes, in order.
@@ -77,7 +79,8 @@ def select_samples(
         value = record.value
         quality = np.int64(record.quality)
         step = abs(value - last_value[number])
-        if quality == last_quality[number] and (step <= deadband[pid] or (np.isnan(value) and np.isnan(last_value[number]))):
+        near = step <= deadband[pid] or (np.isnan(value) and np.isnan(last_value[number]))
+        if near and quality == last_quality[number] and record.flags & _EVENT == 0:
             continue
         last_value[number] = value
         last_quality[number] = quality
@@ -177,9 +180,7 @@ class HistoryStore:
                     txn.put(_NAMES, name, number.to_bytes(4, "big"))
             self._numbers.update(added)
         self._number_of = np.array([self._numbers[point.mrid.encode()] for point in points], dtype=np.uint32)
-        self._deadband = np.array(
-            [point.deadband if point.kind in _BANDED and point.deadband > 0 else -1.0 for point in points], dtype=np.float64
-        )
+        self._deadband = np.array([point.deadband if point.kind in _BANDED else 0.0 for point in points], dtype=np.float64)
         grown = len(self._numbers) - len(self._last_value)
         self._last_value = np.append(self._last_value, np.full(grown, np.nan))
         self._last_quality = np.append(self._last_quality, np.full(grown, -1, dtype=np.int64))
@@ -259,7 +260,7 @@ class HistoryStore:
         order = np.lexsort((rows["time"], hours, rows["number"]))
         rows, hours = rows[order], hours[order]
         starts = np.flatnonzero((np.diff(rows["number"], prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+        for start, stop in pairwise([*starts.tolist(), len(rows)]):
             key = _key(int(rows["number"][start]), int(hours[start]))
             samples = _samples(rows[start:stop])
             stored = txn.get(_CHUNKS, key)

@@ -1,0 +1,410 @@
+"""History: dead band, time of a sample, gaps, buckets, value before, restart, faults."""
+
+import resource
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scada.core.batch import POINT_DTYPE, RecordFlag, TimeQuality
+from scada.core.clock import NS_PER_S, VirtualClock
+from scada.core.errors import StoreError
+from scada.core.ids import PointId
+from scada.core.quality import Quality
+from scada.history import chunk
+from scada.history import store as store_module
+from scada.history.store import HistoryStore
+from scada.model_cim.tables import Point, PointKind
+from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.rtdb.lmdb_file import CorruptFileError, StoreInUseError
+
+T0 = 1_700_000_000 * NS_PER_S
+BAD = int(Quality.INVALID)
+
+
+def point(pid, kind=PointKind.ANALOG, mrid=None, **more):
+    return Point(PointId(pid), mrid or f"m{pid}", f"S/{pid}", str(pid), kind, "", "", "", "", "S", "", 0, None, **more)
+
+
+POINTS = [point(0), point(1, deadband=1.0), point(2, PointKind.DOUBLE, deadband=5.0), point(3)]
+
+
+def at(second):
+    return T0 + int(second * NS_PER_S)
+
+
+class Feed:
+    """Change sets with numbers that go on."""
+
+    def __init__(self):
+        self.seq = 0
+        self.all = []
+
+    def __call__(self, *rows, **columns):
+        """Rows of (pid, second of receipt, value[, quality])."""
+        records = np.zeros(len(rows), dtype=POINT_DTYPE)
+        for record, (pid, _, value, *quality) in zip(records, rows, strict=True):
+            record["pid"], record["value"], record["quality"] = pid, value, quality[0] if quality else 0
+        for name, column in columns.items():
+            records[name] = column
+        change = ChangeSet(self.seq + 1, records, np.array([at(row[1]) for row in rows], dtype=np.int64), 0)
+        self.seq = change.last
+        self.all.append(change)
+        return change
+
+
+@pytest.fixture
+def clock():
+    return VirtualClock()
+
+
+@pytest.fixture
+def feed():
+    return Feed()
+
+
+@pytest.fixture
+def history(tmp_path, clock):
+    history = HistoryStore(tmp_path, clock, POINTS, map_mb=16)
+    yield history
+    history._file.close()
+
+
+def reopened(history, tmp_path, points=POINTS):
+    history._file.close()
+    return HistoryStore(tmp_path, VirtualClock(), points, map_mb=16)
+
+
+def seconds(series):
+    return ((series.time_ns - T0) / NS_PER_S).tolist()
+
+
+def raw(history, pid, start=0, stop=1e6):
+    return history.query(pid, at(start), at(stop))
+
+
+def seal(history, clock):
+    clock.advance(601)
+    history.flush()
+    assert history._count == 0
+
+
+# ---------------------------------------------------------------- what is kept, and when it was
+
+
+def test_a_sample_is_seen_at_once(history, feed):
+    assert history.append(feed((0, 1, 5.0), (3, 1, 7.0), (0, 2, 6.0))) == 3
+    assert (seconds(raw(history, 0)), raw(history, 0).value.tolist()) == ([1, 2], [5.0, 6.0])
+    assert raw(history, 3).value.tolist() == [7.0]
+    assert len(raw(history, 1)) == 0
+
+
+def test_the_dead_band_is_of_the_last_kept_sample(history, feed):
+    history.append(feed((1, 1, 5.0), (1, 2, 5.9), (1, 3, 6.0), (1, 4, 6.1), (1, 5, 5.2), (1, 6, 5.0)))
+    assert raw(history, 1).value.tolist() == [5.0, 6.1, 5.0]
+
+
+def test_a_status_is_kept_at_every_change(history, feed):
+    history.append(feed((2, 1, 1.0), (2, 2, 2.0), (2, 3, 2.0, BAD), (2, 4, 2.0)))
+    assert raw(history, 2).quality.tolist() == [0, 0, BAD, 0]
+
+
+def test_an_event_is_kept_even_if_it_only_tells_the_time(history, feed):
+    history.append(feed((2, 5, 1.0)))
+    history.append(feed((2, 6, 1.0), source_time=at(4), flags=RecordFlag.EVENT))
+    assert seconds(raw(history, 2)) == [4, 5]
+
+
+def test_a_change_of_quality_is_kept_within_the_dead_band(history, feed):
+    history.append(feed((1, 1, 5.0), (1, 2, 5.1, BAD), (1, 3, 5.2, BAD), (1, 4, 5.2)))
+    assert raw(history, 1).quality.tolist() == [0, BAD, 0]
+
+
+def test_no_number_is_kept_once(history, feed):
+    history.append(feed((1, 1, np.nan, BAD), (1, 2, np.nan, BAD), (1, 3, 1.0)))
+    assert seconds(raw(history, 1)) == [1, 3]
+    assert np.isnan(raw(history, 1).value[0])
+
+
+def test_a_sample_has_the_time_of_its_source_where_that_is_valid(history, feed):
+    history.append(feed((0, 10, 1.0), source_time=at(3)))
+    history.append(feed((0, 11, 2.0), source_time=0))
+    history.append(feed((0, 12, 3.0), source_time=at(4), time_quality=TimeQuality.INVALID))
+    history.append(feed((0, 13, 4.0, int(Quality.TIME_INVALID)), source_time=at(4)))
+    history.append(feed((0, 14, 4.0, int(Quality.COMM_LOST)), source_time=at(4), flags=RecordFlag.QUALITY_SET))
+    assert seconds(raw(history, 0)) == [3, 11, 12, 13, 14]
+
+
+def test_a_late_sample_stands_in_its_place(history, feed, clock):
+    history.append(feed((0, 1, 1.0), (0, 5, 5.0)))
+    seal(history, clock)
+    history.append(feed((0, 9, 3.0), source_time=at(3)))
+    assert raw(history, 0).value.tolist() == [1.0, 3.0, 5.0]
+    seal(history, clock)
+    assert raw(history, 0).value.tolist() == [1.0, 3.0, 5.0]
+
+
+def test_points_the_model_does_not_know_are_passed_over(history, feed):
+    assert history.append(feed((4, 1, 1.0), (99, 1, 1.0))) == 0
+
+
+# ---------------------------------------------------------------- queries
+
+
+def test_span_and_value_before(history, feed, clock):
+    history.append(feed((0, 1, 1.0), (0, 2, 2.0, BAD), (0, 4, 4.0)))
+    for _ in range(2):  # from the tail, then from chunks
+        found = raw(history, 0, 3, 4)
+        assert len(found) == 0
+        assert (found.before["value"].tolist(), found.before["quality"].tolist()) == ([2.0], [BAD])
+        found = raw(history, 0, 2, 4)
+        assert (found.value.tolist(), found.before["value"].tolist()) == ([2.0], [1.0])
+        assert len(raw(history, 0, 1, 9).before) == 0
+        assert len(raw(history, 1, 1, 9).before) == 0
+        seal(history, clock)
+        history.append(feed((0, 1e5, 9.0)))
+
+
+def test_the_value_before_may_be_long_ago(history, feed, clock):
+    history.append(feed((0, 1, 1.0), (1, 1, 7.0)))
+    seal(history, clock)
+    history.append(feed((3, 500_000, 1.0)))
+    seal(history, clock)
+    assert raw(history, 0, 400_000, 500_000).before["value"].tolist() == [1.0]
+    assert raw(history, 3, 400_000, 500_000).before["value"].tolist() == []
+
+
+def test_buckets_keep_extremes_last_and_gaps(history, feed, clock):
+    history.append(feed((0, 0, 5.0), (0, 1, 9.0), (0, 2, 1.0), (0, 3, 4.0), (0, 25, 7.0)))
+    for _ in range(2):
+        found = history.query(0, at(0), at(40), 4)
+        assert seconds(found) == [0, 20]
+        assert found.value.tolist() == [4.0, 7.0]
+        assert found.minimum.tolist() == [1.0, 7.0]
+        assert found.maximum.tolist() == [9.0, 7.0]
+        assert found.quality.tolist() == [0, 0]
+        seal(history, clock)
+
+
+def test_bad_samples_stay_visible_in_buckets(history, feed):
+    history.append(feed((0, 0, 5.0), (0, 1, 99.0, BAD), (0, 2, 6.0), (0, 11, 7.0, BAD), (0, 21, np.nan, BAD)))
+    found = history.query(0, at(0), at(30), 3)
+    assert found.quality.tolist() == [BAD, BAD, BAD]
+    assert found.minimum[:2].tolist() == [5.0, 7.0]
+    assert found.maximum[:2].tolist() == [6.0, 7.0]
+    assert np.isnan([found.value[2], found.minimum[2], found.maximum[2]]).all()
+
+
+def test_more_buckets_than_nanoseconds(history, feed):
+    history.append(feed((0, 0, 5.0)))
+    found = history.query(0, T0, T0 + 3, 1000)
+    assert (found.time_ns.tolist(), found.value.tolist()) == ([T0], [5.0])
+
+
+def test_raw_samples_are_limited(history, feed, clock, monkeypatch):
+    monkeypatch.setattr(store_module, "RAW_LIMIT", 100)
+    for hour in range(3):
+        history.append(feed(*[(0, hour * 3600 + i, float(i)) for i in range(60)]))
+        seal(history, clock)
+    history.append(feed((0, 30.5, -1.0), source_time=at(30.5)))
+    found = raw(history, 0)
+    assert (len(found), found.truncated) == (100, True)
+    assert found.value[31] == -1.0, "a sample still in the tail stands in its place"
+    rest = raw(history, 0, 3600 + 39)
+    assert (len(rest), rest.truncated) == (81, False)
+
+
+def test_several_points(history, feed):
+    history.append(feed((0, 1, 1.0), (3, 1, 3.0)))
+    assert [(one.pid, one.value.tolist()) for one in history.query_many([3, 0], T0, at(9))] == [(3, [3.0]), (0, [1.0])]
+
+
+@pytest.mark.parametrize(("pid", "start", "stop"), [(4, 0, 1), (-1, 0, 1), (0, 1, 1), (0, 2, 1)])
+def test_questions_without_an_answer(history, pid, start, stop):
+    with pytest.raises(StoreError, match=r"there is no point|the span"):
+        history.query(pid, at(start), at(stop))
+
+
+# ---------------------------------------------------------------- restart
+
+
+def test_what_was_flushed_survives_and_the_journal_gives_the_rest(history, feed, tmp_path):
+    history.append(feed((0, 1, 1.0), (1, 1, 1.0)))
+    history.flush()
+    history.append(feed((0, 2, 2.0)))
+    history = reopened(history, tmp_path)
+    assert history.seq == 2
+    assert raw(history, 0).value.tolist() == [1.0]
+    for change in feed.all:  # the actor asks the journal for what follows; too much does no harm
+        history.append(change)
+    assert raw(history, 0).value.tolist() == [1.0, 2.0]
+    assert raw(history, 1).value.tolist() == [1.0]
+    history.close()
+    history.close()
+
+
+def test_a_change_set_half_known_is_cut(history, feed):
+    first = feed((0, 1, 1.0), (0, 2, 2.0))
+    history.append(ChangeSet(1, first.records[:1], first.received_at[:1], 0))
+    assert history.append(first) == 1
+    assert raw(history, 0).value.tolist() == [1.0, 2.0]
+
+
+def test_resync_takes_the_present_values(history, feed):
+    history.append(feed((0, 1, 1.0), (1, 1, 1.0)))
+    pids = np.arange(4, dtype=np.uint32)
+    quality = np.array([0, BAD, 0, int(Quality.NEVER_RECEIVED)], dtype=np.uint32)
+    times = np.full(4, at(50), dtype=np.int64)
+    snapshot = Snapshot(1000, pids, np.array([1.0, 1.0, 2.0, np.nan]), quality, np.zeros(4, dtype=np.int64), times)
+    assert history.resync(snapshot) == 2
+    assert history.seq == 1000
+    assert raw(history, 1).quality.tolist() == [0, BAD]
+    assert len(raw(history, 3)) == 0
+
+
+def test_history_follows_the_point_not_its_number(history, feed, tmp_path):
+    history.append(feed((0, 1, 1.0), (3, 1, 3.0)))
+    history.flush()
+    renumbered = [point(0, mrid="m3"), point(1, mrid="m0"), point(2, mrid="new")]
+    history = reopened(history, tmp_path, renumbered)
+    assert [raw(history, pid).value.tolist() for pid in range(3)] == [[3.0], [1.0], []]
+    history.set_points(POINTS)
+    assert raw(history, 0).value.tolist() == [1.0]
+    history.close()
+
+
+# ---------------------------------------------------------------- faults
+
+
+def test_a_second_writer_is_refused(history, tmp_path, clock):
+    with pytest.raises(StoreInUseError):
+        HistoryStore(tmp_path, clock, POINTS, map_mb=16)
+
+
+def test_a_damaged_file_is_moved_aside(history, feed, tmp_path, clock):
+    history.append(feed(*[(0, i, float(i)) for i in range(2000)]))
+    seal(history, clock)
+    history._file.close()
+    path = tmp_path / "history.lmdb"
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(CorruptFileError):
+        HistoryStore(tmp_path, clock, POINTS, map_mb=16)
+    fresh, reason = HistoryStore.open_or_quarantine(tmp_path, clock, POINTS, map_mb=16)
+    assert "history.lmdb.corrupt-" in reason
+    assert len(raw(fresh, 0)) == 0
+    fresh.close()
+
+
+def test_a_full_disk_keeps_samples_in_memory(history, feed, tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_MAX_ROWS", 5000)
+    rows = [(0, i, float(i)) for i in range(1000)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "history.lmdb").stat().st_size, hard))
+    try:
+        for _ in range(4):
+            history.append(feed(*rows))
+            history.flush()
+        assert "no space left" in str(history.fault)
+        assert (len(raw(history, 0)), history.lost) == (4000, 0)
+        for _ in range(4):
+            history.append(feed(*rows))
+            history.flush()
+        assert (len(raw(history, 0)), history.lost) == (5000, 3000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    history.flush()
+    assert history.fault is None
+    history = reopened(history, tmp_path)
+    assert (len(raw(history, 0)), history.seq) == (5000, 8000)
+    history.close()
+
+
+def test_the_oldest_hours_make_room(history, feed, clock, tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_FULL_AT", 0.1)
+    rng = np.random.default_rng(1)
+    for hour in range(25):  # about 90 kB of noise an hour
+        values = rng.random(5000)
+        history.append(feed(*[(pid, hour * 3600 + i / 2, value) for i, value in enumerate(values) for pid in (0, 3)]))
+        seal(history, clock)
+        assert history.fault is None
+    assert len(raw(history, 0, 24 * 3600)) == 5000
+    assert len(raw(history, 0, 0, 3600)) == len(raw(history, 3, 0, 3600)) == 0
+    history = reopened(history, tmp_path)
+    assert len(raw(history, 3, 24 * 3600)) == 5000
+    history.close()
+
+
+# ---------------------------------------------------------------- against plain lists
+
+
+def test_chunks_come_back_as_they_were():
+    rng = np.random.default_rng(1)
+    samples = np.zeros(1000, dtype=chunk.SAMPLE_DTYPE)
+    samples["time"] = T0 + np.cumsum(rng.integers(0, 10**9, 1000))
+    samples["value"] = rng.random(1000)
+    samples["value"][7] = np.nan
+    samples["quality"] = rng.integers(0, 2**32, 1000)
+    blob = chunk.encode(samples)
+    assert chunk.decode(blob, "x").tobytes() == samples.tobytes()
+    with pytest.raises(CorruptFileError):
+        chunk.decode(blob[:-1], "x")
+
+
+rows_of = st.lists(
+    st.tuples(st.sampled_from([0, 3]), st.integers(0, 8000), st.integers(-3, 3).map(float), st.sampled_from([0, BAD]))
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.lists(st.tuples(rows_of, st.sampled_from(["", "flush", "seal", "crash"])), max_size=6),
+    start=st.integers(0, 8000),
+    length=st.integers(1, 8000),
+    buckets=st.integers(1, 7),
+)
+def test_any_history_answers_like_a_plain_list(tmp_path_factory, steps, start, length, buckets):
+    clock, feed, path = VirtualClock(), Feed(), tmp_path_factory.mktemp("history")
+    history = HistoryStore(path, clock, POINTS, map_mb=16)
+    expected = {0: [], 3: []}
+    last = {}
+    for rows, then in steps:
+        history.append(feed(*rows))
+        for pid, second, value, quality in rows:
+            if last.get(pid) != (value, quality):
+                last[pid] = (value, quality)
+                expected[pid].append((second, value, quality))
+        if then == "flush":
+            history.flush()
+        elif then == "seal":
+            seal(history, clock)
+        elif then == "crash":
+            seq = history.seq
+            history.flush()
+            history = reopened(history, path)
+            clock = history._clock
+            assert history.seq == seq
+            last.clear()  # the first change after a restart is always kept
+    for pid, samples in expected.items():
+        samples.sort(key=lambda sample: sample[0])
+        inside = [sample for sample in samples if start <= sample[0] < start + length]
+        before = [sample for sample in samples if sample[0] < start][-1:]
+        found = raw(history, pid, start, start + length)
+        assert list(zip(seconds(found), found.value.tolist(), found.quality.tolist(), strict=True)) == inside
+        assert [(row["value"], row["quality"]) for row in found.before] == [sample[1:] for sample in before]
+        check_buckets(history.query(pid, at(start), at(start + length), buckets), inside, start, length, buckets)
+    history._file.close()
+
+
+def check_buckets(found, inside, start, length, buckets):
+    width = -(-length * NS_PER_S // buckets)
+    groups = {}
+    for sample in inside:
+        groups.setdefault((sample[0] - start) * NS_PER_S // width, []).append(sample)
+    assert found.time_ns.tolist() == [at(start) + index * width for index in sorted(groups)]
+    for i, index in enumerate(sorted(groups)):
+        group = groups[index]
+        trusted = [value for _, value, quality in group if not quality] or [value for _, value, _ in group]
+        assert (found.minimum[i], found.maximum[i]) == (min(trusted), max(trusted))
+        assert found.value[i] == group[-1][1]
+        assert found.quality[i] == np.bitwise_or.reduce([quality for *_, quality in group])
