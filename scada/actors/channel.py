@@ -79,6 +79,7 @@ class ChannelActor(Actor):
         self._driver: Driver | None = None
         self._task: Future[None] | None = None
         self._alarmed = False
+        self._logged = (LinkState.DOWN, "")
         self._started_at = clock.monotonic()
 
     def started(self) -> None:
@@ -160,7 +161,8 @@ class ChannelActor(Actor):
             self._alarm(up=False, reason=self._view.reason)
 
     def _set(self, state: LinkState, reason: str) -> None:
-        if state is not self._view.state or reason != self._view.reason:
+        if state is not LinkState.CONNECTING and (state, reason) != self._logged:
+            self._logged = (state, reason)
             _log.info("channel", channel=self._view.spec.name, state=state.value, reason=reason)
         self._view.state = state
         self._view.reason = reason

@@ -8,14 +8,17 @@ from typing import Literal
 
 import structlog
 
-_QUIET = ("asyncua", "pymodbus", "pykka", "uvicorn", "numba", "asyncio", "grpc")
+_QUIET = {"asyncua": logging.ERROR, "pymodbus": logging.ERROR} | dict.fromkeys(
+    ("pykka", "uvicorn", "numba", "asyncio", "grpc"), logging.WARNING
+)
+"""Libraries that talk much, and from which level they are heard; what they say of a connection our channels say better."""
 
 
 def configure_logging(level: str = "info", style: Literal["console", "json"] = "console") -> None:
     """Send structlog and the standard library's loggers to stderr in one format.
 
     Args:
-        level: ``debug``, ``info``, ``warning`` or ``error``; libraries that talk much are kept at ``warning``.
+        level: ``debug``, ``info``, ``warning`` or ``error``; libraries are kept quieter.
         style: ``console`` for people, ``json`` for collectors.
     """
     shared: list[structlog.typing.Processor] = [
@@ -48,5 +51,5 @@ def configure_logging(level: str = "info", style: Literal["console", "json"] = "
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name, lowest in _QUIET.items():
+        logging.getLogger(name).setLevel(max(lowest, root.level))
