@@ -31,6 +31,8 @@ export interface Metadata {
 }
 
 const SWITCHES = new Set(["BREAKER", "DISCONNECTOR", "LOAD_BREAK_SWITCH", "GROUND_DISCONNECTION"]);
+/** What cannot make its conductor live. */
+const PASSIVE = new Set([...SWITCHES, "NODE", "BUSBAR_SECTION", "LOAD", "CAPACITOR", "INDUCTOR"]);
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Voltage level of the energised-state words a model may use. */
@@ -81,7 +83,7 @@ export class Diagram {
       else this.byEquipment.set(point.equipment, [point]);
     }
     this.zones = new Zones(
-      metadata.nodes.map((node) => ({ id: node.id, cuts: node.componentType !== "NODE" && this.cuts(node) })),
+      metadata.nodes.map((node) => ({ id: node.id, cuts: this.cuts(node), feeds: !PASSIVE.has(node.componentType ?? "") })),
       metadata.wires,
     );
     const numbers = new Map(controls.filter((control) => control.deviceNumber).map((control) => [control.equipment, control.deviceNumber]));
@@ -162,7 +164,7 @@ export class Diagram {
 
   /** Symbols are thin: an unseen square makes them easy to hit. */
   private addHitArea(element: Element): void {
-    if (element.querySelector(":scope > text, :scope > line")) return;
+    if (element.querySelector(":scope > line")) return;
     const area = document.createElementNS(SVG, "rect");
     for (const [name, value] of Object.entries({ x: "-4", y: "-4", width: "24", height: "24", class: "sld-hit" })) area.setAttribute(name, value);
     element.prepend(area);
@@ -187,7 +189,7 @@ export class Diagram {
       element.classList.toggle("sld-doubt", isBad(quality));
       element.setAttribute("data-position", where ?? "unknown");
       label.textContent = name + marks(quality);
-      this.zones.setSwitch(node.id, where === "closed" && !isBad(quality));
+      this.zones.setSwitch(node.id, isBad(quality) || where === "between" ? undefined : where);
       this.scheduleZones();
     });
   }
@@ -279,7 +281,10 @@ export class Diagram {
   /** Outline the selected equipment. */
   select(mrid: string): void {
     for (const element of this.svg.querySelectorAll(".sld-selected")) element.classList.remove("sld-selected");
-    for (const element of this.elements.get(mrid) ?? []) element.classList.add("sld-selected");
+    for (const element of this.elements.get(mrid) ?? []) {
+      element.classList.add("sld-selected");
+      element.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
   }
 
   /** End every watch. */

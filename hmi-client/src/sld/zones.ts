@@ -1,6 +1,6 @@
 /**
  * Pieces of a diagram that are one conductor. A zone's state is that of a measured piece in it, or of a zone it is joined to by
- * switches known to be closed; what neither reaches is unknown and drawn so.
+ * switches known to be closed; what neither reaches is unknown and drawn so, unless it is cut off on all sides.
  */
 export type State = "energised" | "dead" | "earthed" | "unknown";
 
@@ -13,13 +13,16 @@ export class Zones {
   private readonly zoneOf = new Map<string, string>();
   private readonly sides = new Map<string, Set<string>>();
   private readonly states = new Map<string, State>();
-  private readonly closed = new Map<string, boolean>();
+  private readonly position = new Map<string, "open" | "closed" | undefined>();
+  /** Zones that something beyond this diagram, or a unit, could make live. */
+  private readonly fed = new Set<string>();
 
   /**
-   * @param nodes parts of the diagram; a node that cuts (switch, transformer) is a boundary, not part of a zone
+   * @param nodes parts of the diagram; a node that cuts (switch, transformer) is a boundary, not part of a zone; one that feeds
+   *   (line, unit, transformer) may make its zone live
    * @param wires pairs of nodes
    */
-  constructor(nodes: readonly { id: string; cuts: boolean }[], wires: readonly { id: string; nodeId1: string; nodeId2: string }[]) {
+  constructor(nodes: readonly { id: string; cuts: boolean; feeds: boolean }[], wires: readonly { id: string; nodeId1: string; nodeId2: string }[]) {
     const cutting = new Set(nodes.filter((node) => node.cuts).map((node) => node.id));
     const links: Link[] = [];
     for (const wire of wires) {
@@ -39,16 +42,19 @@ export class Zones {
       const [a, b] = [find(from), find(to)];
       if (a !== b) root.set(a, b);
     }
+    const feeding = new Set(nodes.filter((node) => node.feeds).map((node) => node.id));
     for (const id of [...nodes.filter((node) => !node.cuts).map((node) => node.id), ...wires.map((wire) => wire.id)]) this.zoneOf.set(id, find(id));
+    for (const id of feeding) if (!cutting.has(id)) this.fed.add(find(id));
+    for (const wire of wires) if (feeding.has(wire.nodeId1) || feeding.has(wire.nodeId2)) this.fed.add(find(wire.id));
   }
 
   setState(node: string, state: State): void {
     this.states.set(node, state);
   }
 
-  /** @param closed the switch is known to be closed */
-  setSwitch(node: string, closed: boolean): void {
-    this.closed.set(node, closed);
+  /** Position of a switch; undefined = not known. */
+  setSwitch(node: string, position: "open" | "closed" | undefined): void {
+    this.position.set(node, position);
   }
 
   /** State of every node and wire. */
@@ -62,7 +68,7 @@ export class Zones {
     for (let changed = true; changed; ) {
       changed = false;
       for (const [node, wires] of this.sides) {
-        if (!this.closed.get(node)) continue;
+        if (this.position.get(node) !== "closed") continue;
         const zones = [...wires].map((wire) => this.zoneOf.get(wire)!);
         const known = zones.find((id) => zone.has(id));
         if (known === undefined) continue;
@@ -74,8 +80,20 @@ export class Zones {
         }
       }
     }
+    this.cutOff(zone);
     const result = new Map<string, State>();
     for (const [id, root] of this.zoneOf) result.set(id, zone.get(root) ?? "unknown");
     return result;
+  }
+
+  /** A zone that nothing feeds and all of whose switches are known to be open is dead. */
+  private cutOff(zone: Map<string, State>): void {
+    const reachable = new Set<string>();
+    for (const [node, wires] of this.sides) {
+      if (this.position.get(node) !== "open") for (const wire of wires) reachable.add(this.zoneOf.get(wire)!);
+    }
+    for (const id of new Set(this.zoneOf.values())) {
+      if (!zone.has(id) && !reachable.has(id) && !this.fed.has(id)) zone.set(id, "dead");
+    }
   }
 }
