@@ -7,19 +7,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import POINT_DTYPE, RecordFlag, Records, TimeQuality
+from scada.core.batch import POINT_DTYPE, Records
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
 from scada.history import chunk
 from scada.history.chunk import SAMPLE_DTYPE, Samples
+from scada.history.sampling import ROW_DTYPE, select_samples
 from scada.history.series import Buckets, Series, raw_series
 from scada.model_cim.tables import Point, PointKind
-from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.rtdb.changes import ChangeSet, GapError, Snapshot
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine, seal, unseal
 
 _NAME: Final = "history"
@@ -37,63 +37,7 @@ _FULL_AT: Final = 0.8
 RAW_LIMIT: Final = 100_000
 """Raw samples a query answers at most, for one point."""
 
-_ROW_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8"), ("value", "<f8"), ("quality", "<u4")])
 _BANDED: Final = frozenset({PointKind.ANALOG, PointKind.COUNTER})
-_TIME_INVALID: Final = int(Quality.TIME_INVALID)
-_FLAG_INVALID: Final = TimeQuality.INVALID
-_EVENT: Final = RecordFlag.EVENT
-_QUALITY_SET: Final = RecordFlag.QUALITY_SET
-
-
-@numba.njit(nogil=True, cache=True)
-def select_samples(
-    records: Records,
-    received_at: npt.NDArray[np.int64],
-    number_of: npt.NDArray[np.uint32],
-    deadband: npt.NDArray[np.float64],
-    last_value: npt.NDArray[np.float64],
-    last_quality: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.void],
-) -> int:  # pragma: no cover - compiled
-    """Copy the changes worth keeping to ``rows`` and return how many.
-
-    A change is kept if its quality differs from that of the last kept sample of its point, or its value by more than the dead
-    band, or if it is an event. It is dated by its source, or by its receipt where the source gave no valid time.
-
-    Args:
-        records: changes, in order.
-        received_at: ns UTC, one a record.
-        number_of: history number of each pid.
-        deadband: of each pid, in the unit of the point.
-        last_value: last kept value of each history number, NaN = none; updated.
-        last_quality: its quality, -1 = none; updated.
-        rows: room for as many rows as there are records.
-    """
-    kept = 0
-    for i in range(len(records)):
-        record = records[i]
-        pid = record.pid
-        if pid >= number_of.size:
-            continue
-        number = number_of[pid]
-        value = record.value
-        quality = np.int64(record.quality)
-        step = abs(value - last_value[number])
-        near = step <= deadband[pid] or (np.isnan(value) and np.isnan(last_value[number]))
-        if near and quality == last_quality[number] and record.flags & _EVENT == 0:
-            continue
-        last_value[number] = value
-        last_quality[number] = quality
-        time = record.source_time
-        stamped = record.time_quality & _FLAG_INVALID == 0 and quality & _TIME_INVALID == 0 and record.flags & _QUALITY_SET == 0
-        if time <= 0 or not stamped:
-            time = received_at[i]
-        rows[kept].number = number
-        rows[kept].time = time
-        rows[kept].value = value
-        rows[kept].quality = record.quality
-        kept += 1
-    return kept
 
 
 class HistoryStore:
@@ -131,9 +75,9 @@ class HistoryStore:
         try:
             with self._file.read() as txn:
                 self.seq = int.from_bytes(txn.get(_META, _SEQ) or b"", "big")
-                tail = [np.frombuffer(unseal(blob, self._where), _ROW_DTYPE) for _, blob in txn.ascending(_TAIL)]
+                tail = [np.frombuffer(unseal(blob, self._where), ROW_DTYPE) for _, blob in txn.ascending(_TAIL)]
                 self._numbers = {name: int.from_bytes(number, "big") for name, number in txn.ascending(_NAMES)}
-            self._rows = np.concatenate([*tail, np.empty(1024, _ROW_DTYPE)])
+            self._rows = np.concatenate([*tail, np.empty(1024, ROW_DTYPE)])
             self._count = self._flushed = len(self._rows) - 1024
             self._last_value = np.zeros(0)
             self._last_quality = np.zeros(0, dtype=np.int64)
@@ -192,7 +136,12 @@ class HistoryStore:
 
         Returns:
             Number of samples kept.
+
+        Raises:
+            GapError: changes between ``seq`` and these are missing; read them from the journal first.
         """
+        if 0 < self.seq < change.first - 1:
+            raise GapError(self.seq + 1, change.first)
         skip = max(0, self.seq + 1 - change.first)
         if skip >= len(change):
             return 0
@@ -215,7 +164,7 @@ class HistoryStore:
     def _keep(self, records: Records, received_at: npt.NDArray[np.int64]) -> int:
         needed = self._count + len(records)
         if needed > len(self._rows):
-            rows = np.empty(2 * needed, dtype=_ROW_DTYPE)
+            rows = np.empty(2 * needed, dtype=ROW_DTYPE)
             rows[: self._count] = self._rows[: self._count]
             self._rows = rows
         kept = int(

@@ -231,3 +231,15 @@ def replay_changes(
         if record.flags & _QUALITY_SET == 0:
             image.received_at[pid] = received_at[i]
         image.seq[pid] = first + i
+
+
+def warm_up() -> None:
+    """Compile the kernels, for batches that may be written and for read-only ones, or load them from numba's cache."""
+    image, room, touched = Image.empty(0), Room.empty(0), np.empty(0, dtype=np.uint32)
+    frozen = room.after(0)
+    for column in frozen:
+        column.flags.writeable = False
+    for records, received_at in (room, frozen):
+        apply_records(image, records, 0, 1, np.zeros(0, dtype=np.bool_), room, touched)
+        replay_changes(image, records, received_at, 1)
+    apply_quality(image, touched, 0, 0, 0, 1, room)

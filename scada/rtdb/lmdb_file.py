@@ -147,16 +147,9 @@ class LmdbFile:
         except (lmdb.Error, OSError) as error:
             raise self.explain(error) from error
 
-    @property
-    def used_fraction(self) -> float:
-        """Part of the map that holds data (free pages inside the file do not count), 0..1."""
-        with self._env.begin() as txn:
-            pages = sum(_pages_of(txn.stat(table)) for table in self._tables.values())
-        return pages * _PAGE / self.map_bytes
-
-    def forget_dead_readers(self) -> int:
-        """Clear the reader slots of processes that died; returns how many (their snapshots would pin old pages)."""
-        return int(self._env.reader_check())
+    def forget_dead_readers(self) -> None:
+        """Clear the reader slots of processes that died; left alone they pin old pages until the map is full."""
+        self._env.reader_check()
 
     @property
     def closed(self) -> bool:

@@ -393,6 +393,7 @@ class Store:
         self._unwritten_bytes = 0
         self.journaled = last
         if checkpoint:
+            self._file.forget_dead_readers()
             self._dirty[:] = False
             self._checkpoint_due = self._gap = False
             self._tail_bytes = 0

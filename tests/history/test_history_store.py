@@ -16,7 +16,7 @@ from scada.history import chunk
 from scada.history import store as store_module
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point, PointKind
-from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.rtdb.changes import ChangeSet, GapError, Snapshot
 from scada.rtdb.lmdb_file import CorruptFileError, StoreInUseError
 
 T0 = 1_700_000_000 * NS_PER_S
@@ -249,6 +249,17 @@ def test_a_change_set_half_known_is_cut(history, feed):
     history.append(ChangeSet(1, first.records[:1], first.received_at[:1], 0))
     assert history.append(first) == 1
     assert raw(history, 0).value.tolist() == [1.0, 2.0]
+
+
+def test_missing_changes_are_not_passed_over_in_silence(history, feed):
+    history.append(feed((0, 1, 1.0)))
+    feed((0, 2, 2.0))
+    with pytest.raises(GapError) as gap:
+        history.append(feed((0, 3, 3.0)))
+    assert (gap.value.asked, gap.value.oldest) == (2, 3)
+    for change in feed.all:
+        history.append(change)
+    assert raw(history, 0).value.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_resync_takes_the_present_values(history, feed):

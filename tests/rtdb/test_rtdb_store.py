@@ -8,6 +8,7 @@ import pytest
 from scada.core.batch import NO_PID, PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
 from scada.core.quality import Quality
+from scada.rtdb import image
 from scada.rtdb.changes import GapError
 from scada.rtdb.store import Store
 
@@ -244,3 +245,8 @@ def test_a_journal_without_checkpoints_stays_bounded(tmp_path, clock):
         assert store.fault is None
     assert store.snapshot().value[0] == 199.0
     store.close()
+
+
+def test_warm_up_compiles_what_the_store_calls():
+    image.warm_up()
+    assert len(image.apply_records.signatures) >= 2
