@@ -1,7 +1,7 @@
 """Writes the CIM files of the demo grid: ``python generate.py [FOLDER]``.
 
 The files are the source of the demo; this script is how they were made. Two control areas on 50 Hz: East, controlled, about
-600 MW of load, 8 stations; West, seen only, 2 stations; two 220 kV tie lines between them.
+580 MW of load, 8 stations; West, seen only, 2 stations; two 220 kV tie lines between them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cimxml import Value
 from instrument import Instrument
-from network import Bay, Level, Network, Station, Value
+from network import Network
+from parts import Bay, Level, Station
 
 
 def agc(ramp: float, deadband: float = 0.5) -> dict[str, Value]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from network import Profile, Ref, Value, mrid
+from cimxml import Profile, Ref, Value, mrid
 
 _IOA = {
     "status": (1, 30),

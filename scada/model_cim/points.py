@@ -133,9 +133,18 @@ class _PointBuilder:
             if point is not None:
                 table[pid] = point
                 next_pid = max(next_pid, pid + 1)
+        self._check_measurements()
         for mrid, pid in pid_of.items():
             table.setdefault(pid, _tombstone(mrid, pid))
         return [table.get(pid) or _tombstone(f"pid-{pid}", pid) for pid in range(next_pid)]
+
+    def _check_measurements(self) -> None:
+        model = self._model
+        for value_class, kind in _VALUES.items():
+            for measurement in model.ids(kind):
+                if not model.refs_to(measurement, f"{value_class}.{kind}"):
+                    text = f"{kind} has no {value_class}: it makes no point"
+                    self._findings.append(model.finding(Severity.WARNING, "measurement.value", measurement, text, "add one"))
 
     def _point(self, value: str, pid: PointId) -> Point | None:
         model = self._model
@@ -325,6 +334,7 @@ def unit_text(model: CimModel, mrid: str, owner: str) -> str:
 
 def _stations(model: CimModel, findings: list[Finding]) -> list[Station]:
     stations: list[Station] = []
+    seen: dict[str, str] = {}
     for mrid in model.ids("Substation"):
         levels = []
         for level in model.refs_to(mrid, "VoltageLevel.Substation"):
@@ -332,9 +342,9 @@ def _stations(model: CimModel, findings: list[Finding]) -> list[Station]:
             levels.append((level, model.name(level), model.number(base, "BaseVoltage.nominalVoltage")))
         area = model.ref(mrid, "sc:Substation.ControlArea")
         levels.sort(key=lambda level: -level[2])
-        first = next((station for station in stations if station.name == model.name(mrid)), None)
-        if first is not None:
-            text = f"station name {first.name!r} is also at {model.where(first.mrid)}"
-            findings.append(model.finding(Severity.ERROR, "station.name", mrid, text, "give each Substation its own name"))
+        first = seen.setdefault(model.name(mrid), mrid)
+        if first != mrid:
+            text = f"station name {model.name(mrid)!r} is also at {model.where(first)}"
+            findings.append(model.finding(Severity.WARNING, "station.name", mrid, text, "give each Substation its own name"))
         stations.append(Station(mrid, model.name(mrid), model.name(area) if area else "", tuple(levels)))
     return stations
