@@ -1,6 +1,6 @@
 """OPC UA client behind the driver interface: one subscription for all points, writes for controls.
 
-Channel parameters: ``publish_ms`` (100) publishing and sampling interval, ``timeout_s`` (4), ``path`` appended to the address.
+Channel parameters: ``publishing_ms`` (100) publishing and sampling interval, ``timeout_s`` (4), ``path`` appended to the address.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OpcUaDriver(Driver):
 
     def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
         super().__init__(spec, points, controls, sink, clock)
-        self._publish_ms = self._parameter("publish_ms", 100.0, 10.0, 3_600_000.0)
+        self._publishing_ms = self._parameter("publishing_ms", 100.0, 10.0, 3_600_000.0)
         self._timeout_s = self._parameter("timeout_s", 4.0, 0.05, 300.0)
         self._url = f"opc.tcp://{spec.host}:{spec.port}{spec.params.get('path', '')}"
         self.overflows = 0
@@ -155,7 +155,7 @@ class OpcUaDriver(Driver):
 
     async def _subscribe(self, client: Client) -> Subscription:
         subscription = await client.create_subscription(
-            self.clock.real_delay(self._publish_ms), queue_maxsize=QUEUE, overflow=OverflowPolicy.DISCONNECT
+            self.clock.real_delay(self._publishing_ms), queue_maxsize=QUEUE, overflow=OverflowPolicy.DISCONNECT
         )
         subscription.set_overflow_disconnect_handler(self._on_overflow)
         status = [node for node, points in self._by_node.items() if any(point.kind in _STATUS_KINDS for point in points)]
@@ -166,7 +166,7 @@ class OpcUaDriver(Driver):
                 handles = await subscription.subscribe_data_change(
                     [client.get_node(node) for node in chunk],
                     queuesize=queue,
-                    sampling_interval=ua.Duration(self.clock.real_delay(self._publish_ms)),
+                    sampling_interval=ua.Duration(self.clock.real_delay(self._publishing_ms)),
                 )
                 for node, handle in zip(chunk, handles, strict=True):
                     if isinstance(handle, ua.StatusCode):
