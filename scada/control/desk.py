@@ -93,7 +93,12 @@ class ControlDesk:
         if control is None:
             return self._unknown(ticket, mrid, value, principal, evidence)
         request = Request(self._identifier(), control, value, principal)
-        refusal = self._may_act(request) or self._number_wrong(control, device_number) or self._may_operate(request)
+        refusal = (
+            self._lacks_right(control, principal)
+            or _value_wrong(control, value)
+            or _number_wrong(control, device_number)
+            or self._may_operate(request)
+        )
         if refusal:
             return self._refused(ticket, request, refusal, evidence)
         sequence = self._begin(request)
@@ -111,7 +116,7 @@ class ControlDesk:
                 self._denied(sequence, "execute", principal, code, reason, evidence),
                 self._stands(ticket, sequence, code, reason),
             ]
-        return self._execute(ticket, sequence, evidence)
+        return self._execute(ticket, sequence, principal, evidence)
 
     def cancel(self, ticket: object, sequence_id: str, reason: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
         """Withdraw a sequence; anyone who could have selected it may."""
@@ -136,8 +141,14 @@ class ControlDesk:
             why: for the audit log.
             watch: wait for the feedback too.
         """
-        request = Request(self._identifier(), self._tables.controls[cid], value, principal, watch=watch, one_call=True, why=why)
-        refusal = self._may_act(request) or self._may_operate(request) or self._unproven(request)
+        control = self._tables.controls[cid]
+        request = Request(self._identifier(), control, value, principal, watch=watch, one_call=True, why=why)
+        refusal = (
+            self._lacks_right(control, principal)
+            or _value_wrong(control, value)
+            or self._may_operate(request)
+            or self._unproven(request)
+        )
         if refusal:
             return [Reply(ticket, _refusal_reply(request, refusal))]
         sequence = self._begin(request)
@@ -204,15 +215,6 @@ class ControlDesk:
             return "no_area", f"{control.station or control.path} is outside {principal.name}'s area of responsibility"
         return None
 
-    def _may_act(self, request: Request) -> Refusal | None:
-        return self._lacks_right(request.control, request.principal) or _value_wrong(request.control, request.value)
-
-    @staticmethod
-    def _number_wrong(control: Control, device_number: str) -> Refusal | None:
-        if device_number.strip() == control.device_number:
-            return None
-        return "device_number", "the device number that was typed is not this object's"
-
     def _may_operate(self, request: Request) -> Refusal | None:
         """What the plant and the other sequences say; asked again at execute."""
         control = request.control
@@ -265,9 +267,9 @@ class ControlDesk:
         self._running[request.sequence_id] = sequence
         return sequence
 
-    def _execute(self, ticket: object, sequence: ControlSequence, evidence: bytes) -> list[Effect]:
+    def _execute(self, ticket: object, sequence: ControlSequence, principal: Principal, evidence: bytes) -> list[Effect]:
         request = sequence.request
-        refusal = self._may_act(request) or self._may_operate(request)
+        refusal = self._lacks_right(request.control, principal) or self._may_operate(request)
         if refusal:
             return self._settle(sequence, sequence.refuse(ticket, *refusal, evidence=evidence))
         present = self._present(request.control)
@@ -277,7 +279,7 @@ class ControlDesk:
         """Go on with a one-call sequence that was checked back; put a finished one aside."""
         sequence_id = sequence.request.sequence_id
         if sequence.request.one_call and sequence.phase is Phase.SELECTED:
-            return effects + self._execute(sequence.ticket, sequence, b"")
+            return effects + self._execute(sequence.ticket, sequence, sequence.request.principal, b"")
         if sequence.phase is Phase.DONE and sequence_id in self._running:
             del self._running[sequence_id]
             self._finished[sequence_id] = sequence
@@ -310,7 +312,7 @@ class ControlDesk:
             evidence=evidence,
             by=principal,
         )
-        return Audit(sequence.request.sequence_id, row)
+        return Audit("", row)  # the sequence itself goes on, whatever becomes of this row
 
     def _refused(self, ticket: object, request: Request, refusal: Refusal, evidence: bytes) -> list[Effect]:
         code, reason = refusal
@@ -377,6 +379,12 @@ def _lock(control: Control) -> str:
     if control.kind is ControlKind.SETPOINT or not control.equipment:
         return control.mrid
     return control.equipment
+
+
+def _number_wrong(control: Control, device_number: str) -> Refusal | None:
+    if device_number.strip() == control.device_number:
+        return None
+    return "device_number", "the device number that was typed is not this object's"
 
 
 def _value_wrong(control: Control, value: float) -> Refusal | None:

@@ -47,13 +47,13 @@ class NoClosingOntoEarth:
         """Explain that one side is earthed, or may be."""
         del plant
         kind = topology.switch_kind(control.equipment)
-        if kind in (None, SwitchKind.EARTHING) or not asks_to_close(control, value):
+        if kind is None or kind is SwitchKind.EARTHING or not asks_to_close(control, value):
             return []
         match topology.is_earthed(control.equipment):
             case True:
-                return [f"the {kind.value} would close onto earth: an earthing switch on one side is closed"] if kind else []
+                return [f"the {kind.value} would close onto earth: an earthing switch on one side is closed"]
             case None:
-                return ["an earthing switch beside it has an unknown position"]
+                return ["it is not known whether it would close onto earth: the position of a switch beside it is not known"]
             case _:
                 return []
 

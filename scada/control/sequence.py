@@ -137,8 +137,8 @@ class ControlSequence:
             present: the feedback's present reading.
             evidence: the signed envelope.
         """
-        if self.phase is not Phase.SELECTED:
-            return [Reply(ticket, self.reply("not_selected", f"the sequence is {self.outcome.value}"))]
+        if not self._is_selected():
+            return self._not_selected(ticket)
         self.ticket, self._expected, self.present = ticket, expected, present
         self._proves = not has_followed(self.request.control, expected, present)
         self._followed = not self._proves
@@ -152,8 +152,8 @@ class ControlSequence:
 
     def refuse(self, ticket: object, code: str, reason: str, *, evidence: bytes = b"") -> list[Effect]:
         """The checks at execute forbid it: the selection is withdrawn."""
-        if self.phase is not Phase.SELECTED:
-            return [Reply(ticket, self.reply("not_selected", f"the sequence is {self.outcome.value}"))]
+        if not self._is_selected():
+            return self._not_selected(ticket)
         self.ticket = ticket
         withdraw = self._withdraw()
         return self._finish(SequenceState.REFUSED, code, reason, evidence=evidence, more=withdraw)
@@ -227,6 +227,14 @@ class ControlSequence:
             present=self.present.value if self.present.good else float("nan"),
             elapsed_s=self._clock.monotonic() - self._started,
         )
+
+    def _is_selected(self) -> bool:
+        return self.phase is Phase.SELECTED and self._clock.monotonic() < self.deadline
+
+    def _not_selected(self, ticket: object) -> list[Effect]:
+        """Too early, too late or again; a selection whose time has just passed ends here."""
+        expired = self.tick()
+        return [*expired, Reply(ticket, self.reply("not_selected", f"the sequence is {self.outcome.value}"))]
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self.phase = phase

@@ -2,8 +2,8 @@
 
 A file is ``magic | record*``; a record is ``u32le size | msgpack | digest`` with
 ``digest = SM3(0x01 | digest of the one before | size | msgpack)``; the first follows ``SM3(magic)``. A row is on disk when
-:meth:`AuditLog.append` returns. A record that a crash cut short is reported and moved aside at the next start; whatever else does not
-fit is tampering and is never repaired.
+:meth:`AuditLog.append` returns. A record that a crash cut short is reported and moved aside at the next start; whatever else
+does not fit is tampering and is never repaired.
 """
 
 from __future__ import annotations
