@@ -274,9 +274,9 @@ class Services:
 
 
 def _matches(point: Point, station: str, query: str) -> bool:
-    return station in ("", point.station) and (
-        query in point.path.casefold() or query in point.name.casefold() or query == point.mrid.casefold()
-    )
+    if point.removed or station not in ("", point.station):
+        return False
+    return query in point.path.casefold() or query in point.name.casefold() or query == point.mrid.casefold()
 
 
 def _not_found(what: str, mend: str) -> CallError:

@@ -9,15 +9,18 @@ import csv
 import secrets
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.cli.link import Link, link_options, make_link, pass_link
 from scada.cli.rendering import number, table, time_text
-from scada.core.clock import NS_PER_S, make_clock
+from scada.core.clock import NS_PER_S
 from scada.core.errors import ScadaError
+
+if TYPE_CHECKING:
+    from scada.api.client import ScadaClient
 
 DONE = (pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED)
 STEPS = (300, 900)
@@ -39,11 +42,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 @pass_link
 def setpoint(link: Link, *, area: str, mw: float, minutes: float | None, order: str) -> None:
     """Send an interchange set-point; exit code 1 unless it was accepted."""
-    now = make_clock(link.rate, link.epoch_ns).now_ns()
-    until = now + int(minutes * 60 * NS_PER_S) if minutes else 0
-    request = pb.AreaSetpoint(area=area, interchange_mw=mw, valid_until_ns=until, order_id=order or _order_id())
-    reply: pb.DispatchReply = link.run(lambda client: client.signed("Dispatch/SendSetpoint", request))
-    _print_reply(link, reply)
+    request = pb.AreaSetpoint(area=area, interchange_mw=mw, order_id=order or _order_id())
+
+    async def work(client: ScadaClient) -> pb.DispatchReply:
+        if minutes is not None:
+            request.valid_until_ns = await _server_time(client) + int(minutes * 60 * NS_PER_S)
+        reply: pb.DispatchReply = await client.signed("Dispatch/SendSetpoint", request)
+        return reply
+
+    _print_reply(link, link.run(work))
 
 
 @command.command()
@@ -63,16 +70,14 @@ def schedule(link: Link, *, file: Path | None, area: str, unit: str, mw: str, st
     values = read_values(file) if file else parse_values(mw.split(","), "--mw") if mw else []
     if not values:
         raise ScadaError("the schedule has no values", mend="give FILE or --mw a,b,c")
-    request = pb.Schedule(
-        area=area,
-        unit=unit,
-        start_ns=make_clock(link.rate, link.epoch_ns).now_ns() + int(start_in * NS_PER_S),
-        step_s=int(step),
-        mw=values,
-        order_id=order or _order_id(),
-    )
-    reply: pb.DispatchReply = link.run(lambda client: client.signed("Dispatch/SendSchedule", request))
-    _print_reply(link, reply)
+    request = pb.Schedule(area=area, unit=unit, step_s=int(step), mw=values, order_id=order or _order_id())
+
+    async def work(client: ScadaClient) -> pb.DispatchReply:
+        request.start_ns = await _server_time(client) + int(start_in * NS_PER_S)
+        reply: pb.DispatchReply = await client.signed("Dispatch/SendSchedule", request)
+        return reply
+
+    _print_reply(link, link.run(work))
 
 
 @command.command()
@@ -134,6 +139,12 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return abs(value) < float("inf")
+
+
+async def _server_time(client: ScadaClient) -> int:
+    """Ns UTC by the server's clock, which its validity times go by."""
+    status: pb.SystemStatus = await client.call("Realtime/GetStatus", pb.GetStatusRequest())
+    return int(status.time_ns)
 
 
 def _order_id() -> str:

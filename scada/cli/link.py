@@ -30,8 +30,6 @@ class Link:
     name: str
     site: str
     language: str
-    rate: float = 1.0
-    epoch_ns: int = 0
 
     def run(self, work: Callable[[ScadaClient], Coroutine[Any, Any, Result]]) -> Result:
         """Log in, do the work, log out.
@@ -43,13 +41,13 @@ class Link:
 
     async def _session(self, work: Callable[[ScadaClient], Coroutine[Any, Any, Result]]) -> Result:
         from scada.api.client import ScadaClient
-        from scada.core.clock import make_clock
+        from scada.core.clock import SystemClock
         from scada.security.identities import load_authority, load_identity
 
         host, separator, port = self.server.rpartition(":")
         if not separator or not host or not port.isdigit():
             raise click.BadParameter(f"{self.server!r} is not HOST:PORT", param_hint="--server")
-        clock = make_clock(self.rate, self.epoch_ns)
+        clock = SystemClock()
         client = ScadaClient(
             self.server,
             f"{host}:{self.control_port}",
@@ -112,6 +110,4 @@ def _options(identity: str) -> list[Callable[[Command], Command]]:
         option("--as", "name", default=identity, text="Identity that signs."),
         option("--site", default="demo", text="Name of the server's site; what is signed is good for no other."),
         option("--lang", type=click.Choice(LANGUAGES), default=None, text="Language; default from LANG."),
-        option("--rate", type=float, default=1.0, hidden=True, text="Rate of the server's clock (demonstrations)."),
-        option("--epoch-ns", type=int, default=0, hidden=True, text="Common start of scaled time."),
     ]

@@ -19,8 +19,8 @@ from importlib.resources import files
 
 LANGUAGES = ("en", "zh")
 
-_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _PARAMETER = re.compile(r"\{([a-z_|]+)\}")
+_PART = re.compile(rf"\[([^\[\]]*)\]|{_PARAMETER.pattern}")
 
 
 @cache
@@ -49,14 +49,18 @@ def fill(text: str, parameters: Mapping[str, str]) -> str:
     'P1 is 5 MW'
     """
 
-    def given(match: re.Match[str]) -> str:
-        return next((parameters[name] for name in match[1].split("|") if parameters.get(name)), "")
+    def given(names: str) -> str:
+        return next((parameters[name] for name in names.split("|") if parameters.get(name)), "")
 
-    def optional(match: re.Match[str]) -> str:
-        part = match[1]
-        return _PARAMETER.sub(given, part) if all(map(given, _PARAMETER.finditer(part))) else ""
+    def part(match: re.Match[str]) -> str:
+        optional, names = match[1], match[2]
+        if names:
+            return given(names)
+        if not all(given(inner) for inner in _PARAMETER.findall(optional)):
+            return ""
+        return _PARAMETER.sub(lambda inner: given(inner[1]), optional)
 
-    return _PARAMETER.sub(given, _OPTIONAL.sub(optional, text))
+    return _PART.sub(part, text)
 
 
 def text(language: str, key: str, parameters: Mapping[str, str] | None = None) -> str:
