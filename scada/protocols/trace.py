@@ -317,7 +317,10 @@ class TcpReassembler:
         if segment.data:
             assert direction.next is not None
             if at > direction.next:
-                direction.held.setdefault(at, segment)
+                other = direction.held.get(at, segment)
+                longer = segment if len(segment.data) >= len(other.data) else other
+                self.repeated += 0 if other is segment else min(len(segment.data), len(other.data))
+                direction.held[at] = longer
             else:
                 chunks += self._give(connection, direction, segment, at, segment)
         if segment.flags & (_FIN | _RST):

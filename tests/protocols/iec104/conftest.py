@@ -11,8 +11,8 @@ from scada.protocols.iec104 import apci
 from scada.protocols.iec104.asdu import Asdu
 from scada.protocols.iec104.channel import Channel
 from scada.protocols.iec104.effects import Disconnect, Done, Notice, Send, StateChange, Values
-from scada.protocols.iec104.outstation import Outstation
 from scada.protocols.iec104.link import Closed, Transmit
+from scada.protocols.iec104.outstation import Outstation
 
 KINDS = {1: PointKind.STATUS, 3: PointKind.DOUBLE, 5: PointKind.STEP, 7: PointKind.BITS, 15: PointKind.COUNTER}
 COMMAND_KINDS = {45: ControlKind.SINGLE, 46: ControlKind.DOUBLE, 47: ControlKind.STEP}
@@ -27,7 +27,9 @@ def point(pid, ioa, type_id, ca=1, **more):
 
 def control(cid, ioa, type_id, ca=1, **more):
     kind = COMMAND_KINDS.get(type_id, ControlKind.SETPOINT)
-    return Control(cid, f"c{cid}", f"S/C{cid}", f"C{cid}", kind, "", "", "", "S", 0, Iec104Address(ca, ioa, type_id), None, "", **more)
+    return Control(
+        cid, f"c{cid}", f"S/C{cid}", f"C{cid}", kind, "", "", "", "S", 0, Iec104Address(ca, ioa, type_id), None, "", **more
+    )
 
 
 def spec(**params):

@@ -216,6 +216,16 @@ def test_commands_are_encoded_exactly_or_not_at_all():
         assert asdus.decode_command(type_id, asdus.encode_command(type_id, order)) == order
         timed = asdus.CommandElement(order.value, order.qualifier, order.select, T)
         assert asdus.decode_command(type_id + 13, asdus.encode_command(type_id + 13, timed)) == timed
-    for type_id, value in [(45, 2), (46, 0), (46, 3), (47, 0), (48, 1.0), (48, math.nan), (49, 40_000), (50, math.nan), (50, 1e39)]:
+    for type_id, value in [
+        (45, 2),
+        (46, 0),
+        (46, 3),
+        (47, 0),
+        (48, 1.0),
+        (48, math.nan),
+        (49, 40_000),
+        (50, math.nan),
+        (50, 1e39),
+    ]:
         with pytest.raises(ValueError, match=r"."):
             asdus.encode_command(type_id, asdus.CommandElement(value))
