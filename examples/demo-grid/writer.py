@@ -283,7 +283,7 @@ class PointWriter:
                 "AnalogControl.maxValue": limits[1],
                 "sc:Control.kind": "setpoint",
                 "sc:Control.select": False,
-                "sc:Control.deviceNumber": f"80{unit.number}{1 if letter == 'P' else 2}",
+                "sc:Control.deviceNumber": f"60{unit.number}{1 if letter == 'P' else 2}",
                 "sc:Control.feedbackTimeout": 5.0,
                 "sc:Control.feedbackTolerance": 0.1,
             },

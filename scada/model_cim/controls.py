@@ -96,7 +96,24 @@ def build_controls(
                 feedback_tolerance=model.number(mrid, "sc:Control.feedbackTolerance", 0.0),
             )
         )
+    _check_device_numbers(model, controls, findings)
     return controls
+
+
+def _check_device_numbers(model: CimModel, controls: list[Control], findings: list[Finding]) -> None:
+    """An operator confirms by the number: within a station it must name one device only."""
+    first: dict[tuple[str, str], Control] = {}
+    for control in controls:
+        if not control.device_number:
+            text = "control has no device number: an operator has nothing to confirm it by"
+            findings.append(
+                model.finding(Severity.WARNING, "control.device-number", control.mrid, text, "sc:Control.deviceNumber")
+            )
+            continue
+        other = first.setdefault((control.station, control.device_number), control)
+        if other.equipment != control.equipment:
+            text = f"device number {control.device_number} is also that of {other.path} at {model.where(other.mrid)}"
+            findings.append(model.finding(Severity.WARNING, "control.device-number", control.mrid, text, "give each its own"))
 
 
 def _fault(resource: str, remote: str, spec: ChannelSpec | None) -> str:

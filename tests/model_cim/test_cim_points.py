@@ -124,6 +124,8 @@ FAULTS = [
     ("SC-Nanping.xml", "<cim:RemotePoint.RemoteUnit ", "<cim:RemotePoint.Other ", "point.channel"),
     ("SC-Nanping.xml", "<cim:RemoteSource.MeasurementValue ", "<cim:RemoteSource.Other ", "point.source"),
     ("SC-Nanping.xml", "<cim:Command.DiscreteValue ", "<cim:Command.Other ", "control.feedback"),
+    ("SC-Nanping.xml", "<sc:Control.deviceNumber>1013<", "<sc:Control.deviceNumber>1011<", "control.device-number"),
+    ("SC-Nanping.xml", "<sc:Control.deviceNumber>1010</sc:Control.deviceNumber>", "", "control.device-number"),
     ("SC-Nanping.xml", "<cim:RemoteControl.Control ", "<cim:RemoteControl.Other ", "control.channel"),
     ("SC-Nanping.xml", "<cim:AnalogValue.Analog ", "<cim:AnalogValue.Other ", "point.measurement"),
     ("SC-Nanping.xml", "<cim:Measurement.PowerSystemResource ", "<cim:Measurement.Other ", "point.resource"),

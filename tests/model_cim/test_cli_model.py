@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from click.testing import CliRunner
 
@@ -26,6 +27,13 @@ def test_check_of_a_bad_model_names_the_place_and_is_exit_code_1(edited):
     assert result.exit_code == 1
     assert f"{path}/SC-Nanping.xml:" in result.output
     assert "error point.duplicate-address" in result.output
+
+
+def test_check_places_a_wrong_expression_in_its_file(edited):
+    path = edited("SC.xml", '"East/Generation" - ', '"East/Generatoin" - ')
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert re.search(rf'{re.escape(str(path))}/SC\.xml:\d+ error calc\.unknown_point \S+ .*"East/Generatoin"', result.output)
 
 
 def test_check_of_a_broken_file_goes_on_to_the_end_and_is_json_if_asked(write):
