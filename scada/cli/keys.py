@@ -10,7 +10,15 @@ import click
 
 from scada.core.clock import NS_PER_S, SystemClock
 from scada.security.certificates import check_certificate
-from scada.security.identities import PASSWORD_VARIABLE, init_identities, issue_identity, list_identities, load_authority
+from scada.security.identities import (
+    PASSWORD_VARIABLE,
+    ROLES_FILE,
+    grant_identity,
+    init_identities,
+    issue_identity,
+    list_identities,
+    load_authority,
+)
 from scada.security.roles import ROLES
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
@@ -51,16 +59,19 @@ def show(*, folder: Path) -> None:
 @click.option(
     "--role", "roles", multiple=True, required=True, type=click.Choice(sorted(ROLES)), help="May be given more than once."
 )
+@click.option("--area", "areas", multiple=True, default=["*"], help="Control area or station; default: all.")
 @click.option("--years", type=click.FloatRange(0.01, 10), default=2.0, show_default=True, help="Validity.")
 @_ASK
-def issue(*, folder: Path, name: str, roles: tuple[str, ...], years: float, ask: bool) -> None:
+def issue(*, folder: Path, name: str, roles: tuple[str, ...], areas: tuple[str, ...], years: float, ask: bool) -> None:
     """Issue an identity NAME by the authority of FOLDER; an existing key is kept and gets a new certificate.
 
-    The server grants what both the certificate and its role table allow: add [NAME] to roles.toml there.
+    The server grants what both the certificate and its role table roles.toml allow; NAME is added to the table of FOLDER.
     """
     password = _password(ask=ask)
     certificate = issue_identity(folder, name, roles, SystemClock(), years=years, password=password, authority_password=password)
-    click.echo(f"{certificate.name}: {', '.join(sorted(certificate.roles))}; grant it in {folder / 'roles.toml'}")
+    added = grant_identity(folder, name, roles, areas)
+    note = "granted in" if added else "kept as it was in"
+    click.echo(f"{certificate.name}: certificate for {', '.join(sorted(certificate.roles))}; {note} {folder / ROLES_FILE}")
 
 
 def _password(*, ask: bool) -> bytes | None:

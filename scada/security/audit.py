@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
@@ -106,7 +106,7 @@ class AuditLog:
         self.path = folder / AUDIT_FILE
         self.repaired = ""
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._failed = ""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import threading
+from threading import Lock
 from typing import Final
 
 from google.protobuf.message import DecodeError, Message
@@ -53,7 +53,7 @@ class SessionClient:
         self._authority = authority
         self._clock = clock
         self._station = station
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._sequence = 0
         self._request = b""
         self._ephemeral: Sm2Key | None = None

@@ -209,6 +209,27 @@ def load_grants(folder: Path) -> dict[str, Grant]:
     return {name: _grant(entry, f"{path} [{name}]") for name, entry in document.items()}
 
 
+def grant_identity(folder: Path, name: str, roles: Sequence[str], areas: Sequence[str]) -> bool:
+    """Give an identity its roles and areas in the role table; an entry that is there stays as it is.
+
+    Returns:
+        True if an entry was added.
+
+    Raises:
+        SecurityError: the table is corrupt, a role does not exist, or the file cannot be written.
+    """
+    rights_of(roles)
+    if name in load_grants(folder):
+        return False
+    path = folder / ROLES_FILE
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(_entry(name, roles, areas))
+    except OSError as error:
+        raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
+    return True
+
+
 def list_identities(folder: Path) -> list[Certificate]:
     """Certificates in a folder by name, the authority first."""
     names = sorted(path.name.removesuffix(".cert.pem") for path in folder.glob("*.cert.pem"))
@@ -251,11 +272,13 @@ def _roles_text() -> str:
         "# Who may do what, and where. A role acts only if the identity's certificate bears it too.\n"
         '# areas: names of control areas or stations; "*" = all.\n'
     )
-    entries = (
-        f"\n[{name}]\nroles = {json.dumps(list(roles))}\nareas = {json.dumps([ALL_AREAS])}\n"
-        for name, roles in DEMO_IDENTITIES.items()
-    )
-    return head + "".join(entries)
+    return head + "".join(_entry(name, roles, [ALL_AREAS]) for name, roles in DEMO_IDENTITIES.items())
+
+
+def _entry(name: str, roles: Sequence[str], areas: Sequence[str]) -> str:
+    quoted = [json.dumps(list(names), ensure_ascii=False) for names in (roles, areas)]
+    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    return f"\n[{key}]\nroles = {quoted[0]}\nareas = {quoted[1]}\n"
 
 
 def _key_path(folder: Path, name: str) -> Path:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import threading
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -143,7 +143,7 @@ class SessionServer:
         self._clock = clock
         self._control_window_s = control_window_s
         self._lifetime_s = lifetime_s
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._sessions: dict[bytes, Session] = {}
         self._logins: dict[bytes, int] = {}
         """Digest of a login that was served -> us UTC at which its window closes."""

@@ -12,6 +12,7 @@ from scada.security.identities import (
     AUTHORITY,
     DEMO_IDENTITIES,
     PASSWORD_VARIABLE,
+    grant_identity,
     init_identities,
     issue_identity,
     list_identities,
@@ -185,6 +186,19 @@ def test_command_line(tmp_path):
     assert "GUARDIAN" in shown
     assert [certificate.is_authority for certificate in list_identities(tmp_path / "keys")][:2] == [True, False]
     assert load_authority(tmp_path / "keys").name == "scada root authority"
+
+
+def test_issue_grants_once_and_keeps_an_entry(tmp_path):
+    folder, run = str(tmp_path / "keys"), CliRunner().invoke
+    run(command, ["init", folder], catch_exceptions=False)
+    issue = ["issue", folder, "li", "--role", "OPERATOR", "--area", "北山"]
+    assert "granted in" in run(command, issue, catch_exceptions=False).output
+    assert load_grants(tmp_path / "keys")["li"].areas == {"北山"}
+    again = run(command, [*issue[:3], "--role", "VIEWER"], catch_exceptions=False)
+    assert "kept as it was" in again.output
+    assert load_grants(tmp_path / "keys")["li"].roles == {"OPERATOR"}
+    with pytest.raises(SecurityError, match="unknown role"):
+        grant_identity(tmp_path / "keys", "x", ["KING"], ["*"])
 
 
 def test_command_line_with_a_password(tmp_path):
