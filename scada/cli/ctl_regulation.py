@@ -29,7 +29,7 @@ def agc(link: Link) -> None:
             regulation=number(found.regulation_mw, 4),
             up=number(found.reserve_up_mw, 4),
             down=number(found.reserve_down_mw, 4),
-            cps1=number(found.cps1_percent, 4),
+            cps=number(found.cps1_percent, 4),
         )
     )
     rows = [

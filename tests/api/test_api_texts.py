@@ -15,7 +15,7 @@ from scada.events.records import AlarmPhase
 from scada.model_cim.tables import AlarmClass
 
 ROOT = Path(__file__).resolve().parents[2]
-PARAMETER = re.compile(r"\{([a-z_|0-9]+)\}")
+PARAMETER = re.compile(r"\{([a-z_|]+)\}")
 
 GROUPS = ("status", "limit", "state", "alarm", "channel", "control", "security", "agc", "avc", "dispatch", "replay", "model")
 GROUPS += ("rtdb", "history", "events", "audit", "system", "actor", "protocol", "topology", "calc")
@@ -44,6 +44,7 @@ def test_both_languages_show_the_same_parameters():
         chinese = catalogue("zh")[key]
         assert english.strip(), key
         assert chinese.strip(), key
+        assert not re.search(r"[\[\]{}]", fill(english, {}) + fill(chinese, {})), key
         assert set(PARAMETER.findall(english)) == set(PARAMETER.findall(chinese)), key
 
 
@@ -68,7 +69,7 @@ def test_every_value_of_the_enumerations_has_a_text():
 def test_a_text_without_its_optional_parameters_reads_well(language):
     shown = text(language, "channel.down", {"channel": "RTU-1"})
     assert "RTU-1" in shown
-    assert not re.search(r"[\[\]{}]|[:：]$|  ", shown)
+    assert not re.search(r"[\[\]{}]|[:\uff1a]$|  ", shown)
 
 
 def test_fill():
