@@ -27,20 +27,21 @@ _FULL_AT: Final = 0.8
 _TRIM: Final = 2000
 _MAX_WAITING: Final = 100_000
 _SEQ_STEP: Final = 50_000
+_RETRY_S: Final = 1.0
 
 
 class EventLog:
     """Numbered, durable events. One thread appends; any thread queries.
 
     An event is durable when :meth:`append` returned it, unless ``fault`` is set: with a full disk events go on being numbered,
-    returned and readable, wait in memory and are retried at every call; ``stored_id`` says how far the disk is. If more than
+    returned and readable, wait in memory and are retried every second; ``stored_id`` says how far the disk is. If more than
     100 000 wait, the oldest are given up and counted in ``lost``.
 
     When 80 % of the map are used, the oldest events make room (never a present alarm).
 
     Args:
         path: folder; made if absent.
-        clock: for naming a file that is moved aside.
+        clock: for retries, and for naming a file that is moved aside.
         map_mb: fixed size of the file.
 
     Raises:
@@ -58,6 +59,7 @@ class EventLog:
         self._clock = clock
         self.fault: StoreError | None = None
         self.lost = 0
+        self._retry_at = 0.0
         self._file = LmdbFile(path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_EVENTS, _TIMES, _ALARMS, _META))
         try:
             with self._file.read() as txn:
@@ -129,8 +131,12 @@ class EventLog:
         self.seq = seq or self.seq
         self._waiting.extend(numbered)
         self._waiting_alarms.update((alarm.alarm_id, alarm) for alarm in alarms)
-        if self._waiting or self._waiting_alarms or self.seq - self._stored_seq >= _SEQ_STEP:
+        new = self._waiting or self._waiting_alarms or self.seq - self._stored_seq >= _SEQ_STEP
+        if new and (self.fault is None or self._clock.monotonic() >= self._retry_at):
             self._write()
+        while len(self._waiting) > _MAX_WAITING:
+            self._waiting.popleft()
+            self.lost += 1
         return numbered
 
     def _write(self) -> None:
@@ -151,9 +157,7 @@ class EventLog:
                     _trim(txn)
         except StoreError as error:
             self.fault = error
-            while len(self._waiting) > _MAX_WAITING:
-                self._waiting.popleft()
-                self.lost += 1
+            self._retry_at = self._clock.monotonic() + _RETRY_S
             return
         self.fault = None
         self.stored_id = self.last_id

@@ -5,44 +5,30 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import PointBatch, Records
+from scada.core.batch import PointBatch
 from scada.core.clock import Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
-from scada.rtdb import journal
+from scada.rtdb import checkpoint, journal
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
-from scada.rtdb.image import IMAGE_DTYPE, Image, Room, apply_quality, apply_records, replay_changes
-from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine, seal, unseal
+from scada.rtdb.image import Image
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, quarantine
+from scada.rtdb.pending import Pending, Step
 
 _NAME: Final = "rtdb"
 _LAYOUT: Final = 1
-_PAGES: Final = "pages"
-_META: Final = "meta"
-_STATE: Final = b"state"
-_PAGE_POINTS: Final = 1024
-_IDENTITY: Final = b"identity"
+_RETRY_S: Final = 1.0
 _NOT_FROM_A_SOURCE: Final = np.uint32(Quality.NEVER_RECEIVED | Quality.MANUAL)
 
 Bools = npt.NDArray[np.bool_]
 Pids = npt.NDArray[np.uint32]
-
-
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """What a commit adds to the image that readers copy."""
-
-    change: ChangeSet | None
-    touched: Pids
-    source_time: npt.NDArray[np.int64]
-    received_at: npt.NDArray[np.int64]
+Identities = npt.NDArray[np.uint64]
 
 
 class Store:
@@ -56,7 +42,7 @@ class Store:
     (in one journaled change set, so that every follower sees it) until its source sends it again; values entered by an operator
     (``MANUAL``) are not.
 
-    **A full disk** does not stop the server: the change set is published, kept in memory and retried at each commit; meanwhile
+    **A full disk** does not stop the server: the change set is published, kept in memory and retried every second; meanwhile
     ``fault`` says what is wrong and ``journaled`` stays behind ``head``. What must be durable first (an acknowledgement
     of SOE to a station) waits until ``journaled`` has passed it. If more than ``journal_mb`` wait, the oldest are given up and
     counted in ``lost``; a follower that needs them is told by :class:`GapError`.
@@ -84,7 +70,6 @@ class Store:
         journaled: the last one that is on disk; equal to ``head`` unless there is a ``fault``.
         fault: why the journal cannot be written at present, or None.
         lost: changes given up unwritten since the store was opened.
-        unknown: records refused since then because their pid is not below ``capacity``; ``unknown_pid`` is the last such pid.
     """
 
     def __init__(
@@ -97,35 +82,38 @@ class Store:
         map_mb: int = 1024,
         journal_mb: int = 256,
         event_pids: Bools | None = None,
-        identity: npt.NDArray[np.uint64] | None = None,
+        identity: Identities | None = None,
     ) -> None:
         self._clock = clock
         self._journal_bytes = journal_mb << 20
-        self.fault: StoreError | None = None
-        self.lost = self.unknown = self.unknown_pid = 0
         self._file = LmdbFile(
-            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(journal.TABLE, _PAGES, _META), metasync=durable
+            path,
+            _NAME,
+            layout=_LAYOUT,
+            map_mb=map_mb,
+            databases=(journal.TABLE, checkpoint.PAGES, checkpoint.META),
+            metasync=durable,
         )
         try:
-            self._image, self.head, stored_identity = self._load(capacity)
+            self._image, self.head, self._identity = checkpoint.restore(self._file, capacity)
             self.capacity = self._image.capacity
             self._check_room(map_mb)
         except BaseException:
             self._file.close()
             raise
-        self.journaled = self._published_seq = self.head
-        self._published = self._image.grown(self.capacity)
-        self._backlog: deque[_Published] = deque()
-        self._lock = threading.Lock()
+        self.fault: StoreError | None = None
+        self.journaled = self.head
+        self.lost = 0
+        self._pending = Pending()
         self._unwritten: deque[ChangeSet] = deque()
         self._unwritten_bytes = self._tail_bytes = 0
-        self._dirty = np.ones(_pages(self.capacity), dtype=np.bool_)
+        self._retry_at = 0.0
+        self._dirty = np.ones(checkpoint.page_count(self.capacity), dtype=np.bool_)
         self._checkpoint_due = self._gap = False
-        self._room = Room.empty(1024)
-        self._touched = np.empty(1024, dtype=np.uint32)
-        self._changes = self._touches = 0
+        self._published, self._published_seq = self._image.grown(self.capacity), self.head
+        self._backlog: deque[Step] = deque()
+        self._lock = threading.Lock()
         self.event_pids = _sized(event_pids, self.capacity)
-        self._identity = stored_identity
         self._forget_renumbered(identity)
         self._mark_old()
         self.commit()
@@ -142,7 +130,7 @@ class Store:
         map_mb: int = 1024,
         journal_mb: int = 256,
         event_pids: Bools | None = None,
-        identity: npt.NDArray[np.uint64] | None = None,
+        identity: Identities | None = None,
     ) -> tuple[Store, str]:
         """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
 
@@ -175,6 +163,16 @@ class Store:
             store._number_from(now // 1_000_000)  # noqa: SLF001 - our own
             return store, f"{error.what}; {error.where} was moved to {aside.name} and an empty database started"
 
+    @property
+    def unknown(self) -> int:
+        """Records refused since the store was opened because their pid is not below ``capacity``."""
+        return self._pending.unknown
+
+    @property
+    def unknown_pid(self) -> int:
+        """The last such pid."""
+        return self._pending.unknown_pid
+
     # ------------------------------------------------------------------ writing
 
     def apply(self, batch: PointBatch) -> int:
@@ -183,20 +181,7 @@ class Store:
         Returns:
             Number of changes. Records of unknown pids are counted in ``unknown`` and not written.
         """
-        self._make_room(len(batch))
-        changes, touches, unknown, pid = apply_records(
-            self._image,
-            batch.records,
-            batch.received_at,
-            self.head + 1 + self._changes,
-            self.event_pids,
-            self._room.after(self._changes),
-            self._touched[self._touches :],
-        )
-        self._changes += changes
-        self._touches += touches
-        self._count_unknown(unknown, pid)
-        return int(changes)
+        return self._pending.apply(self._image, batch, self.head, self.event_pids)
 
     def set_quality(self, pids: Pids, set_bits: int = 0, clear_bits: int = 0, received_at: int | None = None) -> int:
         """Set and clear quality bits of many points at once (a channel went down or came up).
@@ -212,20 +197,9 @@ class Store:
         Returns:
             Number of points whose quality changed.
         """
+        received_at = self._clock.now_ns() if received_at is None else received_at
         pids = np.ascontiguousarray(pids, dtype=np.uint32)
-        self._make_room(len(pids))
-        changes, unknown, pid = apply_quality(
-            self._image,
-            pids,
-            int(set_bits),
-            int(clear_bits),
-            self._clock.now_ns() if received_at is None else received_at,
-            self.head + 1 + self._changes,
-            self._room.after(self._changes),
-        )
-        self._changes += changes
-        self._count_unknown(unknown, pid)
-        return int(changes)
+        return self._pending.set_quality(self._image, pids, int(set_bits), int(clear_bits), received_at, self.head)
 
     def commit(self) -> ChangeSet | None:
         """Write what is pending to the journal in one transaction, then show it to readers.
@@ -233,33 +207,33 @@ class Store:
         Returns:
             The changes, or None if there were none. With a full disk they are returned (and readable) too, but ``fault`` is set.
         """
-        change, touches = self._take_pending()
-        if change is not None:
-            self._unwritten.append(change)
-            self._unwritten_bytes += journal.size(change)
-        if self._unwritten:
-            self._write(checkpoint=self._checkpoint_due or self._tail_bytes > self._journal_bytes)
-        if change is not None or len(touches.touched):
-            self._backlog.append(touches)
-        if change is not None:
-            self.head = change.last
-            if not self._unwritten:
-                self.journaled = self.head
+        step = self._pending.take(self._image, self.head, self._clock.now_ns())
+        self._dirty[step.pids // checkpoint.PAGE_POINTS] = True
+        if step.change is not None:
+            self._unwritten.append(step.change)
+            self._unwritten_bytes += journal.size(step.change)
+        if self._unwritten and (self.fault is None or self._clock.monotonic() >= self._retry_at):
+            self._write(with_checkpoint=self._checkpoint_due or self._tail_bytes > self._journal_bytes)
+        self._give_up_oldest()
+        if step:
+            self._backlog.append(step)
+        if step.change is not None:
+            self.head = step.change.last
         if self._backlog and self._lock.acquire(blocking=False):
             try:
                 self._drain()
             finally:
                 self._lock.release()
-        return change
+        return step.change
 
     def checkpoint(self) -> None:
         """Write the changed pages of the image as of ``head``, and trim the journal; if any are pending, at the next commit."""
-        if self._changes:
+        if self._pending.changes:
             self._checkpoint_due = True
         else:
-            self._write(checkpoint=True)
+            self._write(with_checkpoint=True)
 
-    def grow(self, capacity: int, event_pids: Bools | None = None, identity: npt.NDArray[np.uint64] | None = None) -> None:
+    def grow(self, capacity: int, event_pids: Bools | None = None, identity: Identities | None = None) -> None:
         """Make room for more points (a new model version); numbers and values of the present ones stay.
 
         Args:
@@ -272,7 +246,7 @@ class Store:
             if capacity > self.capacity:
                 self._image = self._image.grown(capacity)
                 self._published = self._published.grown(capacity)
-                self._dirty = np.ones(_pages(capacity), dtype=np.bool_)
+                self._dirty = np.ones(checkpoint.page_count(capacity), dtype=np.bool_)
                 self.capacity = capacity
         self.event_pids = _sized(self.event_pids if event_pids is None else event_pids, self.capacity)
         self._forget_renumbered(identity)
@@ -286,7 +260,7 @@ class Store:
         if self._file.closed:
             return
         self.commit()
-        self._write(checkpoint=True)
+        self._write(with_checkpoint=True)
         self._file.close()
         if self.fault is not None:
             raise self.fault
@@ -350,49 +324,33 @@ class Store:
 
     def _drain(self) -> None:
         """Bring the readers' image up to the last commit; the caller holds the lock."""
-        image = self._published
         while self._backlog:
             step = self._backlog.popleft()
+            step.replay(self._published)
             if step.change is not None:
-                _replay(image, step.change)
                 self._published_seq = step.change.last
-            image.source_time[step.touched] = step.source_time
-            image.received_at[step.touched] = step.received_at
 
-    def _take_pending(self) -> tuple[ChangeSet | None, _Published]:
-        change = None
-        if self._changes:
-            records = _frozen(self._room.records[: self._changes])
-            received_at = self._room.received_at[: self._changes].copy()
-            received_at.flags.writeable = False
-            change = ChangeSet(self.head + 1, records, received_at, self._clock.now_ns())
-            self._dirty[records["pid"] // _PAGE_POINTS] = True
-        touched = self._touched[: self._touches].copy()
-        self._dirty[touched // _PAGE_POINTS] = True
-        image = self._image
-        self._changes = self._touches = 0
-        return change, _Published(change, touched, image.source_time[touched], image.received_at[touched])
-
-    def _write(self, *, checkpoint: bool) -> None:
-        """One transaction with everything unwritten; a failure is kept in ``fault`` and retried at the next call."""
-        checkpoint = checkpoint or self._gap
+    def _write(self, *, with_checkpoint: bool) -> None:
+        """One transaction with everything unwritten; a failure is kept in ``fault`` and retried later."""
+        with_checkpoint = with_checkpoint or self._gap
         last = self._unwritten[-1].last if self._unwritten else self.journaled
         try:
             with self._file.write() as txn:
                 for change in self._unwritten:
                     journal.append(txn, change)
-                if checkpoint:
-                    self._write_checkpoint(txn, last)
+                if with_checkpoint:
+                    checkpoint.write(txn, self._image, self._dirty, last, self._identity)
+                    journal.trim(txn, self._journal_bytes, last + 1)
         except StoreError as error:
             self.fault = error
-            self._give_up_oldest()
+            self._retry_at = self._clock.monotonic() + _RETRY_S
             return
         self.fault = None
         self._tail_bytes += self._unwritten_bytes
         self._unwritten.clear()
         self._unwritten_bytes = 0
         self.journaled = last
-        if checkpoint:
+        if with_checkpoint:
             self._file.forget_dead_readers()
             self._dirty[:] = False
             self._checkpoint_due = self._gap = False
@@ -405,43 +363,9 @@ class Store:
             self.lost += len(change)
             self._gap = True  # the next write starts from a checkpoint
 
-    def _write_checkpoint(self, txn: Transaction, last: int) -> None:
-        for page in np.flatnonzero(self._dirty).tolist():
-            start = page * _PAGE_POINTS
-            rows = self._image.rows(start, min(start + _PAGE_POINTS, self.capacity))
-            txn.put(_PAGES, page.to_bytes(4, "big"), seal(rows.tobytes()))
-        txn.put(_META, _STATE, seal(msgpack.packb({"seq": last, "capacity": self.capacity})))
-        txn.put(_META, _IDENTITY, seal(self._identity.tobytes()))
-        journal.trim(txn, self._journal_bytes, last + 1)
-
-    def _load(self, capacity: int) -> tuple[Image, int, npt.NDArray[np.uint64]]:
-        """Checkpoint plus tail of the journal: image, its sequence number, identities of the pids."""
-        where = str(self._file.path)
-        with self._file.read() as txn:
-            stored = txn.get(_META, _STATE)
-            state = msgpack.unpackb(unseal(stored, where)) if stored else {"seq": 0, "capacity": 0}
-            image, head = Image.empty(max(capacity, state["capacity"])), int(state["seq"])
-            for page, blob in txn.ascending(_PAGES):
-                image.load(int.from_bytes(page, "big") * _PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))
-            names = txn.get(_META, _IDENTITY)
-        try:
-            for change in journal.follow(self._file, head):
-                needed = int(change.records["pid"].max()) + 1
-                if needed > image.capacity:  # the server grew after its last checkpoint
-                    image = image.grown(needed)
-                _replay(image, change)
-                head = change.last
-        except GapError as error:
-            raise CorruptFileError(
-                f"the journal lacks changes after {head}", where=where, mend="restore a backup or move it away"
-            ) from error
-        identity = np.frombuffer(unseal(names, where), np.uint64) if names else np.zeros(0, np.uint64)
-        return image, head, identity
-
     def _check_room(self, map_mb: int) -> None:
         """Both images of a checkpoint and twice the journal must fit, or the map would fill up in service."""
-        checkpoint = 2 * self.capacity * (IMAGE_DTYPE.itemsize + 8)
-        needed = 4 + ((checkpoint + 2 * self._journal_bytes) >> 20)
+        needed = 4 + ((checkpoint.bytes_needed(self.capacity) + 2 * self._journal_bytes) >> 20)
         if needed > map_mb:
             raise StoreError(
                 f"map_mb = {map_mb} is too small for {self.capacity} points and journal_mb = {self._journal_bytes >> 20}",
@@ -453,7 +377,7 @@ class Store:
         self.head = self.journaled = self._published_seq = head
         self.checkpoint()
 
-    def _forget_renumbered(self, identity: npt.NDArray[np.uint64] | None) -> None:
+    def _forget_renumbered(self, identity: Identities | None) -> None:
         if identity is None:
             return
         known = min(len(identity), len(self._identity))
@@ -471,27 +395,6 @@ class Store:
         restored = np.flatnonzero(self._image.quality & _NOT_FROM_A_SOURCE == 0)
         self.set_quality(restored.astype(np.uint32), set_bits=int(Quality.OLD_DATA))
 
-    def _make_room(self, length: int) -> None:
-        changes, touches = self._changes, self._touches
-        if changes + length > len(self._room.records):
-            room = Room.empty(2 * (changes + length))
-            room.records[:changes] = self._room.records[:changes]
-            room.received_at[:changes] = self._room.received_at[:changes]
-            self._room = room
-        if touches + length > len(self._touched):
-            touched = np.empty(2 * (touches + length), dtype=np.uint32)
-            touched[:touches] = self._touched[:touches]
-            self._touched = touched
-
-    def _count_unknown(self, unknown: int, pid: int) -> None:
-        if unknown:
-            self.unknown += unknown
-            self.unknown_pid = pid
-
-
-def _replay(image: Image, change: ChangeSet) -> None:
-    replay_changes(image, change.records, change.received_at, change.first)
-
 
 def _picked(image: Image, pids: Pids) -> Image:
     known = pids < image.capacity
@@ -501,16 +404,6 @@ def _picked(image: Image, pids: Pids) -> Image:
     for column, answer in zip(image.columns(), picked.columns(), strict=True):
         answer[known] = column[pids[known]]
     return picked
-
-
-def _frozen(records: Records) -> Records:
-    copy = records.copy()
-    copy.flags.writeable = False
-    return copy
-
-
-def _pages(capacity: int) -> int:
-    return -(-capacity // _PAGE_POINTS)
 
 
 def _sized(mask: Bools | None, capacity: int) -> Bools:

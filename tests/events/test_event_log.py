@@ -151,6 +151,9 @@ def test_a_full_disk_keeps_events_in_memory_and_retries(log, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     log.append([])
+    assert log.fault is not None, "a full disk is not asked again at every event"
+    log._clock.advance(1)
+    log.append([])
     assert (log.fault, log.stored_id, log.lost) == (None, 602, 0)
     log = reopened(log, tmp_path)
     assert [one.event_id for one in log.query(after_id=1, limit=1000)] == list(range(2, 603))
@@ -163,7 +166,9 @@ def test_too_many_waiting_events_give_up_the_oldest(log, tmp_path, monkeypatch):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "events.lmdb").stat().st_size, hard))
     try:
-        log.append([event() for _ in range(500)])
+        log.append([event() for _ in range(50)])
+        log._clock.advance(1)
+        log.append([event() for _ in range(450)])
         assert log.lost == 400
         with pytest.raises(StoreError, match="no space left"):
             log.close()

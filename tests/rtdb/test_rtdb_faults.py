@@ -144,6 +144,9 @@ def test_a_full_map_delays_the_journal_and_nothing_else(tmp_path):
         assert store.lost == 0
     last = next(values)
     put(store, float(last))
+    assert store.fault is not None, "a full disk is not asked again at every tick"
+    CLOCK.advance(1)
+    store.commit()
     assert store.fault is None
     assert store.journaled == store.head
     store._file.close()
@@ -174,6 +177,7 @@ def test_a_full_disk_is_told_once_and_retried(tmp_path, full_disk):
     assert store.snapshot().value[0] == 8.0
     assert [change.records["value"][0] for change in store.changes(0)] == [float(value) for value in range(9)]
     full_disk(None)
+    CLOCK.advance(1)
     store.commit()
     assert store.fault is None
     store._file.close()
@@ -205,6 +209,7 @@ def test_after_a_gap_the_restart_goes_on_from_a_checkpoint(tmp_path, full_disk):
     for value in range(1, 40):
         put(store, float(value))
     full_disk(None)
+    CLOCK.advance(1)
     put(store, 40.0)
     assert store.fault is None
     with pytest.raises(GapError):

@@ -1,0 +1,87 @@
+"""The checkpoint: the image in pages of 1 024 points, with the sequence number it stands for, in the journal's LMDB file.
+
+Page blob: CRC-32, then ``IMAGE_DTYPE`` rows; the key is the page number (u4, big-endian). Only pages that changed since the last
+checkpoint are written, in one transaction with the number.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from scada.rtdb import journal
+from scada.rtdb.changes import GapError
+from scada.rtdb.image import IMAGE_DTYPE, Image, replay_changes
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, seal, unseal
+
+PAGES: Final = "pages"
+META: Final = "meta"
+PAGE_POINTS: Final = 1024
+_STATE: Final = b"state"
+_IDENTITY: Final = b"identity"
+
+
+class Restored(NamedTuple):
+    """The state of a database file."""
+
+    image: Image
+    head: int
+    """Sequence number it stands for."""
+    identity: npt.NDArray[np.uint64]
+    """Identity of each pid, 0 = not known."""
+
+
+def page_count(capacity: int) -> int:
+    """Pages of an image."""
+    return -(-capacity // PAGE_POINTS)
+
+
+def bytes_needed(capacity: int) -> int:
+    """Room two checkpoints take in the file: the present one and the one being written beside it."""
+    return 2 * capacity * (IMAGE_DTYPE.itemsize + 8)
+
+
+def write(txn: Transaction, image: Image, dirty: npt.NDArray[np.bool_], seq: int, identity: npt.NDArray[np.uint64]) -> None:
+    """Store the dirty pages of an image that stands for ``seq``."""
+    for page in np.flatnonzero(dirty).tolist():
+        start = page * PAGE_POINTS
+        rows = image.rows(start, min(start + PAGE_POINTS, image.capacity))
+        txn.put(PAGES, page.to_bytes(4, "big"), seal(rows.tobytes()))
+    txn.put(META, _STATE, seal(msgpack.packb({"seq": seq, "capacity": image.capacity})))
+    txn.put(META, _IDENTITY, seal(identity.tobytes()))
+
+
+def restore(file: LmdbFile, capacity: int) -> Restored:
+    """The last checkpoint brought forward by the journal after it.
+
+    Args:
+        file: with the tables :data:`PAGES`, :data:`META` and :data:`journal.TABLE`.
+        capacity: least number of points of the image.
+
+    Raises:
+        CorruptFileError: a checksum is wrong, or the journal does not follow on the checkpoint.
+    """
+    where = str(file.path)
+    with file.read() as txn:
+        stored = txn.get(META, _STATE)
+        state = msgpack.unpackb(unseal(stored, where)) if stored else {"seq": 0, "capacity": 0}
+        image, head = Image.empty(max(capacity, state["capacity"])), int(state["seq"])
+        for page, blob in txn.ascending(PAGES):
+            image.load(int.from_bytes(page, "big") * PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))
+        names = txn.get(META, _IDENTITY)
+    try:
+        for change in journal.follow(file, head):
+            needed = int(change.records["pid"].max()) + 1
+            if needed > image.capacity:  # the server grew after its last checkpoint
+                image = image.grown(needed)
+            replay_changes(image, change.records, change.received_at, change.first)
+            head = change.last
+    except GapError as error:
+        raise CorruptFileError(
+            f"the journal lacks changes after {head}", where=where, mend="restore a backup or move it away"
+        ) from error
+    identity = np.frombuffer(unseal(names, where), np.uint64) if names else np.zeros(0, np.uint64)
+    return Restored(image, head, identity)
