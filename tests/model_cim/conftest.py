@@ -55,11 +55,11 @@ def edited(demo_path, tmp_path):
 
     def edit(name: str, old: str, new: str) -> Path:
         for file in demo_path.glob("*.xml"):
-            text = file.read_text(encoding="utf-8")
-            if file.name == name:
-                assert old in text
-                text = text.replace(old, new, 1)
-            (tmp_path / file.name).write_text(text, encoding="utf-8")
+            if file.name != name:
+                (tmp_path / file.name).symlink_to(file)
+        text = (demo_path / name).read_text(encoding="utf-8")
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new, 1), encoding="utf-8")
         return tmp_path
 
     return edit
