@@ -85,11 +85,17 @@ def build_tables(model: CimModel, pid_of: Mapping[str, int] | None = None) -> tu
         model: the CIM model with its SC profile.
         pid_of: pids given in earlier versions, by point mRID (:func:`pids`). These keep their number, new points follow after
             the highest, and a number whose point is gone holds a tombstone (``Point.removed``).
+
+    Raises:
+        ModelError: ``pid_of`` gives a number twice or a negative one: points would overwrite each other.
     """
+    known = dict(pid_of or {})
+    if len(set(known.values())) < len(known) or min(known.values(), default=0) < 0:
+        raise ModelError("the kept point numbers are corrupt: one is negative or given twice", mend="restore them from a backup")
     findings: list[Finding] = []
     channels = build_channels(model, findings)
     locator = Locator(model)
-    points = _PointBuilder(model, channels, locator, findings).build(dict(pid_of or {}))
+    points = _PointBuilder(model, channels, locator, findings).build(known)
     by_mrid = {point.mrid: point for point in points if not point.removed}
     controls = build_controls(model, channels, locator, by_mrid, findings)
     tables = ModelTables(

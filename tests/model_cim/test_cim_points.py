@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scada.apps.calc.expression import parse
+from scada.core.errors import ModelError
 from scada.model_cim.findings import Severity, has_errors
 from scada.model_cim.points import build_tables, load_model, pids
 from scada.model_cim.reader import ModelReader
@@ -185,6 +186,12 @@ def test_known_pids_are_kept_and_new_ones_follow_whatever_was_known(demo, data):
     assert all(built.points[pid].mrid == mrid for mrid, pid in pid_of.items())
     assert built.points[pid_of["gone-1"]].removed
     assert {p.mrid for p in built.points if not p.removed} == set(mrids)
+
+
+@pytest.mark.parametrize("numbers", [{"a": 1, "b": 1}, {"a": -1}])
+def test_corrupt_point_numbers_are_refused(demo, numbers):
+    with pytest.raises(ModelError, match="point numbers are corrupt"):
+        build_tables(demo[0], numbers)
 
 
 def test_a_foreign_model_whose_measurements_have_no_values_says_so(public_models):
