@@ -23,6 +23,7 @@ from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
 from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress, Point
+from scada.protocols.cancellation import end_if_cancelled
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink
 from scada.protocols.modbus.plan import Block, plan
 from scada.protocols.modbus.registers import BIT_TABLES, RegisterError, check_address, decode_words, encode_words, is_bit, width
@@ -173,7 +174,9 @@ class ModbusDriver(Driver):
                     self.sink.state(LinkState.UP, f"connected to {self.spec.host}:{self.spec.port}")
                 rest = self._scan_s - (self.clock.monotonic() - began)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._scan_now.wait(), max(self.clock.real_delay(rest), 0.001))
+                    async with asyncio.timeout(max(self.clock.real_delay(rest), 0.001)):
+                        await self._scan_now.wait()
+                end_if_cancelled()
         finally:
             self._client = None
             client.close()

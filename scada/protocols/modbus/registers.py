@@ -100,7 +100,7 @@ def encode_words(value: float, data_type: str, word_order: str) -> list[int]:
         limits = np.iinfo(dtype)
         if not limits.min <= value <= limits.max:
             raise RegisterError(f"{value} does not fit into {data_type} ({limits.min}..{limits.max})")
-    elif abs(value) > np.finfo(dtype).max:
+    elif abs(value) > float(np.finfo(dtype).max):
         raise RegisterError(f"{value} does not fit into {data_type}")
     words: Sequence[int] = np.array([value], dtype=dtype).view(">u2").tolist()
     return list(words if word_order == "big" else reversed(words))

@@ -24,6 +24,7 @@ from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
 from scada.model_cim.tables import ChannelSpec, Control, OpcUaAddress, Point, PointKind
+from scada.protocols.cancellation import end_if_cancelled
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink
 from scada.protocols.opcua.values import OpcUaValueError, lost_values, nanoseconds, number, quality_of, variant
 
@@ -91,6 +92,7 @@ class OpcUaDriver(Driver):
             self.sink.state(LinkState.CONNECTING, f"connecting to {self._url}")
             connects = self.statistics.connects
             reason = await self._session()
+            end_if_cancelled()
             self.statistics.disconnects.append((self.clock.now_ns(), reason))
             self.sink.state(LinkState.DOWN, reason)
             if self.statistics.connects > connects:
@@ -114,6 +116,7 @@ class OpcUaDriver(Driver):
         pump: asyncio.Task[None] | None = None
         try:
             subscription = await self._subscribe(client)
+            end_if_cancelled()
             self.sink.state(LinkState.UP, f"connected to {self._url}")
             pump = asyncio.create_task(self._pump(subscription))
             await asyncio.wait((self._lost, pump), return_when=asyncio.FIRST_COMPLETED)
