@@ -87,7 +87,9 @@ class GridBackend:
                 low, high = point.limits.lo, point.limits.hi
                 value = (low + high) / 2 * rng.uniform(0.985, 1.03) if math.isfinite(low) else rng.uniform(10.1, 10.6)
             else:
-                value = _TYPICAL.get(point.measurement_type, 12.0) * rng.uniform(0.6, 1.3 if "Current" not in point.measurement_type else 1.6)
+                value = _TYPICAL.get(point.measurement_type, 12.0) * rng.uniform(
+                    0.6, 1.3 if "Current" not in point.measurement_type else 1.6
+                )
                 if point.measurement_type == "Frequency":
                     value = 50.012
                 if point.kind is PointKind.STEP:
@@ -145,7 +147,9 @@ class GridBackend:
             )
         )  # fmt: skip
 
-    def raise_alarm(self, pid: int, alarm_class: AlarmClass, key: str = "limit.hi", value: float = 95.0, limit: float = 90.0) -> int:
+    def raise_alarm(
+        self, pid: int, alarm_class: AlarmClass, key: str = "limit.hi", value: float = 95.0, limit: float = 90.0
+    ) -> int:
         """An alarm of a point; returns its id."""
         point = self.tables.points[pid]
         parameters = {"point": point.path, "value": f"{value:g}", "limit": f"{limit:g}", "unit": point.unit, "state": "alarm"}
@@ -214,7 +218,15 @@ class GridBackend:
             self.present[place] = Alarm(**old | who)
             known.append(number)
             self.report(
-                Event(self.clock.now_ns(), EventKind.ACKNOWLEDGED, AlarmClass.NOTICE, 4, "alarm.acknowledged", alarm_id=number, actor=principal.name)
+                Event(
+                    self.clock.now_ns(),
+                    EventKind.ACKNOWLEDGED,
+                    AlarmClass.NOTICE,
+                    4,
+                    "alarm.acknowledged",
+                    alarm_id=number,
+                    actor=principal.name,
+                )
             )
         return known, unknown
 
@@ -228,14 +240,18 @@ class GridBackend:
         await asyncio.sleep(0.15)
         present = float(self.value[control.feedback]) if control.feedback is not None else math.nan
         until = self.clock.now_ns() + 30 * NS_PER_S
-        return ControlReply(number, SequenceState.SELECTED, valid_until_ns=until, value=request.value, present=present, elapsed_s=0.15)
+        return ControlReply(
+            number, SequenceState.SELECTED, valid_until_ns=until, value=request.value, present=present, elapsed_s=0.15
+        )
 
     async def execute(self, request, principal, evidence):
         self.acted.append(("execute", request))
         control, value = self.selected.pop(request.sequence_id)
         await asyncio.sleep(0.2)
         if not self.feedback_follows:
-            return ControlReply(request.sequence_id, SequenceState.EXEC_FAILED, "feedback_timeout", "the position did not follow in time")
+            return ControlReply(
+                request.sequence_id, SequenceState.EXEC_FAILED, "feedback_timeout", "the position did not follow in time"
+            )
         if control.feedback is not None:
             if control.kind is ControlKind.DOUBLE:
                 self.switch(int(control.feedback), int(value))

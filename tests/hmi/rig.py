@@ -30,7 +30,16 @@ class Rig:
         self._api: ApiThread | None = None
         self._moving = threading.Event()
         self.start_server()
-        line = [sys.executable, "-m", "scada", "hmi", "--server", f"127.0.0.1:{self.ports[0]}", "--control-port", str(self.ports[1])]
+        line = [
+            sys.executable,
+            "-m",
+            "scada",
+            "hmi",
+            "--server",
+            f"127.0.0.1:{self.ports[0]}",
+            "--control-port",
+            str(self.ports[1]),
+        ]
         line += ["--keys", str(self.keys), "--as", "operator", "--port", str(port), "--no-browser", "--lang", language]
         self.station = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.address = self.next_address()
