@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
 DONE = (pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED)
-STEPS = (300, 900)
+STEPS = (60, 300, 900, 1800, 3600)
 
 
 @click.group(name="dispatch")
