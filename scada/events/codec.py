@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import Any, Final
 
 import msgpack
@@ -12,13 +12,13 @@ from scada.model_cim.tables import AlarmClass
 from scada.rtdb.lmdb_file import CorruptFileError, seal, unseal
 
 _LAYOUT: Final = 1
+_NAMES: Final = {kind: [field.name for field in fields(kind)] for kind in (Event, Alarm)}
 _ENUMS: Final = {"kind": EventKind, "alarm_class": AlarmClass, "phase": AlarmPhase}
 
 
 def encode(record: Event | Alarm) -> bytes:
     """A record with its checksum."""
-    values = [int(value) if isinstance(value, EventKind | AlarmClass | AlarmPhase) else value for value in astuple(record)]
-    packed: bytes = msgpack.packb([_LAYOUT, *values])
+    packed: bytes = msgpack.packb([_LAYOUT, *(getattr(record, name) for name in _NAMES[type(record)])])
     return seal(packed)
 
 
@@ -42,7 +42,7 @@ def decode_alarm(blob: bytes, where: str) -> Alarm:
 
 def _fields(kind: type[Event | Alarm], blob: bytes, where: str) -> dict[str, Any]:
     layout, *values = msgpack.unpackb(unseal(blob, where))
-    names = [field.name for field in fields(kind)]
+    names = _NAMES[kind]
     if layout != _LAYOUT or len(values) != len(names):
         raise CorruptFileError(f"an event record has layout {layout} and {len(values)} fields", where=where)
     return {name: _ENUMS[name](value) if name in _ENUMS else value for name, value in zip(names, values, strict=True)}

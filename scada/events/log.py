@@ -145,7 +145,7 @@ class EventLog:
                 for event in self._waiting:
                     key = _key(event.event_id)
                     txn.put(_EVENTS, key, encode(event))
-                    txn.put(_TIMES, _key(event.time_ns) + key, b"")
+                    txn.put(_TIMES, _key(event.time_ns) + key, bytes([event.kind]))
                 for alarm in self._waiting_alarms.values():
                     if alarm.phase == AlarmPhase.NORMAL:
                         txn.delete(_ALARMS, _key(alarm.alarm_id))
@@ -203,7 +203,7 @@ class EventLog:
         """
         waiting = tuple(self._waiting)
         with self._file.read() as txn:
-            found = self._after(txn, after_id, waiting) if after_id else self._newest(txn, from_ns, to_ns, waiting)
+            found = self._after(txn, after_id, waiting) if after_id else self._newest(txn, from_ns, to_ns, kinds, waiting)
             wanted = (
                 event
                 for event in found
@@ -218,12 +218,16 @@ class EventLog:
             yield event
         yield from (event for event in waiting if event.event_id > after_id)
 
-    def _newest(self, txn: Transaction, from_ns: int, to_ns: int, waiting: tuple[Event, ...]) -> Iterator[Event]:
+    def _newest(
+        self, txn: Transaction, from_ns: int, to_ns: int, kinds: Sequence[int], waiting: tuple[Event, ...]
+    ) -> Iterator[Event]:
         stored = _number(txn.get(_META, _LAST))
         yield from (event for event in reversed(waiting) if event.event_id > stored)
-        for key, _ in txn.descending(_TIMES, _key(to_ns) if to_ns else None):
+        for key, kind in txn.descending(_TIMES, _key(to_ns) if to_ns else None):
             if _number(key[:8]) < from_ns:
                 return
+            if kinds and kind[0] not in kinds:
+                continue
             blob = txn.get(_EVENTS, key[8:])
             if blob is not None:
                 yield decode_event(blob, self._where)

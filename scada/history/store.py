@@ -74,7 +74,7 @@ class HistoryStore:
         )
         try:
             with self._file.read() as txn:
-                self.seq = int.from_bytes(txn.get(_META, _SEQ) or b"", "big")
+                self.seq = self._stored_seq = int.from_bytes(txn.get(_META, _SEQ) or b"", "big")
                 tail = [np.frombuffer(unseal(blob, self._where), ROW_DTYPE) for _, blob in txn.ascending(_TAIL)]
                 self._numbers = {name: int.from_bytes(number, "big") for name, number in txn.ascending(_NAMES)}
             self._rows = np.concatenate([*tail, np.empty(1024, ROW_DTYPE)])
@@ -183,6 +183,8 @@ class HistoryStore:
 
     def flush(self) -> None:
         """Make everything appended so far durable; seals the tail when it is long or old. Call every second or two."""
+        if self.seq == self._stored_seq and self._count == 0:
+            return
         due = self._count >= _SEAL_ROWS or self._clock.monotonic() - self._sealed_at >= _SEAL_S
         try:
             with self._file.write() as txn:
@@ -197,6 +199,7 @@ class HistoryStore:
             self._give_up_oldest()
             return
         self.fault = None
+        self._stored_seq = self.seq
         if due:
             self._count = 0
             self._sealed_at = self._clock.monotonic()

@@ -176,19 +176,20 @@ def test_too_many_waiting_events_give_up_the_oldest(log, tmp_path, monkeypatch):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_the_oldest_events_make_room(log, tmp_path):
+def test_the_oldest_events_make_room(log, tmp_path, monkeypatch):
+    monkeypatch.setattr(log_module, "_FULL_AT", 0.1)
     log.append([event()], alarms=[alarm(1)])
-    for start in range(0, 60_000, 1000):
+    for start in range(0, 8_000, 1000):
         log.append([event(start + i, mrid="x" * 300) for i in range(1000)])
         assert log.fault is None
-    assert log.last_id == 60_001
-    assert log.query(limit=1)[0].event_id == 60_001
+    assert log.last_id == 8_001
+    assert log.query(limit=1)[0].event_id == 8_001
     (oldest,) = log.query(after_id=1, limit=1)
     assert oldest.event_id > 2
     assert log.query(to_ns=oldest.time_ns) == []
     log = reopened(log, tmp_path)
     assert log.alarms() == [alarm(1)]
-    assert log.last_id == 60_001
+    assert log.last_id == 8_001
     log.close()
 
 
