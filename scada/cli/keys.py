@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from scada.core.clock import NS_PER_S, SystemClock
-from scada.security.certificates import check_certificate
+from scada.security.certificates import Certificate, CertificateError, check_certificate
 from scada.security.identities import (
     PASSWORD_VARIABLE,
     ROLES_FILE,
@@ -46,11 +46,10 @@ def show(*, folder: Path) -> None:
     now_ns = SystemClock().now_ns()
     authority = load_authority(folder)
     for certificate in list_identities(folder):
-        if not certificate.is_authority:
-            check_certificate(certificate, authority, now_ns)
+        fault = "" if certificate.is_authority else _fault(certificate, authority, now_ns)
         until = datetime.fromtimestamp(certificate.not_after_ns // NS_PER_S, tz=UTC)
         roles = ", ".join(sorted(certificate.roles)) or ("authority" if certificate.is_authority else "no role")
-        click.echo(f"{certificate.name:24} {roles:24} until {until:%Y-%m-%d}  key {certificate.public_key.key_id().hex()}")
+        click.echo(f"{certificate.name:24} {roles:24} until {until:%Y-%m-%d}  key {certificate.public_key.key_id().hex()}{fault}")
 
 
 @command.command()
@@ -72,6 +71,14 @@ def issue(*, folder: Path, name: str, roles: tuple[str, ...], areas: tuple[str, 
     added = grant_identity(folder, name, roles, areas)
     note = "granted in" if added else "kept as it was in"
     click.echo(f"{certificate.name}: certificate for {', '.join(sorted(certificate.roles))}; {note} {folder / ROLES_FILE}")
+
+
+def _fault(certificate: Certificate, authority: Certificate, now_ns: int) -> str:
+    try:
+        check_certificate(certificate, authority, now_ns)
+    except CertificateError as error:
+        return f"  REFUSED: {error.what}"
+    return ""
 
 
 def _password(*, ask: bool) -> bytes | None:

@@ -341,9 +341,9 @@ class ControlDesk:
     def _interrupted(self, row: AuditRow) -> list[Effect]:
         executed = row.step == "execute"
         reason = (
-            "the server stopped after the execute was sent: whether it operated is not known, it is not repeated"
+            "the control path stopped after the execute was sent: whether it operated is not known, it is not repeated"
             if executed
-            else "the server stopped before the execute: nothing was operated"
+            else "the control path stopped before the execute: nothing was operated"
         )
         trace = AuditRow(
             kind="control",

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from scada.cli.keys import command
+from scada.core.clock import VirtualClock
 from scada.core.errors import SecurityError
 from scada.security import identities
 from scada.security.identities import (
@@ -186,6 +187,14 @@ def test_command_line(tmp_path):
     assert "GUARDIAN" in shown
     assert [certificate.is_authority for certificate in list_identities(tmp_path / "keys")][:2] == [True, False]
     assert load_authority(tmp_path / "keys").name == "scada root authority"
+
+
+def test_show_marks_what_would_be_refused(tmp_path):
+    folder, run = tmp_path / "keys", CliRunner().invoke
+    init_identities(folder, VirtualClock(0))  # 1970: long expired
+    shown = run(command, ["show", str(folder)], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert shown.output.count("REFUSED: the certificate has expired") == len(DEMO_IDENTITIES)
 
 
 def test_issue_grants_once_and_keeps_an_entry(tmp_path):

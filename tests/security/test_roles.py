@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.control.records import Principal
 from scada.core.errors import SecurityError
+from scada.security.envelope import EnvelopeError
 from scada.security.roles import METHOD_RIGHTS, ROLES, Right, is_responsible, may_call, rights_of, system_principal
 
 METHODS = {
@@ -64,3 +68,13 @@ def test_system_principal_has_only_what_it_was_given():
     agc = system_principal("agc", {Right.SETPOINT})
     assert agc.rights == {"SETPOINT"}
     assert agc.session == ""
+
+
+def test_the_documentation_lists_the_roles_as_they_are():
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| ([A-Z]+) \| ([A-Z, ]+) \|$", text, flags=re.MULTILINE))
+    assert {role: set(rights.split(", ")) for role, rights in told.items()} == {
+        role: {right.value for right in rights} for role, rights in ROLES.items() if rights
+    }
+    for kind in EnvelopeError.__subclasses__():
+        assert f"`{kind.code}`" in text
