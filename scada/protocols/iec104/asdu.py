@@ -20,6 +20,8 @@ MAX_OBJECTS: Final = 127
 BROADCAST: Final = 0xFFFF
 GENERAL_INTERROGATION: Final = 20
 """QOI of a station interrogation."""
+GENERAL_COUNTER_REQUEST: Final = 5
+"""QCC: read all integrated totals, no freeze (IEC 60870-5-101, 7.2.6.23)."""
 
 
 class TypeId(IntEnum):

@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from scada.core.batch import NO_PID, PointBatch
 from scada.core.errors import ProtocolError
-from scada.model_cim.tables import ChannelSpec, Control, Iec104Address, Point
+from scada.model_cim.tables import ChannelSpec, Control, Iec104Address, Point, PointKind
 from scada.protocols.driver import ChannelStatistics, CommandResult, LinkState, Outcome
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import (
     BROADCAST,
     COMMAND_TYPES,
     ELEMENT_SIZE,
+    GENERAL_COUNTER_REQUEST,
     GENERAL_INTERROGATION,
     REFUSAL,
     Asdu,
@@ -48,6 +49,13 @@ from scada.protocols.iec104.link import Block, Closed, Fault, Link, LinkEvent, P
 
 _REMEMBERED: Final = 10_000
 """Unknown addresses of which the first value is told; more are only counted."""
+
+_PROCEDURES: Final[dict[int, str]] = {
+    TypeId.C_IC_NA_1: "interrogation",
+    TypeId.C_CI_NA_1: "counter_interrogation",
+    TypeId.C_CS_NA_1: "clock_sync",
+}
+"""What we ask of a station by itself, and its name in notices."""
 
 _CONFIRMED: Final = CommandResult(Outcome.CONFIRMED)
 
@@ -104,6 +112,8 @@ class Channel:
         )
         addresses = {point.address for point in points} | {control.address for control in controls}
         self.common_addresses = tuple(sorted({item.common_address for item in addresses if isinstance(item, Iec104Address)}))
+        totals = {point.address for point in points if point.kind is PointKind.COUNTER}
+        self._counter_addresses = tuple(sorted({item.common_address for item in totals if isinstance(item, Iec104Address)}))
         self._reported: set[int] = set()
         self._next_ticket = 1
         self._forget()
@@ -114,7 +124,7 @@ class Channel:
         self._commands: dict[tuple[int, int], Pending] = {}
         self._procedures: dict[tuple[int, int], _Procedure] = {}
         self._waiting: dict[int, set[tuple[int, int]]] = {}
-        self._next_interrogation = self._next_synchronisation = float("inf")
+        self._next_interrogation = self._next_counters = self._next_synchronisation = float("inf")
 
     # ------------------------------------------------------------------ connection
 
@@ -168,6 +178,8 @@ class Channel:
                 self._ask_time(self.common_addresses, mono)
             if mono >= self._next_interrogation:
                 self._ask_values(self.common_addresses, mono)
+            if mono >= self._next_counters:
+                self._ask_counters(self._counter_addresses, mono)
         return effects + self._pump(now_ns, mono)
 
     # ------------------------------------------------------------------ what we may be asked for
@@ -226,6 +238,12 @@ class Channel:
         self._next_interrogation = mono + period if period else float("inf")
         return self._ask(TypeId.C_IC_NA_1, addresses, mono, lambda _: bytes([GENERAL_INTERROGATION]))
 
+    def _ask_counters(self, addresses: Sequence[int], mono: float) -> set[tuple[int, int]]:
+        """Read the integrated totals as they stand (general request, no freeze)."""
+        period = self.parameters.counter_interrogation_s
+        self._next_counters = mono + period if period and addresses else float("inf")
+        return self._ask(TypeId.C_CI_NA_1, addresses, mono, lambda _: bytes([GENERAL_COUNTER_REQUEST]))
+
     def _ask_time(self, addresses: Sequence[int], mono: float) -> set[tuple[int, int]]:
         period = self.parameters.clock_sync_s
         self._next_synchronisation = mono + period if period else float("inf")
@@ -250,6 +268,7 @@ class Channel:
         if self.parameters.clock_sync_s:
             self._ask_time(self.common_addresses, mono)
         self._ask_values(self.common_addresses, mono)
+        self._ask_counters(self._counter_addresses, mono)
 
     def _finish(self, key: tuple[int, int], result: CommandResult) -> list[Effect]:
         self._procedures.pop(key, None)
@@ -264,7 +283,7 @@ class Channel:
         return effects
 
     def _fail(self, key: tuple[int, int], procedure: _Procedure) -> list[Effect]:
-        name = "interrogation" if procedure.type_id == TypeId.C_IC_NA_1 else "clock_sync"
+        name = _PROCEDURES[procedure.type_id]
         what = "was confirmed but not terminated" if procedure.confirmed else "was not confirmed"
         text = f"{name.replace('_', ' ')} of CA {key[1]} {what} in time"
         return [Notice(f"{name}_timeout", text), *self._finish(key, CommandResult(Outcome.TIMEOUT, text))]
@@ -283,10 +302,10 @@ class Channel:
         return effects
 
     def _advance(self, key: tuple[int, int], procedure: _Procedure, asdu: Asdu, now_ns: int, mono: float) -> list[Effect]:
-        interrogation = asdu.type_id == TypeId.C_IC_NA_1
+        interrogation = asdu.type_id != TypeId.C_CS_NA_1
         if asdu.cause in REFUSAL or asdu.negative:
             why = REFUSAL[Cause(asdu.cause)] if asdu.cause in REFUSAL else "negative confirmation"
-            name = "interrogation" if interrogation else "clock_sync"
+            name = _PROCEDURES[asdu.type_id]
             text = f"CA {key[1]} refused the {name.replace('_', ' ')}: {why}"
             return [Notice(f"{name}_refused", text), *self._finish(key, CommandResult(Outcome.REFUSED, text))]
         if asdu.cause == Cause.ACTIVATION_CON:
@@ -388,7 +407,7 @@ class Channel:
     def _on_asdu(self, asdu: Asdu, now_ns: int, mono: float) -> list[Effect]:
         if asdu.type_id in COMMAND_TYPES:
             return self._on_command(asdu)
-        if asdu.type_id in {TypeId.C_IC_NA_1, TypeId.C_CS_NA_1}:
+        if asdu.type_id in _PROCEDURES:
             return self._on_procedure(asdu, now_ns, mono)
         if asdu.type_id == TypeId.M_EI_NA_1:
             known = tuple(address for address in (asdu.common_address,) if address in self.common_addresses)
@@ -396,6 +415,7 @@ class Channel:
                 self._ask_time(known, mono)
             if known:
                 self._ask_values(known, mono)
+                self._ask_counters(tuple(address for address in known if address in self._counter_addresses), mono)
             return [Notice("end_of_initialisation", f"CA {asdu.common_address} has started (cause {asdu.objects[0].element[0]})")]
         if asdu.type_id not in ELEMENT_SIZE and asdu.cause not in REFUSAL:
             # file transfer (120 .. 127) and private types: say so, and go on

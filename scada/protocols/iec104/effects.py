@@ -91,6 +91,7 @@ class ChannelParameters:
         summer_minutes: what it is further ahead when it sets SU.
         interrogation_s: time between station interrogations; 0 = only after a start.
         interrogation_timeout_s: longest time from request to termination.
+        counter_interrogation_s: time between counter interrogations of stations with integrated totals; 0 = only after a start.
         clock_sync_s: time between clock synchronisations; 0 = never.
         command_timeout_s: longest wait for a confirmation.
         command_qualifier: QU or QL of commands.
@@ -103,6 +104,7 @@ class ChannelParameters:
     summer_minutes: int = 60
     interrogation_s: float = 900.0
     interrogation_timeout_s: float = 120.0
+    counter_interrogation_s: float = 300.0
     clock_sync_s: float = 600.0
     command_timeout_s: float = 10.0
     command_qualifier: int = 0
@@ -117,7 +119,7 @@ class ChannelParameters:
             ConfigError: a value is not a number or out of its range.
         """
         where = f"channel {spec.name}"
-        names = ("interrogation_s", "interrogation_timeout_s", "clock_sync_s", "command_timeout_s")
+        names = ("interrogation_s", "interrogation_timeout_s", "counter_interrogation_s", "clock_sync_s", "command_timeout_s")
         whole = ("time_zone_minutes", "summer_minutes", "command_qualifier", "originator", "broadcast")
         try:
             seconds = {name: float(spec.params[name]) for name in names if name in spec.params}

@@ -22,8 +22,10 @@ NOW = 1_780_000_000_000_000_000
 class Bench:
     """A channel and what a test puts into it."""
 
-    def __init__(self, build, **params):
-        points = [build.point(0, 7, 13), build.point(1, 8, 3), build.point(2, 9, 15)]
+    def __init__(self, build, *, counters=False, **params):
+        points = [build.point(0, 7, 13), build.point(1, 8, 3)]
+        if counters:
+            points.append(build.point(2, 9, 15))
         self.controls = [
             build.control(0, 100, 46),
             build.control(1, 101, 50, select=False, scale=2.0, offset=1.0),
@@ -106,6 +108,15 @@ def test_start_is_startdt_then_clock_then_interrogation(build):
     assert cp56.from_octets(said[3][3].objects[0].element, NOW)[0] == NOW
 
 
+def test_integrated_totals_are_read_after_the_start_and_periodically(build):
+    bench = Bench(build, counters=True, counter_interrogation_s=60.0, interrogation_s=0.0, clock_sync_s=0.0)
+    asked = bench.start()[-1]
+    assert sent([asked]) == [(101, 6, 1)]
+    assert asked[3].objects[0].element == bytes([5])
+    assert sent(bench.tick(59)) == []
+    assert sent(bench.tick(2)) == [(101, 6, 1)]
+
+
 def test_zone_of_the_station_is_used_both_ways(build):
     bench = Bench(build, time_zone_minutes=480)
     clock = bench.start()[3][3].objects[0].element
@@ -114,13 +125,16 @@ def test_zone_of_the_station_is_used_both_ways(build):
     assert values.batch.records["source_time"][0] == NOW
 
 
-def test_values_of_one_read_come_as_one_batch_in_order(bench):
+def test_values_of_one_read_come_as_one_batch_in_order(build):
+    bench = Bench(build, counters=True)
+    bench.start()
     short = struct.pack("<fB", 1.5, 0)
     effects = bench.hear(asdus.single(13, 3, 1, 7, short), asdus.single(3, 3, 1, 8, b"\2"), asdus.single(15, 37, 1, 9, bytes(5)))
     (values,) = [effect for effect in effects if isinstance(effect, Values)]
     assert values.batch.records["pid"].tolist() == [0, 1, 2]
     assert values.batch.records["channel"].tolist() == [3, 3, 3]
-    assert values.batch.source == "north" and values.batch.received_at == NOW
+    assert values.batch.source == "north"
+    assert values.batch.received_at == NOW
     assert bench.channel.statistics.values_in == 3
 
 
@@ -146,14 +160,17 @@ def test_unknown_address_and_wrong_type_are_told_once_and_left_out(bench):
 def test_a_value_that_is_no_number_is_invalid(bench):
     effects = bench.hear(asdus.single(13, 3, 1, 7, struct.pack("<fB", math.nan, 0)))
     (record,) = next(effect for effect in effects if isinstance(effect, Values)).batch.records
-    assert math.isnan(record["value"]) and record["quality"] == Quality.INVALID
+    assert math.isnan(record["value"])
+    assert record["quality"] == Quality.INVALID
 
 
 def test_malformed_unknown_and_odd_asdus_are_told_and_passed_over(bench):
     effects = bench.hear(bytes.fromhex("0d0203000100"), asdus.single(3, 3, 1, 8, b"\1"))
-    assert notices(effects) == ["malformed"] and [e for e in effects if isinstance(e, Values)]
+    assert notices(effects) == ["malformed"]
+    assert [e for e in effects if isinstance(e, Values)]
     effects = bench.hear(asdus.single(122, 13, 1, 0, bytes(4)))
-    assert notices(effects) == ["unsupported_type"] and sent(effects) == [(122, 44, 1)]
+    assert notices(effects) == ["unsupported_type"]
+    assert sent(effects) == [(122, 44, 1)]
     assert notices(bench.hear(asdus.single(122, 44, 1, 0, bytes(4)))) == ["unexpected_asdu"]
     assert notices(bench.hear(bytes.fromhex("460104000100"))) == ["malformed"]  # end of initialisation without its octet
     assert bench.channel.statistics.malformed == 2
@@ -188,13 +205,13 @@ def test_interrogation_is_done_at_termination(bench):
 
 
 def test_interrogation_that_never_ends_is_told(bench):
-    ticket, effects = bench.channel.interrogate(NOW, 0.0)
+    _, effects = bench.channel.interrogate(NOW, 0.0)
     bench.go(effects)
     assert notices(bench.tick(9.9)) == []
     late = bench.tick(0.2)
     assert notices(late) == ["clock_sync_timeout", "interrogation_timeout"]
     assert results(late) == [(Outcome.TIMEOUT, "interrogation of CA 1 was not confirmed in time")]
-    ticket, effects = bench.channel.interrogate(NOW, bench.mono)
+    _ticket, effects = bench.channel.interrogate(NOW, bench.mono)
     bench.go(effects)
     bench.hear(asdus.single(100, 7, 1, 0, b"\x14"))
     assert results(bench.tick(121)) == [(Outcome.TIMEOUT, "interrogation of CA 1 was confirmed but not terminated in time")]
@@ -227,15 +244,15 @@ def test_broadcast_is_used_only_where_asked_and_allowed(build):
     bench = Bench(build, broadcast=1)
     assert sent(bench.start()) == [(103, 6, 65535), (100, 6, 65535)]
     bench.hear(asdus.single(100, 7, 1, 0, b"\x14"))
-    ticket, said = bench.command(0, 2, Step.SELECT)
+    _ticket, said = bench.command(0, 2, Step.SELECT)
     assert sent(said) == [(46, 6, 1)]
 
 
 def test_select_check_back_execute(bench):
-    ticket, said = bench.command(0, 2, Step.SELECT)
+    _, said = bench.command(0, 2, Step.SELECT)
     assert said[0][3].objects[0].element == b"\x82"
     assert results(bench.hear(con(46, 100, 2, select=True))) == [(Outcome.CONFIRMED, "")]
-    ticket, said = bench.command(0, 2, Step.EXECUTE)
+    _ticket, said = bench.command(0, 2, Step.EXECUTE)
     assert said[0][3].objects[0].element == b"\x02"
     assert results(bench.hear(con(46, 100, 2), con(46, 100, 2, cause=10))) == [(Outcome.CONFIRMED, "")]
 
@@ -257,7 +274,8 @@ def test_cancel_is_a_deactivation(bench):
 def test_time_tagged_commands_carry_the_time_of_sending(bench):
     _, said = bench.command(2, 1, Step.SELECT)
     element = said[0][3].objects[0].element
-    assert element[0] == 0x81 and cp56.from_octets(element[1:], NOW)[0] == NOW
+    assert element[0] == 0x81
+    assert cp56.from_octets(element[1:], NOW)[0] == NOW
 
 
 @pytest.mark.parametrize(
@@ -284,7 +302,8 @@ def test_answers_to_something_else_do_not_confirm(bench):
     bench.command(0, 2, Step.EXECUTE)
     strays = [con(46, 100, 2, select=True), con(46, 100, 2, cause=9), con(45, 100, 1), con(46, 101, 2)]
     effects = bench.hear(*strays)
-    assert results(effects) == [] and notices(effects) == ["stray_confirmation"] * 4
+    assert results(effects) == []
+    assert notices(effects) == ["stray_confirmation"] * 4
     assert results(bench.hear(con(46, 100, 2))) == [(Outcome.CONFIRMED, "")]
     assert notices(bench.hear(con(46, 100, 2))) == ["stray_confirmation"]
     assert notices(bench.hear(con(46, 100, 2, cause=10, negative=True))) == ["command_terminated"]
@@ -319,10 +338,12 @@ def test_commands_go_before_other_requests(build):
 
 def test_nothing_is_repeated_after_a_loss(bench):
     select, _ = bench.command(0, 2, Step.SELECT)
-    wish, effects = bench.channel.interrogate(NOW, 0.0)
+    wish, _effects = bench.channel.interrogate(NOW, 0.0)
     lost = bench.channel.lost("cable cut")
-    assert lost[0].ticket == select and lost[0].result.outcome is Outcome.TIMEOUT
-    assert lost[1].ticket == wish and lost[1].result.outcome is Outcome.LINK_DOWN
+    assert lost[0].ticket == select
+    assert lost[0].result.outcome is Outcome.TIMEOUT
+    assert lost[1].ticket == wish
+    assert lost[1].result.outcome is Outcome.LINK_DOWN
     assert lost[-1] == StateChange(LinkState.DOWN, "cable cut")
     bench.sent = bench.received = 0
     assert sent(bench.start()) == [(103, 6, 1), (100, 6, 1)]
@@ -366,7 +387,8 @@ def test_together_with_our_own_outstation(build):
     assert modem.command(controls[0], 2, Step.SELECT).outcome is Outcome.CONFIRMED
     assert modem.command(controls[0], 2, Step.EXECUTE).outcome is Outcome.CONFIRMED
     modem.pump()
-    assert modem.last()[300]["value"] == 2 and modem.last()[300]["type_id"] == 31
+    assert modem.last()[300]["value"] == 2
+    assert modem.last()[300]["type_id"] == 31
     modem.pass_time(3600, step=2.0)
     assert modem.disconnects == []
     assert modem.channel.statistics.malformed == 0
