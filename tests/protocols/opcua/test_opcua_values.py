@@ -1,0 +1,95 @@
+"""Status codes, time stamps and values."""
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from asyncua import ua
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scada.core.quality import BAD_MASK, Quality
+from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.protocols.opcua.values import OpcUaValueError, lost_values, nanoseconds, number, quality_of, variant
+
+CODES = ua.StatusCodes
+
+
+def point(kind=PointKind.ANALOG, **more):
+    return Point(0, "m", "S/0", "0", kind, "", "", "", "", "S", "", 0, OpcUaAddress("i=1"), **more)
+
+
+def control(kind=ControlKind.SETPOINT, **more):
+    return Control(0, "c", "S/c", "c", kind, "", "", "", "S", 0, OpcUaAddress("i=1"), None, "", **more)
+
+
+def all_codes():
+    return [value for name, value in vars(CODES).items() if isinstance(value, int) and name[0].isupper()]
+
+
+def test_every_bad_code_of_the_standard_is_not_acted_on_and_every_good_one_is():
+    codes = all_codes()
+    assert len(codes) > 200
+    for code in codes:
+        severity = code >> 30
+        word = quality_of(code)
+        if severity == 2:
+            assert word & BAD_MASK, hex(code)
+        elif severity == 0:
+            assert not word & BAD_MASK, hex(code)
+        else:
+            assert word, hex(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (CODES.Good, 0),
+        (CODES.GoodLocalOverride, Quality.SUBSTITUTED),
+        (CODES.UncertainLastUsableValue, Quality.OLD_DATA),
+        (CODES.UncertainSensorNotAccurate, Quality.QUESTIONABLE),
+        (CODES.BadNoCommunication, Quality.NOT_TOPICAL),
+        (CODES.BadNodeIdUnknown, Quality.BAD_REFERENCE | Quality.INVALID),
+        (CODES.BadInternalError, Quality.INVALID),
+    ],
+)
+def test_codes(code, word):
+    assert quality_of(code) == word
+    assert quality_of(code | 0x0480) == word
+    assert lost_values(code | 0x0480)
+    assert not lost_values(code)
+
+
+@given(st.datetimes(min_value=datetime(1980, 1, 1), max_value=datetime(2200, 1, 1)))  # noqa: DTZ001 - naive is the case
+def test_time_stamps_are_exact_to_the_microsecond(stamp):
+    expected = nanoseconds(stamp.replace(tzinfo=UTC))
+    assert nanoseconds(stamp) == expected
+    assert expected // 1000 % 1_000_000 == stamp.microsecond
+    assert datetime.fromtimestamp(expected // 10**9, UTC).replace(tzinfo=None) == stamp.replace(microsecond=0)
+    assert nanoseconds(None) == 0
+
+
+def test_numbers():
+    assert number(point(scale=2.0, offset=1.0), 3) == 7.0
+    assert number(point(PointKind.STATUS), True) == 1.0
+    assert [number(point(PointKind.DOUBLE), flag) for flag in (False, True)] == [1.0, 2.0]
+    assert number(point(PointKind.DOUBLE), 2) == 2.0
+    for nothing in (None, "text", [1.0], math.nan, math.inf):
+        assert math.isnan(number(point(), nothing))
+
+
+def test_variants():
+    double = ua.VariantType.Double
+    assert variant(control(scale=0.5, offset=1.0), 3.0, double) == ua.Variant(4.0, double)
+    assert variant(control(ControlKind.DOUBLE), 2.0, ua.VariantType.Boolean).Value is True
+    assert variant(control(ControlKind.SINGLE), 0.0, ua.VariantType.Boolean).Value is False
+    assert variant(control(), 2.6, ua.VariantType.Int16).Value == 3
+    for wrong in (
+        (control(ControlKind.DOUBLE), 0.0, ua.VariantType.Boolean),
+        (control(), 40_000.0, ua.VariantType.Int16),
+        (control(), math.nan, double),
+        (control(scale=0.0), 1.0, double),
+        (control(), 1.0, ua.VariantType.String),
+    ):
+        with pytest.raises(OpcUaValueError):
+            variant(*wrong)
