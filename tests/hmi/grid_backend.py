@@ -142,10 +142,20 @@ class GridBackend:
         label = point.states.get(position, str(position))
         self.report(
             Event(
-                self.clock.now_ns(), EventKind.STATUS_CHANGE, AlarmClass.CHANGE, 3, "soe.state", {"point": point.path, "state": label},
-                pid=pid, mrid=point.mrid, station=point.station, path=point.path, value=position, source_time_ns=self.clock.now_ns(),
+                self.clock.now_ns(),
+                EventKind.STATUS_CHANGE,
+                AlarmClass.CHANGE,
+                3,
+                "status.changed",
+                {"point": point.path, "state": label},
+                pid=pid,
+                mrid=point.mrid,
+                station=point.station,
+                path=point.path,
+                value=position,
+                source_time_ns=self.clock.now_ns(),
             )
-        )  # fmt: skip
+        )
 
     def raise_alarm(
         self, pid: int, alarm_class: AlarmClass, key: str = "limit.hi", value: float = 95.0, limit: float = 90.0
@@ -156,17 +166,38 @@ class GridBackend:
         with self._lock:
             self.report(
                 Event(
-                    self.clock.now_ns(), EventKind.LIMIT_VIOLATED, alarm_class, 2, key, parameters, pid=pid, mrid=point.mrid,
-                    path=point.path, station=point.station, value=value, alarm_id=len(self.stored) + 1,
+                    self.clock.now_ns(),
+                    EventKind.LIMIT_VIOLATED,
+                    alarm_class,
+                    2,
+                    key,
+                    parameters,
+                    pid=pid,
+                    mrid=point.mrid,
+                    path=point.path,
+                    station=point.station,
+                    value=value,
+                    alarm_id=len(self.stored) + 1,
                 )
-            )  # fmt: skip
+            )
             number = self.stored[-1].event_id
             self.present.append(
                 Alarm(
-                    number, AlarmPhase.UNACK_ACTIVE, alarm_class, 2, key, parameters, pid, point.mrid, point.station, point.path,
-                    value, limit, self.clock.now_ns(),
+                    number,
+                    AlarmPhase.UNACK_ACTIVE,
+                    alarm_class,
+                    2,
+                    key,
+                    parameters,
+                    pid,
+                    point.mrid,
+                    point.station,
+                    point.path,
+                    value,
+                    limit,
+                    self.clock.now_ns(),
                 )
-            )  # fmt: skip
+            )
         return number
 
     # ---- Backend
@@ -288,27 +319,57 @@ class GridBackend:
             pids = [int(point.pid) for point in self.tables.points_of_channel(spec.index)]
             channels.append(
                 pb.ChannelStatus(
-                    name=spec.name, protocol=spec.protocol, endpoint=f"{spec.host}:{spec.port}", state=state, since_ns=self.started,
-                    reason="" if state == "up" else "connection refused", frames_in=self.seq // 3, frames_out=self.seq // 30, values_in=self.seq,
-                    connects=1, round_trip_s=0.012, last_receive_ns=now, station=spec.station, points_total=len(pids),
-                    points_good=int(((self.quality[pids] & np.uint32(BAD_MASK)) == 0).sum()), disconnects=["10:02:11 t1 expired"],
+                    name=spec.name,
+                    protocol=spec.protocol,
+                    endpoint=f"{spec.host}:{spec.port}",
+                    state=state,
+                    since_ns=self.started,
+                    reason="" if state == "up" else "connection refused",
+                    frames_in=self.seq // 3,
+                    frames_out=self.seq // 30,
+                    values_in=self.seq,
+                    connects=1,
+                    round_trip_s=0.012,
+                    last_receive_ns=now,
+                    station=spec.station,
+                    points_total=len(pids),
+                    points_good=int(((self.quality[pids] & np.uint32(BAD_MASK)) == 0).sum()),
+                    disconnects=["10:02:11 t1 expired"],
                 )
-            )  # fmt: skip
+            )
         areas = [
             pb.AreaStatus(
-                name=area.name, controlled=area.controlled, frequency_hz=float(self.value[area.frequency[0]]),
-                ace_mw=-3.4 if area.controlled else math.nan, interchange_mw=-62.0 if area.controlled else 62.0,
-                scheduled_interchange_mw=area.scheduled_interchange, generation_mw=612.0, load_mw=674.0,
+                name=area.name,
+                controlled=area.controlled,
+                frequency_hz=float(self.value[area.frequency[0]]),
+                ace_mw=-3.4 if area.controlled else math.nan,
+                interchange_mw=-62.0 if area.controlled else 62.0,
+                scheduled_interchange_mw=area.scheduled_interchange,
+                generation_mw=612.0,
+                load_mw=674.0,
             )
             for area in self.tables.areas
-        ]  # fmt: skip
+        ]
         return pb.SystemStatus(
-            site=self.site, version="0.1.0", time_ns=now, started_ns=self.started, points_total=len(self.value), points_good=good,
-            channels_total=len(channels), channels_up=sum(one.state == "up" for one in channels), areas=areas, agc_state=self.agc_state,
-            avc_state=self.avc_state, alarms_unacknowledged=sum(alarm.phase != AlarmPhase.ACK_ACTIVE for alarm in self.present),
-            alarms_active=len(self.present), channels=channels, seq=self.seq,
-            actors=[pb.ActorHealth(name=name, state="running", mailbox=0) for name in ("rtdb", "events", "control", "agc", "avc")],
-        )  # fmt: skip
+            site=self.site,
+            version="0.1.0",
+            time_ns=now,
+            started_ns=self.started,
+            points_total=len(self.value),
+            points_good=good,
+            channels_total=len(channels),
+            channels_up=sum(one.state == "up" for one in channels),
+            areas=areas,
+            agc_state=self.agc_state,
+            avc_state=self.avc_state,
+            alarms_unacknowledged=sum(alarm.phase != AlarmPhase.ACK_ACTIVE for alarm in self.present),
+            alarms_active=len(self.present),
+            channels=channels,
+            seq=self.seq,
+            actors=[
+                pb.ActorHealth(name=name, state="running", mailbox=0) for name in ("rtdb", "events", "control", "agc", "avc")
+            ],
+        )
 
     def agc(self):
         area = next(one for one in self.tables.areas if one.controlled)
@@ -319,45 +380,86 @@ class GridBackend:
             power = unit.minimum + 0.6 * (unit.maximum - unit.minimum)
             units.append(
                 pb.AgcUnitStatus(
-                    mrid=unit.mrid, name=unit.name, fuel=unit.fuel, base_mode=base_mode, reg_mode=reg_mode, power_mw=power,
-                    base_mw=base if math.isfinite(base) else power, setpoint_mw=power + 1.5, minimum_mw=unit.minimum, maximum_mw=unit.maximum,
-                    ramp_up=unit.ramp_up, ramp_down=unit.ramp_down, available=reg_mode != "O", reason="" if reg_mode != "O" else "mode off",
-                    last_command_ns=now - 3 * NS_PER_S, participation=unit.participation / sum(one.participation for one in self.units),
+                    mrid=unit.mrid,
+                    name=unit.name,
+                    fuel=unit.fuel,
+                    base_mode=base_mode,
+                    reg_mode=reg_mode,
+                    power_mw=power,
+                    base_mw=base if math.isfinite(base) else power,
+                    setpoint_mw=power + 1.5,
+                    minimum_mw=unit.minimum,
+                    maximum_mw=unit.maximum,
+                    ramp_up=unit.ramp_up,
+                    ramp_down=unit.ramp_down,
+                    available=reg_mode != "O",
+                    reason="" if reg_mode != "O" else "mode off",
+                    last_command_ns=now - 3 * NS_PER_S,
+                    participation=unit.participation / sum(one.participation for one in self.units),
                     forbidden=[edge for pair in unit.forbidden for edge in pair],
                 )
-            )  # fmt: skip
+            )
         wave = 4 * math.sin(now / 2e10)
         return pb.AgcStatus(
-            area=area.name, state=self.agc_state, control_mode="TLBC", frequency_hz=50.012, ace_mw=wave, filtered_ace_mw=0.8 * wave,
-            interchange_mw=-62.0, scheduled_interchange_mw=-65.0, regulation_mw=-0.5 * wave, zone="dead", reserve_up_mw=240.0,
-            reserve_down_mw=180.0, cycle_ns=now - now % (4 * NS_PER_S), units=units, dispatch=self.dispatch(), cps1_percent=186.2,
-        )  # fmt: skip
+            area=area.name,
+            state=self.agc_state,
+            control_mode="TLBC",
+            frequency_hz=50.012,
+            ace_mw=wave,
+            filtered_ace_mw=0.8 * wave,
+            interchange_mw=-62.0,
+            scheduled_interchange_mw=-65.0,
+            regulation_mw=-0.5 * wave,
+            zone="dead",
+            reserve_up_mw=240.0,
+            reserve_down_mw=180.0,
+            cycle_ns=now - now % (4 * NS_PER_S),
+            units=units,
+            dispatch=self.dispatch(),
+            cps1_percent=186.2,
+        )
 
     def avc(self):
         zones = []
         for zone in self.tables.zones:
             pilots = [
                 pb.AvcPilotStatus(
-                    name=pilot.name, mrid=pilot.mrid, voltage_kv=float(self.value[pilot.voltage[0]]), target_kv=pilot.target,
-                    deadband_kv=pilot.deadband, minimum_kv=pilot.minimum, maximum_kv=pilot.maximum, valid=True,
+                    name=pilot.name,
+                    mrid=pilot.mrid,
+                    voltage_kv=float(self.value[pilot.voltage[0]]),
+                    target_kv=pilot.target,
+                    deadband_kv=pilot.deadband,
+                    minimum_kv=pilot.minimum,
+                    maximum_kv=pilot.maximum,
+                    valid=True,
                 )
                 for pilot in zone.pilots
-            ]  # fmt: skip
+            ]
             sources = [
                 pb.AvcSourceStatus(
-                    name=source.name, mrid=source.mrid, reactive_mvar=float(self.value[source.power]), setpoint_mvar=8.0,
-                    minimum_mvar=source.minimum, maximum_mvar=source.maximum, available=True,
+                    name=source.name,
+                    mrid=source.mrid,
+                    reactive_mvar=float(self.value[source.power]),
+                    setpoint_mvar=8.0,
+                    minimum_mvar=source.minimum,
+                    maximum_mvar=source.maximum,
+                    available=True,
                 )
                 for source in zone.sources
-            ]  # fmt: skip
+            ]
             devices = [
                 pb.AvcDeviceStatus(
-                    name=device.name, mrid=device.mrid, kind=device.kind, position=float(self.value[device.position]),
-                    operations_today=2, daily_limit=device.daily_limit, lock="" if index else "daily limit",
+                    name=device.name,
+                    mrid=device.mrid,
+                    kind=device.kind,
+                    position=float(self.value[device.position]),
+                    operations_today=2,
+                    daily_limit=device.daily_limit,
+                    lock="" if index else "daily limit",
                     last_operation_ns=self.clock.now_ns() - 400 * NS_PER_S,
                 )
                 for index, device in enumerate(zone.devices)
-            ]  # fmt: skip
+            ]
             zones.append(pb.AvcZoneStatus(name=zone.name, pilots=pilots, sources=sources, devices=devices))
         return pb.AvcStatus(state=self.avc_state, cycle_ns=self.clock.now_ns() - 9 * NS_PER_S, zones=zones)
 
@@ -366,10 +468,18 @@ class GridBackend:
         applied = mw if code == pb.DISPATCH_CODE_ACCEPTED else math.nan
         self.orders.append(
             pb.DispatchOrder(
-                order_id=order_id, sender="dispatcher", received_ns=self.clock.now_ns(), code=code, reason=reason, kind="setpoint",
-                mw=mw, applied_mw=applied, target="East", signature_ok=True,
+                order_id=order_id,
+                sender="dispatcher",
+                received_ns=self.clock.now_ns(),
+                code=code,
+                reason=reason,
+                kind="setpoint",
+                mw=mw,
+                applied_mw=applied,
+                target="East",
+                signature_ok=True,
             )
-        )  # fmt: skip
+        )
 
     async def dispatch_setpoint(self, request, principal, evidence):
         self.order(request.order_id, request.interchange_mw, pb.DISPATCH_CODE_ACCEPTED)

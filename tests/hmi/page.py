@@ -11,9 +11,23 @@ ARTEFACTS = Path(__file__).resolve().parents[1] / "artefacts"
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+_CLIPPED = """() => {
+  const fitted = "button, .rail a, th[scope=col], .count, .tiles dd, .tiles dt, h1, h2, .topbar .key, .lamp";
+  return [...document.querySelectorAll(fitted)]
+    .filter((e) => e.offsetParent !== null && !e.closest(".unseen, .rows tbody"))
+    .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1)
+    .map((e) => e.textContent.trim());
+}"""
 
 
 class OperatorPage:
@@ -93,7 +107,7 @@ class OperatorPage:
         expect(dialog).to_be_visible()
         return dialog
 
-    def preset(self, target: int | float, number: str, *, setpoint: bool = False) -> None:
+    def preset(self, target: float, number: str, *, setpoint: bool = False) -> None:
         """Steps 1 to 3 of the dialogue, up to the check-back."""
         if setpoint:
             self.at("control-setpoint").fill(str(target))
@@ -145,9 +159,4 @@ class OperatorPage:
 
     def clipped(self) -> list[str]:
         """Texts of buttons, tabs, heads and navigation that do not fit their place."""
-        return self.page.evaluate(
-            """() => [...document.querySelectorAll("button, .rail a, th[scope=col], .count, .tiles dd, .tiles dt, h1, h2, .topbar .key, .lamp")]
-              .filter((e) => e.offsetParent !== null && !e.closest(".unseen, .rows tbody"))
-              .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1)
-              .map((e) => e.textContent.trim())"""
-        )
+        return self.page.evaluate(_CLIPPED)

@@ -14,6 +14,32 @@ pytestmark = pytest.mark.browser
 
 PAGES = ("overview", "station", "alarms", "events", "trends", "agc", "avc", "dispatch", "links")
 
+ROWS_ON_SCREEN = """() => {
+  const box = document.querySelector("[data-testid=alarm-rows]").getBoundingClientRect();
+  const head = document.querySelector("[data-testid=alarm-rows] thead").getBoundingClientRect();
+  const seen = (row) => row.top >= head.bottom - 1 && row.bottom <= box.bottom + 1;
+  return [...document.querySelectorAll("[data-testid=alarm-row]")]
+    .filter((row) => row.dataset.phase !== "2" && seen(row.getBoundingClientRect()))
+    .map((row) => Number(row.dataset.alarm));
+}"""
+
+POOR_COLOURS = """() => {
+  const style = getComputedStyle(document.documentElement);
+  const rgb = (text) => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = text;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const linear = (x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = light(rgb(style.getPropertyValue("--ground")));
+  return [800, 660, 400, 330, 220, 110, 66, 35, 20, 15, 13, 10, 6, 0].filter((kv) => {
+    const line = light(rgb(style.getPropertyValue("--kv-" + kv)));
+    return (Math.max(line, ground) + 0.05) / (Math.min(line, ground) + 0.05) < 3;
+  });
+}"""
+
 
 def breaker(backend, number="2130"):
     return next(c for c in backend.tables.controls if c.station == "Beishan" and c.device_number == number)
@@ -29,7 +55,7 @@ def test_a_value_change_is_seen(rig, operator):
     rig.backend.apply([pid], [77.7])
     expect(operator.drawn_value(pid)).to_have_text("P 77.7")
     rig.backend.apply([pid], [-12.3])
-    expect(operator.drawn_value(pid)).to_have_text("P −12.3")
+    expect(operator.drawn_value(pid)).to_have_text("P \N{MINUS SIGN}12.3")
     operator.shot("station")
 
 
@@ -39,7 +65,7 @@ def test_a_bad_value_is_marked_and_never_by_colour_alone(rig, operator):
     rig.backend.apply([pid], [50.0], quality=int(Quality.NOT_TOPICAL | Quality.SUBSTITUTED))
     expect(operator.drawn_value(pid)).to_have_text("P 50.0S*")
     rig.backend.apply([pid], [float("nan")], quality=int(Quality.NEVER_RECEIVED))
-    expect(operator.drawn_value(pid)).to_have_text("P ––-")
+    expect(operator.drawn_value(pid)).to_have_text("P \N{EN DASH}\N{EN DASH}-")
     rig.backend.apply([pid], [50.0])
     expect(operator.drawn_value(pid)).to_have_text("P 50.0")
 
@@ -137,14 +163,7 @@ def test_acknowledge_page_sends_exactly_the_rows_on_the_screen(rig, operator):
     rig.backend.acted.clear()
     operator.go("alarms")
     expect(operator.at("alarm-rows")).to_have_attribute("data-rows", re.compile(r"[6-9]\d"))
-    unacked = operator.page.evaluate(
-        """() => { const box = document.querySelector('[data-testid=alarm-rows]').getBoundingClientRect();
-            const head = document.querySelector('[data-testid=alarm-rows] thead').getBoundingClientRect();
-            return [...document.querySelectorAll('[data-testid=alarm-row]')]
-              .filter((row) => row.dataset.phase !== '2')
-              .filter((row) => row.getBoundingClientRect().top >= head.bottom - 1 && row.getBoundingClientRect().bottom <= box.bottom + 1)
-              .map((row) => Number(row.dataset.alarm)) }"""
-    )
+    unacked = operator.page.evaluate(ROWS_ON_SCREEN)
     assert 10 < len(unacked) < 60
     assert operator.page.locator('[data-testid="alarm-row"]').count() < 100
     operator.page.keyboard.press("F9")
@@ -246,18 +265,7 @@ def test_no_page_clips_a_text_in_either_language(rig, operator, size):
 
 def test_voltage_colours_stand_out_in_both_themes(rig, operator):
     for _ in range(2):
-        poor = operator.page.evaluate(
-            """() => {
-              const style = getComputedStyle(document.documentElement);
-              const rgb = (text) => { const c = document.createElement('canvas').getContext('2d'); c.fillStyle = text; c.fillRect(0, 0, 1, 1);
-                return [...c.getImageData(0, 0, 1, 1).data].slice(0, 3); };
-              const light = (p) => { const l = p.map((x) => x / 255).map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
-                return 0.2126 * l[0] + 0.7152 * l[1] + 0.0722 * l[2]; };
-              const ground = light(rgb(style.getPropertyValue('--ground')));
-              return [800, 660, 400, 330, 220, 110, 66, 35, 20, 15, 13, 10, 6, 0].filter((kv) => {
-                const l = light(rgb(style.getPropertyValue('--kv-' + kv)));
-                return (Math.max(l, ground) + 0.05) / (Math.min(l, ground) + 0.05) < 3; }); }"""
-        )
+        poor = operator.page.evaluate(POOR_COLOURS)
         assert poor == []
         operator.at("theme").click()
     assert operator.page.locator("html").get_attribute("data-theme") == "grey"
