@@ -129,6 +129,7 @@ class EventActor(Actor):
     def _publish(self, events: Sequence[Event], seq: int = 0) -> None:
         changed = self._engine.take_changed()
         if not events and not changed:
+            self._log.append((), seq=seq)  # keeps our place in the journal, and retries what a full disk held up
             return
         stored = self._log.append(events, alarms=changed, seq=seq)
         self._view.alarms = self._engine.alarms()
