@@ -66,10 +66,14 @@ ELEMENTS = [
 def test_every_monitored_type(build, type_id, element, value, quality, detail):
     decoded = decode(Decoder(AddressTable([build.point(9, 7, type_id)]), 5), one(type_id, element))
     (record,) = decoded.records
-    assert record["pid"] == 9 and record["channel"] == 5 and record["type_id"] == type_id and record["cause"] == 3
+    assert record["pid"] == 9
+    assert record["channel"] == 5
+    assert record["type_id"] == type_id
+    assert record["cause"] == 3
     assert (record["value"], record["quality"], record["detail"]) == (value, quality, detail)
     assert record["source_time"] == (NOW if type_id >= 30 else 0)
-    assert decoded.slow == [] and decoded.unknown == 0
+    assert decoded.slow == []
+    assert decoded.unknown == 0
 
 
 @pytest.mark.parametrize("type_id", [type_id for type_id in MONITORED if type_id not in {20, 38, 39, 40}])
@@ -92,11 +96,13 @@ def test_what_the_encoder_writes_the_decoder_reads(build, type_id, data):
     quality = np.full(count, 0 if base in {15, 21} else 0xD0, dtype=np.uint32)
     detail = np.full(count, {5: 1, 15: 0x45}.get(base, 0), dtype=np.uint16)
     written = encode_values(type_id, 20, 65534, ioas, values, quality, np.full(count, NOW), detail, sequence=sequence)
-    assert len(written) <= 249 and len(Asdu.parse(written).objects) == count
+    assert len(written) <= 249
+    assert len(Asdu.parse(written).objects) == count
     decoded = decode(Decoder(AddressTable()), written)
     assert decoded.records["value"].tolist() == values.tolist()
     assert decoded.addresses.tolist() == [address_key(65534, ioa) for ioa in ioas]
-    assert (decoded.records["quality"] == quality).all() and (decoded.records["detail"] == detail).all()
+    assert (decoded.records["quality"] == quality).all()
+    assert (decoded.records["detail"] == detail).all()
     assert (decoded.records["source_time"] == (NOW if type_id >= 30 else 0)).all()
 
 
@@ -112,7 +118,8 @@ def test_the_encoder_marks_what_a_type_cannot_hold():
 @pytest.mark.parametrize("raw", [b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f", b"\x00\x00\x80\xff"], ids=["nan", "inf", "-inf"])
 def test_no_number_is_invalid_and_stays_no_number(build, raw):
     (record,) = decode(Decoder(AddressTable([build.point(0, 7, 13)])), one(13, raw + b"\x00")).records
-    assert not math.isfinite(record["value"]) and record["quality"] == Quality.INVALID
+    assert not math.isfinite(record["value"])
+    assert record["quality"] == Quality.INVALID
 
 
 def test_scale_and_offset_make_engineering_units_but_never_of_a_state(build):
@@ -141,16 +148,20 @@ def test_event_and_refresh_flags():
 def test_values_under_test_are_counted_not_delivered():
     under_test = one(1, b"\1", cause=0x83)
     decoded = decode(Decoder(AddressTable()), under_test, one(1, b"\1"))
-    assert decoded.tests == 1 and len(decoded.records) == 1
+    assert decoded.tests == 1
+    assert len(decoded.records) == 1
     seen = decode(Decoder(AddressTable(), keep_tests=True), under_test).records
-    assert seen["quality"][0] == Quality.TEST and seen["cause"][0] == 0x83
+    assert seen["quality"][0] == Quality.TEST
+    assert seen["cause"][0] == 0x83
 
 
 def test_invalid_time_gives_none_and_says_so():
     octets = bytearray(T)
     octets[2] |= 0x80
     (record,) = decode(Decoder(AddressTable()), one(30, b"\x01" + bytes(octets))).records
-    assert record["source_time"] == 0 and record["quality"] == Quality.TIME_INVALID and record["time_quality"] == 1
+    assert record["source_time"] == 0
+    assert record["quality"] == Quality.TIME_INVALID
+    assert record["time_quality"] == 1
     assert record["value"] == 1
 
 

@@ -1,6 +1,7 @@
 """Driver and server over loopback sockets."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -104,7 +105,8 @@ async def test_values_commands_and_events(build):
         plant.outstation.update([100], 2)
         await plant.sink.until(lambda sink: sink.values[100] == 2)
         statistics = plant.driver.statistics
-        assert statistics.connects == 1 and statistics.values_in == plant.sink.count
+        assert statistics.connects == 1
+        assert statistics.values_in == plant.sink.count
         assert statistics.round_trip_s < 1
 
 
@@ -199,9 +201,8 @@ async def test_a_busy_port_and_a_stranger_are_refused_clearly(build):
         strict = OutstationServer(plant.outstation, port=0, masters=["10.9.9.9"], on_remark=plant.remarks.append)
         await strict.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", strict.port)
-        with pytest.raises(ConnectionError):
+        with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
-            raise ConnectionResetError
         writer.close()
         await strict.close()
         assert "127.0.0.1 is not a configured master" in plant.remarks

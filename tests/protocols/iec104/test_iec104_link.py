@@ -138,7 +138,8 @@ def test_a_broken_protocol_closes_with_one_clear_reason(frame, reason):
     events = link.feed(frame, 1.0)
     assert brief(events) == [f"closed: {reason}"]
     assert events[0].peer_fault
-    assert link.feed(i_frame(2, 0, ASDU), 1.0) == [] and link.tick(99.0) == []
+    assert link.feed(i_frame(2, 0, ASDU), 1.0) == []
+    assert link.tick(99.0) == []
 
 
 def test_good_frames_before_a_bad_one_are_not_lost():

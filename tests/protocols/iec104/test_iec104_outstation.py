@@ -122,7 +122,8 @@ def test_end_of_initialisation_comes_first_and_once(station, build):
 
 def test_interrogation_answers_everything_packed_without_time(master):
     answers = master.ask(gi())
-    assert causes(answers)[0] == (100, 7, False) and causes(answers)[-1] == (100, 10, False)
+    assert causes(answers)[0] == (100, 7, False)
+    assert causes(answers)[-1] == (100, 10, False)
     data = answers[1:-1]
     assert {item.cause for item in data} == {20}
     assert {item.type_id for item in data} == {1, 3, 9, 13}
@@ -359,7 +360,9 @@ def test_counters_are_read_frozen_and_reset(station, master):
         return [item.objects[0].element for item in answers if item.type_id == 15], causes(answers)
 
     (now,), said = read(0x05)
-    assert now == bytes([77, 0, 0, 0, 0]) and said[0] == (101, 7, False) and said[-1] == (101, 10, False)
+    assert now == bytes([77, 0, 0, 0, 0])
+    assert said[0] == (101, 7, False)
+    assert said[-1] == (101, 10, False)
     assert said[1] == (15, 37, False)
     assert read(0x85)[0] == []  # freeze with reset
     station.update([216], 80)
@@ -384,7 +387,8 @@ def test_clock_synchronisation_confirms_with_the_clock_before(build, clock):
 
 def test_test_command_is_mirrored(master):
     (answer,) = master.ask(asdus.single(107, 6, 1, 0, b"\x11\x22" + cp56.to_octets(10**18)))
-    assert answer.cause == 7 and answer.objects[0].element[:2] == b"\x11\x22"
+    assert answer.cause == 7
+    assert answer.objects[0].element[:2] == b"\x11\x22"
     assert causes(master.ask(asdus.single(104, 6, 1, 0, b"\xaa\x55"))) == [(104, 7, False)]
 
 

@@ -59,7 +59,8 @@ def test_intact_traces_equal_their_truth_in_every_object(traces, replay, name):
     session.run()
     result = compare(traces / f"{name}.truth.jsonl.gz", session.objects(), session.findings)
     assert (result.missing, result.extra, result.differing, result.malformed) == ([], [], [], [])
-    assert result.agreed > 0 and result.other_frame == 0
+    assert result.agreed > 0
+    assert result.other_frame == 0
     assert session.statistics.sequence_errors == 0
     assert session.statistics.objects == result.agreed
 
@@ -69,7 +70,8 @@ def test_in_the_mutated_trace_every_object_is_found_and_the_rest_is_listed(trace
     session.run()
     result = compare(traces / "wattson-C-0.1-0.truth.jsonl.gz", session.objects(), session.findings)
     assert (result.missing, result.differing, result.malformed) == ([], [], [])
-    assert result.extra and all(item.frame > 0 for item in result.extra)
+    assert result.extra
+    assert all(item.frame > 0 for item in result.extra)
     sequence = [finding for finding in session.findings if finding.kind == "sequence"]
     assert len(sequence) == session.statistics.sequence_errors > 0
     assert all(finding.frame > 0 for finding in sequence)
@@ -107,14 +109,17 @@ def test_stepping_moves_the_virtual_clock_and_the_values(small, replay):
     session = replay(small)
     assert session.values() == []
     assert session.step(0.5)
-    assert session.statistics.position_s == pytest.approx(0.5) and session.values() == []
+    assert session.statistics.position_s == pytest.approx(0.5)
+    assert session.values() == []
     assert session.step(0.5)
     (value,) = session.values()
     assert (value.address, value.value, value.type_id, value.cause) == ("10.0.0.2 CA 4 IOA 7", 1.5, 13, 3)
     assert value.time_ns == 101 * 10**9
     assert session.step(5.0)
-    assert session.values()[0].value == 2.5 and session.values()[0].quality == 0x80
-    assert not session.step(10.0) and session.finished
+    assert session.values()[0].value == 2.5
+    assert session.values()[0].quality == 0x80
+    assert not session.step(10.0)
+    assert session.finished
     assert session.values()[0].value == 1.5
     assert session.statistics.length_s == pytest.approx(8.0) == session.statistics.position_s
 
@@ -161,13 +166,14 @@ def test_equal_only_if_everything_agrees(small, replay, tmp_path):
     def judge(entries):
         return compare(truth(tmp_path, entries), session.objects(), session.findings)
 
-    assert judge(TRUTH).equal and judge(TRUTH).agreed == 4
+    assert judge(TRUTH).equal
+    assert judge(TRUTH).agreed == 4
     assert [item.frame for item in judge(TRUTH[1:]).extra] == [3]
     assert [item.ioa for item in judge([*TRUTH, line(ioa=99)]).missing] == [99]
     assert judge([*TRUTH, {"n": 2, "k": "I", "typ": None, "ca": None}]).malformed == [2]
     for change in ({"cot": 1}, {"neg": 1}, {"test": 1}, {"val": 1.25}, {"q": 1}):
         result = judge([line(**change), *TRUTH[1:]])
-        assert not result.equal and len(result.differing) == 1, change
+        assert (result.equal, len(result.differing)) == (False, 1), change
     for change in ({"ca": 5}, {"ioa": 8}, {"typ": 11}):
         result = judge([line(**change), *TRUTH[1:]])
         assert (len(result.missing), len(result.extra)) == (1, 1), change
@@ -202,11 +208,13 @@ def test_the_command_prints_exports_and_judges(small, tmp_path):
     export = tmp_path / "out.csv"
     result = CliRunner().invoke(command, [str(small), "--expect", str(good), "--export", str(export)])
     assert result.exit_code == 0, result.output
-    assert "10.0.0.2 CA 4 IOA 7" in result.output and "EQUAL: 4 objects agree" in result.output
+    assert "10.0.0.2 CA 4 IOA 7" in result.output
+    assert "EQUAL: 4 objects agree" in result.output
     assert "sequence: frame 7 (10.0.0.2:2404, connection 0): N(S) = 3 leaves out 1, expected 2" in result.output
     assert len(export.read_text().splitlines()) == 5
     result = CliRunner().invoke(command, [str(small), "--expect", str(bad), "--export", str(tmp_path / "out.jsonl")])
-    assert result.exit_code == 1 and "extra (replay only): frame 3" in result.output
+    assert result.exit_code == 1
+    assert "extra (replay only): frame 3" in result.output
     assert [json.loads(row)["value"] for row in (tmp_path / "out.jsonl").read_text().splitlines()] == [1.5, 1.0, 2.5, 1.5]
     assert CliRunner().invoke(command, [str(small)]).exit_code == 0
     assert CliRunner().invoke(command, [str(tmp_path / "absent")]).exit_code == 1
