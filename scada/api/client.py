@@ -155,11 +155,11 @@ class ScadaClient:
             CallError: refused, or the server does not answer; in the latter case it may have acted.
         """
 
-        async def attempt() -> bytes:
+        async def _attempt() -> bytes:
             envelope = self.session.seal(f"/{PACKAGE}.{method}", request)
             return await self._unary(self.control, method, envelope, timeout_s)
 
-        return REPLY_TYPES[method].FromString(await self._with_session(attempt))
+        return REPLY_TYPES[method].FromString(await self._with_session(_attempt))
 
     async def relay(self, method: str, request: bytes, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
         """A plain call with request and reply as bytes, for gateways."""
@@ -191,12 +191,12 @@ class ScadaClient:
         """
         taken: asyncio.Queue[int] = asyncio.Queue()
 
-        async def requests() -> AsyncGenerator[bytes, None]:
+        async def _requests() -> AsyncGenerator[bytes, None]:
             yield pb.SubscribeRequest(pids=pids, credit=credit, period_ms=period_ms).SerializeToString()
             while True:
                 yield pb.SubscribeRequest(credit=await taken.get()).SerializeToString()
 
-        async with aclosing(self.relay_stream("Realtime/Subscribe", requests())) as stream:
+        async with aclosing(self.relay_stream("Realtime/Subscribe", _requests())) as stream:
             async for message in stream:
                 yield pb.PointFrame.FromString(message)
                 taken.put_nowait(1)

@@ -68,20 +68,20 @@ class Gate:
         """A unary call without consequence: session and right are checked, the request is parsed."""
         path = f"/{PACKAGE}.{name}"
 
-        async def behaviour(raw: bytes, context: Context) -> bytes:
+        async def _behaviour(raw: bytes, context: Context) -> bytes:
             try:
                 principal = self._sessions.authenticate(_session(context), path)
                 return _encode(await answer(_parse(kind, raw), principal))
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await _abort(context, _fault(path, error))
 
-        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+        return path, grpc.unary_unary_rpc_method_handler(_behaviour)
 
     def order(self, name: str, kind: type[Request], act: Order[Request]) -> Method:
         """A signed unary call: the envelope is verified before its body is parsed; refusals are reported and stored."""
         path = f"/{PACKAGE}.{name}"
 
-        async def behaviour(raw: bytes, context: Context) -> bytes:
+        async def _behaviour(raw: bytes, context: Context) -> bytes:
             sender = ""
             try:
                 session = _session(context)
@@ -95,13 +95,13 @@ class Gate:
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await _abort(context, _fault(path, error))
 
-        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+        return path, grpc.unary_unary_rpc_method_handler(_behaviour)
 
     def follow(self, name: str, kind: type[Request], feed: Follow[Request]) -> Method:
         """One request, many replies; the stream ends with its session."""
         path = f"/{PACKAGE}.{name}"
 
-        async def behaviour(raw: bytes, context: Context) -> None:
+        async def _behaviour(raw: bytes, context: Context) -> None:
             try:
                 session = _session(context)
                 self._sessions.authenticate(session, path)
@@ -112,34 +112,34 @@ class Gate:
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 await _abort(context, _fault(path, error))
 
-        return path, grpc.unary_stream_rpc_method_handler(behaviour)
+        return path, grpc.unary_stream_rpc_method_handler(_behaviour)
 
     def exchange(self, name: str, kind: type[Request], feed: Exchange[Request]) -> Method:
         """Many requests, many replies (already encoded); the stream ends with its session."""
         path = f"/{PACKAGE}.{name}"
 
-        async def behaviour(raws: AsyncIterator[bytes], context: Context) -> None:
-            async def parsed() -> AsyncIterator[Request]:
+        async def _behaviour(raws: AsyncIterator[bytes], context: Context) -> None:
+            async def _parsed() -> AsyncIterator[Request]:
                 async for raw in raws:
                     yield _parse(kind, raw)
 
             try:
                 session = _session(context)
                 self._sessions.authenticate(session, path)
-                async with aclosing(feed(parsed())) as frames:
+                async with aclosing(feed(_parsed())) as frames:
                     async for frame in frames:
                         self._sessions.authenticate(session, path)
                         await context.write(frame)
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 await _abort(context, _fault(path, error))
 
-        return path, grpc.stream_stream_rpc_method_handler(behaviour)
+        return path, grpc.stream_stream_rpc_method_handler(_behaviour)
 
     def login(self, name: str) -> Method:
         """The handshake: the only call without a session."""
         path = f"/{PACKAGE}.{name}"
 
-        async def behaviour(raw: bytes, context: Context) -> bytes:
+        async def _behaviour(raw: bytes, context: Context) -> bytes:
             try:
                 reply, principal = self._sessions.login(raw)
             except Exception as error:  # noqa: BLE001 - any error becomes a status
@@ -147,13 +147,13 @@ class Gate:
             self._reporter.login(name=principal.name, peer=context.peer(), station=principal.station)
             return reply
 
-        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+        return path, grpc.unary_unary_rpc_method_handler(_behaviour)
 
     def logout(self, name: str) -> Method:
         """End of a session, by its owner."""
         path = f"/{PACKAGE}.{name}"
 
-        async def behaviour(raw: bytes, context: Context) -> bytes:
+        async def _behaviour(raw: bytes, context: Context) -> bytes:
             del raw
             try:
                 session = _session(context)
@@ -164,7 +164,7 @@ class Gate:
             self._reporter.logout(name=principal.name, peer=context.peer())
             return pb.LogoutReply().SerializeToString()
 
-        return path, grpc.unary_unary_rpc_method_handler(behaviour)
+        return path, grpc.unary_unary_rpc_method_handler(_behaviour)
 
     async def _refuse(self, path: str, context: Context, error: Exception, sender: str) -> NoReturn:
         """Report, then abort. A security error's place is the identity it concerns, proven or claimed."""

@@ -85,7 +85,7 @@ def points(link: Link, *, station: str, query: str, watch: bool) -> None:
     Marks: - never received, ? invalid, M manual, S substituted, B blocked, * old, ~ questionable.
     """
 
-    async def work(client: ScadaClient) -> None:
+    async def _work(client: ScadaClient) -> None:
         listed = await client.call("Model/ListPoints", pb.ListPointsRequest(station=station, query=query, limit=POINTS_SHOWN))
         if not listed.points:
             raise ScadaError("no point matches", mend="see --station and --query")
@@ -98,7 +98,7 @@ def points(link: Link, *, station: str, query: str, watch: bool) -> None:
             async with aclosing(client.watch(infos)) as frames:
                 await _print_changes(frames, infos)
 
-    link.run(work)
+    link.run(_work)
 
 
 def _rows(frame: pb.PointFrame, infos: dict[int, pb.PointInfo]) -> list[list[str]]:
@@ -155,7 +155,7 @@ def alarms(link: Link) -> None:
 def events(link: Link, *, limit: int, follow: bool) -> None:
     """The event log, oldest of the shown first."""
 
-    async def work(client: ScadaClient) -> None:
+    async def _work(client: ScadaClient) -> None:
         found = await client.call("Events/ListEvents", pb.ListEventsRequest(limit=limit))
         for event in reversed(found.events):
             _print_event(link, event)
@@ -165,7 +165,7 @@ def events(link: Link, *, limit: int, follow: bool) -> None:
                     for event in page.events:
                         _print_event(link, event)
 
-    link.run(work)
+    link.run(_work)
 
 
 def _print_event(link: Link, event: pb.EventInfo) -> None:
@@ -202,14 +202,14 @@ def channels(link: Link) -> None:
 def history(link: Link, *, path: str, minutes: float, buckets: int) -> None:
     """Recorded samples of the point PATH (or mRID) up to now."""
 
-    async def work(client: ScadaClient) -> None:
+    async def _work(client: ScadaClient) -> None:
         point = await _find_point(client, path)
         now = (await client.call("Realtime/GetStatus", pb.GetStatusRequest())).time_ns
         request = pb.HistoryRequest(pids=[point.pid], from_ns=now - int(minutes * 60 * NS_PER_S), to_ns=now, buckets=buckets)
         series = (await client.call("History/Query", request)).series[0]
         _print_series(link, point, series)
 
-    link.run(work)
+    link.run(_work)
 
 
 def _print_series(link: Link, point: pb.PointInfo, series: pb.HistorySeries) -> None:

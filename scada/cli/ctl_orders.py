@@ -45,11 +45,11 @@ def ack(link: Link, *, ids: Sequence[int]) -> None:
 def select(link: Link, *, control: str, value: str, device: str) -> None:
     """Preset CONTROL (path or mRID) to VALUE (label or number) and show the check-back; nothing operates yet."""
 
-    async def work(client: ScadaClient) -> pb.ControlReply:
+    async def _work(client: ScadaClient) -> pb.ControlReply:
         found, wanted = await _find_control(client, control, value)
         return await _select(link, client, found, wanted, device)
 
-    reply = link.run(work)
+    reply = link.run(_work)
     if reply.sequence_id:
         click.echo(reply.sequence_id)
     sys.exit(int(reply.state != pb.CONTROL_STATE_SELECTED))
@@ -86,7 +86,7 @@ def cancel(link: Link, *, sequence: str, reason: str) -> None:
 def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> None:
     """Select CONTROL (path or mRID) to VALUE (label or number), show the check-back, ask, execute, show the result."""
 
-    async def work(client: ScadaClient) -> bool:
+    async def _work(client: ScadaClient) -> bool:
         found, wanted = await _find_control(client, control, value)
         reply = await _select(link, client, found, wanted, device)
         if reply.state != pb.CONTROL_STATE_SELECTED:
@@ -100,7 +100,7 @@ def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> 
         _print_reply(link, done)
         return bool(done.state == pb.CONTROL_STATE_SUCCESS)
 
-    sys.exit(int(not link.run(work)))
+    sys.exit(int(not link.run(_work)))
 
 
 async def _asked(question: str) -> bool:
@@ -177,7 +177,7 @@ def mode(link: Link, *, application: str, state: str) -> None:
 def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
     """Set base-point mode and regulation mode of UNIT (name or mRID)."""
 
-    async def work(client: ScadaClient) -> pb.ModeReply:
+    async def _work(client: ScadaClient) -> pb.ModeReply:
         agc: pb.AgcStatus = await client.call("Regulation/GetAgc", pb.GetAgcRequest())
         exact = [found.mrid for found in agc.units if unit in (found.name, found.mrid)]
         if len(exact) != 1:
@@ -186,7 +186,7 @@ def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
         reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(unit=wanted))
         return reply
 
-    sys.exit(_print_mode(link, link.run(work)))
+    sys.exit(_print_mode(link, link.run(_work)))
 
 
 @click.command()

@@ -44,13 +44,13 @@ def setpoint(link: Link, *, area: str, mw: float, minutes: float | None, order: 
     """Send an interchange set-point; exit code 1 unless it was accepted."""
     request = pb.AreaSetpoint(area=area, interchange_mw=mw, order_id=order or _order_id())
 
-    async def work(client: ScadaClient) -> pb.DispatchReply:
+    async def _work(client: ScadaClient) -> pb.DispatchReply:
         if minutes is not None:
             request.valid_until_ns = await _server_time(client) + int(minutes * 60 * NS_PER_S)
         reply: pb.DispatchReply = await client.signed("Dispatch/SendSetpoint", request)
         return reply
 
-    _print_reply(link, link.run(work))
+    _print_reply(link, link.run(_work))
 
 
 @command.command()
@@ -72,12 +72,12 @@ def schedule(link: Link, *, file: Path | None, area: str, unit: str, mw: str, st
         raise ScadaError("the schedule has no values", mend="give FILE or --mw a,b,c")
     request = pb.Schedule(area=area, unit=unit, step_s=int(step), mw=values, order_id=order or _order_id())
 
-    async def work(client: ScadaClient) -> pb.DispatchReply:
+    async def _work(client: ScadaClient) -> pb.DispatchReply:
         request.start_ns = await _server_time(client) + int(start_in * NS_PER_S)
         reply: pb.DispatchReply = await client.signed("Dispatch/SendSchedule", request)
         return reply
 
-    _print_reply(link, link.run(work))
+    _print_reply(link, link.run(_work))
 
 
 @command.command()

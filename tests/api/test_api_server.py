@@ -8,6 +8,7 @@ import time
 
 import grpc
 import pytest
+import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from scadapb.v1 import scada_pb2 as pb
 
@@ -20,8 +21,9 @@ from scada.core.settings import ApiSettings
 from scada.security.identities import load_authority, load_identity
 
 
-def test_thread_starts_on_free_ports_serves_and_stops_quickly(backend, sessions):
-    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0))
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_thread_starts_on_free_ports_serves_and_stops_quickly(backend, sessions, new_loop):
+    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0), new_loop)
     thread.start()
     assert thread.server.port
     assert thread.server.control_port
