@@ -25,6 +25,9 @@ MAXIMUM_SIZE = 8192
 
 _SIGNATURE_ALGORITHM = der.tlv(der.SEQUENCE, der.oid("1.2.156.10197.1.501"))
 """SM2 with SM3."""
+_NAME_MAXIMUM = 64
+"""Characters of a common name (RFC 5280, ub-common-name); it is shown and logged."""
+
 _LABEL = "CERTIFICATE"
 
 
@@ -69,7 +72,7 @@ def parse_certificate(encoded: bytes) -> Certificate:
     """Read a DER certificate.
 
     Raises:
-        CertificateError: malformed, too long, not over SM2 with SM3, or without exactly one common name.
+        CertificateError: malformed, too long, not over SM2 with SM3, or without exactly one common name that can be shown.
     """
     if len(encoded) > MAXIMUM_SIZE:
         raise CertificateError(f"the certificate has more than {MAXIMUM_SIZE} bytes")
@@ -170,8 +173,8 @@ def _read(encoded: bytes) -> Certificate:
     names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if encoded != _signed(read.tbs_certificate_bytes, signature_from_der(read.signature)):
         raise CertificateError("the certificate is not signed by SM2 with SM3, or its encoding is not canonical")
-    if len(names) != 1:
-        raise CertificateError("the certificate does not have exactly one common name")
+    if len(names) != 1 or not names[0].isprintable() or not 1 <= len(names[0]) <= _NAME_MAXIMUM:
+        raise CertificateError("the certificate does not have exactly one common name of 1 to 64 printable characters")
     return Certificate(
         encoded=bytes(encoded),
         name=names[0],

@@ -58,6 +58,7 @@ _OPERATING = ("/scadapb.v1.Control/", "/scadapb.v1.Dispatch/")
 _SEQUENCE_WINDOW = 1024
 SECRET_SIZE: Final = 32
 _SESSIONS_PER_IDENTITY = 32
+_STATION_MAXIMUM = 64
 CLIENT_TO_SERVER: Final = b"c2s-mac"
 
 
@@ -270,9 +271,9 @@ class SessionServer:
 
     def _check_address(self, header: pb.Header, method: str) -> None:
         if header.recipient != self.site:
-            raise WrongRecipientError(f"the message is for {header.recipient!r}, this is {self.site!r}", where=header.sender)
+            raise WrongRecipientError(f"the message is for {header.recipient!r}, this is {self.site!r}")
         if header.method != method:
-            raise WrongMethodError(f"the message is for {header.method!r}, it came by {method!r}", where=header.sender)
+            raise WrongMethodError(f"the message is for {header.method!r}, it came by {method!r}")
 
     def _check_right(self, principal: Principal, method: str) -> None:
         if not may_call(principal, method):
@@ -305,6 +306,8 @@ class SessionServer:
             raise WrongSenderError(f"{header.sender!r} sent the certificate of {certificate.name!r}")
         if header.session or header.sequence or len(request.nonce) != SECRET_SIZE:
             raise MalformedError("a login has no session, no sequence number and a nonce of 32 bytes", where=certificate.name)
+        if len(request.station) > _STATION_MAXIMUM or not request.station.isprintable():
+            raise MalformedError("the name of the workstation has more than 64 or unprintable characters", where=certificate.name)
         if not certificate.public_key.verify(signed.sig, authenticated_bytes(signed.header, signed.body)):
             raise BadSignatureError("the signature of the login is wrong", where=certificate.name)
         return request, certificate
@@ -317,7 +320,7 @@ class SessionServer:
             self._logins[digest] = until
 
     def _principal(self, certificate: Certificate, station: str, identifier: bytes) -> Principal:
-        principal = principal_of(certificate, self._grants, station=station[:64], session=identifier.hex())
+        principal = principal_of(certificate, self._grants, station=station, session=identifier.hex())
         if not principal.roles:
             raise UnauthorisedError("the identity has no role", where=certificate.name)
         return principal

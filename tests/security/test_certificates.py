@@ -104,6 +104,12 @@ def test_garbage(data):
         parse_certificate(data)
 
 
+@pytest.mark.parametrize("name", ["", "x" * 65, "operator\x1b[2J", "a\nb"])
+def test_names_that_cannot_be_shown(authority, name):
+    with pytest.raises(CertificateError, match="printable|length"):
+        make(authority, name)
+
+
 def test_too_long_and_wrong_kinds(leaf):
     with pytest.raises(CertificateError, match="8192"):
         parse_certificate(leaf.encoded + bytes(9000))

@@ -427,6 +427,13 @@ def test_answer_to_another_login(server, new_client):
         second.accept(answer)
 
 
+@pytest.mark.parametrize("station", ["x" * 65, "desk\x1b[2J"])
+def test_workstation_that_cannot_be_shown(server, made_keys, clock, station):
+    client = SessionClient(load_identity(made_keys, "operator", clock), "demo", load_authority(made_keys), clock, station=station)
+    with pytest.raises(MalformedError, match="workstation"):
+        server.login(client.login_request())
+
+
 def test_client_without_a_login(new_client, server):
     client = new_client()
     with pytest.raises(UnknownSessionError):
