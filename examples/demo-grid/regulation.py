@@ -43,6 +43,10 @@ class VoltageDevice:
     kind: str
 
 
+INTERCHANGE_MW = 250.0
+"""What the two tie lines can carry together with one of them out of service; orders of dispatch are clipped to it."""
+
+
 class Regulation:
     """Writes areas and zones.
 
@@ -194,7 +198,8 @@ class Regulation:
         if controlled:
             points += [("ACE", "AreaControlError", "agc.ace"), ("Regulation", "AreaRegulation", "agc.regulation")]
         for point, measures, expression in points:
-            self._writer.analog((name,), point, measures, area, "", "MW", expression=expression)
+            span = (-INTERCHANGE_MW, INTERCHANGE_MW) if measures == "AreaInterchange" else None
+            self._writer.analog((name,), point, measures, area, "", "MW", expression=expression, span=span)
 
     def _zones(self) -> None:
         levels = {(s.name, level.kv): level for s in self._network.stations for level in s.levels}

@@ -52,6 +52,7 @@ class PointWriter:
         phases: str = "",
         generator: bool = False,
         expression: str = "",
+        span: tuple[float, float] | None = None,
     ) -> str:
         """An Analog with its value, source and limits; returns the mRID of the value."""
         multiplier, symbol = UNITS[unit]
@@ -62,6 +63,8 @@ class PointWriter:
             "Measurement.unitSymbol": Enum(f"UnitSymbol.{symbol}"),
             "Measurement.PowerSystemResource": Ref(resource),
         }
+        if span is not None:
+            properties["Analog.minValue"], properties["Analog.maxValue"] = span
         if terminal:
             properties["Measurement.Terminal"] = Ref(terminal)
         if phases:

@@ -22,6 +22,9 @@ from scada.core.ports import check_port
 GRID = Path(__file__).resolve().parent.parent.parent / "examples" / "demo-grid"
 HOST = "127.0.0.1"
 SCADA = (sys.executable, "-m", "scada")
+PLANT_RUNS = "plant is running"
+"""What the simulator prints once every outstation listens."""
+START_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +181,12 @@ def command(
     group = ProcessGroup(demo.folder / "log")
     try:
         group.start("sim", demo.sim())
+        click.echo("starting the plant, its outstations and the server ...")
+        await_line(group, "sim", PLANT_RUNS, stop)
         group.start("server", demo.server())
         group.start("hmi", demo.hmi(lang))
-        if url := _await_page(group, stop):
+        if line := await_line(group, "hmi", "http://", stop):
+            url = "http://" + line.split("http://", 1)[1].split()[0]
             click.echo(demo.describe(url))
             if not headless and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
                 webbrowser.open(url)
@@ -192,15 +198,15 @@ def command(
         click.echo("demo ended" + (f" ({', '.join(late)} had to be killed)" if late else ""))
 
 
-def _await_page(group: ProcessGroup, stop: threading.Event) -> str:
-    """Wait until the operator station printed its address; a child that dies first is an error."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not stop.wait(0.1):
-        for line in group.new_lines("hmi"):
-            if "http://" in line:
-                return "http://" + line.split("http://", 1)[1].split()[0]
-        for name, code in group.ended():
-            raise ConfigError(f"{name} ended with code {code}: {group.last_line(name)}", mend=f"see {group.folder / name}.log")
+def await_line(group: ProcessGroup, name: str, text: str, stop: threading.Event) -> str:
+    """Wait until a child says ``text``; returns the line, empty if the user stopped us. A child that ends is an error."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and not stop.wait(0.05):
+        for line in group.new_lines(name):
+            if text in line:
+                return line
+        for ended, code in group.ended():
+            raise ConfigError(f"{ended} ended with code {code}: {group.last_line(ended)}", mend=f"see {group.folder / ended}.log")
     if not stop.is_set():
-        raise ConfigError("the page did not come up within two minutes", mend=f"see {group.folder}")
+        raise ConfigError(f"{name} did not come up within {START_S:.0f} s", mend=f"see {group.folder / name}.log")
     return ""

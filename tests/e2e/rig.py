@@ -16,7 +16,7 @@ import numpy as np
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.client import ScadaClient
-from scada.cli.demo import GRID, HOST, Demo, Ports
+from scada.cli.demo import GRID, HOST, PLANT_RUNS, Demo, Ports, await_line
 from scada.cli.processes import ProcessGroup
 from scada.core.clock import SystemClock
 from scada.core.quality import BAD_MASK
@@ -60,6 +60,7 @@ class Rig:
         self.thread.start()
         self.clients = {}
         self.group.start("sim", self.demo.sim())
+        await_line(self.group, "sim", PLANT_RUNS, threading.Event())
         self.started = time.monotonic()
         self.group.start("server", self.demo.server())
         if hmi:
@@ -162,6 +163,10 @@ class Rig:
                     raise AssertionError(f"the server ended: {self.group.last_line('server')}") from error
             time.sleep(0.1)
         raise AssertionError(f"{what or condition} did not come true in {seconds} s; last: {last!r}")
+
+    def sim_seconds(self, since_ns):
+        """Simulated seconds since a server time stamp."""
+        return (self.status().time_ns - since_ns) / 1e9
 
     def stop(self):
         self.forget_clients()

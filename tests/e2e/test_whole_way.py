@@ -1,0 +1,170 @@
+"""The whole way, with the real processes and through gRPC alone: field to operator, operator to field, AGC, dispatch, kill -9."""
+
+import math
+import time
+import uuid
+
+import numpy as np
+import pytest
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.core.quality import Quality
+from scada.model_cim.topology import Energised
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+
+C104_RTU = "Longtan RTU"
+AREA = "East"
+
+
+def area_of(status, name=AREA):
+    return next(area for area in status.areas if area.name == name)
+
+
+def breaker(rig):
+    """The breaker of the line Longtan - Beishan, on the station that runs on c104."""
+    control = next(one for one in rig.tables.controls if one.path == "Longtan/110kV/Beishan 1/1110")
+    assert rig.tables.channels[control.channel].name == C104_RTU
+    return control
+
+
+def test_99_percent_of_the_points_are_good_within_20_s(rig):
+    status = rig.until(
+        lambda: (s := rig.status()) and s.points_good >= 0.99 * s.points_total and s, 20 - time.monotonic() + rig.started
+    )
+    assert status.channels_up == status.channels_total == 8
+    assert status.points_total > 2000
+    assert area_of(status).frequency_hz == pytest.approx(50.0, abs=0.3)
+
+
+def test_a_breaker_on_the_c104_station_opens_and_closes_and_everything_follows(rig):
+    control = breaker(rig)
+    line = control.path.rsplit("/", 1)[0]
+    flow = rig.point(f"{line}/P")
+    assert abs(rig.good(flow.pid)) > 1.0
+    selected, done = rig.operate(control, 1)
+    assert selected.state == pb.CONTROL_STATE_SELECTED
+    assert selected.present == 2
+    assert done.state == pb.CONTROL_STATE_SUCCESS, done
+    assert rig.good(control.feedback) == 1
+    rig.until(lambda: abs(rig.good(flow.pid)) < 0.01, 10, "the flow on the open line")
+    # the other end still holds the line under voltage; the colour goes when that end opens too
+    far = next(one for one in rig.tables.controls if one.path == "Beishan/110kV/Longtan 1/1130")
+    assert rig.operate(far, 1)[1].state == pb.CONTROL_STATE_SUCCESS
+    segment = flow.equipment
+    colour = rig.find(equipment=segment, measurement_type="EnergisedState")[0]
+    rig.until(lambda: rig.good(colour.pid) == Energised.DEAD, 5, "the colour of the dead line")
+    assert rig.operate(far, 2)[1].state == pb.CONTROL_STATE_SUCCESS
+    rig.until(lambda: rig.good(colour.pid) == Energised.ENERGISED, 5, "the colour of the live line")
+    assert rig.operate(control, 2)[1].state == pb.CONTROL_STATE_SUCCESS
+    rig.until(lambda: abs(rig.good(flow.pid)) > 1.0, 10, "the flow on the closed line")
+
+
+def test_what_must_not_be_done_is_refused_with_a_reason(rig):
+    control = breaker(rig)
+    wrong = rig.signed("Control/Select", pb.SelectRequest(control=control.mrid, value=1, device_number="0000"))
+    assert (wrong.state, wrong.code) == (pb.CONTROL_STATE_REFUSED, "device_number")
+    disconnector = next(one for one in rig.tables.controls if one.path == "Longtan/110kV/Beishan 1/1111")
+    refused, _ = rig.operate(disconnector, 1)
+    assert (refused.state, refused.code) == (pb.CONTROL_STATE_REFUSED, "interlock")
+    assert rig.good(disconnector.feedback) == 2
+
+
+def test_ace_returns_to_the_dead_band_after_the_largest_unit_tripped(rig):
+    area = next(one for one in rig.tables.areas if one.name == AREA)
+    rig.until(lambda: rig.status().agc_state == "on", 30, "AGC on")
+    rig.until(lambda: abs(area_of(rig.status()).ace_mw) < area.deadband, 60, "a quiet area")
+    largest = max(area.units, key=lambda unit: unit.maximum)
+    before = rig.good(largest.power)
+    assert before > 100
+    rig.fault("trip", largest.name)
+    tripped = rig.status().time_ns
+    rig.until(lambda: rig.good(largest.power) is not None and abs(rig.good(largest.power)) < 1, 10, "the trip")
+    worst = rig.until(lambda: (ace := area_of(rig.status()).ace_mw) < -0.5 * before and ace, 20, "the ACE after the trip")
+    assert worst < -0.5 * before
+
+    def quiet():
+        ace = area_of(rig.status()).ace_mw
+        return not math.isnan(ace) and abs(ace) <= area.deadband
+
+    rig.until(quiet, 600 / rig.rate, "ACE back in the dead band")
+    assert rig.sim_seconds(tripped) <= 600
+    units = {unit.name: unit for unit in rig.call("Regulation/GetAgc", pb.GetAgcRequest()).units}
+    assert not units[largest.name].available
+    assert all(
+        not lo < units[unit.name].setpoint_mw < hi
+        for unit in area.units
+        for lo, hi in unit.forbidden
+        if not math.isnan(units[unit.name].setpoint_mw)
+    )
+
+
+def test_a_dispatch_set_point_moves_the_units(rig):
+    area = next(one for one in rig.tables.areas if one.name == AREA)
+    before = area_of(rig.status())
+    wanted = round(before.interchange_mw - 25)
+    order = pb.AreaSetpoint(area=AREA, interchange_mw=wanted, order_id=str(uuid.uuid4()))
+    reply = rig.signed("Dispatch/SendSetpoint", order, "dispatcher")
+    assert (reply.code, reply.applied_mw) == (pb.DISPATCH_CODE_ACCEPTED, wanted)
+    assert rig.signed("Dispatch/SendSetpoint", order, "dispatcher").code == pb.DISPATCH_CODE_DUPLICATE
+    rig.until(lambda: abs(area_of(rig.status()).interchange_mw - wanted) < 2 * area.deadband, 90, "the interchange follows")
+    after = area_of(rig.status())
+    assert after.generation_mw < before.generation_mw - 10
+    shown = rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest())
+    assert shown.interchange_setpoint_mw == wanted
+    assert {one.order_id for one in shown.orders} == {order.order_id}
+
+
+def test_an_outstation_that_dies_is_seen_alarmed_and_recovers_with_an_interrogation(rig):
+    name = "Nanping RTU"
+    channel = next(one for one in rig.tables.channels if one.name == name)
+    pids = [point.pid for point in rig.tables.points_of_channel(channel.index)]
+    rig.fault("kill", name)
+    lost = np.uint32(Quality.COMM_LOST)
+    rig.until(lambda: (rig.read_many(pids)[1].astype(np.uint32) & lost).all(), 10, "every point says that the channel is lost")
+    alarm = rig.until(lambda: next((a for a in rig.alarms() if a.key == "channel.down" and a.path == name), None), 5, "the alarm")
+    assert alarm.phase == 1
+    rig.fault("restore", name)
+    rig.until(lambda: not (rig.read_many(pids)[1].astype(np.uint32) & lost).any(), 40, "every point is good again")
+    returned = rig.until(lambda: next((a for a in rig.alarms() if a.alarm_id == alarm.alarm_id and a.phase == 3), None), 5)
+    reply = rig.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[returned.alarm_id, 10**15]))
+    assert list(reply.acknowledged) == [returned.alarm_id]
+    assert list(reply.unknown) == [10**15]
+    assert returned.alarm_id not in {a.alarm_id for a in rig.alarms()}
+
+
+def test_a_viewer_may_look_but_not_touch(rig):
+    assert rig.call("Realtime/GetStatus", pb.GetStatusRequest(), "viewer").points_total > 2000
+    control = breaker(rig)
+    request = pb.SelectRequest(control=control.mrid, value=1, device_number=control.device_number)
+    with pytest.raises(Exception, match="right"):
+        rig.signed("Control/Select", request, "viewer")
+    assert any(event.key.startswith("security.") for event in rig.events(limit=50))
+
+
+def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
+    before = {event.event_id: event.SerializeToString(deterministic=True) for event in rig.events(limit=100_000)}
+    alarms = {alarm.alarm_id for alarm in rig.alarms()}
+    orders = [one.order_id for one in rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest()).orders]
+    seq = rig.status().seq
+    rig.kill_server()
+    rig.restart_server()
+    status = rig.until(lambda: (s := rig.status()) and s.points_good >= 0.99 * s.points_total and s, 40, "back after kill -9")
+    assert status.seq > seq
+    after = {event.event_id: event.SerializeToString(deterministic=True) for event in rig.events(limit=100_000)}
+    assert {number: after.get(number) for number in before} == before
+    assert alarms <= {alarm.alarm_id for alarm in rig.alarms()} | {
+        event.alarm_id for number, event in ((e.event_id, e) for e in rig.events(limit=1000)) if number not in before
+    }
+    again = pb.AreaSetpoint(area=AREA, interchange_mw=0, order_id=orders[0])
+    assert rig.signed("Dispatch/SendSetpoint", again, "dispatcher").code == pb.DISPATCH_CODE_DUPLICATE
+    history = rig.call(
+        "History/Query",
+        pb.HistoryRequest(
+            pids=[next(one for one in rig.tables.areas if one.name == AREA).units[0].power],
+            from_ns=status.time_ns - int(600e9),
+            to_ns=status.time_ns,
+            buckets=100,
+        ),
+    )
+    assert len(history.series[0].time_ns) > 10
