@@ -50,7 +50,7 @@ and the other follows in a later cycle."""
 
 def voltage_band(voltage: float, target: float, deadband: float) -> VoltageBand:
     """Band of a voltage; kV."""
-    return VoltageBand((voltage > target + deadband) - (voltage < target - deadband))
+    return VoltageBand(int(voltage > target + deadband) - int(voltage < target - deadband))
 
 
 def reactive_balance(reactive: float, minimum: float, maximum: float, threshold: float) -> ReactiveBalance:
@@ -66,4 +66,4 @@ def reactive_balance(reactive: float, minimum: float, maximum: float, threshold:
     if not half > 0:
         return ReactiveBalance.OK
     loading = (reactive - 0.5 * (maximum + minimum)) / half
-    return ReactiveBalance((loading > threshold) - (loading < -threshold))
+    return ReactiveBalance(int(loading > threshold) - int(loading < -threshold))
