@@ -310,7 +310,6 @@ def _first(parts: Iterator[Samples], tail: Samples, limit: int) -> tuple[Samples
         taken.append(part)
         count += len(part)
         if count > limit:
-            tail = tail[tail["time"] <= part["time"][-1]]
             break
     samples = _in_order(np.concatenate([*taken, tail]))
     return samples[:limit], len(samples) > limit

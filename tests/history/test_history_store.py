@@ -187,6 +187,15 @@ def test_buckets_keep_extremes_last_and_gaps(history, feed, clock):
         seal(history, clock)
 
 
+def test_of_two_samples_of_one_moment_the_later_received_is_last(history, feed, clock):
+    history.append(feed((0, 5, 1.0)))
+    seal(history, clock)
+    history.append(feed((0, 6, 2.0), source_time=at(5)))
+    assert raw(history, 0).value.tolist() == [1.0, 2.0]
+    assert history.query(0, at(0), at(10), 1).value.tolist() == [2.0]
+    assert raw(history, 0, 7).before["value"].tolist() == [2.0]
+
+
 def test_bad_samples_stay_visible_in_buckets(history, feed):
     history.append(feed((0, 0, 5.0), (0, 1, 99.0, BAD), (0, 2, 6.0), (0, 11, 7.0, BAD), (0, 21, np.nan, BAD)))
     found = history.query(0, at(0), at(30), 3)
