@@ -160,20 +160,22 @@ class AgcController:
     def set_unit_mode(self, mrid: str, base: str, reg: str, base_point_mw: float = math.nan) -> None:
         """Change a unit's mode; also the way back for a unit that was put off control.
 
+        ``base_point_mw`` counts for mode ``BASE`` only.
+
         Raises:
             UnitModeError: no such unit or mode, or a base point that is not allowed.
         """
         self._unit(mrid).set_mode(UnitMode(base, reg, base_point_mw))
 
     def set_base_point(self, mrid: str, mw: float) -> float:
-        """Move the base point of a unit (its schedule); returns it as brought into the allowed range.
+        """Set the scheduled output of a unit, followed in mode ``SCHE``; returns it as brought into the allowed range.
 
         Raises:
             UnitModeError: no such unit, or not a number.
         """
         if not math.isfinite(mw):
             raise UnitModeError(f"a base point must be a number, not {mw}", where=mrid)
-        return self._unit(mrid).set_base_point(mw)
+        return self._unit(mrid).set_schedule(mw)
 
     def set_interchange(self, mw: float) -> None:
         """Set the scheduled net interchange (dispatch set-point or the schedule's value now), MW, export positive.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.requirement import Zone
@@ -32,7 +32,7 @@ class UnitMode:
     Attributes:
         base: ``AUTO`` (where it stands), ``SCHE`` (schedule) or ``BASE`` (operator's).
         reg: ``O`` never, ``R`` always, ``A`` in the assist zone and above, ``E`` in the emergency zone only.
-        base_point_mw: base point of ``SCHE`` and ``BASE``; NaN = none yet, then the unit stands where it is.
+        base_point_mw: base point of ``BASE``; NaN = none, then the unit stands where it is.
 
     Raises:
         UnitModeError: a mode that does not exist.
@@ -73,6 +73,7 @@ class UnitControl:
 
     Attributes:
         mode: its mode.
+        schedule_mw: base point of mode ``SCHE``; NaN = none yet, then the unit stands where it is.
         power: measured MW, NaN = unknown.
         low, high: present limits of the target, MW.
         target: MW it should generate now; NaN while off control.
@@ -84,6 +85,7 @@ class UnitControl:
     def __init__(self, unit: AgcUnit, tuning: AgcTuning) -> None:
         self.unit = unit
         self.mode = UnitMode(unit.base_mode, unit.reg_mode)
+        self.schedule_mw = math.nan
         self._tuning = tuning
         self.segments = allowed_segments(unit)
         self.power = math.nan
@@ -110,18 +112,17 @@ class UnitControl:
             UnitModeError: the base point is outside the limits or inside a forbidden zone.
         """
         point = mode.base_point_mw
-        if not math.isnan(point) and not any(lo <= point <= hi for lo, hi in self.segments):
+        if mode.base == "BASE" and not math.isnan(point) and not any(lo <= point <= hi for lo, hi in self.segments):
             allowed = ", ".join(f"{lo:g}..{hi:g}" for lo, hi in self.segments)
             raise UnitModeError(f"base point {point:g} MW is not allowed", where=self.unit.name, mend=f"allowed: {allowed} MW")
         self.mode = mode
         self._lock, self._misses, self._refusals = "", 0, 0
 
-    def set_base_point(self, mw: float) -> float:
-        """Move the base point of the mode (a schedule); returns it after bringing it into the allowed range."""
+    def set_schedule(self, mw: float) -> float:
+        """Take the schedule's value for mode ``SCHE``; returns it after bringing it into the allowed range."""
         allowed = [min(max(mw, lo), hi) for lo, hi in self.segments] or [mw]
-        point = min(allowed, key=lambda candidate: abs(candidate - mw))
-        self.mode = replace(self.mode, base_point_mw=point)
-        return point
+        self.schedule_mw = min(allowed, key=lambda candidate: abs(candidate - mw))
+        return self.schedule_mw
 
     def refused(self, why: str) -> None:
         """The control path did not bring the last set-point to the unit."""
@@ -232,9 +233,8 @@ class UnitControl:
 
     def base(self) -> float:
         """Base point for this cycle, MW: where the target stands unless a schedule or an operator says otherwise."""
-        if self.mode.base == "AUTO" or math.isnan(self.mode.base_point_mw):
-            return self.target
-        return min(max(self.mode.base_point_mw, self.low), self.high)
+        point = {"SCHE": self.schedule_mw, "BASE": self.mode.base_point_mw}.get(self.mode.base, math.nan)
+        return self.target if math.isnan(point) else min(max(point, self.low), self.high)
 
     def ramp(self, rate_mw_per_min: float, dt: float) -> float:
         """MW the target may move in ``dt`` seconds at a rate."""

@@ -281,8 +281,8 @@ class _Zone:
         """Effect on every pilot of one raising operation, kV, and whether it was computed."""
         if sensitivity is not None:
             effect = sensitivity.devices[self._rows, self._places][:, d]
-            if np.isfinite(effect).all():
-                return effect, True
+            if np.isfinite(effect[np.isfinite(self._voltage)]).all():
+                return np.nan_to_num(effect), True
         assumed = np.zeros(len(self._voltage))
         assumed[p] = self._tuning.assumed_effect * self._target[p]
         return assumed, False
@@ -346,8 +346,8 @@ class _Zone:
                 return change
             limit[broken] = np.clip(then, self._minimum[rows], self._maximum[rows])[broken]
             bound = np.isfinite(limit)
-            heavy = math.sqrt(tuning.soft_weight) * weight[bound]
-            a_soft = np.vstack([a, matrix[bound] * heavy[:, None]])
+            heavy = math.sqrt(tuning.soft_weight) * weight.max()
+            a_soft = np.vstack([a, matrix[bound] * heavy])
             change = solve_bounded(a_soft, np.concatenate([b, (limit - voltage)[bound] * heavy]), lo, hi)
 
     def decision(self) -> ZoneDecision:

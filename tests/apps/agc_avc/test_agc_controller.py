@@ -326,6 +326,21 @@ def test_base_point_is_approached_at_the_ramp():
     assert decision.units[1].setpoint_mw != decision.units[1].setpoint_mw  # T2 was never told anything
 
 
+def test_a_schedule_moves_only_units_in_schedule_mode():
+    clock = VirtualClock()
+    agc = controller(units=UNITS[:2], clock=clock)
+    agc.set_unit_mode("T1", "BASE", "O", 200.0)
+    agc.set_unit_mode("T2", "SCHE", "O", 0.0)
+    for mrid in ("T1", "T2"):
+        agc.set_base_point(mrid, 190.0)
+    for _ in range(20):
+        decision = run(agc, clock, {FREQUENCY: 50.0, TIE: 0.0, 31: 1.0, 10: 200.0, 11: 189.0})
+    assert math.isnan(decision.units[0].setpoint_mw)
+    assert decision.units[1].setpoint_mw == pytest.approx(190.0, abs=0.5)
+    agc.set_unit_mode("T2", "AUTO", "R", 0.0)
+    assert run(agc, clock, {FREQUENCY: 50.0, TIE: 0.0, 31: 1.0, 10: 200.0, 11: 189.0}).units[1].available
+
+
 def test_available_power_and_state_of_charge_bound():
     clock = VirtualClock()
     agc = controller(clock=clock)
