@@ -121,8 +121,8 @@ class VoltageNetwork:
         holds = np.isfinite(target) & (np.abs(machine_p) + np.abs(machine_q) > 0)
         holds[self._source_row] = False
         holds = self._anchor(network, at, holds, np.isfinite(target), machine_p)
-        p = np.bincount(at, machine_p, n)
-        q = np.bincount(at, np.where(holds, 0.0, machine_q), n)
+        p = _sum(at, machine_p, n)
+        q = _sum(at, np.where(holds, 0.0, machine_q), n)
         bus = network.bus_of_node[grid.load_node]
         np.subtract.at(p, bus, load.real)
         np.subtract.at(q, bus, load.imag)
@@ -130,10 +130,8 @@ class VoltageNetwork:
         v_set[at[holds]] = target[holds]
         low = np.array([machine.q_min for machine in equipment.machines])
         high = np.array([machine.q_max for machine in equipment.machines])
-        weight = np.bincount(at, np.where(holds, np.maximum(machine_p, 1.0), 0.0), n)
-        return Injections(
-            p, q, v_set, np.bincount(at, np.where(holds, low, 0.0), n), np.bincount(at, np.where(holds, high, 0.0), n), weight
-        )
+        weight = _sum(at, np.where(holds, np.maximum(machine_p, 1.0), 0.0), n)
+        return Injections(p, q, v_set, _sum(at, np.where(holds, low, 0.0), n), _sum(at, np.where(holds, high, 0.0), n), weight)
 
     @staticmethod
     def _anchor(
@@ -176,3 +174,8 @@ class VoltageNetwork:
         """Bus a bank acts on: that of its pilot while its breaker is open, since it then hangs on nothing."""
         node = self._equipment.node_of.get(device.pilot)
         return bus if node is None else int(network.bus_of_node[node])
+
+
+def _sum(at: I8, values: F8, count: int) -> F8:
+    """Sum of ``values`` at each of ``count`` buses."""
+    return np.asarray(np.bincount(at, values, count), dtype=np.float64)
