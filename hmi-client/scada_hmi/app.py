@@ -41,16 +41,19 @@ def station_app(upstream: Upstream, port: int, on_launch: Callable[[str], None],
     methods = allowed_methods()
 
     async def index(request: Request) -> Response:
+        """The page."""
         del request
         return FileResponse(STATIC / "index.html")
 
     async def texts(request: Request) -> Response:
+        """A catalogue of event texts."""
         name = request.path_params["name"]
         if not re.fullmatch(r"[a-z]{2}\.json", name) or not (TEXTS / name).is_file():
             return PlainTextResponse("no such catalogue\n", status_code=404)
         return FileResponse(TEXTS / name)
 
     async def tunnel(socket: WebSocket) -> None:
+        """All calls of one page."""
         await socket.accept()
         await _serve_page(socket, Tunnel(upstream, methods, socket.send_bytes), upstream, language)
 

@@ -63,6 +63,7 @@ def command(
         first = False
 
     async def run() -> None:
+        """Serve until stopped."""
         client = ScadaClient(server, f"{host}:{control_port}", identity, authority, clock, site=site, station=platform.node())
         await serve(ServerLink(client, server, name), listener, launch, language=lang or "")
 
