@@ -97,7 +97,7 @@ def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> 
             click.echo(link.text("ctl.not_executed"))
             return False
         done = await client.signed("Control/Execute", pb.ExecuteRequest(sequence_id=reply.sequence_id))
-        _print_reply(link, done)
+        _print_reply(link, done, await _feedback(client, found))
         return bool(done.state == pb.CONTROL_STATE_SUCCESS)
 
     sys.exit(int(not link.run(_work)))
@@ -133,24 +133,23 @@ async def _select(link: Link, client: ScadaClient, control: pb.ControlInfo, valu
 
 
 async def _feedback(client: ScadaClient, control: pb.ControlInfo) -> str:
+    """The value that follows the control, as an operator reads it."""
     if control.feedback_pid < 0:
         return "-"
-    request = pb.ListPointsRequest(station=control.station)
-    listed: pb.PointList = await client.call("Model/ListPoints", request)
+    listed: pb.PointList = await client.call("Model/ListPoints", pb.ListPointsRequest(station=control.station))
     frame: pb.PointFrame = await client.call("Realtime/Read", pb.ReadRequest(pids=[control.feedback_pid]))
     point = next((point for point in listed.points if point.pid == control.feedback_pid), pb.PointInfo())
     return point_value(point, frame.value[0], frame.quality[0])
 
 
-def _print_reply(link: Link, reply: pb.ControlReply) -> None:
-    finished = reply.state == pb.CONTROL_STATE_SUCCESS
+def _print_reply(link: Link, reply: pb.ControlReply, present: str = "") -> None:
     click.echo(
         link.text(
             "ctl.answer",
             state=link.text(f"control_state.{reply.state}"),
             reason=reply.reason,
             code=reply.code,
-            present=number(reply.present) if finished else "",
+            present=present,
             elapsed=number(reply.elapsed_s, 3) if reply.elapsed_s else "",
         )
     )

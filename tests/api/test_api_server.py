@@ -97,6 +97,24 @@ async def test_viewers_at_their_limit_leave_control_alone(backend, sessions, key
     await server.stop()
 
 
+async def test_viewers_that_never_read_do_not_hold_up_control(operator, connect, backend, server):
+    idle = await connect("viewer")
+    streams = [idle.frames(period_ms=10, credit=16) for _ in range(8)]
+    for stream in streams:
+        await anext(stream)
+    slowest = 0.0
+    for step in range(30):
+        backend.apply([0, 1, 2], [step] * 3)
+        backend.switch(8, 1 + step % 2)
+        started = time.monotonic()
+        assert (await operator.signed("Control/SetMode", pb.SetModeRequest(agc="on"))).accepted
+        slowest = max(slowest, time.monotonic() - started)
+        await asyncio.sleep(0.01)
+    assert slowest < 0.5
+    for stream in streams:
+        await stream.aclose()
+
+
 async def test_no_server_is_one_sentence(key_folder, clock):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

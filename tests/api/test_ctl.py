@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import structlog
 from click.testing import CliRunner
+from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.client import ScadaClient
 from scada.api.server import ApiThread
 from scada.cli import ctl, dispatch
 from scada.cli.dispatch import read_values
@@ -101,10 +104,11 @@ def test_alarms_acknowledge_events(run, live):
 
 
 def test_operate(run, live):
+    live.switch(8, 1)
     out = run(ctl, "operate", "East/110 kV/Bay/CB", "OPEN", "--yes")
-    assert "now -, select open" in out
+    assert "now open, select open" in out
     assert "selected, checked back" in out
-    assert "success, value 1, 0.4 s" in out
+    assert "success, now open, 0.4 s" in out
     assert [what for what, *_ in live.acted] == ["select", "execute"]
     assert live.acted[0][1].value == 1.0
     assert live.acted[0][1].device_number == "2211"
@@ -198,3 +202,21 @@ def test_a_schedule_file_with_a_wrong_line(tmp_path, text):
 def test_a_schedule_file_that_is_not_there(tmp_path):
     with pytest.raises(ScadaError, match="cannot read the schedule"):
         read_values(tmp_path / "none.csv")
+
+
+def test_watch_and_follow_go_on_with_what_changes(run, live, monkeypatch):
+    async def watch(self, pids):
+        yield pb.PointFrame(full=True, pid=[8], value=[1], quality=[0], source_time_ns=[0], received_ns=[0])
+        yield pb.PointFrame(pid=[8], value=[2], quality=[0x40], source_time_ns=[1_700_000_000_123_000_000], received_ns=[0])
+
+    async def follow(self, after_id):
+        assert after_id == live.stored[-1].event_id
+        yield pb.EventList(
+            events=[pb.EventInfo(event_id=77, alarm_class=3, key="limit.hi", parameters={"point": "P", "value": "9"})]
+        )
+        yield pb.EventList()
+
+    monkeypatch.setattr(ScadaClient, "watch", watch)
+    monkeypatch.setattr(ScadaClient, "follow", follow)
+    assert re.search(r":20\.123  East/110 kV/Bay/Q8  closed  \*$", run(ctl, "points", "--query", "Q8", "--watch").strip())
+    assert run(ctl, "events", "--follow").splitlines()[-1].startswith("77    limit  P 9: above high limit")
