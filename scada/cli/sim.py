@@ -106,7 +106,8 @@ async def _run(simulator: object, admin_port: int) -> None:
 @command.command(
     name="fault",
     epilog="Words: trip UNIT · open|close SWITCH · freeze POINT · noise POINT SIGMA · value POINT X · quality POINT BITS · "
-    "drop CHANNEL SECONDS · kill CHANNEL [SECONDS] · restore CHANNEL · local|remote CHANNEL|UNIT · clear [NUMBER] · list · status",
+    "drop CHANNEL SECONDS · "
+    "kill CHANNEL [SECONDS] · restore CHANNEL · local|remote CHANNEL|UNIT · clear [NUMBER] · list · status",
 )
 @click.option("--admin", type=click.IntRange(1, 65535), default=12404, show_default=True, help="Port of the simulator.")
 @click.argument("verb")

@@ -10,7 +10,7 @@ import json
 import math
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from scada.core.errors import ConfigError, ScadaError
 from scada.core.ports import check_port
@@ -331,7 +331,7 @@ class SimClient:
         self._file.close()
         self._socket.close()
 
-    def __enter__(self) -> SimClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

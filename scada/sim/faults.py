@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +39,8 @@ class PointFaults:
             value[row] += sigma * self._random.standard_normal()
         for row, kept in self.frozen.items():
             if np.isnan(kept):
-                self.frozen[row] = kept = float(value[row] if np.isnan(sent[row]) else sent[row])
-            value[row] = kept
+                self.frozen[row] = float(value[row] if np.isnan(sent[row]) else sent[row])
+            value[row] = self.frozen[row]
         for row, forced in self.forced.items():
             value[row] = forced
         for row, bits in self.quality.items():
@@ -48,8 +49,9 @@ class PointFaults:
 
     def clear(self, row: int | None = None) -> None:
         """Take all faults away, or those of one row."""
-        for faults in (self.frozen, self.forced, self.noise, self.quality):
+        tables: tuple[dict[int, Any], ...] = (self.frozen, self.forced, self.noise, self.quality)
+        for table in tables:
             if row is None:
-                faults.clear()
+                table.clear()
             else:
-                faults.pop(row, None)  # type: ignore[arg-type]
+                table.pop(row, None)

@@ -165,13 +165,9 @@ class Instruments:
         ):
             if measures == name and point.equipment in rows:
                 return start[block] + rows[point.equipment], 1.0
-        if measures == "LocalControl":
-            return start["local"] + point.channel, 1.0
-        if measures == "AmbientTemperature":
-            return start["temperature"], 1.0
-        if point.kind is PointKind.STATUS:
-            return start["zero"], 1.0
-        return start["none"], 1.0
+        fixed = {"LocalControl": start["local"] + point.channel, "AmbientTemperature": start["temperature"]}
+        # a signal that nothing in the plant drives is at rest; anything else cannot be read
+        return fixed.get(measures, start["zero" if point.kind is PointKind.STATUS else "none"]), 1.0
 
     def _bind_flow(self, point: Point) -> tuple[int, float]:
         row = self._ports.get(point.terminal, self._ports.get(point.equipment))

@@ -1,9 +1,10 @@
 """IEC 104 outstation on c104: the one station of the demo that runs on an implementation we did not write.
 
 c104 is under the GPL; nothing but this module imports it, and this module runs only in an outstation process of its own. What its
-version 2.2.1 gets wrong is kept out of its way: all points are added before it starts; spontaneous values leave in bursts of at most
-60, for more than about 100 at once are lost although each is reported as sent; what it did not send is offered again. It neither
-compares the value of an execute with that of its select nor honours a cancel: both are known limits of this station.
+version 2.2.1 gets wrong is kept out of its way: all points are added before it starts; spontaneous values leave in
+bursts of at most 60, for more than about 100 at once are lost although each is reported as sent; what it did not send
+is offered again. It neither compares the value of an execute with that of its select nor honours a cancel: both are
+known limits of this station.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.ports import check_port
-from scada.model_cim.tables import Control, Iec104Address, Point
+from scada.model_cim.tables import Control, Iec104Address
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup
 
@@ -43,7 +44,7 @@ _QUALITY = (
 
 def quality_of(word: int) -> Any:
     """c104's flags of the low octet of a quality word."""
-    flags = c104.Quality()
+    flags: Any = c104.Quality()
     for bit, flag in _QUALITY:
         if word & bit:
             flags |= flag
@@ -54,26 +55,28 @@ def information(type_id: int, raw: float, quality: int, time_ns: int) -> Any:
     """c104's information object of a raw value; ``time_ns`` is used by types with a time tag."""
     tagged = type_id >= 30
     at = _EPOCH + timedelta(microseconds=time_ns // 1000) if tagged else None
-    base = type_id if not tagged else {30: 1, 31: 3, 32: 5, 33: 7, 34: 9, 35: 11, 36: 13, 37: 15}[type_id]
-    flags = quality_of(quality)
-    if base == 15:
-        wrapped = (int(raw) + 2**31) % 2**32 - 2**31
-        mark = c104.BinaryCounterQuality.Invalid if quality & 0x80 else c104.BinaryCounterQuality()
-        return c104.BinaryCounterInfo(wrapped, c104.UInt5(0), mark, at)
-    if base == 1:
-        return c104.SingleInfo(raw > 0, flags, at)
-    if base == 3:
-        states = (c104.Double.INTERMEDIATE, c104.Double.OFF, c104.Double.ON, c104.Double.INDETERMINATE)
-        return c104.DoubleInfo(states[int(raw) & 3], flags, at)
-    if base == 5:
-        return c104.StepInfo(c104.Int7(int(raw)), False, flags, at)  # noqa: FBT003 - its keyword is not the documented one
-    if base == 7:
-        return c104.BinaryInfo(c104.Byte32(int(raw) & 0xFFFF_FFFF), flags, at)
-    if base == 9:
-        return c104.NormalizedInfo(c104.NormalizedFloat(min(max(raw, -1.0), 0.999969)), flags, at)
-    if base == 11:
-        return c104.ScaledInfo(c104.Int16(min(max(round(raw), -32768), 32767)), flags, at)
-    return c104.ShortInfo(raw if math.isfinite(raw) else 0.0, flags, at)
+    base = _UNTAGGED.get(type_id, type_id)
+    return _MAKERS[base](raw, quality_of(quality) if base != 15 else quality, at)
+
+
+def _counter(raw: float, quality: int, at: datetime | None) -> Any:
+    mark = c104.BinaryCounterQuality.Invalid if quality & 0x80 else c104.BinaryCounterQuality()
+    return c104.BinaryCounterInfo((int(raw) + 2**31) % 2**32 - 2**31, c104.UInt5(0), mark, at)
+
+
+_DOUBLE = (c104.Double.INTERMEDIATE, c104.Double.OFF, c104.Double.ON, c104.Double.INDETERMINATE)
+_MAKERS: dict[int, Callable[[float, Any, datetime | None], Any]] = {
+    1: lambda raw, flags, at: c104.SingleInfo(raw > 0, flags, at),
+    3: lambda raw, flags, at: c104.DoubleInfo(_DOUBLE[int(raw) & 3], flags, at),
+    5: lambda raw, flags, at: c104.StepInfo(c104.Int7(int(raw)), False, flags, at),
+    7: lambda raw, flags, at: c104.BinaryInfo(c104.Byte32(int(raw) & 0xFFFF_FFFF), flags, at),
+    9: lambda raw, flags, at: c104.NormalizedInfo(c104.NormalizedFloat(min(max(raw, -1.0), 0.999969)), flags, at),
+    11: lambda raw, flags, at: c104.ScaledInfo(c104.Int16(min(max(round(raw), -32768), 32767)), flags, at),
+    13: lambda raw, flags, at: c104.ShortInfo(raw if math.isfinite(raw) else 0.0, flags, at),
+    15: _counter,
+}
+"""Maker of the information object of an untagged type: (raw value, c104's flags; of a counter our quality word; time)."""
+_UNTAGGED = {30: 1, 31: 3, 32: 5, 33: 7, 34: 9, 35: 11, 36: 13, 37: 15}
 
 
 class C104Station(Station):
@@ -84,7 +87,7 @@ class C104Station(Station):
         if len(setup.points) > _MOST_POINTS:
             raise ConfigError(f"{len(setup.points)} points are too many for c104", where=setup.spec.name, mend="use iec104")
         self._loop = asyncio.get_running_loop()
-        self._addresses = {p.pid: (p, p.address) for p in setup.points if isinstance(p.address, Iec104Address)}
+        self._addresses = {int(p.pid): (p, p.address) for p in setup.points if isinstance(p.address, Iec104Address)}
         self._points: dict[int, Any] = {}
         self._events: deque[tuple[int, float, int, int]] = deque()
         self._newest: dict[int, tuple[float, int, int]] = {}
@@ -101,9 +104,9 @@ class C104Station(Station):
         check_port(spec.host, spec.port, f"outstation {spec.name}")
         self._server = c104.Server(ip=spec.host, port=spec.port, tick_rate_ms=100, select_timeout_ms=20_000)
         stations: dict[int, Any] = {}
-        for item in (*self.setup.points, *self.setup.controls):
-            if isinstance(item.address, Iec104Address) and item.address.common_address not in stations:
-                stations[item.address.common_address] = self._server.add_station(item.address.common_address)
+        for address in (*[p.address for p in self.setup.points], *[c.address for c in self.setup.controls]):
+            if isinstance(address, Iec104Address) and address.common_address not in stations:
+                stations[address.common_address] = self._server.add_station(address.common_address)
         for pid, (point, address) in self._addresses.items():
             self._points[pid] = stations[address.common_address].add_point(address.ioa, _type(address, point.path))
         for control in self.setup.controls:
@@ -141,8 +144,9 @@ class C104Station(Station):
     def _on_command(self, control: Control) -> Callable[..., Any]:
         def on_receive(point: c104.Point, previous_info: c104.Information, message: c104.IncomingMessage) -> c104.ResponseState:
             """Called on one of c104's threads, which asks on the station's own loop."""
-            value = message.info.value
-            raw = float(getattr(value, "value", value)) if not isinstance(value, bool) else float(value)
+            del point, previous_info
+            value: Any = message.info.value
+            raw = float(getattr(value, "value", value))  # c104's enumerations hold their number
             asked = asyncio.run_coroutine_threadsafe(self._ask(control, raw, select=message.is_select_command), self._loop)
             try:
                 accepted = asked.result(timeout=5.0)
@@ -188,7 +192,7 @@ class C104Station(Station):
         self._points[pid].info = information(address.type_id, (value - point.offset) / point.scale, quality, time_ns)
 
     async def _transmit(self) -> None:
-        """Everything that touches c104 runs beside the loop: it may wait for a lock held by a callback that waits for the loop."""
+        """What touches c104 runs beside the loop: it may wait for a lock of a callback that waits for the loop."""
         while True:
             await asyncio.sleep(_PACE_S)
             newest, self._newest = self._newest, {}

@@ -1,8 +1,8 @@
 """Modbus TCP outstation on pymodbus' server, with the four classic tables.
 
-A register image is kept here and copied into the server's tables when a master reads; a write is decoded, put before the plant, and
-answered with an exception if it is refused. Modbus knows no quality: an invalid reading is a NaN where the type can hold one, else the
-last valid one stands, as it would in a device.
+A register image is kept here and copied into the server's tables when a master reads; a write is decoded, put before
+the plant, and answered with an exception if it is refused. Modbus knows no quality: an invalid reading is a NaN where
+the type can hold one, else the last valid one stands, as it would in a device.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Unit:
     async def _access(
         self, function_code: int, start: int, address: int, count: int, registers: list[int], values: list[Any] | None
     ) -> ExcCodes | None:
-        """pymodbus' hook on every request: refresh what is read, judge what is written."""
+        """The hook of pymodbus on every request: refresh what is read, judge what is written."""
         table = _TABLE_OF_FUNCTION[function_code]
         if values is not None:
             return self._write(table, address, values)
@@ -135,7 +135,8 @@ class ModbusStation(Station):
 
     def __init__(self, setup: Setup, link: PlantLink, clock: Clock) -> None:
         super().__init__(setup, link, clock)
-        ids = {item.address.unit_id for item in (*setup.points, *setup.controls) if isinstance(item.address, ModbusAddress)}
+        addresses = (*[p.address for p in setup.points], *[c.address for c in setup.controls])
+        ids = {address.unit_id for address in addresses if isinstance(address, ModbusAddress)}
         if not ids:
             raise ConfigError("no point or control has a Modbus address", where=setup.spec.name)
         self._units = {
@@ -174,6 +175,6 @@ class ModbusStation(Station):
     async def stop(self) -> None:
         """Drop the masters and stop listening."""
         if self._server is not None:
-            await self._server.shutdown()
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None
             await asyncio.sleep(0)

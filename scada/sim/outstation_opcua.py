@@ -9,11 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.common.node import Node
+from asyncua.server.server import Server
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import BadInvalidState, UaError
 
 from scada.core.batch import Records
-from scada.core.clock import NS_PER_S, Clock
+from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.ports import check_port
 from scada.core.quality import BAD_MASK, Quality
@@ -31,6 +34,13 @@ _TYPES = {
     PointKind.COUNTER: ua.VariantType.Int64,
     PointKind.BITS: ua.VariantType.UInt32,
 }
+_STATUS = (
+    (int(Quality.COMM_LOST | Quality.NOT_TOPICAL | Quality.OLD_DATA), StatusCodes.UncertainLastUsableValue),
+    (BAD_MASK, StatusCodes.BadSensorFailure),
+    (int(Quality.SUBSTITUTED | Quality.BLOCKED), StatusCodes.GoodLocalOverride),
+    (int(Quality.QUESTIONABLE | Quality.SUSPECT), StatusCodes.UncertainSensorNotAccurate),
+)
+"""Quality bits -> OPC UA status code, first match."""
 _CONTROL_TYPES = {ControlKind.SETPOINT: ua.VariantType.Double, ControlKind.SINGLE: ua.VariantType.Boolean}
 
 
@@ -45,15 +55,13 @@ def variant(kind: ua.VariantType, raw: float) -> ua.Variant:
 
 def status_code(quality: int) -> ua.StatusCode:
     """OPC UA status of a quality word."""
-    if quality & (Quality.COMM_LOST | Quality.NOT_TOPICAL | Quality.OLD_DATA):
-        return ua.StatusCode(ua.StatusCodes.UncertainLastUsableValue)
-    if quality & BAD_MASK:
-        return ua.StatusCode(ua.StatusCodes.BadSensorFailure)
-    if quality & (Quality.SUBSTITUTED | Quality.BLOCKED):
-        return ua.StatusCode(ua.StatusCodes.GoodLocalOverride)
-    if quality & (Quality.QUESTIONABLE | Quality.SUSPECT):
-        return ua.StatusCode(ua.StatusCodes.UncertainSensorNotAccurate)
-    return ua.StatusCode(ua.StatusCodes.Good)
+    code = next((code for bits, code in _STATUS if quality & bits), StatusCodes.Good)
+    return ua.StatusCode(ua.UInt32(code))
+
+
+def _moment(time_ns: int) -> Any:
+    """A time as asyncua takes it; its stub wants a class of its own where a datetime is used."""
+    return _EPOCH + timedelta(microseconds=time_ns // 1000)
 
 
 class OpcUaStation(Station):
@@ -62,7 +70,7 @@ class OpcUaStation(Station):
     def __init__(self, setup: Setup, link: PlantLink, clock: Clock) -> None:
         super().__init__(setup, link, clock)
         self._last: dict[int, tuple[float, int, int]] = {}
-        self._points = {point.pid: point for point in setup.points if isinstance(point.address, OpcUaAddress)}
+        self._points = {int(point.pid): point for point in setup.points if isinstance(point.address, OpcUaAddress)}
         self._nodes: dict[int, Any] = {}
         self._server: Server | None = None
         self._pending: asyncio.Task[None] | None = None
@@ -127,19 +135,19 @@ class OpcUaStation(Station):
         return ua.DataValue(
             variant(kind, raw),
             StatusCode=status_code(quality),
-            SourceTimestamp=_EPOCH + timedelta(microseconds=time_ns // 1000),
-            ServerTimestamp=_EPOCH + timedelta(microseconds=self.clock.now_ns() * 1_000_000 // NS_PER_S),
+            SourceTimestamp=_moment(time_ns),
+            ServerTimestamp=_moment(self.clock.now_ns()),
         )
 
-    def _setter(self, control: Control) -> Callable[[Any, ua.AttributeIds, ua.DataValue], None]:
+    def _setter(self, control: Control) -> Callable[[Any, Any, ua.DataValue], None]:
         """Put a client's write before the plant; the value stands only if the plant accepts."""
 
-        def write(node: Any, attribute: ua.AttributeIds, value: ua.DataValue) -> None:
+        def write(node: Any, attribute: Any, value: ua.DataValue) -> None:
             assert value.Value is not None
             order = float(value.Value.Value) * control.scale + control.offset
             if not self.link.command(control, order, select_only=False):
-                raise ua.uaerrors.BadInvalidState
-            now = _EPOCH + timedelta(microseconds=self.clock.now_ns() // 1000)
+                raise BadInvalidState
+            now = _moment(self.clock.now_ns())
             node.attributes[attribute].value = dataclasses.replace(value, SourceTimestamp=now, ServerTimestamp=now)
 
         return write
@@ -175,14 +183,14 @@ class _Folders:
             above, _, name = path.rpartition(".")
             parent = await self._folder(above) if above else self._server.nodes.objects
             name = f"{name}{key[len(path) :]}"
-            self._known[key] = await parent.add_folder(ua.NodeId(f"{key} folder", self._namespace), name)
+            self._known[key] = await parent.add_folder(ua.NodeId(ua.String(f"{key} folder"), ua.Int16(self._namespace)), name)
         return self._known[key]
 
 
 def _node_id(address: OpcUaAddress, path: str) -> ua.NodeId:
     try:
         return ua.NodeId.from_string(address.node_id)
-    except (ua.UaError, ValueError) as error:
+    except (UaError, ValueError) as error:
         raise ConfigError(f"{path}: {address.node_id!r} is no node id", mend="write it as ns=2;s=Name") from error
 
 

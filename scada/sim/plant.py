@@ -1,11 +1,11 @@
 """The simulated plant: switchgear, network, machines, loads and weather in one state that moves in simulated time.
 
-Dynamics and power flow are made consistent so. The frequency dynamics own the mechanical powers, the frequencies and the tie powers
-between areas. At each power flow a machine delivers its mechanical power less its share, by stored energy, of the power that
-accelerates its group; the sum over a group is then load + losses + export of the dynamics. The network's slack is shared by stored
-energy, too, and only has to find the losses; what it found goes back into the dynamics as the group's losses, and if it moved by more
-than 0.05 MW the power flow is repeated. So the ties *measured in the power flow* are those of the dynamics, and both agree with
-every other flow.
+Dynamics and power flow are made consistent so. The frequency dynamics own the mechanical powers, the frequencies and
+the tie powers between areas. At each power flow a machine delivers its mechanical power less its share, by stored
+energy, of the power that accelerates its group; the sum over a group is then load + losses + export of the dynamics.
+The network's slack is shared by stored energy, too, and only has to find the losses; what it found goes back into the
+dynamics as the group's losses, and if it moved by more than 0.05 MW the power flow is repeated. So the ties *measured
+in the power flow* are those of the dynamics, and both agree with every other flow.
 
 A group is an area, or the part of one inside one electrical island. Bus by bus a group's frequency is what a meter there shows.
 An island without a synchronous machine on line is dead and reads 0 kV. Where the power flow has no solution the plant has no
@@ -15,22 +15,21 @@ electrical values (NaN): the outstations then send *invalid*.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.network.busbranch import BusBranch, components, reduce
-from scada.apps.network.equipment import Equipment, Machine
+from scada.apps.network.busbranch import BusBranch, reduce
+from scada.apps.network.equipment import Equipment
 from scada.apps.network.powerflow import Injections, Solution, solve
 from scada.core.clock import NS_PER_S
-from scada.sim.dynamics import FrequencyDynamics, UnitTable
+from scada.sim.contacts import contact_matrix, would_earth
+from scada.sim.dynamics import FrequencyDynamics
+from scada.sim.neighbour import AreaPlan, NeighbourControl, balance
 from scada.sim.profiles import LoadProfile, Weather
-from scada.sim.settings import KINDS, SimSettings, UnitSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from scada.sim.settings import SimSettings
+from scada.sim.units import unit_settings, unit_table
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
@@ -42,19 +41,9 @@ _EFFICIENCY = 0.95
 """Of a storage, each way."""
 
 
-@dataclass(frozen=True, slots=True)
-class AreaPlan:
-    """A control area for the plant: who trades what, and who regulates.
-
-    Attributes:
-        name: name of the area.
-        export_mw: scheduled interchange, export positive.
-        controlled: its units wait for our control centre; else the plant's own neighbour control moves them.
-    """
-
-    name: str
-    export_mw: float
-    controlled: bool
+def total(rows: I8, values: npt.ArrayLike, count: int) -> F8:
+    """Sum of ``values`` by row number, for rows 0 .. ``count`` - 1."""
+    return np.bincount(rows, np.asarray(values, dtype=np.float64), count).astype(np.float64)
 
 
 class Plant:
@@ -92,12 +81,15 @@ class Plant:
             [names.index(area) if (area := area_of_substation.get(sub, "")) in names else 0 for sub in equipment.substation]
         )
         machines = equipment.machines
+        self.p_min = np.array([machine.p_min for machine in machines])
+        self.p_max = np.array([machine.p_max for machine in machines])
+        self.kind = np.array([machine.kind for machine in machines])
         self.synchronous = np.array([machine.synchronous for machine in machines], dtype=bool)
         node_kv = equipment.grid.node_kv[equipment.grid.machine_node]
         self.v_set = np.array([machine.v_set for machine in machines]) / node_kv
         self.v_set = np.where(self.synchronous & np.isnan(self.v_set), 1.0, self.v_set)
         self.q_target = np.where(np.isnan(self.v_set), [machine.q for machine in machines], np.nan)
-        self.state_of_charge = np.array([self._unit(machine).state_of_charge or 0.0 for machine in machines])
+        self.state_of_charge = np.array([unit_settings(machine, settings).state_of_charge or 0.0 for machine in machines])
         seed = settings.seed
         self._profile = LoadProfile(settings.load, len(equipment.load_p), seed)
         self.weather = Weather(settings.weather, max(1, len(machines)), seed + 100)
@@ -112,46 +104,20 @@ class Plant:
         output = np.where(self.synchronous, self.machine_p, output)
         area_of_machine = self._area_of_node[equipment.grid.machine_node]
         self.dynamics = FrequencyDynamics(
-            self._unit_table(), output, area_of_machine, len(self.areas), nominal_hz=self.nominal_hz, step_s=0.05
+            unit_table(machines, settings), output, area_of_machine, len(self.areas), nominal_hz=self.nominal_hz, step_s=0.05
         )
         self.dynamics.available = self._available()
-        self._groups: list[tuple[int, int]] = []
-        self._losses: dict[tuple[int, int], float] = {}
-        self._neighbour_s = 0.0
+        self.groups: list[tuple[int, int]] = []
+        """(island, area) of each group."""
+        self.losses: dict[tuple[int, int], float] = {}
+        """Losses of each group by the last power flow, MW."""
+        self._neighbours = NeighbourControl()
         self._contact_key: tuple[int, tuple[int, ...]] = (0, ())
         self._contact = np.zeros((0, 0))
+        self._unsolved = False
         self._tripped = np.zeros(len(machines), dtype=bool)
         self.switched()
-        self._balance()
-
-    # ------------------------------------------------------------------ parameters
-
-    def _unit(self, machine: Machine) -> UnitSettings:
-        return self.settings.units.get(machine.name, UnitSettings()).over(KINDS.get(machine.kind, KINDS["thermal"]))
-
-    def _unit_table(self) -> UnitTable:
-        machines = self.equipment.machines
-        units = [self._unit(machine) for machine in machines]
-        p_max = np.array([machine.p_max for machine in machines])
-
-        def column(name: str) -> F8:
-            return np.array([getattr(unit, name) for unit in units], dtype=float)
-
-        given = np.array([machine.ramp_mw_min for machine in machines])
-        ramp = np.where(given > 0, given, column("ramp_pct_min") / 100.0 * p_max)
-        return UnitTable(
-            rated_mw=p_max,
-            p_max=p_max,
-            p_min=np.where([machine.kind == "storage" for machine in machines], [m.p_min for m in machines], 0.0),
-            inertia_mws=column("inertia_s") * np.array([machine.rated_mva for machine in machines]),
-            droop=column("droop"),
-            governor_s=column("governor_s"),
-            turbine_s=column("turbine_s"),
-            reheat_share=column("reheat_share"),
-            reheat_s=column("reheat_s"),
-            ramp_mw_s=ramp / 60.0,
-            deadband_hz=column("deadband_hz"),
-        )
+        balance(self)
 
     # ------------------------------------------------------------------ time
 
@@ -160,7 +126,7 @@ class Plant:
         seconds = (to_ns - self.now_ns) // int(self.dynamics.step_s * NS_PER_S) * self.dynamics.step_s
         if seconds <= 0:
             return
-        self._neighbour(seconds)
+        self._neighbours.act(self, seconds)
         self.dynamics.advance(seconds)
         self._store(seconds)
         self._weather_and_loads(seconds)
@@ -184,12 +150,11 @@ class Plant:
 
     def _available(self) -> F8:
         """Power each unit could give now: by weather, by stored energy, else its maximum."""
-        p_max = np.array([machine.p_max for machine in self.equipment.machines])
-        kind = np.array([machine.kind for machine in self.equipment.machines])
+        kind = self.kind
         sun, wind = self.weather.solar_share, self.weather.wind_share
         share = np.where(kind == "pv", sun, np.where(kind == "wind", wind, 1.0))
         share = np.where((kind == "storage") & (self.state_of_charge <= 0.02), 0.0, share)
-        return np.asarray(p_max * share)
+        return np.asarray(self.p_max * share)
 
     @property
     def available(self) -> F8:
@@ -251,19 +216,19 @@ class Plant:
         self.group_of_node = np.array(
             [home.get((i, a), first.get(i, -1)) for i, a in zip(node_island.tolist(), self._area_of_node.tolist(), strict=True)]
         )
-        old_group, old_ties, old_areas = dynamics.group, dynamics.tie_mw, [area for _, area in self._groups]
+        old_group, old_ties, old_areas = dynamics.group, dynamics.tie_mw, [area for _, area in self.groups]
         member = np.maximum(self.group_of_node[grid.machine_node], 0)
         weight = dynamics.units.inertia_mws * spinning
         felt = dynamics.deviation_hz[old_group] * weight
         count = max(1, len(groups))
-        total = np.bincount(member, weight, count)
-        deviation = np.divide(np.bincount(member, felt, count), total, out=np.zeros(count), where=total > 0)
+        stored = total(member, weight, count)
+        deviation = np.divide(total(member, felt, count), stored, out=np.zeros(count), where=stored > 0)
         dynamics.regroup(member, count, deviation)
         for i, (island_i, area_i) in enumerate(groups):
             for j, (island_j, area_j) in enumerate(groups):
                 if i != j and island_i == island_j and area_i in old_areas and area_j in old_areas:
                     dynamics.tie_mw[i, j] = old_ties[old_areas.index(area_i), old_areas.index(area_j)]
-        self._groups = groups
+        self.groups = groups
         self._stiffen()
 
     def _stiffen(self) -> None:
@@ -296,21 +261,22 @@ class Plant:
             self._feed_dynamics()
             self._power_flow()
             if not self.solution.converged:
-                for island in self.solution.islands:
-                    if not island.converged:
-                        _log.warning("power flow of island %d: %s", island.island, island.reason)
                 break
             if self._learn_losses() < _LOSS_TOLERANCE_MW:
                 break
         self.flow_ns = self.now_ns
+        reasons = [island.reason for island in self.solution.islands if not island.converged]
+        if bool(reasons) != self._unsolved:
+            self._unsolved = bool(reasons)
+            _log.warning("power flow: %s", f"no solution, {reasons[0]}" if reasons else "solved again")
 
     def _feed_dynamics(self) -> None:
         grid, dynamics = self.equipment.grid, self.dynamics
         group = self.group_of_node[grid.load_node]
         inside = group >= 0
         nominal = (self.equipment.load_p * self.load_factor)[inside]
-        load = np.bincount(group[inside], nominal, len(dynamics.load_mw))
-        losses = [self._losses.get(key, 0.0) for key in self._groups]
+        load = total(group[inside], nominal, len(dynamics.load_mw))
+        losses = [self.losses.get(key, 0.0) for key in self.groups]
         dynamics.load_mw = load + np.array(losses) if losses else load * 0.0
         dynamics.damping = load * self.settings.network.load_damping / self.nominal_hz
 
@@ -324,20 +290,20 @@ class Plant:
         at = network.bus_of_node[grid.machine_node]
         loads = network.bus_of_node[grid.load_node]
         load_p, load_q = self.load_mw()
-        p = np.bincount(at, self._machine_spec, n) - np.bincount(loads, load_p, n)
+        p = total(at, self._machine_spec, n) - total(loads, load_p, n)
         holding = dynamics.online & (self.synchronous | np.isnan(self.q_target)) & ~np.isnan(self.v_set)
         follow = dynamics.online & ~holding
         q_spec = np.where(follow, np.nan_to_num(self.q_target), 0.0)
-        q = np.bincount(at, q_spec, n) - np.bincount(loads, load_q, n)
+        q = total(at, q_spec, n) - total(loads, load_q, n)
         v_set = np.full(n, np.nan)
-        held = np.bincount(at[holding], minlength=n)
-        v_set[held > 0] = (np.bincount(at[holding], self.v_set[holding], n) / np.maximum(held, 1))[held > 0]
+        held = total(at[holding], np.ones(int(holding.sum())), n)
+        v_set[held > 0] = (total(at[holding], self.v_set[holding], n) / np.maximum(held, 1))[held > 0]
         self._q_min = np.array([machine.q_min for machine in self.equipment.machines]) * holding
         self._q_max = np.array([machine.q_max for machine in self.equipment.machines]) * holding
         start = self.solution.voltage if len(self.solution.voltage) == n else None
         self.solution = solve(
             network,
-            Injections(p, q, v_set, np.bincount(at, self._q_min, n), np.bincount(at, self._q_max, n), np.bincount(at, weight, n)),
+            Injections(p, q, v_set, total(at, self._q_min, n), total(at, self._q_max, n), total(at, weight, n)),
             start=start,
             tolerance=1e-5,
         )
@@ -346,97 +312,41 @@ class Plant:
     def _share_out(self, at: I8, weight: F8, q_spec: F8, n: int) -> None:
         """Split each bus' solved injection among its machines: slack by stored energy, reactive power by range."""
         slack = np.zeros(n)
-        total = np.zeros(n)
+        shared = np.zeros(n)
         for island in self.solution.islands:
             inside = self.network.island == island.island
             slack[inside] = island.slack_mw if island.converged else np.nan
-            total[inside] = max(float(weight[inside[at]].sum()), 1e-9)
-        self.machine_p = self._machine_spec + np.divide(weight * slack[at], total[at], out=np.zeros(len(at)), where=total[at] > 0)
+            shared[inside] = max(float(weight[inside[at]].sum()), 1e-9)
+        share = np.divide(weight, shared[at], out=np.zeros(len(at)), where=shared[at] > 0)
+        self.machine_p = self._machine_spec + share * slack[at]
         span = self._q_max - self._q_min
-        bus_span = np.maximum(np.bincount(at, span, n), 1e-9)
-        low = np.bincount(at, self._q_min, n)
-        self.machine_q = q_spec + np.where(
-            span > 0, self._q_min + span * (self.solution.q_held[at] - low[at]) / bus_span[at], 0.0
-        )
+        bus_span = np.maximum(total(at, span, n), 1e-9)
+        low = total(at, self._q_min, n)
+        placed = (self.solution.q_held[at] - low[at]) / bus_span[at]
+        self.machine_q = q_spec + np.where(span > 0, self._q_min + span * placed, 0.0)
 
     def _learn_losses(self) -> float:
         """Losses of each group by the solution: generation less load less export; returns the greatest change."""
         grid, network = self.equipment.grid, self.network
-        count = len(self._groups)
+        count = len(self.groups)
         if not count:
             return 0.0
         group = self._group_of_bus()
         machine_group, load_group = self.group_of_node[grid.machine_node], self.group_of_node[grid.load_node]
         load_p, _ = self.load_mw()
-        kept = np.bincount(np.maximum(machine_group, 0), self.machine_p * (machine_group >= 0), count)
-        kept -= np.bincount(np.maximum(load_group, 0), load_p * (load_group >= 0), count)
+        kept: F8 = total(np.maximum(machine_group, 0), self.machine_p * (machine_group >= 0), count)
+        kept = kept - total(np.maximum(load_group, 0), load_p * (load_group >= 0), count)
         s_from, s_to = network.branch_flow(self.solution.voltage)
         a, b = group[network.branch_from], group[network.branch_to]
         ties = (a != b) & (a >= 0) & (b >= 0)
         flow = (s_from.real - s_to.real)[ties] / 2.0  # losses of a tie line are shared by its two sides
-        kept -= np.bincount(a[ties], flow, count) - np.bincount(b[ties], flow, count)
-        found = dict(zip(self._groups, kept.tolist(), strict=True))
-        moved = max(abs(found[key] - self._losses.get(key, 0.0)) for key in found)
-        self._losses = found
-        return moved
+        kept = kept - total(a[ties], flow, count) + total(b[ties], flow, count)
+        found = dict(zip(self.groups, kept.tolist(), strict=True))
+        moved = max(abs(found[key] - self.losses.get(key, 0.0)) for key in found)
+        self.losses = found
+        return float(moved)
 
-    # ------------------------------------------------------------------ controls inside the plant
-
-    def _balance(self) -> None:
-        """At the start: tie powers as scheduled, and each area's machines at what its load, losses and export need."""
-        dynamics = self.dynamics
-        row = {self.areas[area].name: number for number, (_, area) in enumerate(self._groups)}
-        export = np.zeros(len(self._groups))
-        for area in self.areas:
-            if area.controlled and area.name in row:
-                export[row[area.name]] = area.export_mw
-        others = [i for i, (_, area) in enumerate(self._groups) if not self.areas[area].controlled]
-        for i in range(len(self._groups)):
-            for j in others:
-                if i not in others and dynamics.stiffness[i, j] > 0:
-                    dynamics.tie_mw[i, j] = export[i] / len(others)
-                    dynamics.tie_mw[j, i] = -dynamics.tie_mw[i, j]
-        for _ in range(5):
-            self.solve()
-            missing = -dynamics.accelerating_mw()
-            for number in range(len(self._groups)):
-                self._spread(number, float(missing[number]))
-        self.solve()
-
-    def _spread(self, group: int, power: float) -> None:
-        """Move the synchronous machines of a group by ``power`` MW together, at once, within their limits."""
-        dynamics = self.dynamics
-        limits = np.array([(machine.p_min, machine.p_max) for machine in self.equipment.machines])
-        mine = (dynamics.group == group) & dynamics.online & self.synchronous
-        room = np.where(mine, limits[:, 1] - dynamics.setpoint if power > 0 else dynamics.setpoint - limits[:, 0], 0.0)
-        room = np.maximum(room, 0.0)
-        if room.sum() <= 0:
-            return
-        output = dynamics.setpoint + np.clip(power / room.sum(), -1.0, 1.0) * room
-        for state in (dynamics.target, dynamics.setpoint, dynamics.gate, dynamics.turbine, dynamics.reheat):
-            state[mine] = output[mine]
-
-    def _neighbour(self, seconds: float) -> None:
-        """Areas that another control centre runs keep their own interchange: tie-line bias control, every 4 s."""
-        self._neighbour_s += seconds
-        if self._neighbour_s < 4.0:
-            return
-        dynamics = self.dynamics
-        span, self._neighbour_s = self._neighbour_s, 0.0
-        gain = dynamics.units.rated_mw / (dynamics.units.droop * self.nominal_hz) * dynamics.online
-        for number, (_, area) in enumerate(self._groups):
-            if self.areas[area].controlled:
-                continue
-            mine = (dynamics.group == number) & self.synchronous & dynamics.online
-            bias = float(gain[mine].sum()) + float(dynamics.damping[number])
-            exported = float(dynamics.flow_mw[number].sum())
-            scheduled = self.areas[area].export_mw if dynamics.stiffness[number].any() else exported
-            error = exported - scheduled + bias * float(dynamics.deviation_hz[number])
-            rated = dynamics.units.rated_mw * mine
-            step = -error * span / 60.0 * rated / max(float(rated.sum()), 1e-9)
-            limits = np.array([(machine.p_min, machine.p_max) for machine in self.equipment.machines])
-            moved = np.clip(dynamics.target + step, limits[:, 0], limits[:, 1])
-            dynamics.target = np.where(mine, moved, dynamics.target)
+    # ------------------------------------------------------------------ protection and regulators
 
     def _protect(self) -> None:
         """Frequency relays: machines of a group outside the allowed band trip, which blacks it out."""
@@ -481,22 +391,12 @@ class Plant:
 
         Kirchhoff's law alone leaves it open where switches form a ring; there all contacts are taken as equally resistive.
         """
-        wanted = np.asarray(switches, dtype=np.int64)
-        grid = self.equipment.grid
         if self._contact_key != (id(self.network), tuple(switches)):
             self._contact_key = (id(self.network), tuple(switches))
-            n = len(grid.node_ids)
-            a, b = grid.switch_from[~self.switch_open], grid.switch_to[~self.switch_open]
-            laplace = np.eye(n) * 1e-9
-            for i, j, sign in ((a, a, 1.0), (b, b, 1.0), (a, b, -1.0), (b, a, -1.0)):
-                np.add.at(laplace, (i, j), sign)
-            ends = np.zeros((n, len(wanted)))
-            np.add.at(ends, (grid.switch_from[wanted], np.arange(len(wanted))), 1.0)
-            np.add.at(ends, (grid.switch_to[wanted], np.arange(len(wanted))), -1.0)
-            self._contact = np.linalg.solve(laplace, ends).T * ~self.switch_open[wanted][:, None]
-        return np.asarray(self._contact @ self._node_injection())
+            self._contact = contact_matrix(self.equipment.grid, self.switch_open, np.asarray(switches, dtype=np.int64))
+        return np.asarray(self._contact @ self.node_injection())
 
-    def _node_injection(self) -> npt.NDArray[np.complex128]:
+    def node_injection(self) -> npt.NDArray[np.complex128]:
         """Power that equipment other than switches feeds into each node, MVA."""
         grid = self.equipment.grid
         injected = np.zeros(len(grid.node_ids), dtype=np.complex128)
@@ -517,28 +417,18 @@ class Plant:
 
     def would_earth(self, switch: int) -> bool:
         """Whether closing a switch would connect a live part to earth."""
-        closed = ~self.switch_open
-        closed[switch] = True
-        grid = self.equipment.grid
-        bus = components(len(grid.node_ids), grid.switch_from[closed], grid.switch_to[closed])
-        earthed = [node for row, node in self.equipment.earthing.items() if closed[row]]
-        if not earthed:
-            return False
-        part = components(int(bus.max()) + 1, bus[grid.branch_from], bus[grid.branch_to])
-        # through a transformer or a line the other side is earthed as well
-        live = part[bus[self.live_node]]
-        return bool(np.isin(part[bus[np.array(earthed)]], live).any())
+        return would_earth(self.equipment.grid, self.switch_open, self.equipment.earthing, self.live_node, switch)
 
     def frequencies(self) -> dict[str, float]:
         """Frequency of each area by its first group, Hz; NaN if the area is dead."""
         found = dict.fromkeys((area.name for area in self.areas), float("nan"))
-        for number, (_, area) in reversed(list(enumerate(self._groups))):
+        for number, (_, area) in reversed(list(enumerate(self.groups))):
             found[self.areas[area].name] = self.nominal_hz + float(self.dynamics.deviation_hz[number])
         return found
 
     def exports(self) -> dict[str, float]:
         """Export of each area, MW."""
         found = dict.fromkeys((area.name for area in self.areas), 0.0)
-        for number, (_, area) in enumerate(self._groups):
+        for number, (_, area) in enumerate(self.groups):
             found[self.areas[area].name] += float(self.dynamics.flow_mw[number].sum())
         return found

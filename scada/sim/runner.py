@@ -22,7 +22,8 @@ from scada.model_cim.points import load_model
 from scada.model_cim.tables import ChannelSpec
 from scada.sim.faults import PointFaults
 from scada.sim.instruments import Instruments, bind_taps, bind_units
-from scada.sim.plant import AreaPlan, Plant
+from scada.sim.neighbour import AreaPlan
+from scada.sim.plant import Plant
 from scada.sim.settings import SimSettings
 from scada.sim.switchgear import RefusedError, Switchgear
 from scada.sim.wire import Kind, Setup, json_frame, read_frame, setup_frame, values_frame
@@ -223,7 +224,7 @@ class Simulator:
             pause = 0.5 if outstation.ready else min(2 * pause, 10.0)
             outstation.ready = False
             outstation.restarts += 1
-            while outstation.held_until is not None and self.clock.monotonic() < outstation.held_until:
+            while outstation.held_until is not None and self.clock.monotonic() < outstation.held_until:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             outstation.held_until = None
             _log.warning("outstation %s ended and is started again", outstation.spec.name)

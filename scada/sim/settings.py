@@ -34,12 +34,15 @@ class NetworkSettings(_Section):
     maximum_hz: float = Field(53.0, gt=0, description="Machines trip above.")
 
 
+_MORNING = (0.78, 0.75, 0.73, 0.72, 0.73, 0.77, 0.84, 0.91, 0.96, 0.99, 1.00, 1.01)
+_EVENING = (0.99, 0.97, 0.97, 0.98, 1.00, 1.03, 1.06, 1.07, 1.03, 0.96, 0.88, 0.82)
+
+
 class LoadSettings(_Section):
     """Loads follow a daily curve times a random walk that returns to 1."""
 
     daily: tuple[float, ...] = Field(
-        (0.78, 0.75, 0.73, 0.72, 0.73, 0.77, 0.84, 0.91, 0.96, 0.99, 1.00, 1.01)
-        + (0.99, 0.97, 0.97, 0.98, 1.00, 1.03, 1.06, 1.07, 1.03, 0.96, 0.88, 0.82),
+        (*_MORNING, *_EVENING),
         min_length=24,
         max_length=24,
         description="Share of the model's load at each full hour of local time.",

@@ -144,7 +144,8 @@ class PlantLink:
     def command(self, control: Control, value: float, select_only: bool) -> bool:
         """Ask the plant to do or only to check a command; True if it accepts.
 
-        The loop waits for the answer, as it comes within the plant's next turn. What arrives before it is handed on later in order.
+        The loop waits for the answer, as it comes within the plant's next turn. What arrives before it is handed on
+        later in order.
         """
         self._number += 1
         self.send(json_frame(Kind.COMMAND, id=self._number, cid=control.cid, value=value, select=select_only))

@@ -34,8 +34,8 @@ class Machine:
     """A generating unit as the model rates it: MW, Mvar, MVA, kV.
 
     ``kind`` is ``thermal``, ``hydro``, ``pv``, ``wind`` or ``storage``; ``unit_id`` the mRID of its GeneratingUnit or
-    PowerElectronicsUnit; ``ramp_mw_min`` the rate of its set-point, NaN = not given; ``p`` and ``q`` the initial output (generation positive); ``v_set`` its voltage target in
-    kV, NaN = none.
+    PowerElectronicsUnit; ``ramp_mw_min`` the rate of its set-point, NaN = not given; ``p`` and ``q`` the initial
+    output (generation positive); ``v_set`` its voltage target in kV, NaN = none.
     """
 
     mrid: str
