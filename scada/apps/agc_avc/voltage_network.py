@@ -152,7 +152,7 @@ class VoltageNetwork:
         return holds
 
     def _device(self, answers: Sensitivity, network: BusBranch, tap: F8, device: DiscreteDevice) -> F8:
-        """KV at every bus for the operation of a device that raises the voltage it serves; NaN if the device is not in the network."""
+        """Change in kV at every bus when a device raises the voltage it serves by one operation; NaN = not in the network."""
         grid = self._equipment.grid
         unknown = np.full(network.bus_count, np.nan)
         if device.kind != "tap":
