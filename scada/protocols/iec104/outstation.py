@@ -197,7 +197,7 @@ class Outstation:
             pids: point ids.
             values: engineering units; status 0/1, double 0..3.
             quality: quality words (low octet = QDS).
-            source_time: ns UTC; None = now by the station's clock.
+            source_time: ns UTC; None or 0 = now by the station's clock.
             detail: transient bit of a step position; CY and CA of a counter.
 
         Raises:
@@ -218,7 +218,8 @@ class Outstation:
         """As :meth:`update`, by rows of the image."""
         value = np.broadcast_to(np.asarray(values, dtype=np.float64), rows.shape)
         word = np.broadcast_to(np.asarray(quality, dtype=np.uint32), rows.shape)
-        time = np.broadcast_to(np.asarray(self.now_ns() if source_time is None else source_time, dtype=np.int64), rows.shape)
+        stamp = np.asarray(0 if source_time is None else source_time, dtype=np.int64)
+        time = np.broadcast_to(np.where(stamp == 0, self.now_ns(), stamp), rows.shape)
         more = np.broadcast_to(np.asarray(detail, dtype=np.uint16), rows.shape)
         for i in np.flatnonzero(self.is_status[rows]):
             self._status(int(rows[i]), float(value[i]), int(word[i]), int(time[i]), int(more[i]))

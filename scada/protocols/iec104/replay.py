@@ -28,6 +28,8 @@ from scada.rtdb.changes import Snapshot
 
 PORT: Final = 2404
 _FIRST_CAPACITY: Final = 1024
+_COMMIT_RECORDS: Final = 10_000
+"""Values after which a long step commits in between."""
 
 
 class Database(Protocol):
@@ -163,7 +165,7 @@ class ReplaySession:
         self.database.grow(_FIRST_CAPACITY)
         self._capacity = _FIRST_CAPACITY
         self._port = port
-        self._at = 0
+        self._at = self._uncommitted = 0
         self._channels: dict[tuple[int, str], Channel] = {}
         self._pids: dict[tuple[str, int], int] = {}
         self._last = np.zeros((_FIRST_CAPACITY, 2), dtype=np.uint8)
@@ -222,7 +224,7 @@ class ReplaySession:
 
     def run(self) -> None:
         """Replay to the end."""
-        while self.step(3600.0):
+        while self.step(1e9):
             pass
 
     def values(self) -> list[ReplayedValue]:
@@ -317,6 +319,10 @@ class ReplaySession:
         records["pid"] = pids
         self._last[pids, 0], self._last[pids, 1] = records["type_id"], records["cause"]
         self.database.apply(effect.batch)
+        self._uncommitted += len(records)
+        if self._uncommitted >= _COMMIT_RECORDS:
+            self.database.commit()
+            self._uncommitted = 0
         self._keep(_Kept(chunk, records, effect.addresses, None))
 
 

@@ -71,7 +71,7 @@ def master(port):
         info = point.info
         raw = info.actual if hasattr(info, "actual") else info.value
         raw = getattr(raw, "value", raw)
-        number = float(raw) if isinstance(raw, bool | int | float) or hasattr(raw, "__float__") else float(int(raw))
+        number = float(int(str(raw), 2)) if isinstance(raw, c104.Byte32) else float(raw)
         at = info.recorded_at
         say(
             ioa=point.io_address,
