@@ -12,7 +12,8 @@ from typing import Final
 from scada.core.clock import Clock
 from scada.core.errors import StoreError
 from scada.events.codec import decode_alarm, decode_event, encode
-from scada.events.records import Alarm, AlarmPhase, Event
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind
+from scada.model_cim.tables import AlarmClass
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine
 
 _NAME: Final = "events"
@@ -198,8 +199,7 @@ class EventLog:
             kinds: only these :class:`EventKind`; empty = all.
             limit: at most so many, 0 = 1000.
 
-        Raises:
-            CorruptFileError: a stored event is damaged.
+        A damaged record is answered by an event that says so, under its number.
         """
         waiting = tuple(self._waiting)
         with self._file.read() as txn:
@@ -212,10 +212,9 @@ class EventLog:
             return list(islice(wanted, limit or 1000))
 
     def _after(self, txn: Transaction, after_id: int, waiting: tuple[Event, ...]) -> Iterator[Event]:
-        for _, blob in txn.ascending(_EVENTS, _key(after_id + 1)):
-            event = decode_event(blob, self._where)
-            after_id = event.event_id
-            yield event
+        for key, blob in txn.ascending(_EVENTS, _key(after_id + 1)):
+            after_id = _number(key)
+            yield self._decoded(after_id, blob, 0)
         yield from (event for event in waiting if event.event_id > after_id)
 
     def _newest(
@@ -230,15 +229,25 @@ class EventLog:
                 continue
             blob = txn.get(_EVENTS, key[8:])
             if blob is not None:
-                yield decode_event(blob, self._where)
+                yield self._decoded(_number(key[8:]), blob, _number(key[:8]))
+
+    def _decoded(self, number: int, blob: bytes, time_ns: int) -> Event:
+        try:
+            return decode_event(blob, self._where)
+        except CorruptFileError as error:
+            reason = {"reason": f"{error.what}, event {number}"}
+            return Event(time_ns, EventKind.SYSTEM, AlarmClass.ABNORMAL, 2, "events.gap", reason, event_id=number)
 
 
 def _trim(txn: Transaction) -> None:
-    """Remove the oldest events; the newest always stays."""
-    doomed = list(islice(txn.ascending(_EVENTS), min(_TRIM, txn.count(_EVENTS) - 1)))
-    for key, blob in doomed:
+    """Remove the oldest events; the newest always stays. Index entries without an event are passed over by queries."""
+    doomed = [key for key, _ in islice(txn.ascending(_EVENTS), min(_TRIM, txn.count(_EVENTS) - 1))]
+    if not doomed:
+        return
+    for key in doomed:
         txn.delete(_EVENTS, key)
-        txn.delete(_TIMES, _key(decode_event(blob, "").time_ns) + key)
+    for entry in [key for key, _ in islice(txn.ascending(_TIMES), 2 * _TRIM) if key[8:] <= doomed[-1]]:
+        txn.delete(_TIMES, entry)
 
 
 def _key(number: int) -> bytes:

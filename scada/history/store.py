@@ -28,6 +28,8 @@ _CHUNKS: Final = "chunks"
 _TAIL: Final = "tail"
 _NAMES: Final = "names"
 _META: Final = "meta"
+_DAMAGED: Final = "damaged"
+"""Chunks that could not be read when they were to be merged; kept for an expert, not read again."""
 _SEQ: Final = b"seq"
 _HOUR: Final = 3600 * NS_PER_S
 _SEAL_ROWS: Final = 200_000
@@ -63,14 +65,15 @@ class HistoryStore:
         seq: RTDB sequence number of the last change taken in.
         fault: why the file cannot be written at present, or None.
         lost: samples given up unwritten since the store was opened.
+        damaged: chunks found unreadable and set aside since then.
     """
 
     def __init__(self, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048) -> None:
         self._clock = clock
         self.fault: StoreError | None = None
-        self.lost = 0
+        self.lost = self.damaged = 0
         self._file = LmdbFile(
-            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_CHUNKS, _TAIL, _NAMES, _META), metasync=False
+            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_CHUNKS, _TAIL, _NAMES, _META, _DAMAGED), metasync=False
         )
         try:
             with self._file.read() as txn:
@@ -217,12 +220,20 @@ class HistoryStore:
             samples = _samples(rows[start:stop])
             stored = txn.get(_CHUNKS, key)
             if stored is not None:
-                samples = _in_order(np.concatenate((chunk.decode(stored, self._where), samples)))
+                samples = self._merged(txn, key, stored, samples)
             txn.put(_CHUNKS, key, chunk.encode(samples))
         for key in [key for key, _ in txn.ascending(_TAIL)]:
             txn.delete(_TAIL, key)
         while txn.size(_CHUNKS) > _FULL_AT * self._file.map_bytes:
             _drop_oldest_hour(txn)
+
+    def _merged(self, txn: Transaction, key: bytes, stored: bytes, samples: Samples) -> Samples:
+        try:
+            return _in_order(np.concatenate((chunk.decode(stored, self._where), samples)))
+        except CorruptFileError:
+            txn.put(_DAMAGED, key, stored)
+            self.damaged += 1
+            return samples
 
     def _give_up_oldest(self) -> None:
         surplus = self._count - _MAX_ROWS

@@ -291,7 +291,8 @@ class Store:
             limit: stop after the change set that reaches this many records.
 
         Raises:
-            GapError: the journal does not hold what follows ``after`` any more, or has never come so far: take a snapshot.
+            GapError: the journal does not hold what follows ``after`` any more, has never come so far, or is damaged there: take
+                a snapshot.
         """
         head = self.head
         unwritten = tuple(self._unwritten)
@@ -308,9 +309,12 @@ class Store:
             raise GapError(after + 1, head + 1)
 
     def _follow(self, after: int, unwritten: tuple[ChangeSet, ...]) -> Iterator[ChangeSet]:
-        for change in journal.follow(self._file, after):
-            after = change.last
-            yield change
+        try:
+            for change in journal.follow(self._file, after):
+                after = change.last
+                yield change
+        except CorruptFileError as error:
+            raise GapError(after + 1, self.head + 1) from error
         for change in unwritten:
             if change.last <= after:
                 continue

@@ -125,15 +125,18 @@ def test_a_damaged_log_is_moved_aside_and_numbers_are_not_used_twice(log, tmp_pa
     again.close()
 
 
-def test_a_changed_byte_in_a_stored_event_is_found(log, tmp_path):
-    log.append([event()])
+def test_a_damaged_event_says_so_and_hides_no_other(log, tmp_path):
+    log.append([event(1), event(2, mrid="the damaged one"), event(3)])
     log._file.close()
     path = tmp_path / "events.lmdb"
-    path.write_bytes(path.read_bytes().replace(b"system.started", b"system.stopped"))
+    path.write_bytes(path.read_bytes().replace(b"the damaged one", b"the DAMAGED one"))
     log = EventLog(tmp_path, VirtualClock(), map_mb=16)
-    with pytest.raises(CorruptFileError, match="checksum"):
-        log.query()
-    log._file.close()
+    newest = log.query()
+    assert [one.event_id for one in newest] == [3, 2, 1]
+    assert [one.event_id for one in log.query(after_id=1)] == [2, 3]
+    assert (newest[1].key, newest[1].time_ns) == ("events.gap", T0 + 2 * NS_PER_S)
+    assert "checksum" in newest[1].parameters["reason"]
+    log.close()
 
 
 def test_a_full_disk_keeps_events_in_memory_and_retries(log, tmp_path):

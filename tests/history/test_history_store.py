@@ -316,6 +316,23 @@ def test_a_damaged_file_is_moved_aside(history, feed, tmp_path, clock):
     fresh.close()
 
 
+def test_a_damaged_chunk_is_named_set_aside_and_stops_nothing(history, feed, clock, tmp_path):
+    history.append(feed((0, 1, 1.0), (3, 1, 3.0)))
+    seal(history, clock)
+    with history._file.write() as txn:
+        ((key, blob), *_) = txn.ascending("chunks")
+        txn.put("chunks", key, blob[:-1] + b"x")
+    with pytest.raises(CorruptFileError, match="checksum"):
+        raw(history, 0)
+    assert raw(history, 3).value.tolist() == [3.0]
+    history.append(feed((0, 2, 2.0)))
+    seal(history, clock)
+    assert (history.fault, history.damaged) == (None, 1)
+    assert raw(history, 0).value.tolist() == [2.0]
+    with history._file.read() as txn:
+        assert txn.get("damaged", key) == blob[:-1] + b"x"
+
+
 def test_a_full_disk_keeps_samples_in_memory(history, feed, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "_MAX_ROWS", 5000)
     rows = [(0, i, float(i)) for i in range(1000)]

@@ -89,6 +89,25 @@ def test_a_flipped_bit_in_a_stored_value_is_found(tmp_path):
         make(tmp_path)
 
 
+def test_a_damaged_change_before_the_checkpoint_is_a_gap_for_followers(tmp_path):
+    store = make(tmp_path)
+    for value in (1.0, 2.0, 3.0):
+        put(store, value)
+    store.close()
+    path = tmp_path / "rtdb.lmdb"
+    data = bytearray(path.read_bytes())
+    data[data.find(np.float64(2.0).tobytes(), 8192)] ^= 1
+    path.write_bytes(data)
+    store = make(tmp_path)
+    assert store.snapshot().value[0] == 3.0
+    followed = store.changes(0)
+    with pytest.raises(GapError) as gap:
+        list(followed)
+    assert gap.value.oldest == store.head + 1
+    assert next(store.changes(4000)).records["value"][0] == 3.0
+    store.close()
+
+
 def test_an_empty_file_is_a_fresh_database(tmp_path):
     (tmp_path / "rtdb.lmdb").touch()
     make(tmp_path).close()
