@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from scada.core.errors import StoreError
 from scada.security import audit
-from scada.security.audit import AUDIT_FILE, AuditError, AuditLog, AuditRow, read_audit, verify
+from scada.security.audit import AuditError, AuditLog, AuditRow, read_audit, verify
+
+SEGMENT = "audit.000001.log"
 
 
 def row(number):
@@ -36,7 +38,7 @@ def test_rows_come_back_in_order_with_their_times(folder, clock):
     assert [record.row for record in records] == [row(number) for number in range(30)]
     assert records[-1].time_ns == clock.now_ns()
     assert verify(folder) is None
-    assert (folder / AUDIT_FILE).stat().st_mode & 0o777 == 0o600
+    assert (folder / SEGMENT).stat().st_mode & 0o777 == 0o600
 
 
 def test_the_chain_goes_on_after_reopening(folder, clock):
@@ -50,14 +52,14 @@ def test_the_chain_goes_on_after_reopening(folder, clock):
 @given(position=st.integers(14, 5000), bit=st.integers(0, 7))
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_flipped_bit_is_found_with_its_record(folder, position, bit):
-    path = folder / AUDIT_FILE
+    path = folder / SEGMENT
     data = path.read_bytes()
     position = min(position, len(data) - 1)
     spoiled = bytearray(data)
     spoiled[position] ^= 1 << bit
     path.write_bytes(bytes(spoiled))
     try:
-        expected = next(index for index, start in enumerate(offsets_of(data)) if start > position)
+        expected = next(index for index, start in enumerate(offsets_of(data)) if start > position)  # 0 is the header
         found = verify(folder)
         assert found is not None
         assert found.record == expected
@@ -66,7 +68,7 @@ def test_any_flipped_bit_is_found_with_its_record(folder, position, bit):
 
 
 def offsets_of(data):
-    at, result = len(audit._MAGIC), []
+    at, result = audit._HEADER, []
     while at < len(data):
         result.append(at)
         at += 4 + int.from_bytes(data[at : at + 4], "little") + 32
@@ -75,7 +77,7 @@ def offsets_of(data):
 
 def test_a_changed_size_is_no_torn_record(folder, clock):
     """Nothing is cut off when whole records follow a size that reaches beyond the end."""
-    path = folder / AUDIT_FILE
+    path = folder / SEGMENT
     data = bytearray(path.read_bytes())
     data[offsets_of(bytes(data))[4] + 2] ^= 1
     path.write_bytes(bytes(data))
@@ -85,7 +87,7 @@ def test_a_changed_size_is_no_torn_record(folder, clock):
 
 
 def test_a_removed_a_swapped_and_an_inserted_record_are_found(folder):
-    path = folder / AUDIT_FILE
+    path = folder / SEGMENT
     data = path.read_bytes()
     at = offsets_of(data)
     seventh, eighth = data[at[6] : at[7]], data[at[7] : at[8]]
@@ -102,7 +104,7 @@ def test_a_removed_a_swapped_and_an_inserted_record_are_found(folder):
 
 
 def test_a_broken_chain_is_not_continued(folder, clock):
-    path = folder / AUDIT_FILE
+    path = folder / SEGMENT
     data = bytearray(path.read_bytes())
     data[offsets_of(bytes(data))[21] + 10] ^= 1
     path.write_bytes(bytes(data))
@@ -115,7 +117,7 @@ def test_a_broken_chain_is_not_continued(folder, clock):
 
 @pytest.mark.parametrize("kept", [1, 3, 4, 5, 60, -1, -32, -33])
 def test_a_torn_last_record_is_reported_and_cut_off(folder, clock, kept):
-    path = folder / AUDIT_FILE
+    path = folder / SEGMENT
     data = path.read_bytes()
     start = offsets_of(data)[-2]
     end = start + kept if kept > 0 else len(data) + kept
@@ -132,7 +134,7 @@ def test_a_torn_last_record_is_reported_and_cut_off(folder, clock, kept):
 
 
 def test_zeros_after_a_loss_of_power_are_torn_too(folder, clock):
-    path = folder / AUDIT_FILE
+    path = folder / SEGMENT
     path.write_bytes(path.read_bytes() + bytes(4096))
     with AuditLog(folder, clock) as log:
         assert "record 31" in log.repaired
@@ -143,10 +145,13 @@ def test_zeros_after_a_loss_of_power_are_torn_too(folder, clock):
 
 
 def test_another_file(tmp_path, clock):
-    (tmp_path / AUDIT_FILE).write_bytes(b"something else entirely")
-    with pytest.raises(AuditError, match="record 0"):
+    (tmp_path / SEGMENT).write_bytes(b"something else entirely")
+    with pytest.raises(AuditError, match="not the beginning"):
         AuditLog(tmp_path, clock)
-    with pytest.raises(StoreError, match="cannot read"):
+    (tmp_path / SEGMENT).write_bytes(b"something else entirely" * 10)
+    with pytest.raises(AuditError, match="not the beginning"):
+        AuditLog(tmp_path, clock)
+    with pytest.raises(StoreError, match="no audit log"):
         verify(tmp_path / "absent")
 
 
@@ -187,6 +192,76 @@ def test_threads(folder, clock):
             thread.join()
     assert verify(folder) is None
     assert len(list(read_audit(folder))) == 50
+
+
+@pytest.fixture
+def long(tmp_path, clock):
+    """Thirty rows in several segments."""
+    with AuditLog(tmp_path / "long", clock, segment_bytes=1000) as log:
+        for number in range(30):
+            log.append(row(number))
+    assert len(list((tmp_path / "long").glob("audit.*.log"))) > 4
+    return tmp_path / "long"
+
+
+def test_the_chain_runs_through_segments(long, clock):
+    assert verify(long) is None
+    assert [record.number for record in read_audit(long)] == list(range(1, 31))
+    with AuditLog(long, clock, segment_bytes=1000) as log:
+        recent = [record.number for record in log.records()]
+        assert 2 < len(recent) < 15
+        assert recent[-1] == 30
+        assert log.append(row(30)) == 31
+    assert verify(long) is None
+
+
+def test_a_removed_segment_is_found_and_an_archived_beginning_is_not_missed(long):
+    paths = sorted(long.glob("audit.*.log"))
+    first = next(iter(read_audit(long))).number
+    paths[0].unlink()
+    assert verify(long) is None
+    assert next(iter(read_audit(long))).number > first
+    kept = paths[2].read_bytes()
+    paths[2].unlink()
+    assert "segment was removed" in str(verify(long))
+    paths[2].write_bytes(kept[:-3])
+    assert "is cut short" in str(verify(long))
+    paths[2].write_bytes(kept)
+    assert verify(long) is None
+
+
+def test_a_changed_segment_header_is_found(long):
+    path = sorted(long.glob("audit.*.log"))[1]
+    data = path.read_bytes()
+    for position in range(audit._HEADER):
+        spoiled = bytearray(data)
+        spoiled[position] ^= 1
+        path.write_bytes(bytes(spoiled))
+        assert verify(long) is not None
+    path.write_bytes(data)
+    assert verify(long) is None
+
+
+@pytest.mark.parametrize("size", [0, 5, 53])
+def test_a_segment_that_a_crash_left_without_a_header(long, clock, size):
+    with AuditLog(long, clock, segment_bytes=10) as log:
+        log.append(row(30))
+    begun = max(long.glob("audit.*.log"))
+    begun.write_bytes(begun.read_bytes()[:size])
+    with AuditLog(long, clock) as log:
+        assert begun.name in log.repaired
+        assert log.append(row(30)) == 31
+    assert verify(long) is None
+
+
+def test_disk_full_while_a_segment_is_begun(long, clock, monkeypatch):
+    with AuditLog(long, clock, segment_bytes=100) as log:
+        with monkeypatch.context() as patch:
+            patch.setattr(audit, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+            with pytest.raises(StoreError, match="No space left"):
+                log.append(row(30))
+        assert log.append(row(31)) == 31
+    assert verify(long) is None
 
 
 def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path, clock):

@@ -106,7 +106,7 @@ def test_garbage(data):
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "operator\x1b[2J", "a\nb"])
 def test_names_that_cannot_be_shown(authority, name):
-    with pytest.raises(CertificateError, match="printable|length"):
+    with pytest.raises(CertificateError, match=r"printable|length"):
         make(authority, name)
 
 
