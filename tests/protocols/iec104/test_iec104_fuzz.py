@@ -31,7 +31,7 @@ def recorded(build):
     station = Outstation(points, [], clock)
     station.update(range(100), [pid % 2 for pid in range(100)])
     session = station.connect("m")
-    said = session.feed(u_frame(UFunction.STARTDT_ACT))
+    said = session.feed(u_frame(UFunction.STARTDT_ACT))[1:]
     said += session.feed(i_frame(0, 1, bytes.fromhex("64010600010000000014")))
     station.update(range(100), [(pid + 1) % 2 for pid in range(100)])
     said += session.pump()
@@ -41,7 +41,7 @@ def recorded(build):
 def listen(build, points, pieces):
     channel = Channel(build.spec(), points, [])
     effects = channel.connected(0.0)
-    for piece in pieces:
+    for piece in [u_frame(UFunction.STARTDT_CON), *pieces]:
         effects += channel.feed(piece, NOW, 0.0)
         if any(isinstance(effect, Disconnect) for effect in effects):
             break
