@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from contextlib import aclosing
 
 import grpc
@@ -150,13 +151,16 @@ async def take(stream, count: int):
     raise AssertionError("the stream ended")
 
 
-async def test_events_are_gap_free_from_any_id_then_live(operator, backend, monkeypatch):
+@pytest.mark.parametrize("after_id", [0, 5, 28])
+async def test_events_are_gap_free_from_any_id_then_live(operator, backend, server, monkeypatch, after_id):
+    """The newest ten events come from memory, older ones from the log."""
     monkeypatch.setattr(event_feed, "PAGE", 7)
+    server._events._recent = deque(maxlen=10)
     for _ in range(30):
         backend.raise_alarm()
     last = len(backend.stored)
-    async with aclosing(operator.follow(5)) as stream:
-        assert await take(stream, last - 5) == list(range(6, last + 1))
+    async with aclosing(operator.follow(after_id)) as stream:
+        assert await take(stream, last - after_id) == list(range(after_id + 1, last + 1))
         for _ in range(30):
             backend.raise_alarm()
         assert await take(stream, 30) == list(range(last + 1, last + 31))
