@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -112,7 +112,7 @@ class Store:
         self._checkpoint_due = self._gap = False
         self._published, self._published_seq = self._image.grown(self.capacity), self.head
         self._backlog: deque[Step] = deque()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.event_pids = _sized(event_pids, self.capacity)
         self._forget_renumbered(identity)
         self._mark_old()
