@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
@@ -211,4 +211,6 @@ class Orderings(RuleBasedStateMachine):
 
 
 TestOrderings = Orderings.TestCase
-TestOrderings.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOrderings.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

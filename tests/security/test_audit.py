@@ -50,7 +50,7 @@ def test_the_chain_goes_on_after_reopening(folder, clock):
 
 
 @given(position=st.integers(14, 5000), bit=st.integers(0, 7))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_flipped_bit_is_found_with_its_record(folder, position, bit):
     path = folder / SEGMENT
     data = path.read_bytes()

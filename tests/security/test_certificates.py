@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scada.core.clock import NS_PER_S
@@ -98,7 +98,7 @@ def test_every_byte_counts(leaf, authority):
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_garbage(data):
     with pytest.raises(CertificateError):
         parse_certificate(data)

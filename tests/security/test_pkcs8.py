@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scada.core.errors import SecurityError
@@ -94,7 +94,7 @@ def test_scalar_out_of_range():
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_mutated_files_are_refused_or_the_same_key(data):
     key = Sm2Key(0x3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8)
     label, body = pkcs8.from_pem(key.private_pem())

@@ -110,7 +110,7 @@ def test_every_flipped_bit_of_the_reply_is_refused(server, new_client):
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_mutations_are_refused(server, client, data):
     sealed = bytearray(client.seal(SELECT, REQUEST))
     original = bytes(sealed)
@@ -137,7 +137,7 @@ def test_mutations_are_refused(server, client, data):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_garbage_is_refused(server, garbage):
     for call in (lambda: server.open(garbage, SELECT, ""), lambda: server.login(garbage)):
         with pytest.raises(EnvelopeError):
@@ -479,7 +479,7 @@ def test_many_threads_seal_and_open_each_number_once(server, client):
 
 
 @given(st.lists(st.integers(-5, 4000), max_size=300))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_sequence_window_against_a_set(numbers):
     window, seen, highest = SequenceWindow(), set(), 0
     for number in numbers:

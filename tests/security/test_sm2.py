@@ -5,7 +5,7 @@ import random
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scada.core.errors import SecurityError
@@ -109,7 +109,7 @@ def test_named_library_that_cannot_be_used_is_an_error(monkeypatch):
 
 
 @given(message=st.binary(max_size=200), plain=st.binary(min_size=1, max_size=100))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_backends_agree(message, plain):
     library = sm2_openssl.load()
     if library is None:
@@ -195,7 +195,7 @@ def test_raw_and_der_forms():
 
 
 @given(st.binary(max_size=120))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_fuzzed_der_is_refused_or_canonical(data):
     for parse, write in ((signature_from_der, signature_to_der), (cipher_from_der, cipher_to_der)):
         with contextlib.suppress(SecurityError):
@@ -203,7 +203,7 @@ def test_fuzzed_der_is_refused_or_canonical(data):
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_mutated_der_is_refused_or_canonical(data):
     encoded = bytearray(signature_to_der(bytes.fromhex(R + S)))
     for _ in range(data.draw(st.integers(1, 3))):
