@@ -185,6 +185,7 @@ def decode_spans(
     zone_ns, summer_ns, year = limits[1], limits[2], cp56.year_of(limits[3])
     real = np.empty(1, dtype=np.float32)
     filled = slow_count = unknown = tests = 0
+    last_minute, start_ns, bits = -1, -1, 0
     for index in range(len(spans)):
         start, length = spans[index, 0], spans[index, 1]
         type_id, vsq = octet(buf, start), octet(buf, start + 1)
@@ -212,9 +213,18 @@ def decode_spans(
             value, quality, detail = _element(buf, at, base, real)
             time_ns = time_bits = 0
             if type_id >= 30:
-                time_ns, time_bits = cp56.decode(buf, at + size - 7, year, zone_ns, summer_ns)
-                if time_bits & 1:
+                stamp = at + size - 7
+                this_minute = little32(buf, stamp + 2) | octet(buf, stamp + 6) << 32
+                if this_minute != last_minute:  # values of one read mostly share it
+                    last_minute = this_minute
+                    start_ns, bits = cp56.minute(buf, stamp, year, zone_ns, summer_ns)
+                milliseconds = little16(buf, stamp)
+                time_bits = bits
+                if start_ns < 0 or milliseconds > 59_999:
+                    time_bits |= 1
                     quality |= 1 << 22  # Quality.TIME_INVALID
+                else:
+                    time_ns = start_ns + milliseconds * 1_000_000
             if cause & 0x80:
                 quality |= 1 << 17  # Quality.TEST
             at += size

@@ -91,15 +91,22 @@ def decode(buf: npt.NDArray[np.uint8], at: int, centre_year: int, zone_ns: int, 
     Returns:
         (ns UTC, bits of ``TimeQuality``); the time is 0 if the IV bit is set or the octets name no time.
     """
-    su = 2 if buf[at + 3] & 0x80 else 0
-    substituted = 4 if buf[at + 2] & 0x40 else 0
+    start, bits = minute(buf, at, centre_year, zone_ns, summer_ns)
     milliseconds = little16(buf, at)
-    if buf[at + 2] & 0x80 or milliseconds > 59_999:
-        return 0, 1 | su | substituted
-    start = minute_start(buf, at, centre_year)
+    if start < 0 or milliseconds > 59_999:
+        return 0, bits | 1
+    return start + milliseconds * 1_000_000, bits
+
+
+@njit(cache=True, nogil=True)
+def minute(buf: npt.NDArray[np.uint8], at: int, centre_year: int, zone_ns: int, summer_ns: int) -> tuple[int, int]:
+    """What octets 3..7 say: (ns UTC of the minute or -1, bits of ``TimeQuality``); values that share them share the answer."""
+    su = 2 if buf[at + 3] & 0x80 else 0
+    bits = su | (4 if buf[at + 2] & 0x40 else 0)
+    start = -1 if buf[at + 2] & 0x80 else minute_start(buf, at, centre_year)
     if start < 0:
-        return 0, 1 | su | substituted
-    return start + milliseconds * 1_000_000 - zone_ns - (summer_ns if su else 0), su | substituted
+        return -1, bits | 1
+    return start - zone_ns - (summer_ns if su else 0), bits
 
 
 @njit(cache=True, nogil=True)
