@@ -119,10 +119,10 @@ def heishan(grid: Grid) -> None:
     """Thermal plant on a 220 kV double bus."""
     station = grid.station("Heishan", "黑山电厂", "East")
     high = grid.level(station, 220.0, buses=2, double=True)
-    g1 = grid.block(station, high, "G1", 1, bus=0, kv=20.0, mva=370.0)
-    grid.unit(g1, "thermal", (120.0, 300.0), 215.0, (-90.0, 150.0), voltage=20.1, agc=agc(6.0, 1.0))
-    g2 = grid.block(station, high, "G2", 2, bus=1, kv=15.75, mva=250.0)
-    grid.unit(g2, "thermal", (80.0, 200.0), 140.0, (-60.0, 100.0), voltage=15.8, agc=agc(4.0, 1.0))
+    g1 = grid.block(station, high, "G1", 1, bus=0, kv=20.0, mva=300.0)
+    grid.unit(g1, "thermal", (100.0, 240.0), 175.0, (-80.0, 130.0), voltage=20.1, agc=agc(7.0, 1.0))
+    g2 = grid.block(station, high, "G2", 2, bus=1, kv=15.75, mva=290.0)
+    grid.unit(g2, "thermal", (90.0, 230.0), 155.0, (-70.0, 120.0), voltage=15.8, agc=agc(8.0, 1.0))
     for number, (line, bus) in enumerate((("Heishan-Beishan 1", 0), ("Heishan-Beishan 2", 1), ("Heishan-Donghu 1", 0)), start=11):
         grid.line_bay(high, number, line, bus=bus)
     grid.load(grid.bay(high, 21, "Aluminium works", bus=1), 130.0, 38.0)
@@ -133,10 +133,10 @@ def longtan(grid: Grid) -> None:
     """Hydro plant on a 110 kV bus in two sections; H2 has a forbidden zone."""
     station = grid.station("Longtan", "龙潭水电站", "East")
     high = grid.level(station, 110.0, buses=2)
-    h1 = grid.block(station, high, "H1", 1, bus=0, kv=15.75, mva=100.0)
-    grid.unit(h1, "hydro", (10.0, 80.0), 50.0, (-25.0, 40.0), voltage=15.7, agc=agc(40.0))
-    h2 = grid.block(station, high, "H2", 2, bus=1, kv=15.75, mva=75.0)
-    grid.unit(h2, "hydro", (5.0, 60.0), 42.0, (-20.0, 30.0), voltage=15.7, agc=agc(30.0))
+    h1 = grid.block(station, high, "H1", 1, bus=0, kv=15.75, mva=135.0)
+    grid.unit(h1, "hydro", (10.0, 110.0), 65.0, (-25.0, 40.0), voltage=15.7, agc=agc(40.0))
+    h2 = grid.block(station, high, "H2", 2, bus=1, kv=15.75, mva=100.0)
+    grid.unit(h2, "hydro", (5.0, 80.0), 50.0, (-20.0, 30.0), voltage=15.7, agc=agc(30.0))
     grid.line_bay(high, 11, "Longtan-Beishan 1", bus=0)
     grid.line_bay(high, 12, "Longtan-Donghu 1", bus=1)
     grid.coupler(high, 10, "Section", closed=True)
@@ -177,7 +177,7 @@ def fenghe(grid: Grid) -> None:
     wind = grid.bay(low, 11, "W1", isolator=False)
     grid.unit(wind, "wind", (0.0, 80.0), 45.0, (-25.0, 25.0), voltage=36.4, agc=agc(40.0))
     storage = grid.bay(low, 12, "B1", isolator=False)
-    grid.unit(storage, "storage", (-30.0, 30.0), 0.0, (-15.0, 15.0), voltage=36.4, agc=agc(600.0, 0.2))
+    grid.unit(storage, "storage", (-50.0, 50.0), 0.0, (-20.0, 20.0), voltage=36.4, agc=agc(600.0, 0.2))
     grid.load(grid.bay(low, 13, "Auxiliaries", isolator=False), 1.2, 0.3)
 
 
