@@ -126,12 +126,13 @@ class Subscriber:
         Raises:
             CallError: the stream ended; see :meth:`fail`.
         """
-        while not self._outbox:
-            if self._fault is not None:
+        while True:
+            if self._fault is not None:  # before any frame: what was queued after the fault has a gap before it
                 raise self._fault
+            if self._outbox:
+                return self._outbox.popleft()
             self._wake.clear()
             await self._wake.wait()
-        return self._outbox.popleft()
 
 
 class View:

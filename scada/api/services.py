@@ -7,7 +7,7 @@ does not exist, and :mod:`scada.security.roles` names the right each one needs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 import grpc
 import numpy as np
@@ -85,12 +85,15 @@ class Services:
     async def read(self, request: pb.ReadRequest, principal: Principal) -> bytes:
         """Present values, consistent as of one sequence number."""
         del principal
-        points = len(self._backend.tables.points)
-        unknown = [pid for pid in request.pids if pid >= points]
-        if unknown:
-            raise malformed(f"point {unknown[0]} is not in the model (it has {points})")
+        self._check_known(request.pids)
         snapshot = self._backend.snapshot(np.array(request.pids, dtype=np.uint32) if request.pids else None)
         return encode_frame(snapshot.seq, self._backend.clock.now_ns(), Columns.of_snapshot(snapshot), full=True)
+
+    def _check_known(self, pids: Iterable[int]) -> None:
+        points = len(self._backend.tables.points)
+        for pid in pids:
+            if pid >= points:
+                raise malformed(f"point {pid} is not in the model (it has {points})")
 
     async def subscribe(self, requests: AsyncIterator[pb.SubscribeRequest]) -> AsyncGenerator[bytes, None]:
         """A full frame, then deltas, as many as the client has credit for."""
@@ -203,6 +206,7 @@ class Services:
         del principal
         if not request.pids or request.to_ns <= request.from_ns:
             raise malformed("a history query needs points and a span that ends after it starts")
+        self._check_known(request.pids)
         return await self._backend.history(request)
 
     async def start_replay(self, request: pb.ReplayRequest, principal: Principal) -> pb.ReplayState:

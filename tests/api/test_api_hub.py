@@ -46,6 +46,25 @@ async def test_credit_is_bounded(hub):
     assert subscriber.credit == MAX_CREDIT
 
 
+async def test_nothing_is_sent_after_a_fault(make_backend):
+    backend = make_backend()
+    hub = Hub(backend, status_bound=3)
+    hub._hand_over = hub._feed
+    hub.start()
+    subscriber = hub.open(None, 10)
+    hub.give(subscriber, 1)
+    hub._tick(subscriber.view)
+    await subscriber.next()
+    backend.switch(8, 1, 2, 1, 2)
+    hub._tick(subscriber.view)
+    backend.switch(8, 1)
+    hub.give(subscriber, 1)
+    hub._tick(subscriber.view)
+    with pytest.raises(CallError, match="more than 3 status changes wait"):
+        await subscriber.next()
+    hub.stop()
+
+
 async def test_a_missing_change_set_starts_every_view_again(hub, backend):
     subscriber = hub.open(None, 10)
     hub.give(subscriber, 5)

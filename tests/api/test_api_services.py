@@ -63,6 +63,8 @@ async def test_status_regulation_dispatch_history_replay(operator):
     assert [each.pid for each in series.series] == [1, 2]
     with pytest.raises(CallError, match="a span that ends after it starts"):
         await operator.call("History/Query", pb.HistoryRequest(pids=[1], from_ns=6, to_ns=5))
+    with pytest.raises(CallError, match="point 12 is not in the model"):
+        await operator.call("History/Query", pb.HistoryRequest(pids=[12], from_ns=5, to_ns=6))
     assert (await operator.call("Replay/Start", pb.ReplayRequest(trace="a.pcap"))).state == "running"
     assert (await operator.call("Replay/Command", pb.ReplayCommand(replay_id="r1", action="pause"))).state == "pause"
     assert (await operator.call("Replay/GetState", pb.ReplayCommand(replay_id="r1"))).state == "state"
