@@ -111,18 +111,18 @@ class ControlSequence:
         """Preset the control; ``code`` and ``reason`` are remarks of the checks that the operator must be told."""
         assert self.phase is Phase.NEW
         self.ticket, self.code, self.reason = ticket, code, reason
-        audit = self._audit("select", evidence)
         if not self.request.control.select:
-            return self._selected([] if self.request.one_call else [audit])
+            return self._selected("" if self.request.one_call else "select", evidence)
+        trace = self._audit("select", evidence)
         self._enter(Phase.SELECTING, self._timings.check_back_s)
-        return [audit, SendSelect(self.request.sequence_id, self.request.control, self.request.value)]
+        return [trace, SendSelect(self.request.sequence_id, self.request.control, self.request.value)]
 
     def check_back(self, result: CommandResult) -> list[Effect]:
         """The station answered the preset."""
         if self.phase is not Phase.SELECTING:
             return []
         if result.outcome is Outcome.CONFIRMED:
-            return self._selected([self._audit("check_back")])
+            return self._selected("check_back")
         if result.outcome is Outcome.TIMEOUT:
             return self._check_back_missed()
         code = {Outcome.REFUSED: "check_back_refused", Outcome.LINK_DOWN: "link_down"}.get(result.outcome, "unsupported")
@@ -240,10 +240,12 @@ class ControlSequence:
         self.phase = phase
         self.deadline = self._clock.monotonic() + seconds
 
-    def _selected(self, trace: list[Effect]) -> list[Effect]:
+    def _selected(self, step: str, evidence: bytes = b"") -> list[Effect]:
+        """Stand selected; ``step`` names the audit row, empty for none (an execute follows at once)."""
         self._enter(Phase.SELECTED, self._timings.selection_s)
         self.outcome = SequenceState.SELECTED
         self._valid_until_ns = self._clock.now_ns() + round(self._timings.selection_s * NS_PER_S)
+        trace: list[Effect] = [self._audit(step, evidence)] if step else []
         if self.request.one_call:
             return trace
         ticket, self.ticket = self.ticket, None

@@ -53,13 +53,14 @@ def test_a_breaker_from_preset_to_feedback(bench):
 
     effects = bench.desk.on_answer("q1", "select", YES)
     told = reply(effects)
+    assert [(row.step, row.code) for row in audits(effects)] == [("check_back", "selected")]
     assert (told.state, told.code, told.present) == (SequenceState.SELECTED, "", 1.0)
     assert told.valid_until_ns == bench.clock.now_ns() + 30 * 10**9
 
     bench.clock.advance(5)
     effects = bench.desk.execute("execute", "q1", OPERATOR, b"more")
     assert [type(effect) for effect in effects] == [Audit, Report, SendExecute]
-    assert audits(effects)[0].step == "execute"
+    assert [(row.step, row.code, row.evidence) for row in audits(effects)] == [("execute", "executing", b"more")]
 
     assert bench.desk.on_answer("q1", "execute", YES) == []
     assert bench.feedback(BREAKER, 1.0) == []
@@ -68,7 +69,7 @@ def test_a_breaker_from_preset_to_feedback(bench):
     effects = bench.feedback(BREAKER, 2.0)
     told = reply(effects)
     assert (told.state, told.code, told.present, told.elapsed_s) == (SequenceState.SUCCESS, "", 2.0, 7.0)
-    assert [row.step for row in audits(effects)] == ["result"]
+    assert [(row.step, row.code) for row in audits(effects)] == [("result", "success")]
     (event,) = events(effects)
     assert (event.kind, event.key, event.actor) == (EventKind.CONTROL, "control.success", "wang")
     assert event.parameters["value"] == "closed"
@@ -107,7 +108,7 @@ def test_no_wire_select_where_the_control_has_none(bench):
     effects = bench.select(POWER, 50.0)
     assert sends(effects) == []
     assert reply(effects).state is SequenceState.SELECTED
-    assert [row.step for row in audits(effects)] == ["select"]
+    assert [(row.step, row.code) for row in audits(effects)] == [("select", "selected")]
 
 
 # ---------------------------------------------------------------- refused before anything is sent
