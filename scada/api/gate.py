@@ -6,7 +6,8 @@ signed body before its envelope was verified over the exact bytes. A refused ord
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, NoReturn, TypeVar
 
@@ -27,8 +28,9 @@ SESSION_KEY = "session"
 """Metadata entry that carries the session id in hex."""
 
 Request = TypeVar("Request", bound=Message)
-Query = Callable[[Request, Principal], Awaitable[Message | bytes]]
-Order = Callable[[Request, Principal, bytes], Awaitable[Message]]
+Reply = TypeVar("Reply")
+Query = Callable[[Request, Principal], Coroutine[Any, Any, Message | bytes]]
+Order = Callable[[Request, Principal, bytes], Coroutine[Any, Any, Message]]
 Follow = Callable[[Request], AsyncGenerator[Message, None]]
 Exchange = Callable[[AsyncIterator[Request]], AsyncGenerator[bytes, None]]
 Method = tuple[str, grpc.RpcMethodHandler]
@@ -63,6 +65,7 @@ class Gate:
     def __init__(self, sessions: SessionServer, reporter: SecurityReporter) -> None:
         self._sessions = sessions
         self._reporter = reporter
+        self._running: set[asyncio.Task[Any]] = set()
 
     def query(self, name: str, kind: type[Request], answer: Query[Request]) -> Method:
         """A unary call without consequence: session and right are checked, the request is parsed."""
@@ -71,7 +74,7 @@ class Gate:
         async def _behaviour(raw: bytes, context: Context) -> bytes:
             try:
                 principal = self._sessions.authenticate(_session(context), path)
-                return _encode(await answer(_parse(kind, raw), principal))
+                return _encode(await self._to_the_end(path, answer(_parse(kind, raw), principal)))
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await _abort(context, _fault(path, error))
 
@@ -91,7 +94,7 @@ class Gate:
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await self._refuse(path, context, error, sender)
             try:
-                return (await act(request, principal, raw)).SerializeToString()
+                return _encode(await self._to_the_end(path, act(request, principal, raw)))
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await _abort(context, _fault(path, error))
 
@@ -166,6 +169,18 @@ class Gate:
 
         return path, grpc.unary_unary_rpc_method_handler(_behaviour)
 
+    async def _to_the_end(self, path: str, work: Coroutine[Any, Any, Reply]) -> Reply:
+        """Do the work to its end even if the caller goes away: what began to act must not be torn in the middle."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            _log.info("the caller went away, the call goes on", method=path)
+            task.add_done_callback(lambda done: _log_end(path, done))
+            raise
+
     async def _refuse(self, path: str, context: Context, error: Exception, sender: str) -> NoReturn:
         """Report, then abort. A security error's place is the identity it concerns, proven or claimed."""
         if isinstance(error, SecurityError):
@@ -173,6 +188,12 @@ class Gate:
         fault = _fault(path, error)
         self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
         await _abort(context, fault)
+
+
+def _log_end(path: str, task: asyncio.Task[Any]) -> None:
+    """How a call ended that no one waits for any more."""
+    if not task.cancelled():
+        _log.info("call ended without its caller", method=path, error=str(task.exception() or ""))
 
 
 def _session(context: Context) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from scada.api.client import REPLY_TYPES
 from scada.api.faults import CallError
 from scada.api.gate import Gate
 from scada.api.services import Services
+from scada.control.records import ControlReply, SequenceState
 from scada.events.records import EventKind
 from scada.model_cim.tables import PointKind
 
@@ -128,3 +130,23 @@ def test_every_method_of_the_contract_is_served(backend, sessions):
     gate = Gate(sessions, None)
     served = services.view_handlers(gate).keys() | services.control_handlers(gate).keys()
     assert served == {f"/scadapb.v1.{name}" for name in REPLY_TYPES}
+
+
+async def test_an_order_goes_to_its_end_though_the_caller_goes_away(operator, backend, monkeypatch):
+    begun, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def execute(request, principal, evidence):
+        begun.set()
+        await go_on.wait()
+        ended.set()
+        return ControlReply(request.sequence_id, SequenceState.SUCCESS)
+
+    monkeypatch.setattr(backend, "execute", execute)
+    call = asyncio.create_task(operator.signed("Control/Execute", pb.ExecuteRequest(sequence_id="7")))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), 1.0)
