@@ -1,4 +1,4 @@
-"""A rig for the module, a browser for the session, a fresh page for each test."""
+"""A rig and a browser for the module, a fresh page for each test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def rig(tmp_path_factory):
     rig.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    """A browser. Not for the session: Playwright keeps an event loop running, which async tests of other modules cannot share."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
     from playwright.sync_api import sync_playwright
