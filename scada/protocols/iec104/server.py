@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from scada.core.errors import PortInUseError
 from scada.protocols.iec104.link import Closed, Transmit
@@ -142,13 +142,12 @@ class _Connection(asyncio.Protocol):
         self._writable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        host = transport.get_extra_info("peername")[0]
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        host = self._transport.get_extra_info("peername")[0]
         refusal = self._server.admits(host)
         if refusal:
             self._server.remark(refusal)
-            transport.abort()
+            self._transport.abort()
             return
         self._session = self._server.outstation.connect(host)
         self._server.enter(self)

@@ -208,6 +208,17 @@ async def test_a_busy_port_and_a_stranger_are_refused_clearly(build):
         assert "127.0.0.1 is not a configured master" in plant.remarks
 
 
+def test_the_same_on_uvloop(build):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def round_trip():
+        async with Plant(build) as plant:
+            await plant.settled()
+            return await plant.driver.select(plant.controls[0], 2)
+
+    assert uvloop.run(round_trip()).outcome is Outcome.CONFIRMED
+
+
 def test_no_driver_for_an_unknown_protocol():
     with pytest.raises(ConfigError, match="channel x: no driver speaks 'dnp3'"):
         make_driver(ChannelSpec(0, "", "x", "dnp3", "", 0, ""), [], [], None, SystemClock())
