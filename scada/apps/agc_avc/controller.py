@@ -323,6 +323,7 @@ class AgcController:
                 control.take_over()
             regulates = control.mode.regulates(zone) and control.unit.participation > 0
             if regulates and control.unit.mrid not in self._members:
+                control.end_free_run()
                 self._members.add(control.unit.mrid)
                 self._demand += control.target
             elif not regulates and control.unit.mrid in self._members:
@@ -335,6 +336,9 @@ class AgcController:
     def _follow_base_points(self, dt: float) -> None:
         for control in self._units:
             if control.reason or control.unit.mrid in self._members:
+                continue
+            if control.may_run_free():
+                control.run_free(dt)
                 continue
             window = control.window(control.base(), dt)
             control.target = min(max(control.base(), window.lo), window.hi)
@@ -379,6 +383,8 @@ class AgcController:
 
     def _why(self, control: UnitControl) -> str:
         requirement = self._requirement
+        if control.free:
+            return "released: generates what it can"
         if control.unit.mrid not in self._members:
             text = f"base point {control.base():.1f} MW of mode {control.mode.base} {control.mode.reg}"
         else:
@@ -391,6 +397,8 @@ class AgcController:
 
     def _bound(self, control: UnitControl) -> str:
         """What keeps the target from going further, for people."""
+        if control.free:
+            return "runs free"
         if control.setpoint() != control.target:
             return "forbidden zone, crossing"
         if control.target >= control.high - 1e-6:

@@ -1,9 +1,9 @@
 """Area regulation requirement: how much the regulating units shall move, and how urgently.
 
 The demand on the regulating units follows a PI controller in velocity form, so that it starts without a bump from what the units
-generate, and limiting it is anti-windup. Beside it stands the *requirement* ``ARR = -(Kp * ACEf + W)``, W being the integral term
-of the recent past (it fades with ``washout_s``), because urgency is judged by what regulation still has to do, not by the ACE of
-one scan. Zones are cut by ``|ARR|``.
+generate, and limiting it is anti-windup. Beside it stands the *requirement* ``ARR = -(Kp * ACEf + W)``, because urgency is judged
+by what regulation still has to do, not by the ACE of one scan. W is the integral term of the recent past: it fades with
+``washout_s`` and is never larger than the proportional term. Zones are cut by ``|ARR|``.
 """
 
 from __future__ import annotations
@@ -78,8 +78,11 @@ class RegulationRequirement:
         self._filter(ace_mw, dt)
         integral = self._ki * self.filtered_mw * dt
         fade = math.exp(-dt / self._tuning.washout_s)
-        self._recent_integral = fade * self._recent_integral + integral
-        self.requirement_mw = -(self._zone_gain * self.filtered_mw + self._recent_integral)
+        proportional = self._zone_gain * self.filtered_mw
+        # an error that lasts counts up to double; one that has gone is soon forgotten
+        recent = fade * self._recent_integral + integral
+        self._recent_integral = min(max(recent, -abs(proportional)), abs(proportional))
+        self.requirement_mw = -(proportional + self._recent_integral)
         self.zone = self._next_zone()
         if self.zone is Zone.DEAD:
             self._recent_integral = 0.0

@@ -17,6 +17,8 @@ REG_MODES = ("O", "R", "A", "E")
 _JOINS = {"R": Zone.NORMAL, "A": Zone.ASSIST, "E": Zone.EMERGENCY}
 _EDGE = 1e-6
 """MW within which a target counts as standing on the edge of a zone."""
+_TOLERANCE = 0.05
+"""Part of its maximum by which a unit may run outside its limits (primary response, meter error) and stay under control."""
 _DROOP = 0.04
 """Droop assumed when judging whether a unit follows: its primary response is not disobedience."""
 
@@ -78,6 +80,7 @@ class UnitControl:
         low, high: present limits of the target, MW.
         target: MW it should generate now; NaN while off control.
         sent: last set-point sent, NaN = none since it came under control.
+        free: a PV or wind plant that generates what it can (see :meth:`run_free`).
         reason: why it is off control; empty = it is on.
         notices: sentences for the event log, taken by the controller each cycle.
     """
@@ -95,6 +98,7 @@ class UnitControl:
         self.sent = math.nan
         self.sent_at = -math.inf
         self.sent_ns = 0
+        self.free = False
         self.reason = "not read yet"
         self.notices: list[str] = []
         self._lock = ""
@@ -157,7 +161,7 @@ class UnitControl:
         return (self.segments[0][0], self.segments[-1][1]) if self.segments else (self.unit.minimum, self.unit.maximum)
 
     def _unusable(self, inputs: Measurements) -> str:
-        unit, tolerance = self.unit, max(self.unit.deadband, 0.01 * abs(self.unit.maximum))
+        unit, tolerance = self.unit, max(self.unit.deadband, _TOLERANCE * abs(self.unit.maximum))
         remote = 1.0 if unit.remote is None else inputs.read(unit.remote)
         if not self.segments:
             return "limits, ramp or forbidden zones of the model leave no range"
@@ -204,6 +208,8 @@ class UnitControl:
         if math.isnan(self.sent) or self.reason or math.isnan(self._previous_power):
             self._misses = 0
             return
+        if self.free:
+            return
         if self._crossing:  # the set-point is already beyond the zone, the target follows at the ramp
             return
         unit, tuning = self.unit, self._tuning
@@ -220,14 +226,39 @@ class UnitControl:
             self.reason = self._lock
             self.notices.append(f"unit {unit.name} off control: {self.reason}")
 
+    def run_free(self, dt: float) -> None:
+        """Let a plant whose power depends on sun or wind generate what it can while it neither regulates nor has a base point.
+
+        Following its available power down would hold it there when that rises again. A set-point that held it back is raised to
+        its maximum, at the ramp; one that was never sent is not sent.
+        """
+        self.free = True
+        lowest, highest = self.model_range
+        if math.isnan(self.sent):
+            self.target = min(max(self.power, lowest), highest)
+        else:
+            self.target = min(self.target + self.ramp(self.unit.ramp_up, dt), highest)
+
+    def may_run_free(self) -> bool:
+        """True for a plant of changing available power without a base point."""
+        return self.unit.available is not None and self.mode.base == "AUTO"
+
+    def end_free_run(self) -> None:
+        """Regulate from what the plant generates, not from the maximum it was allowed."""
+        if self.free:
+            self.free = False
+            self.target = min(max(self.power, self.low), self.high)
+
     def take_over(self) -> None:
         """Come under control without a bump: the target is what the unit generates."""
+        self.free = False
         self.target = min(max(self.power, self.low), self.high)
         self.sent = math.nan
         self._crossing = 0
 
     def let_go(self) -> None:
         """Go off control."""
+        self.free = False
         self.target = self.sent = math.nan
         self._crossing = self._misses = 0
 

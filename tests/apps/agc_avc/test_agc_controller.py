@@ -1,5 +1,6 @@
 """The AGC cycle: invariants of every set-point, suspension, take-over, response, and a closed loop."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -102,9 +103,9 @@ def test_no_setpoint_outside_limits_inside_a_zone_above_the_ramp_or_off_control(
             orders[i] = point.mw
         for control in agc._units:
             name, ramp = control.unit.name, control.unit.ramp_up * 4 / 60
-            if name in before and not math.isnan(control.target):
+            if name in before and not math.isnan(control.target) and not control.free:
                 assert abs(control.target - before[name]) <= ramp + 1e-6
-        before = {control.unit.name: control.target for control in agc._units if not math.isnan(control.target)}
+        before = {control.unit.name: control.target for control in agc._units if not (math.isnan(control.target) or control.free)}
         assert not ({11} if remote != 1 else set()) & {10 + UNITS.index(u) for u in UNITS if u.mrid in on_control}
         if lost in (31, 11):
             assert "T2" not in on_control
@@ -353,6 +354,30 @@ def test_available_power_and_state_of_charge_bound():
     assert sun.maximum_mw == 33.0
     assert sun.reason == "available power"
     assert decision.zone == "emergency"
+
+
+def test_a_wind_plant_that_does_not_regulate_is_never_held_back():
+    """Falling wind must not ratchet its set-point down; after an emergency it is released at the ramp."""
+    clock = VirtualClock()
+    agc = controller(clock=clock)
+    for wind in (40.0, 20.0, 30.0, 50.0):
+        decision = run(agc, clock, measured((*POWER[:5], wind), available=wind))
+        assert not [point for point in decision.setpoints if point.mrid == "PV"]
+        assert decision.units[5].reason == "runs free"
+    for _ in range(8):
+        decision = run(agc, clock, measured((*POWER[:5], 50.0), tie=300.0, available=50.0))
+    assert decision.zone == "emergency"
+    told = decision.units[5].setpoint_mw
+    assert told < 50.0
+    sent = []
+    for _ in range(60):
+        decision = run(agc, clock, measured((*POWER[:5], min(told, 50.0)), available=50.0))
+        sent += [point.mw for point in decision.setpoints if point.mrid == "PV"]
+        told = decision.units[5].setpoint_mw
+    released = sent[sent.index(min(sent)) :]
+    assert released == sorted(released)
+    assert released[-1] == pytest.approx(60.0, abs=0.5)
+    assert max(b - a for a, b in itertools.pairwise(released)) <= 2.0 + 1e-6
 
 
 def test_refused_setpoints_are_repeated_and_then_the_unit_is_off():
