@@ -1,5 +1,7 @@
 # ruff: noqa: INP001 - a script
-"""Rebuild what is committed of the page: generated contract code and bundle; ``--check`` compares instead (needs Node and npm).
+"""Rebuild what is committed of the page: generated contract code and bundle; ``--check`` compares instead.
+
+Needs Node and npm; exit code 1: something differs, 2: Node or npm is missing.
 
 Users need neither: the bundle in ``scada_hmi/static`` is part of the repository.
 """
@@ -19,12 +21,24 @@ STATIC = ROOT / "scada_hmi" / "static"
 GENERATED = ROOT / "src" / "gen"
 PROTO = ROOT.parent / "proto"
 
+NODE = (20, 19)
+"""Oldest Node that the bundler runs on."""
+
 
 def run(*command: str) -> None:
     """Run a tool in this folder; its failure ends the script."""
     done = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 - fixed command lines
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed with code {done.returncode}")
+
+
+def missing_tool() -> str:
+    """What is missing to build: Node or npm, or a Node too old for the bundler; empty if nothing is."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        return "npm is not installed"
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S607 - from PATH
+    version = tuple(int(part) for part in told.strip().removeprefix("v").split(".")[:2])
+    return "" if version >= NODE else f"Node {told.strip()} is older than {NODE[0]}.{NODE[1]}"
 
 
 def install() -> None:
@@ -81,9 +95,9 @@ def check() -> int:
 
 def main() -> int:
     """Run as a script."""
-    if shutil.which("npm") is None:
-        sys.stderr.write("hmi-client: npm is not installed; the committed page is used as it is\n")
-        return 0 if "--check" not in sys.argv else 2
+    if missing := missing_tool():
+        sys.stderr.write(f"hmi-client: {missing}; the page is used as it is committed\n")
+        return 2
     os.environ["NPM_CONFIG_UPDATE_NOTIFIER"] = "false"
     install()
     if "--check" in sys.argv:

@@ -305,3 +305,12 @@ def test_the_bundle_is_committed_and_whole():
     assert "/page.css" in index
     assert (STATIC / "page.js").stat().st_size > 100_000
     assert "<script>" not in index, "the policy allows no inline script"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_bundle_is_what_the_sources_give():
+    done = subprocess.run([sys.executable, str(CLIENT / "build.py"), "--check"], capture_output=True, text=True, check=False)
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr + done.stdout
