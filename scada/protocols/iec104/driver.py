@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast, cast
+from typing import Any, Final, cast
 
 from scada.core.clock import Clock
 from scada.model_cim.tables import ChannelSpec, Control, Point
