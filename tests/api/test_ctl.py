@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import pytest
 import structlog
@@ -14,6 +15,7 @@ from scada.api.client import ScadaClient
 from scada.api.server import ApiThread
 from scada.cli import ctl, dispatch
 from scada.cli.dispatch import read_values
+from scada.cli.main import main
 from scada.core.clock import SystemClock
 from scada.core.errors import ScadaError
 from scada.core.settings import ApiSettings
@@ -220,3 +222,29 @@ def test_watch_and_follow_go_on_with_what_changes(run, live, monkeypatch):
     monkeypatch.setattr(ScadaClient, "follow", follow)
     assert re.search(r":20\.123  East/110 kV/Bay/Q8  closed  \*$", run(ctl, "points", "--query", "Q8", "--watch").strip())
     assert run(ctl, "events", "--follow").splitlines()[-1].startswith("77    limit  P 9: above high limit")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--server", "127.0.0.1:9", "--control-port", "9"], "scada: the server 127.0.0.1:9 does not answer (is it running?)"),
+        (["--as", "nobody"], "nobody.cert.pem: cannot read"),
+    ],
+)
+def test_an_error_is_one_line(present_keys, monkeypatch, capsys, words, said):
+    monkeypatch.setattr(sys, "argv", ["scada", "ctl", "--keys", str(present_keys), *words, "status"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_exit_codes_reach_the_shell(live, present_keys, monkeypatch, capsys):
+    server = live.thread.server
+    options = ["--server", f"127.0.0.1:{server.port}", "--control-port", str(server.control_port), "--keys", str(present_keys)]
+    monkeypatch.setattr(sys, "argv", ["scada", "ctl", *options, "ack", "999"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
