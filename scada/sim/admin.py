@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from scada.core.errors import ConfigError, ScadaError
-from scada.core.ports import check_port
+from scada.actors.ports import check_port
 from scada.core.quality import Quality
 from scada.sim.runner import Simulator
 

@@ -81,7 +81,7 @@ class Instruments:
         self._name_ports()
         self._add_switch_ports()
         self.energy_mwh = np.zeros((2, self._count))
-        self._energy_ns = plant.now_ns
+        self._metered_s = plant.elapsed_s
         self._transformers = self._transformer_rows()
         self._layout = _Layout()
         machines = len(grid.machine_ids)
@@ -102,7 +102,7 @@ class Instruments:
         ):
             self._layout.add(name, count)
         self._oil = np.full(len(self._transformers), math.nan)
-        self._oil_ns = plant.now_ns
+        self._oil_s = plant.elapsed_s
         bound = [self._bind(point) for point in self.points]
         self.index = np.array([index for index, _ in bound], dtype=np.int64)
         self.sign = np.array([sign for _, sign in bound], dtype=np.float64)
@@ -248,8 +248,8 @@ class Instruments:
 
     def _count_energy(self, into: F8) -> None:
         """Energy meters: ``out`` leaves the busbar into the equipment; a generator's ``out`` is what it delivers."""
-        hours = (self.plant.now_ns - self._energy_ns) / 3.6e12
-        self._energy_ns = self.plant.now_ns
+        hours = (self.plant.elapsed_s - self._metered_s) / 3600.0
+        self._metered_s = self.plant.elapsed_s
         known = np.nan_to_num(into)
         machines = slice(self._machine_row, self._machine_row + len(self.plant.equipment.machines))
         known[machines] *= -1.0
@@ -262,8 +262,8 @@ class Instruments:
         rated = np.array([rated for _, rated in self._transformers.values()])
         load = np.nan_to_num(mva[rows]) / rated if len(rows) else np.zeros(0)
         final = self.plant.weather.temperature_c + 52.0 * ((1.0 + 6.0 * load**2) / 7.0) ** 0.8
-        seconds = (self.plant.now_ns - self._oil_ns) / 1e9
-        self._oil_ns = self.plant.now_ns
+        seconds = self.plant.elapsed_s - self._oil_s
+        self._oil_s = self.plant.elapsed_s
         keep = math.exp(-seconds / 3600.0)
         self._oil = np.where(np.isnan(self._oil), final, keep * self._oil + (1.0 - keep) * final)
 

@@ -21,7 +21,7 @@ import c104
 from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.core.ports import check_port
+from scada.actors.ports import check_port
 from scada.model_cim.tables import Control, Iec104Address
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup

@@ -55,6 +55,7 @@ class Plant:
         areas: the areas.
         settings: ``sim.toml``.
         start_ns: simulated UTC at the start.
+        nominal_hz: nominal frequency.
     """
 
     def __init__(
@@ -64,13 +65,17 @@ class Plant:
         areas: Sequence[AreaPlan],
         settings: SimSettings,
         start_ns: int,
+        *,
+        nominal_hz: float = 50.0,
     ) -> None:
         self.equipment = equipment
         self.settings = settings
         self.areas = list(areas) or [AreaPlan("", 0.0, controlled=True)]
-        self.nominal_hz = 50.0
+        self.nominal_hz = nominal_hz
         self.now_ns = start_ns
         self._start_ns = start_ns
+        self.elapsed_s = 0.0
+        """Simulated seconds since the start; does not jump with the clock."""
         self.flow_ns = start_ns
         """Time of the last power flow."""
         self.switch_open = equipment.switch_open.copy()
@@ -80,16 +85,8 @@ class Plant:
         self._area_of_node = np.array(
             [names.index(area) if (area := area_of_substation.get(sub, "")) in names else 0 for sub in equipment.substation]
         )
+        self._take_ratings(settings)
         machines = equipment.machines
-        self.p_min = np.array([machine.p_min for machine in machines])
-        self.p_max = np.array([machine.p_max for machine in machines])
-        self.kind = np.array([machine.kind for machine in machines])
-        self.synchronous = np.array([machine.synchronous for machine in machines], dtype=bool)
-        node_kv = equipment.grid.node_kv[equipment.grid.machine_node]
-        self.v_set = np.array([machine.v_set for machine in machines]) / node_kv
-        self.v_set = np.where(self.synchronous & np.isnan(self.v_set), 1.0, self.v_set)
-        self.q_target = np.where(np.isnan(self.v_set), [machine.q for machine in machines], np.nan)
-        self.state_of_charge = np.array([unit_settings(machine, settings).state_of_charge or 0.0 for machine in machines])
         seed = settings.seed
         self._profile = LoadProfile(settings.load, len(equipment.load_p), seed)
         self.weather = Weather(settings.weather, max(1, len(machines)), seed + 100)
@@ -119,6 +116,20 @@ class Plant:
         self.switched()
         balance(self)
 
+    def _take_ratings(self, settings: SimSettings) -> None:
+        """Ratings and set-points of the machines as the model gives them."""
+        machines = self.equipment.machines
+        self.p_min = np.array([machine.p_min for machine in machines])
+        self.p_max = np.array([machine.p_max for machine in machines])
+        self.kind = np.array([machine.kind for machine in machines])
+        self.synchronous = np.array([machine.synchronous for machine in machines], dtype=bool)
+        grid = self.equipment.grid
+        node_kv = grid.node_kv[grid.machine_node]
+        self.v_set = np.array([machine.v_set for machine in machines]) / node_kv
+        self.v_set = np.where(self.synchronous & np.isnan(self.v_set), 1.0, self.v_set)
+        self.q_target = np.where(np.isnan(self.v_set), [machine.q for machine in machines], np.nan)
+        self.state_of_charge = np.array([unit_settings(machine, settings).state_of_charge or 0.0 for machine in machines])
+
     # ------------------------------------------------------------------ time
 
     def advance(self, to_ns: int) -> None:
@@ -133,9 +144,15 @@ class Plant:
         self.dynamics.available = self._available()
         self.dynamics.floor = self._floor()
         self.now_ns += round(seconds * NS_PER_S)
+        self.elapsed_s += seconds
         self._protect()
-        self._regulate_reactive()
+        self._regulate_reactive(seconds)
         self.solve()
+
+    def set_time(self, now_ns: int) -> None:
+        """The clock was set, or the host slept: go on from there without living through the time between."""
+        self._start_ns += now_ns - self.now_ns
+        self.now_ns = self.flow_ns = now_ns
 
     @property
     def local_hour(self) -> float:
@@ -361,13 +378,14 @@ class Plant:
             self._tripped[unit] = True
         self.switched()
 
-    def _regulate_reactive(self) -> None:
+    def _regulate_reactive(self, seconds: float) -> None:
         """A synchronous machine with a reactive set-point: its regulator moves the voltage reference towards it."""
         wanted = self.q_target
         acting = self.synchronous & ~np.isnan(wanted) & self.dynamics.online & np.isfinite(self.machine_q)
         rated = np.array([machine.rated_mva for machine in self.equipment.machines])
-        step = np.where(acting, 0.06 * (np.nan_to_num(wanted) - self.machine_q) / rated, 0.0)
-        self.v_set = np.where(acting, np.clip(self.v_set + np.clip(step, -0.004, 0.004), 0.9, 1.1), self.v_set)
+        missing = np.where(acting, np.nan_to_num(wanted) - self.machine_q, 0.0) / rated
+        step = np.clip(0.06 * missing, -0.004, 0.004) * min(seconds, 1.0)
+        self.v_set = np.where(acting, np.clip(self.v_set + step, 0.9, 1.1), self.v_set)
 
     # ------------------------------------------------------------------ what can be asked
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from scada.apps.network.equipment import read_equipment
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ConfigError
-from scada.core.ports import check_port
+from scada.actors.ports import check_port
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import ChannelSpec
 from scada.sim.faults import PointFaults
@@ -33,6 +33,8 @@ _TICK_S = 0.1
 """Real seconds between two turns of the plant."""
 _LATE_S = 2.0
 """Real seconds of delay after which the plant says that the host is too slow."""
+_LONGEST_GAP_S = 120
+"""Simulated seconds that the plant makes up for; beyond, the clock was set or the host slept."""
 _BUFFER = 8 << 20
 """Octets an outstation may leave unread before it is taken for hung."""
 
@@ -90,7 +92,8 @@ class Simulator:
         equipment = read_equipment(model)
         areas = [AreaPlan(area.name, area.scheduled_interchange, area.controlled) for area in self.tables.areas]
         stations = {station.mrid: station.area for station in self.tables.stations}
-        self.plant = Plant(equipment, stations, areas, settings, clock.now_ns())
+        nominal = self.tables.areas[0].nominal_hz if self.tables.areas else 50.0
+        self.plant = Plant(equipment, stations, areas, settings, clock.now_ns(), nominal_hz=nominal)
         self.switchgear = Switchgear(self.plant, bind_units(model, self.plant), bind_taps(model, self.plant))
         points = [point for point in self.tables.points if point.channel >= 0]
         self.instruments = Instruments(self.plant, self.switchgear, model, points)
@@ -152,6 +155,11 @@ class Simulator:
     def turn(self) -> None:
         """Bring the plant to the present time and send what changed."""
         now = self.clock.now_ns()
+        jump = now - self.plant.now_ns
+        if not -5 * NS_PER_S < jump < _LONGEST_GAP_S * NS_PER_S:
+            _log.warning("the clock jumped by %.0f s; the plant goes on from there", jump / NS_PER_S)
+            self.plant.set_time(now)
+            self.switchgear.set_time(jump)
         # the network follows at least every simulated second; operations take effect at their time
         while (left := now - self.plant.now_ns) >= NS_PER_S // 20:
             until = self.plant.now_ns + min(left, NS_PER_S)

@@ -80,6 +80,11 @@ class Switchgear:
             self._dirty = False
             self.plant.switched()
 
+    def set_time(self, shift_ns: int) -> None:
+        """The clock was set by ``shift_ns``: what is under way takes as long as before."""
+        for operation in self._operations:
+            operation.due_ns += shift_ns
+
     def take_moves(self) -> list[tuple[int, int, int]]:
         """Changes of position in order, since the last call."""
         moves, self.moves = self.moves, []
