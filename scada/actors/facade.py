@@ -34,6 +34,7 @@ from scada.events.records import Alarm, Event
 from scada.protocols.driver import CommandResult, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
+from scada.security.roles import Right
 
 ASK_S = 5.0
 """Longest wait for an actor's answer."""
@@ -130,6 +131,9 @@ class Facade:
         target = request.WhichOneof("target")
         if target is None:
             return ModeReply(False, "invalid", "nothing was asked")
+        needed = Right.CHANNEL if target == "channel" else Right.MODE
+        if needed not in principal.rights:
+            return ModeReply(False, "no_right", f"{principal.name} does not have the right {needed}")
         row = AuditRow("mode", target, principal.name, principal.station, principal.session, evidence=evidence)
         await asyncio.to_thread(self._system.audit.append, row)
         if target == "channel":

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Address
-from scada.core.ports import check_port
+from scada.actors.ports import check_port
 from scada.core.settings import MetricsSettings
 
 

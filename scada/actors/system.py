@@ -126,6 +126,7 @@ class System:
         self._note_damage("history.damaged", damaged)
         self.audit = AuditLog(settings.security.audit, self.clock)
         self._closing.callback(self.audit.close)
+        self._note_damage("audit.repaired", self.audit.repaired)
 
     def _note_damage(self, key: str, text: str) -> None:
         if text:

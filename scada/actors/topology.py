@@ -151,11 +151,11 @@ class LiveTopology:
 def _take(
     pids: npt.NDArray[np.int64], value: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32], open_: Bool, unknown: Bool
 ) -> None:
-    """Write positions and doubts of the switches that have a point; those without one stay as the model has them, in no doubt."""
+    """Write positions and doubts; a switch without a point stays as the model has it, and in doubt."""
     measured = pids >= 0
     read = value[pids]
     known = ((quality[pids] & np.uint32(BAD_MASK)) == 0) & ((read == OPEN) | (read == CLOSED))
-    unknown[:] = measured & ~known
+    unknown[:] = ~(measured & known)
     fresh = measured & known
     open_[fresh] = read[fresh] == OPEN
 

@@ -95,6 +95,8 @@ class Gate:
                 return await self._refuse(path, context, error, sender)
             try:
                 return _encode(await self._to_the_end(path, act(request, principal, raw)))
+            except CallError as error:
+                return await self._refuse(path, context, error, sender)
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await _abort(context, _fault(path, error))
 

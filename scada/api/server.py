@@ -17,13 +17,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from scada.actors.backend import Backend
+from scada.actors.ports import check_port
 from scada.api.event_feed import EventFeed
 from scada.api.gate import Gate
 from scada.api.hub import Hub
 from scada.api.refusals import SecurityReporter
 from scada.api.services import Handlers, Services
 from scada.core.errors import PortInUseError
-from scada.core.ports import check_port
 from scada.core.settings import ApiSettings
 from scada.security.session import SessionServer
 

@@ -20,6 +20,7 @@ from scada.api.faults import CallError, malformed
 from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
 from scada.api.hub import Hub, Subscriber
+from scada.api.responsibility import check_acknowledge, check_dispatch, check_mode
 from scada.control.records import Principal
 from scada.model_cim.tables import Point
 
@@ -147,6 +148,7 @@ class Services:
     async def acknowledge(self, request: pb.AcknowledgeRequest, principal: Principal, evidence: bytes) -> pb.AcknowledgeReply:
         """Acknowledge exactly the ids sent."""
         del evidence
+        check_acknowledge(request, principal, self._backend)
         acknowledged, unknown = await self._backend.acknowledge(tuple(request.alarm_ids), principal)
         return pb.AcknowledgeReply(acknowledged=acknowledged, unknown=unknown)
 
@@ -170,6 +172,7 @@ class Services:
         """AGC, AVC, unit and channel modes."""
         if request.WhichOneof("target") is None:
             raise malformed("the mode change names no target")
+        check_mode(request, principal, self._backend.tables)
         return messages.mode_reply(await self._backend.set_mode(request, principal, evidence))
 
     # ------------------------------------------------------------------ applications
@@ -188,12 +191,14 @@ class Services:
         """Upstream set-point of an area's net interchange."""
         if not np.isfinite(request.interchange_mw):
             raise malformed("the set-point must be a finite number")
+        check_dispatch(request, principal, self._backend.tables)
         return await self._backend.dispatch_setpoint(request, principal, evidence)
 
     async def send_schedule(self, request: pb.Schedule, principal: Principal, evidence: bytes) -> pb.DispatchReply:
         """Upstream schedule of an area or a unit."""
         if not request.mw or not np.isfinite(np.array(request.mw)).all():
             raise malformed("a schedule needs at least one value, all of them finite numbers")
+        check_dispatch(request, principal, self._backend.tables)
         return await self._backend.dispatch_schedule(request, principal, evidence)
 
     async def get_dispatch(self, request: pb.GetDispatchRequest, principal: Principal) -> pb.DispatchStatus:

@@ -1,0 +1,75 @@
+"""Right and area of responsibility of orders that name no control: modes, dispatch, acknowledgement.
+
+Controls are judged by the control desk, which knows their equipment; these are judged here, before they reach an application.
+"""
+
+from __future__ import annotations
+
+import grpc
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.backend import Backend
+from scada.api.faults import CallError
+from scada.control.records import Principal
+from scada.model_cim.tables import ModelTables
+from scada.security.roles import Right, is_responsible
+
+
+def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTables) -> None:
+    """A channel command needs the right CHANNEL, every other mode MODE; both within the sender's areas.
+
+    Raises:
+        CallError: ``unauthorised`` or ``no_area``.
+    """
+    target = request.WhichOneof("target") or ""
+    needed = Right.CHANNEL if target == "channel" else Right.MODE
+    if needed not in principal.rights:
+        raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {needed} ({target})")
+    if target == "channel":
+        stations = [channel.station for channel in tables.channels if channel.name == request.channel.channel]
+        _check(principal, tables, request.channel.channel, stations)
+    elif target == "unit":
+        _check(principal, tables, request.unit.unit, _areas_of_unit(tables, request.unit.unit))
+    else:
+        for area in tables.areas:
+            if area.controlled:
+                _check(principal, tables, target.upper(), [area.name])
+
+
+def check_dispatch(request: pb.AreaSetpoint | pb.Schedule, principal: Principal, tables: ModelTables) -> None:
+    """An order is within the sender's areas: the named one, and that of the unit if it is for a unit.
+
+    Raises:
+        CallError: ``no_area``.
+    """
+    if isinstance(request, pb.Schedule) and request.unit:
+        _check(principal, tables, request.unit, _areas_of_unit(tables, request.unit))
+    else:
+        _check(principal, tables, request.area, [request.area])
+
+
+def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, backend: Backend) -> None:
+    """Alarms of a station are within the sender's areas; those of no station belong to everyone.
+
+    Raises:
+        CallError: ``no_area``, and none is acknowledged.
+    """
+    asked = frozenset(request.alarm_ids)
+    for alarm in backend.alarms()[0]:
+        if alarm.alarm_id in asked and alarm.station:
+            _check(principal, backend.tables, alarm.path, [alarm.station])
+
+
+def _areas_of_unit(tables: ModelTables, mrid: str) -> list[str]:
+    return [area.name for area in tables.areas if any(unit.mrid == mrid for unit in area.units)]
+
+
+def _check(principal: Principal, tables: ModelTables, what: str, places: list[str]) -> None:
+    """Places are names of areas or stations; a station also counts as its area. An unknown object has none: the desk says so."""
+    if not places:
+        return
+    areas = [station.area for station in tables.stations if station.name in places]
+    if not is_responsible(principal, *places, *areas):
+        raise CallError(
+            grpc.StatusCode.PERMISSION_DENIED, "no_area", f"{what} is outside {principal.name}'s areas of responsibility"
+        )
