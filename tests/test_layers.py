@@ -83,7 +83,7 @@ def test_the_repository_holds_no_registry_address_and_no_machine_path():
         "pypi" + ".org",
         "pythonhosted" + ".org",
         "registry.npmjs" + ".org",
-        "npmmirror",
+        "npm_mirror".replace("_", ""),
         "/work" + "/main",
         "/work" + "/shared",
     ]

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 
+from scada.actors.ports import check_port
 from scada.cli.processes import ProcessGroup
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
-from scada.actors.ports import check_port
 
 GRID = Path(__file__).resolve().parent.parent.parent / "examples" / "demo-grid"
 HOST = "127.0.0.1"

@@ -9,10 +9,10 @@ import uvloop
 
 from scada.actors.facade import Facade
 from scada.actors.metrics import SystemCollector, serve_metrics
+from scada.actors.ports import check_port
 from scada.actors.system import System
 from scada.api.server import ApiThread
 from scada.core.clock import SystemClock, make_clock
-from scada.actors.ports import check_port
 from scada.core.settings import Settings
 from scada.security.identities import load_authority, load_grants, load_identity
 from scada.security.session import SessionServer
