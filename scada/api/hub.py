@@ -147,6 +147,7 @@ class View:
         self.subscribers: list[Subscriber] = []
         self.last_tick = float("-inf")
         self.timer: asyncio.TimerHandle | None = None
+        self.due = 0.0  # of the timer; uvloop's handle of what is due at once does not say when
         self.mask: npt.NDArray[np.bool_] | None = None
         if pids is not None:
             self.mask = np.zeros(points, dtype=np.bool_)
@@ -291,10 +292,13 @@ class Hub:
             return
         due = max(self._loop.time(), view.last_tick + view.period_s)
         if view.timer is not None:
-            if view.timer.when() <= due:
+            if view.due <= due:
                 return
             view.timer.cancel()
-        view.timer = self._loop.call_at(due, self._tick, view)
+        self._call_at(view, due)
+
+    def _call_at(self, view: View, due: float) -> None:
+        view.timer, view.due = self._loop.call_at(due, self._tick, view), due
 
     def _tick(self, view: View) -> None:
         now = view.last_tick = self._loop.time()
@@ -312,7 +316,7 @@ class Hub:
                 shared = shared or self._delta_frame(view.pending)
                 subscriber.push(shared, now)
         view.pending.clear()
-        view.timer = self._loop.call_at(now + TICK_S, self._tick, view)
+        self._call_at(view, now + TICK_S)
 
     def _serve_slow(self, subscriber: Subscriber, pending: Pending, now: float) -> None:
         backlog = subscriber.backlog

@@ -1,0 +1,62 @@
+"""Modes, dispatch and acknowledgement stay within right and area of responsibility."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import grpc
+import pytest
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.api.faults import CallError
+from scada.security.identities import load_grants
+
+ELSEWHERE = frozenset({"North"})
+
+
+@pytest.fixture
+def confined(sessions):
+    """Every identity is responsible for the area North only."""
+    sessions._grants = {name: replace(grant, areas=ELSEWHERE) for name, grant in sessions._grants.items()}
+
+
+async def denied(client, backend, method, request, code):
+    before = len(backend.stored)
+    with pytest.raises(CallError) as caught:
+        await client.signed(method, request)
+    assert (caught.value.status, caught.value.code) == (grpc.StatusCode.PERMISSION_DENIED, code)
+    assert backend.acted == []
+    assert [event.key for event in backend.stored[before:]] == ["security.refused"]
+
+
+async def test_an_engineer_commands_channels_but_no_modes(connect, backend):
+    engineer = await connect("engineer")
+    for request in (
+        pb.SetModeRequest(agc="off"),
+        pb.SetModeRequest(avc="off"),
+        pb.SetModeRequest(unit=pb.UnitMode(unit="u", base_mode="AUTO", reg_mode="O")),
+    ):
+        await denied(engineer, backend, "Control/SetMode", request, "unauthorised")
+    command = pb.ChannelCommand(channel="East RTU", action="interrogate")
+    assert (await engineer.signed("Control/SetMode", pb.SetModeRequest(channel=command))).accepted
+
+
+async def test_outside_the_areas_nothing_is_done(confined, connect, backend):
+    operator, dispatcher = await connect("operator"), await connect("dispatcher")
+    number = backend.raise_alarm()
+    await denied(operator, backend, "Control/SetMode", pb.SetModeRequest(agc="off"), "no_area")
+    command = pb.ChannelCommand(channel="East RTU", action="quarantine")
+    await denied(operator, backend, "Control/SetMode", pb.SetModeRequest(channel=command), "no_area")
+    await denied(operator, backend, "Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number]), "no_area")
+    setpoint = pb.AreaSetpoint(area="East", interchange_mw=1, order_id="A")
+    await denied(dispatcher, backend, "Dispatch/SendSetpoint", setpoint, "no_area")
+    schedule = pb.Schedule(area="East", mw=[1, 2], step_s=900, order_id="B")
+    await denied(dispatcher, backend, "Dispatch/SendSchedule", schedule, "no_area")
+
+
+async def test_a_station_counts_as_its_area(sessions, connect, backend, key_folder):
+    grants = load_grants(key_folder)
+    sessions._grants = grants | {"operator": replace(grants["operator"], areas=frozenset({"East"}))}
+    operator = await connect("operator")
+    number = backend.raise_alarm()
+    assert (await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number]))).acknowledged == [number]
