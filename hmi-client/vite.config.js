@@ -11,6 +11,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: false,
     reportCompressedSize: false,
+    license: { fileName: "licenses.md" },
     rolldownOptions: {
       output: {
         entryFileNames: "page.js",

@@ -282,3 +282,14 @@ def test_the_page_asks_nothing_of_other_hosts(rig, chromium):
     context.close()
     assert asked
     assert all(url.startswith(rig.base) for url in asked)
+
+
+def test_no_new_alarm_slides_under_the_pointer(rig, operator):
+    first = rig.backend.raise_alarm(40, AlarmClass.LIMIT)
+    operator.go("alarms")
+    operator.alarm_row(first).hover()
+    second = rig.backend.raise_alarm(41, AlarmClass.LIMIT)
+    expect(operator.at("alarm-waiting")).to_contain_text("1")
+    expect(operator.alarm_row(second)).to_have_count(0)
+    operator.page.mouse.move(5, 5)
+    expect(operator.alarm_row(second)).to_be_visible()
