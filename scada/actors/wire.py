@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -76,29 +77,37 @@ class Feed:
         self._records = 0
         self._behind = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # kept here, because uvloop's handle of what is due at once does not say when
         self._room = asyncio.Event()
         self._room.set()
+        self._taken = self._done = 0
+        self._commits: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def deliver(self, batch: PointBatch) -> None:
-        """Take a batch; status changes leave in this turn of the loop, analogs within ``FLUSH_S``."""
+    def deliver(self, batch: PointBatch) -> int:
+        """Take a batch; status changes leave in this turn of the loop, analogs within ``FLUSH_S``.
+
+        Returns:
+            A mark for :meth:`committed` if there are status changes in the batch, else 0.
+        """
         if not len(batch):
-            return
+            return 0
         self._waiting.append(batch)
+        self._taken += len(batch)
+        events = bool((batch.records["flags"] & RecordFlag.EVENT).any())
         self._records += len(batch)
         if self._records >= FLUSH_RECORDS:
             self.flush()
-        elif (batch.records["flags"] & RecordFlag.EVENT).any():
-            self._schedule(0.0)
         else:
-            self._schedule(FLUSH_S)
+            self._schedule(0.0 if events else FLUSH_S)
+        return self._taken if events else 0
 
     def _schedule(self, delay: float) -> None:
         due = self._loop.time() + delay
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._due <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_later(delay, self.flush)
+        self._timer, self._due = self._loop.call_later(delay, self.flush), due
 
     def flush(self) -> None:
         """Send what waits."""
@@ -121,6 +130,11 @@ class Feed:
 
     def _catch_up(self, records: int) -> None:
         self._behind -= records
+        self._done += records
+        while self._commits and self._commits[0][0] <= self._done:
+            waiter = self._commits.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)
         if self._behind <= BEHIND_RECORDS // 2:
             self._room.set()
 
@@ -128,6 +142,13 @@ class Feed:
         """Wait while the database is behind."""
         if not self._room.is_set():
             await self._room.wait()
+
+    async def committed(self, mark: int) -> None:
+        """Wait until what was delivered up to ``mark`` is committed: only then may a station be told that its events arrived."""
+        if mark > self._done:
+            waiter = self._loop.create_future()
+            self._commits.append((mark, waiter))
+            await waiter
 
 
 class ChannelSink:
@@ -145,16 +166,18 @@ class ChannelSink:
         self._channel = channel
         self._notice = notice
         self._clock = clock
+        self._events = 0
         self._last: dict[str, float] = {}
         self._suppressed: dict[str, int] = {}
 
     def deliver(self, batch: PointBatch) -> None:
         """Hand values on."""
-        self._feed.deliver(batch)
+        self._events = self._feed.deliver(batch) or self._events
 
     async def ready(self) -> None:
-        """Wait while the database is behind."""
+        """Wait while the database is behind, and until the status changes delivered so far are committed."""
         await self._feed.ready()
+        await self._feed.committed(self._events)
 
     def state(self, state: LinkState, reason: str) -> None:
         """Tell the channel actor, after the values that came before."""

@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -136,3 +137,25 @@ async def test_whatever_the_credit_status_comes_in_order_and_analogs_end_right(m
     assert seen == expected
     assert analogs_accounted == analogs_made
     np.testing.assert_array_equal([client[pid] for pid in range(12)], backend.value)
+
+
+def test_a_frame_due_at_once_is_sent_on_the_servers_loop(make_backend):
+    """uvloop's handle of what is due at once knows no time; two changes in one turn of the loop must not need it."""
+
+    async def follow():
+        backend = make_backend()
+        hub = Hub(backend)
+        hub._hand_over = hub._feed
+        hub.start()
+        subscriber = hub.open(None, 10)
+        hub.give(subscriber, 4)
+        await subscriber.next()
+        await asyncio.sleep(0.02)  # longer than the period: the next frame is due at once
+        backend.apply([1], [5.0])
+        backend.apply([2], [6.0])
+        frame = await asyncio.wait_for(subscriber.next(), 5)
+        hub.stop()
+        return frame
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert decode_frame(runner.run(follow()))[1].pid.tolist() == [1, 2]
