@@ -12,8 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, Self
 
-from scada.core.errors import ConfigError, ScadaError
 from scada.actors.ports import check_port
+from scada.core.errors import ConfigError, ScadaError
 from scada.core.quality import Quality
 from scada.sim.runner import Simulator
 

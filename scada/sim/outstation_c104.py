@@ -18,10 +18,10 @@ from typing import Any
 
 import c104
 
+from scada.actors.ports import check_port
 from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.actors.ports import check_port
 from scada.model_cim.tables import Control, Iec104Address
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup

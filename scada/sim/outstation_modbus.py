@@ -19,10 +19,10 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from scada.actors.ports import check_port
 from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.actors.ports import check_port
 from scada.core.quality import BAD_MASK
 from scada.model_cim.tables import Control, ModbusAddress, Point
 from scada.sim.outstation import Station

@@ -15,10 +15,10 @@ from asyncua.server.server import Server
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import BadInvalidState, UaError
 
+from scada.actors.ports import check_port
 from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.actors.ports import check_port
 from scada.core.quality import BAD_MASK, Quality
 from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
 from scada.sim.outstation import Station

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from scada.actors.ports import check_port
 from scada.apps.network.equipment import read_equipment
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ConfigError
-from scada.actors.ports import check_port
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import ChannelSpec
 from scada.sim.faults import PointFaults
@@ -140,7 +140,8 @@ class Simulator:
                 raise ConfigError(outstation.failure, where=f"outstation {outstation.spec.name}")
 
     async def run(self) -> None:
-        """Move the plant until cancelled."""
+        """Move the plant until cancelled, from now on: it stood still while the outstations started."""
+        self.plant.set_time(self.clock.now_ns())
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
