@@ -8,8 +8,8 @@ drivers wait in :meth:`Feed.ready` and stop reading; the protocol's own window t
 from __future__ import annotations
 
 import asyncio
+import heapq
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -81,7 +81,7 @@ class Feed:
         self._room = asyncio.Event()
         self._room.set()
         self._taken = self._done = 0
-        self._commits: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def deliver(self, batch: PointBatch) -> int:
         """Take a batch; status changes leave in this turn of the loop, analogs within ``FLUSH_S``.
@@ -132,7 +132,7 @@ class Feed:
         self._behind -= records
         self._done += records
         while self._commits and self._commits[0][0] <= self._done:
-            waiter = self._commits.popleft()[1]
+            waiter = heapq.heappop(self._commits)[2]
             if not waiter.done():
                 waiter.set_result(None)
         if self._behind <= BEHIND_RECORDS // 2:
@@ -147,7 +147,7 @@ class Feed:
         """Wait until what was delivered up to ``mark`` is committed: only then may a station be told that its events arrived."""
         if mark > self._done:
             waiter = self._loop.create_future()
-            self._commits.append((mark, waiter))
+            heapq.heappush(self._commits, (mark, id(waiter), waiter))
             await waiter
 
 

@@ -79,7 +79,11 @@ class Sink(Protocol):
         ...
 
     async def ready(self) -> None:
-        """Return at once normally; wait while the database is behind (the driver stops reading: back-pressure)."""
+        """Return once more may be read: the database is not behind (back-pressure), and delivered status changes are committed.
+
+        A driver whose protocol acknowledges (IEC 104 S-frames) acknowledges after this, so that no event is lost between the
+        station's buffer and the database.
+        """
         ...
 
     def state(self, state: LinkState, reason: str) -> None:

@@ -214,4 +214,19 @@ def test_the_wire_waits_while_the_database_is_behind(world):
     time.sleep(0.05)
     assert world.view.state is LinkState.CONNECTING  # the driver waits in ready() and reads no further
     behind.done()
+    world.rtdb.wait(Apply, 2)[1].done()
+    world.until(lambda: world.view.state is LinkState.UP)
+
+
+def test_status_changes_are_committed_before_the_driver_goes_on(world):
+    world.do(PointBatch.of([3], [1.0], received_at=1))
+    world.do((LinkState.STANDBY, "analogs need no commit"))
+    world.until(lambda: world.view.state is LinkState.STANDBY)
+    world.rtdb.wait(Apply)[0].done()
+    world.do(PointBatch.of([4], [1.0], received_at=1, flags=RecordFlag.EVENT))
+    world.do((LinkState.UP, "after the commit"))
+    event = world.rtdb.wait(Apply, 2)[1]
+    time.sleep(0.05)
+    assert world.view.state is LinkState.STANDBY
+    event.done()
     world.until(lambda: world.view.state is LinkState.UP)
