@@ -310,7 +310,7 @@ def _binary(op: int, a: float, b: float) -> float:  # noqa: PLR0911, PLR0912 - o
 
 
 @njit(cache=True, nogil=True)
-def _evaluate(  # noqa: PLR0912, PLR0917 - one loop, so that it compiles to one kernel
+def _evaluate(  # noqa: PLR0912 - one loop, so that it compiles to one kernel
     ops: npt.NDArray[np.uint8],
     arguments: F8,
     start: I8,
