@@ -270,6 +270,7 @@ async def serve_admin(simulator: Simulator, port: int) -> asyncio.Server:
     desk = FaultDesk(simulator)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client, line by line."""
         try:
             while line := await reader.readline():
                 writer.write(desk.answer(line))

@@ -87,6 +87,7 @@ async def serve(link: PlantLink, setup: Setup) -> None:
     dropping: set[asyncio.Task[None]] = set()
 
     def on_frame(kind: Kind, payload: bytes) -> None:
+        """Values go to the station at once; a dropped link takes its time beside them."""
         if kind is Kind.VALUES:
             station.update(parse_values(payload))
         elif kind is Kind.DROP and not dropping:
@@ -122,6 +123,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
     async def run() -> None:
+        """The station's life on its event loop."""
         link = PlantLink(socket.socket(fileno=int(sys.argv[1])))
         setup = link.receive_setup()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, link.closed.set)
