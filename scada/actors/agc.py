@@ -87,6 +87,7 @@ class AgcActor(Actor):
         self._principal = principal
         self._view = view
         self._clock = clock
+        self._names = {unit.mrid: unit.name for unit in area.units}
         own = {point.expression: point.pid for point in tables.points if point.equipment == area.mrid}
         self._ace_pid, self._regulation_pid = own.get("agc.ace"), own.get("agc.regulation")
 
@@ -147,7 +148,11 @@ class AgcActor(Actor):
             else:
                 unit = request.unit
                 self._controller.set_unit_mode(unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
-                parameters = {"unit": unit.unit, "mode": f"{unit.base_mode} {unit.reg_mode}", "user": principal.name}
+                parameters = {
+                    "unit": self._names.get(unit.unit, unit.unit),
+                    "mode": f"{unit.base_mode} {unit.reg_mode}",
+                    "user": principal.name,
+                }
                 self._tell("agc.unit_mode", parameters, actor=principal.name)
         except UnitModeError as error:
             return ModeReply(False, "invalid", str(error))

@@ -123,7 +123,7 @@ class Facade:
 
     async def _step(self, request: Step, principal: Principal, evidence: bytes) -> ControlReply:
         answer: Future[ControlReply] = Future()
-        self._system.control.tell(StepAsked(request, principal, evidence, answer.set_result))
+        self._system.control.tell(StepAsked(request, principal, evidence, _settle(answer)))
         return await asyncio.wrap_future(answer)
 
     async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> ModeReply:
@@ -202,7 +202,7 @@ class Facade:
     async def history(self, request: pb.HistoryRequest) -> pb.HistoryReply:
         """Samples or buckets."""
         answer: Future[pb.HistoryReply | ScadaError] = Future()
-        self._system.history.tell(HistoryAsked(request, answer.set_result))
+        self._system.history.tell(HistoryAsked(request, _settle(answer)))
         reply = await asyncio.wrap_future(answer)
         if isinstance(reply, ScadaError):
             raise reply
@@ -230,3 +230,13 @@ class Facade:
         """Ask an actor without blocking the caller's event loop."""
         future = address.ask(message)
         return await asyncio.to_thread(future.get, timeout=ASK_S)
+
+
+def _settle(answer: Future[T]) -> Callable[[T], None]:
+    """A callback for an actor that resolves ``answer``, unless its caller has gone."""
+
+    def settle(value: T) -> None:
+        if answer.set_running_or_notify_cancel():
+            answer.set_result(value)
+
+    return settle

@@ -51,6 +51,8 @@ _log = structlog.get_logger("system")
 
 ASK_S = 5.0
 """Longest wait for an actor's answer to a face."""
+_ORDINARY = {"end_of_initialisation"}
+"""Kinds of protocol notices that are no fault."""
 _STATUS_KINDS = {PointKind.STATUS, PointKind.DOUBLE}
 T = TypeVar("T")
 
@@ -343,10 +345,13 @@ class System:
         self.events.tell(Report((self._event("actor.failing", AlarmClass.ACCIDENT, 1, {"actor": name, "reason": reason}),)))
 
     def _protocol_notice(self, spec: ChannelSpec, kind: str, text: str) -> None:
-        _log.warning("protocol", channel=spec.name, kind=kind, text=text)
+        log, alarm_class, priority = _log.warning, AlarmClass.ABNORMAL, 3
+        if kind in _ORDINARY:
+            log, alarm_class, priority = _log.info, AlarmClass.NOTICE, 4
+        log("protocol", channel=spec.name, kind=kind, text=text)
         parameters = {"channel": spec.name, "kind": kind, "text": text}
         event = self._event(
-            f"protocol.{kind}", AlarmClass.ABNORMAL, 3, parameters, kind=EventKind.PROTOCOL, mrid=spec.mrid, path=spec.name
+            f"protocol.{kind}", alarm_class, priority, parameters, kind=EventKind.PROTOCOL, mrid=spec.mrid, path=spec.name
         )
         self.events.tell(Report((event,)))
 
