@@ -68,6 +68,7 @@ class AvcActor(Actor):
         super().__init__(address, failed)
         self._controller = AvcController(tables.zones, settings, clock)
         self._network = network
+        self._tables = tables
         self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
         self._snapshot = snapshot
         self._control = control
@@ -76,6 +77,12 @@ class AvcActor(Actor):
         self._view = view
         self._clock = clock
         self._told = ""
+
+    def started(self) -> None:
+        """Publish zones and devices at once; the first cycle comes a cycle later, when the measurements are there."""
+        idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
+        self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))
+        self._view.status.state, self._view.status.reason = self._controller.state, "no cycle yet"
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""

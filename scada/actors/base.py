@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -206,6 +207,12 @@ class Supervisor:
             actor = factory(address, lambda error: self._on_failed(name, error))
             self._running[name] = _start(actor)
 
+    def _begin_again(self, name: str) -> None:
+        try:
+            self._begin(name)
+        except Exception as error:  # noqa: BLE001 - an actor that cannot even be made has failed like any other
+            self._on_failed(name, error)
+
     def _on_failed(self, name: str, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
         with self._lock:
@@ -222,11 +229,12 @@ class Supervisor:
             again = recent >= RESTARTS_BEFORE_ALARM
             health.state = "failing" if again else "waiting"
             delay = BACKOFF_MOST_S if again else min(BACKOFF_FIRST_S * 2 ** (recent - 1), BACKOFF_MOST_S)
-        _log.error("actor failed", actor=name, reason=reason, restart_in_s=delay)
+        _log.error("actor failed", actor=name, reason=reason, at=_place(error), restart_in_s=delay)
+        _log.debug("actor failed", actor=name, exc_info=error)
         self._report_failure(name, reason)
         if again:
             self._escalate(name, reason)
-        self._timers.after(delay, lambda: self._begin(name))
+        self._timers.after(delay, lambda: self._begin_again(name))
 
     def stop(self, names: list[str], timeout_s: float = 5.0) -> list[str]:
         """Stop actors in the given order, each after it handled what it had; returns those that did not stop in time."""
@@ -260,6 +268,12 @@ class Supervisor:
         """Addresses of every actor, in order of start."""
         with self._lock:
             return [address for address, _ in self._children.values()]
+
+
+def _place(error: BaseException) -> str:
+    """Where an exception arose, in a few words; the whole traceback is logged at level debug."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
 
 
 def _start(actor: Actor) -> pykka.ActorRef[Any]:

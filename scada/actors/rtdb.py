@@ -39,6 +39,8 @@ class RtdbActor(Actor):
         store: the open database; it outlives this actor.
         followers: actors that get every :class:`~scada.actors.messages.Changed`.
         listeners: callables that get every change set, shared with the next life.
+        waiting: what is to be called at the next commit; shared with the next life, so that no driver waits for ever for a
+            commit that a failure came before.
         events: told of a full disk and the like.
         clock: stamps.
     """
@@ -51,6 +53,7 @@ class RtdbActor(Actor):
         store: Store,
         followers: Sequence[Address],
         listeners: list[Callable[[ChangeSet], None]],
+        waiting: list[Callable[[], None]],
         events: Address,
         clock: Clock,
     ) -> None:
@@ -60,7 +63,7 @@ class RtdbActor(Actor):
         self._listeners = listeners
         self._events = events
         self._clock = clock
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting = waiting
         self._fault = ""
         self._lost = self._unknown = 0
 
@@ -69,8 +72,12 @@ class RtdbActor(Actor):
         match message:
             case Apply() | ApplyDerived() | MarkQuality():
                 self._apply(message)
-                for more in self._mailbox.drain(Apply, DRAIN):
-                    self._apply(more)
+                for _ in range(DRAIN):
+                    # one at a time: what was taken from the mailbox when a batch makes us fail would be lost with it
+                    more = self._mailbox.drain(Apply, 1)
+                    if not more:
+                        break
+                    self._apply(more[0])
                 self._commit()
             case Tick():
                 self._commit()
@@ -94,10 +101,10 @@ class RtdbActor(Actor):
     def _apply(self, message: Apply | ApplyDerived | MarkQuality) -> None:
         match message:
             case Apply(batches, done):
-                for batch in batches:
-                    self._store.apply(batch)
                 if done is not None:
                     self._waiting.append(done)
+                for batch in batches:
+                    self._store.apply(batch)
             case ApplyDerived(batch):
                 self._store.apply(batch)
             case MarkQuality(pids, set_bits, clear_bits):
@@ -105,9 +112,8 @@ class RtdbActor(Actor):
 
     def _commit(self) -> None:
         changes = self._store.commit()
-        waiting, self._waiting = self._waiting, []
-        for done in waiting:
-            done()
+        while self._waiting:
+            self._waiting.pop(0)()
         if changes is not None:
             for follower in self._followers:
                 follower.tell(Changed(changes))

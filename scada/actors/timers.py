@@ -8,7 +8,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from scada.core.clock import Clock
+
+_log = structlog.get_logger("timers")
 
 
 @dataclass(order=True, slots=True)
@@ -67,7 +71,11 @@ class Timers:
                 if entry.period:
                     entry.due = max(entry.due + entry.period, now)
                     heapq.heappush(self._heap, entry)
-            entry.action()
+            try:
+                entry.action()
+            except Exception as error:  # noqa: BLE001 - one bad action must not stop the time of all others
+                _log.error("a timer's action failed and is dropped", cause=f"{type(error).__name__}: {error}")
+                entry.cancelled = True
             ran += 1
 
     def start(self) -> None:

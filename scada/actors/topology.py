@@ -51,7 +51,11 @@ class LiveTopology:
         topology = self._topology
         self._switch_pid = np.array([positions.get(mrid, -1) for mrid in topology.switches], dtype=np.int64)
         self._earth_pid = np.array([positions.get(mrid, -1) for mrid in topology.earthing], dtype=np.int64)
-        self.pids = {int(pid) for pid in (*self._switch_pid, *self._earth_pid) if pid >= 0}
+        running = {p.equipment: int(p.pid) for p in tables.points if p.measurement_type == "UnitRunning" and not p.removed}
+        units = [model.ref(source, "RotatingMachine.GeneratingUnit") or source for source in topology.sources]
+        self._running_pid = np.array([running.get(unit, -1) for unit in units], dtype=np.int64)
+        self._live = np.ones(len(units), dtype=np.bool_)
+        self.pids = {int(pid) for pid in (*self._switch_pid, *self._earth_pid, *self._running_pid) if pid >= 0}
         self._row = {mrid: row for row, mrid in enumerate(topology.switches)}
         self._earth_row = {mrid: row for row, mrid in enumerate(topology.earthing)}
         self._open = topology.initial_open.copy()
@@ -76,6 +80,9 @@ class LiveTopology:
         with self._lock:
             _take(self._switch_pid, value, quality, self._open, self._unknown)
             _take(self._earth_pid, value, quality, self._earth_open, self._earth_unknown)
+            # a unit counts as live unless it is known to stand still: what may be live is treated as live
+            known = (quality[self._running_pid] & np.uint32(BAD_MASK)) == 0
+            self._live = ~((self._running_pid >= 0) & known & (value[self._running_pid] == 0))
 
     def positions(self) -> tuple[Bool, Bool]:
         """Copies of the open positions of the switches and of the earthing switches."""
@@ -86,13 +93,15 @@ class LiveTopology:
         """Present state and, per equipment, whether an unknown position could make it another."""
         with self._lock:
             open_, earth_open = self._open.copy(), self._earth_open.copy()
-            unknown, earth_unknown = self._unknown.copy(), self._earth_unknown.copy()
-        return self._topology.process(open_, earth_open), self._topology.uncertain(open_, earth_open, unknown, earth_unknown)
+            unknown, earth_unknown, live = self._unknown.copy(), self._earth_unknown.copy(), self._live
+        state = self._topology.process(open_, earth_open, live)
+        return state, self._topology.uncertain(open_, earth_open, unknown, earth_unknown, live)
 
     def _bounds(self, without: str) -> tuple[TopologyState, TopologyState]:
         """The states with every unknown switch open and with every unknown switch closed, one switch left out (open in both).
 
-        Closing a switch only ever joins, so all cases between lie between these two.
+        Closing a switch only ever joins, so all cases between lie between these two. For an interlock every connected unit is a
+        source, also one that stands still: it may be started.
         """
         with self._lock:
             least, most = self._open | self._unknown, self._open & ~self._unknown

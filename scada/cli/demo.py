@@ -133,7 +133,6 @@ class Demo:
         """Command line of the operator station."""
         line = [*SCADA, "hmi", "--server", f"{HOST}:{self.ports.api}", "--control-port", str(self.ports.control)]
         line += ["--keys", str(self.keys), "--as", "operator", "--port", str(self.ports.page), "--no-browser"]
-        line += ["--rate", str(self.rate), "--epoch-ns", str(self.epoch_ns)]
         return line + (["--lang", lang] if lang else [])
 
     def describe(self, url: str) -> str:

@@ -19,8 +19,6 @@ import click
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port of the page; 0 = any.")
 @click.option("--no-browser", is_flag=True, help="Print the address of the page, but open no browser.")
 @click.option("--lang", type=click.Choice(["zh", "en"]), default=None, help="First language; default: the browser's.")
-@click.option("--rate", type=float, default=1.0, hidden=True, help="Rate of the server's clock (demonstrations).")
-@click.option("--epoch-ns", type=int, default=0, hidden=True, help="Common start of scaled time.")
 def command(
     *,
     server: str,
@@ -31,8 +29,6 @@ def command(
     port: int,
     no_browser: bool,
     lang: str | None,
-    rate: float,
-    epoch_ns: int,
 ) -> None:
     """Serve the page on loopback and hold the operator's key.
 
@@ -43,13 +39,13 @@ def command(
     from scada_hmi.upstream import ServerLink
 
     from scada.api.client import ScadaClient
-    from scada.core.clock import ScaledClock, SystemClock
+    from scada.core.clock import SystemClock
     from scada.security.identities import load_authority, load_identity
 
     host, separator, number = server.rpartition(":")
     if not separator or not host or not number.isdigit():
         raise click.BadParameter(f"{server!r} is not HOST:PORT", param_hint="--server")
-    clock = SystemClock() if rate == 1.0 else ScaledClock(rate, epoch_ns)
+    clock = SystemClock()
     identity = load_identity(keys, name, clock)
     authority = load_authority(keys)
     listener = bind(port)

@@ -136,14 +136,21 @@ class Topology:
         earthed[bus_of_node[self._earth_node[~open_[self._earth_row]]]] = True
         return TopologyState(bus_of_node, island_of_bus, energised, earthed, self._states(bus_of_node, energised, earthed))
 
-    def uncertain(self, switch_open: Bool, earthing_open: Bool, switch_unknown: Bool, earthing_unknown: Bool) -> Bool:
+    def uncertain(
+        self,
+        switch_open: Bool,
+        earthing_open: Bool,
+        switch_unknown: Bool,
+        earthing_unknown: Bool,
+        source_live: Bool | None = None,
+    ) -> Bool:
         """Per equipment: its state would be another if the switches in unknown position stood otherwise.
 
         Exact, by two runs: closing a switch only ever adds connections, so all unknown ones open and all closed bound every
         case between.
         """
-        least = self.process(switch_open | switch_unknown, earthing_open | earthing_unknown)
-        most = self.process(switch_open & ~switch_unknown, earthing_open & ~earthing_unknown)
+        least = self.process(switch_open | switch_unknown, earthing_open | earthing_unknown, source_live)
+        most = self.process(switch_open & ~switch_unknown, earthing_open & ~earthing_unknown, source_live)
         return np.not_equal(least.equipment, most.equipment)
 
     def ends(self, switch: str) -> tuple[int, ...]:
