@@ -9,12 +9,14 @@ import click
 
 import scada
 
+FLOORS_WITH_KERNELS = {"protocols", "rtdb", "model_cim", "events", "history", "apps"}
+
 
 def warm() -> list[str]:
     """Import each module of the package that has a ``warm_up`` function and call it; returns their names."""
     warmed = []
     for found in pkgutil.walk_packages(scada.__path__, "scada."):
-        if found.name.split(".")[1] not in {"protocols", "rtdb", "model_cim", "events", "history", "apps"}:
+        if found.name.split(".")[1] not in FLOORS_WITH_KERNELS:
             continue
         module = importlib.import_module(found.name)
         if hasattr(module, "warm_up"):

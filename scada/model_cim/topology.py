@@ -247,3 +247,9 @@ class Topology:
 def _columns(pairs: list[tuple[int, int]]) -> tuple[Int32, Int32]:
     table = np.array(pairs, np.int32).reshape(-1, 2)
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+
+
+def warm_up() -> None:
+    """Compile the kernels or load them from numba's cache."""
+    none = np.empty(0, dtype=np.int32)
+    _components(0, none, none, np.empty(0, dtype=np.bool_))

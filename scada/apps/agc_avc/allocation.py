@@ -184,3 +184,9 @@ def _allocate(
             x[:] = trial
             lam, unmet = trial_lam, trial_unmet
     return lam, unmet
+
+
+def warm_up() -> None:
+    """Compile the kernels or load them from numba's cache."""
+    one = np.ones(1)
+    allocate(one, one, one, one, 1.0)

@@ -375,3 +375,10 @@ def _evaluate(  # noqa: PLR0912 - one loop, so that it compiles to one kernel
         if not held[i]:
             for k in range(dependent_start[pid], dependent_start[pid + 1]):
                 dirty[dependents[k]] = True
+
+
+def warm_up() -> None:
+    """Compile the kernels or load them from numba's cache."""
+    graph, values, quality = CalcGraph([]), np.empty(0), np.empty(0, dtype=np.uint32)
+    graph.evaluate_all(values, quality, 0)
+    graph.evaluate(quality, values, quality, 0)

@@ -321,3 +321,9 @@ class Decoder:
         self._limits[3] = received_at
         filled, slow_count, unknown, tests = decode_spans(buf, spans, self.table.slots, self._limits, out, addresses, slow)
         return Decoded(out[:filled], addresses[:filled], slow[:slow_count].tolist(), unknown, tests)
+
+
+def warm_up() -> None:
+    """Compile the kernels or load them from numba's cache."""
+    _hash(1)
+    Decoder(AddressTable())

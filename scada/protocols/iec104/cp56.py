@@ -149,3 +149,8 @@ def from_octets(octets: bytes, received_ns: int, zone_minutes: int = 0, summer_m
     buf = np.frombuffer(octets, dtype=np.uint8)
     time_ns, bits = decode(buf, 0, year_of(received_ns), zone_minutes * NS_PER_MINUTE, summer_minutes * NS_PER_MINUTE)
     return int(time_ns), int(bits)
+
+
+def warm_up() -> None:
+    """Compile the kernels or load them from numba's cache."""
+    from_octets(to_octets(0), received_ns=0)

@@ -174,3 +174,10 @@ def encode_values(
     length = fill(out, shape, ioas, values, qualities, times, details)
     head = struct.pack("<BBBBH", type_id, len(ioas) | (0x80 if sequence else 0), cause, 0, common_address)
     return head + out[:length].tobytes()
+
+
+def warm_up() -> None:
+    """Compile the kernel or load it from numba's cache."""
+    ioas, times = np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    qualities, details = np.zeros(1, dtype=np.uint32), np.zeros(1, dtype=np.uint16)
+    encode_values(1, 3, 1, ioas, np.zeros(1), qualities, times, details)
