@@ -394,6 +394,18 @@ def test_refused_setpoints_are_repeated_and_then_the_unit_is_off():
     assert decision.units[0].reason == "set-point refused 3 times: interlock"
 
 
+def test_a_demand_that_cannot_be_met_is_said_and_does_not_wind_up():
+    clock = VirtualClock()
+    agc = controller(units=UNITS[:2], clock=clock)
+    for _ in range(75):
+        decision = run(agc, clock, {FREQUENCY: 50.0, TIE: -100.0, 31: 1.0, 10: 300.0, 11: 300.0})
+    assert decision.unmet_mw > 50
+    for _ in range(3):
+        decision = run(agc, clock, {FREQUENCY: 50.0, TIE: 50.0, 31: 1.0, 10: 300.0, 11: 300.0})
+    assert decision.unmet_mw == 0
+    assert all(one.setpoint_mw < 300 for one in decision.units)
+
+
 def test_a_new_interchange_is_approached_at_a_ramp():
     clock = VirtualClock()
     agc = controller(units=UNITS[:2], clock=clock)
