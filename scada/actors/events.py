@@ -135,9 +135,16 @@ class EventActor(Actor):
         self._view.alarms = self._engine.alarms()
         self._view.last_event_id = self._log.last_id
         if stored:
-            for listener in list(self._listeners):
-                listener(stored)
+            self._call_listeners(stored)
         self._watch_disk()
+
+    def _call_listeners(self, events: Sequence[Event]) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(events)
+            except Exception as error:  # noqa: BLE001 - a face's fault is not the event log's
+                _log.error("a listener of events failed and is dropped", cause=f"{type(error).__name__}: {error}")
+                self._listeners.remove(listener)
 
     def _watch_disk(self) -> None:
         fault = "" if self._log.fault is None else str(self._log.fault)

@@ -117,9 +117,16 @@ class RtdbActor(Actor):
         if changes is not None:
             for follower in self._followers:
                 follower.tell(Changed(changes))
-            for listener in list(self._listeners):
-                listener(changes)
+            self._call_listeners(changes)
         self._watch_disk()
+
+    def _call_listeners(self, changes: ChangeSet) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(changes)
+            except Exception as error:  # noqa: BLE001 - a face's fault is not the database's
+                _log.error("a listener of changes failed and is dropped", cause=f"{type(error).__name__}: {error}")
+                self._listeners.remove(listener)
 
     def _watch_disk(self) -> None:
         """Tell once what keeps the journal from being written, and that it is written again.

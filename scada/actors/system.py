@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.core.clock import Clock
-from scada.core.errors import ModelError, ScadaError
+from scada.core.errors import ConfigError, ModelError, ScadaError, StoreError
 from scada.core.settings import Settings
 from scada.events.log import EventLog
 from scada.events.records import Event, EventKind
@@ -53,6 +54,7 @@ ASK_S = 5.0
 """Longest wait for an actor's answer to a face."""
 _ORDINARY = {"end_of_initialisation"}
 """Kinds of protocol notices that are no fault."""
+_RESTORE = "restore it from a backup, or move the whole database folder away to start anew"
 _STATUS_KINDS = {PointKind.STATUS, PointKind.DOUBLE}
 T = TypeVar("T")
 
@@ -74,11 +76,16 @@ class System:
         self.site = settings.site.name
         self._closing = ExitStack()
         self._started: list[Event] = []
+        self._registry = settings.rtdb.path / "points.json"
         self._model, self.tables = self._load_model()
         self.timers = Timers(clock)
         self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
         self.wire = Wire()
-        self._open_stores()
+        with ExitStack() as undo:
+            undo.callback(self._closing.close)
+            self._open_stores()
+            self._keep_pids()
+            undo.pop_all()
         self._views()
         self._addresses()
         self.started_ns = clock.now_ns()
@@ -88,21 +95,49 @@ class System:
     def _load_model(self) -> tuple[CimModel, ModelTables]:
         """Read the model with the point numbers of earlier versions, and keep the new ones."""
         path = self.settings.model.path
-        registry = self.settings.rtdb.path / "points.json"
-        known = json.loads(registry.read_text(encoding="utf-8")) if registry.exists() else {}
-        model, tables, findings = load_model(path, known)
+        model, tables, findings = load_model(path, self._kept_pids())
         for finding in findings:
             log = _log.error if finding.severity in {"error", "fatal"} else _log.warning
             log("model", finding=str(finding))
+        if findings:
+            parameters = {"count": str(len(findings)), "first": str(findings[0])}
+            self._started.append(self._event("model.findings", AlarmClass.ABNORMAL, 2, parameters))
         if not tables.points:
             raise ModelError("the model has no points", where=str(path), mend="see `scada model check`")
-        fresh = pids(tables)
-        if fresh != known:
-            registry.parent.mkdir(parents=True, exist_ok=True)
-            aside = registry.with_suffix(".new")
-            aside.write_text(json.dumps(fresh), encoding="utf-8")
-            aside.replace(registry)
+        if unknown := self.settings.channels.keys() - {spec.name for spec in tables.channels}:
+            names = ", ".join(sorted(unknown))
+            raise ConfigError(f"[channels] names what the model does not have: {names}", mend="see `scada model points`")
         return model, tables
+
+    def _kept_pids(self) -> dict[str, int]:
+        """The point numbers of earlier model versions."""
+        registry = self._registry
+        if not registry.exists():
+            return {}
+        try:
+            known = json.loads(registry.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the kept point numbers cannot be read: {error}", where=str(registry), mend=_RESTORE) from error
+        if not isinstance(known, dict) or not all(type(pid) is int for pid in known.values()):
+            raise ModelError("the kept point numbers are corrupt", where=str(registry), mend=_RESTORE)
+        return known
+
+    def _keep_pids(self) -> None:
+        """Keep the point numbers of this version; after the database was opened, so that we are its one writer."""
+        fresh = pids(self.tables)
+        if fresh == self._kept_pids():
+            return
+        aside = self._registry.with_suffix(".new")
+        try:
+            with aside.open("w", encoding="utf-8") as file:
+                json.dump(fresh, file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self._registry)
+        except OSError as error:
+            raise StoreError(
+                f"cannot keep the point numbers: {error}", where=str(self._registry), mend="check the disk"
+            ) from error
 
     def _open_stores(self) -> None:
         points, settings = self.tables.points, self.settings
@@ -140,6 +175,7 @@ class System:
         self.alarm_view, self.agc_view, self.avc_view = AlarmView(), AgcView(), AvcView()
         self.dispatch_view, self.replay_view = DispatchView(), ReplayView({})
         self._change_listeners: list[Callable[[ChangeSet], None]] = []
+        self._uncommitted: list[Callable[[], None]] = []
         self._event_listeners: list[Callable[[Sequence[Event]], None]] = []
         self._topology = LiveTopology(self._model, self.tables)
 
@@ -218,7 +254,14 @@ class System:
             (
                 self.rtdb,
                 lambda a, f: RtdbActor(
-                    a, f, store=store, followers=followers, listeners=self._change_listeners, events=self.events, clock=clock
+                    a,
+                    f,
+                    store=store,
+                    followers=followers,
+                    listeners=self._change_listeners,
+                    waiting=self._uncommitted,
+                    events=self.events,
+                    clock=clock,
                 ),
             ),
             (
@@ -293,7 +336,13 @@ class System:
     def _channel_factory(self, view: ChannelView) -> Factory:
         spec, address = view.spec, self.channels[view.spec.index]
         points, controls = self.tables.points_of_channel(spec.index), self.tables.controls_of_channel(spec.index)
-        sink = ChannelSink(self.feed, address, lambda kind, text: self._protocol_notice(spec, kind, text), self.clock)
+        sink = ChannelSink(
+            self.feed,
+            address,
+            lambda kind, text: self._protocol_notice(spec, kind, text),
+            self.clock,
+            lambda pid: self.tables.points[pid].path,
+        )
         fed = np.array([point.pid for point in points], dtype=np.uint32)
         return lambda a, f: ChannelActor(
             a,

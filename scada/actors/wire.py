@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+import numpy as np
 import structlog
 import uvloop
 
@@ -159,20 +160,41 @@ class ChannelSink:
         channel: the channel's actor.
         notice: called with (kind, text), rate limited to one a kind and ten seconds.
         clock: for the limit.
+        path: names a point in a notice.
     """
 
-    def __init__(self, feed: Feed, channel: Address, notice: Callable[[str, str], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        channel: Address,
+        notice: Callable[[str, str], None],
+        clock: Clock,
+        path: Callable[[int], str] = "point {}".format,
+    ) -> None:
         self._feed = feed
         self._channel = channel
         self._notice = notice
         self._clock = clock
+        self._path = path
         self._events = 0
+        self._odd: set[int] = set()
         self._last: dict[str, float] = {}
         self._suppressed: dict[str, int] = {}
 
     def deliver(self, batch: PointBatch) -> None:
-        """Hand values on."""
+        """Hand values on, and say of which points no number came; the database keeps those as invalid."""
+        odd = ~np.isfinite(batch.records["value"])
+        if odd.any():
+            self._say_odd(batch.records["pid"][odd].tolist())
         self._events = self._feed.deliver(batch) or self._events
+
+    def _say_odd(self, pids: list[int]) -> None:
+        """Once a point: a station may send it with every cycle."""
+        fresh = [pid for pid in dict.fromkeys(pids) if pid not in self._odd]
+        if fresh:
+            self._odd.update(fresh)
+            more = f" and {len(fresh) - 1} more points" if len(fresh) > 1 else ""
+            self.notice("not_a_number", f"{self._path(fresh[0])}{more}: what came is no number; kept as invalid")
 
     async def ready(self) -> None:
         """Wait while the database is behind, and until the status changes delivered so far are committed."""
