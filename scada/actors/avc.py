@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,7 @@ class AvcActor(Actor):
         control: carries the commands.
         events: told of state changes.
         principal: the standing rights of AVC.
+        operations: operations of each device today and the time of the last one, from before a restart.
         view: where the status is published.
         clock: stamps and intervals.
     """
@@ -62,11 +63,14 @@ class AvcActor(Actor):
         control: Address,
         events: Address,
         principal: Principal,
+        operations: Mapping[str, tuple[int, int]],
         view: AvcView,
         clock: Clock,
     ) -> None:
         super().__init__(address, failed)
         self._controller = AvcController(tables.zones, settings, clock)
+        for mrid, (count, last_ns) in operations.items():
+            self._controller.restore(mrid, count, last_ns)
         self._network = network
         self._tables = tables
         self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
@@ -128,6 +132,9 @@ class AvcActor(Actor):
             self._controller.set_state(request.avc)  # type: ignore[arg-type]
         except UnitModeError as error:
             return ModeReply(False, "invalid", str(error))
+        if request.avc == "on":  # a person has looked at it: what was locked after refusals may be tried again
+            for mrid in (*self._controller.sources, *self._controller.devices):
+                self._controller.unlock(mrid)
         self._tell("avc.state", {"state": request.avc, "user": principal.name}, actor=principal.name)
         self._view.status.state = request.avc
         return ModeReply(True)

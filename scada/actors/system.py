@@ -20,7 +20,7 @@ from scada.actors.channel import LOST, ChannelActor, ChannelView
 from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor, DispatchView
 from scada.actors.events import AlarmView, EventActor
-from scada.actors.history import HistoryActor
+from scada.actors.history import HistoryActor, operations_since
 from scada.actors.messages import (
     Checkpoint,
     MarkQuality,
@@ -33,7 +33,7 @@ from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
-from scada.core.clock import Clock
+from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ConfigError, ModelError, ScadaError, StoreError
 from scada.core.settings import Settings
 from scada.events.log import EventLog
@@ -52,6 +52,7 @@ _log = structlog.get_logger("system")
 
 ASK_S = 5.0
 """Longest wait for an actor's answer to a face."""
+DAY_NS = 86_400 * NS_PER_S
 _ORDINARY = {"end_of_initialisation"}
 """Kinds of protocol notices that are no fault."""
 _RESTORE = "restore it from a backup, or move the whole database folder away to start anew"
@@ -235,6 +236,8 @@ class System:
         area = next((area for area in tables.areas if area.controlled), None)
         agc_principal, avc_principal = (system_principal(name, {Right.CONTROL, Right.SETPOINT}) for name in ("agc", "avc"))
         network = self._voltage_network()
+        today = clock.now_ns() - clock.now_ns() % DAY_NS
+        operations = operations_since(self.samples, tables, today, clock.now_ns())
         seen = [event.parameters.get("order", "") for event in self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)]
         made: list[tuple[Address, Factory]] = [
             (
@@ -305,6 +308,7 @@ class System:
                     control=self.control,
                     events=self.events,
                     principal=avc_principal,
+                    operations=operations,
                     view=self.avc_view,
                     clock=clock,
                 ),

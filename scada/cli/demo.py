@@ -24,6 +24,8 @@ HOST = "127.0.0.1"
 SCADA = (sys.executable, "-m", "scada")
 PLANT_RUNS = "plant is running"
 """What the simulator prints once every outstation listens."""
+SERVER_RUNS = "server up"
+"""What the server logs once its channels, databases and listeners are there."""
 START_S = 120.0
 
 
@@ -185,6 +187,7 @@ def command(
         await_line(group, "sim", PLANT_RUNS, stop)
         group.start("server", demo.server())
         group.start("hmi", demo.hmi(lang))
+        await_line(group, "server", SERVER_RUNS, stop)
         if line := await_line(group, "hmi", "http://", stop):
             url = "http://" + line.split("http://", 1)[1].split()[0]
             click.echo(demo.describe(url))

@@ -58,7 +58,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command; a deliberate error is one line and exit code 1, never a traceback."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="scada", standalone_mode=False)
     except ScadaError as error:
         click.echo(f"scada: {error}", err=True)
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ def command(config: Path) -> None:
 
     Stops cleanly on Ctrl-C or SIGTERM: channels first, then what waits is committed. See `scada config example`.
     """
+    # the matrices are small: threads of the linear algebra library would only take processors from the actors
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from scada.core.log import configure_logging
     from scada.core.settings import load_settings
 

@@ -168,6 +168,8 @@ class Rig:
         """Simulated seconds since a server time stamp."""
         return (self.status().time_ns - since_ns) / 1e9
 
+    pb = pb
+
     def stop(self):
         self.forget_clients()
         late = self.group.stop(3.0)

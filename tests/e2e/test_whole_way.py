@@ -74,7 +74,7 @@ def test_ace_returns_to_the_dead_band_after_the_largest_unit_tripped(rig):
     area = next(one for one in rig.tables.areas if one.name == AREA)
     rig.until(lambda: rig.status().agc_state == "on", 30, "AGC on")
     rig.until(lambda: abs(area_of(rig.status()).ace_mw) < area.deadband, 60, "a quiet area")
-    largest = max(area.units, key=lambda unit: unit.maximum)
+    largest = max(area.units, key=lambda unit: rig.good(unit.power))
     before = rig.good(largest.power)
     assert before > 100
     rig.fault("trip", largest.name)
@@ -161,7 +161,7 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
     history = rig.call(
         "History/Query",
         pb.HistoryRequest(
-            pids=[next(one for one in rig.tables.areas if one.name == AREA).units[0].power],
+            pids=[next(unit for unit in rig.tables.areas[0].units if unit.fuel == "hydro").power],
             from_ns=status.time_ns - int(600e9),
             to_ns=status.time_ns,
             buckets=100,
