@@ -6,7 +6,5 @@ from e2e.rig import Rig
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
-    running = Rig(tmp_path_factory.mktemp("demo"), rate=6.0)
-    yield running
-    late = running.stop()
-    assert late == [], f"{late} had to be killed"
+    with Rig(tmp_path_factory.mktemp("demo"), rate=6.0) as running:
+        yield running

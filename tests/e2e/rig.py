@@ -170,6 +170,13 @@ class Rig:
 
     pb = pb
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        late = self.stop()
+        assert late == [], f"{late} had to be killed"
+
     def stop(self):
         self.forget_clients()
         late = self.group.stop(3.0)

@@ -19,10 +19,9 @@ LINE = "Longtan/110kV/Beishan 1"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    running = Rig(tmp_path_factory.mktemp("round"), hmi=True)
-    running.until(lambda: (s := running.status()).points_good >= 0.99 * s.points_total, 40, "the grid is up")
-    yield running
-    assert running.stop() == []
+    with Rig(tmp_path_factory.mktemp("round"), hmi=True) as running:
+        running.until(lambda: (s := running.status()).points_good >= 0.99 * s.points_total, 40, "the grid is up")
+        yield running
 
 
 @pytest.fixture(scope="module")
