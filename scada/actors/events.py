@@ -83,6 +83,7 @@ class EventActor(Actor):
     def started(self) -> None:
         """Take the alarms over from the log and judge what happened since."""
         self._publish(self._engine.restore(self._log.alarms()))
+        self._show()
         self._seq = self._log.seq
         try:
             for change in self._store.changes(self._seq):
@@ -132,11 +133,14 @@ class EventActor(Actor):
             self._log.append((), seq=seq)  # keeps our place in the journal, and retries what a full disk held up
             return
         stored = self._log.append(events, alarms=changed, seq=seq)
-        self._view.alarms = self._engine.alarms()
-        self._view.last_event_id = self._log.last_id
+        self._show()
         if stored:
             self._call_listeners(stored)
         self._watch_disk()
+
+    def _show(self) -> None:
+        self._view.alarms = self._engine.alarms()
+        self._view.last_event_id = self._log.last_id
 
     def _call_listeners(self, events: Sequence[Event]) -> None:
         for listener in list(self._listeners):
