@@ -27,11 +27,29 @@ _ZLIB: Final = 1
 _LEVEL: Final = 3
 
 
+class Columns:
+    """Many chunks' samples laid out once, so that each chunk costs little more than its compression.
+
+    Args:
+        samples: of all chunks one after the other, each in order of time.
+        starts: index of the first sample of each chunk.
+    """
+
+    def __init__(self, samples: Samples, starts: npt.NDArray[np.intp]) -> None:
+        times = samples["time"].copy()
+        times[1:] -= samples["time"][:-1]
+        times[starts] = samples["time"][starts]  # the first one of a chunk is not a difference
+        self._bytes = [_bytes(column) for column in (times, samples["value"], samples["quality"])]
+
+    def encode(self, start: int, stop: int) -> bytes:
+        """The chunk of samples ``start`` to ``stop`` as a sealed blob; a chunk starts at ``start``."""
+        columns = b"".join([column[start:stop].T.tobytes() for column in self._bytes])
+        return seal(_HEADER.pack(_LAYOUT, _ZLIB, stop - start) + zlib.compress(columns, _LEVEL))
+
+
 def encode(samples: Samples) -> bytes:
     """Samples, in order of time, as a sealed blob."""
-    times = np.diff(samples["time"], prepend=0)
-    columns = b"".join(_shuffled(column) for column in (times, samples["value"], samples["quality"]))
-    return seal(_HEADER.pack(_LAYOUT, _ZLIB, len(samples)) + zlib.compress(columns, _LEVEL))
+    return Columns(samples, np.zeros(min(1, len(samples)), dtype=np.intp)).encode(0, len(samples))
 
 
 def decode(blob: bytes, where: str) -> Samples:
@@ -52,9 +70,10 @@ def decode(blob: bytes, where: str) -> Samples:
     return samples
 
 
-def _shuffled(column: npt.NDArray[np.generic]) -> bytes:
+def _bytes(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """A column as one row of octets a sample; transposed it is shuffled."""
     column = np.ascontiguousarray(column)
-    return column.view(np.uint8).reshape(len(column), column.itemsize).T.tobytes()
+    return column.view(np.uint8).reshape(len(column), column.itemsize)
 
 
 def _unshuffled(column: bytes, dtype: np.dtype[np.generic], count: int) -> npt.NDArray[np.generic]:

@@ -33,6 +33,8 @@ _DAMAGED: Final = "damaged"
 _SEQ: Final = b"seq"
 _HOUR: Final = 3600 * NS_PER_S
 _SEAL_ROWS: Final = 200_000
+_SEAL_ROWS_OF_A_POINT: Final = 32
+"""The tail is sealed when it is so long on average, because a chunk of a few samples costs as much as one of many."""
 _SEAL_S: Final = 600.0
 _MAX_ROWS: Final = 2_000_000
 _FULL_AT: Final = 0.8
@@ -128,6 +130,7 @@ class HistoryStore:
             self._numbers.update(added)
         self._number_of = np.array([self._numbers[point.mrid.encode()] for point in points], dtype=np.uint32)
         self._deadband = np.array([point.deadband if point.kind in _BANDED else 0.0 for point in points], dtype=np.float64)
+        self._seal_rows = min(max(_SEAL_ROWS, _SEAL_ROWS_OF_A_POINT * len(points)), _MAX_ROWS // 2)
         grown = len(self._numbers) - len(self._last_value)
         self._last_value = np.append(self._last_value, np.full(grown, np.nan))
         self._last_quality = np.append(self._last_quality, np.full(grown, -1, dtype=np.int64))
@@ -188,7 +191,7 @@ class HistoryStore:
         """Make everything appended so far durable; seals the tail when it is long or old. Call every second or two."""
         if self.seq == self._stored_seq and self._count == 0:
             return
-        due = self._count >= _SEAL_ROWS or self._clock.monotonic() - self._sealed_at >= _SEAL_S
+        due = self._count >= self._seal_rows or self._clock.monotonic() - self._sealed_at >= _SEAL_S
         try:
             with self._file.write() as txn:
                 if due:
@@ -215,13 +218,16 @@ class HistoryStore:
         order = np.lexsort((rows["time"], hours, rows["number"]))
         rows, hours = rows[order], hours[order]
         starts = np.flatnonzero((np.diff(rows["number"], prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
-        for start, stop in pairwise([*starts.tolist(), len(rows)]):
-            key = _key(int(rows["number"][start]), int(hours[start]))
-            samples = _samples(rows[start:stop])
+        columns = chunk.Columns(_samples(rows), starts)
+        places = zip(rows["number"][starts].tolist(), hours[starts].tolist(), strict=True)
+        for (start, stop), (number, hour) in zip(pairwise([*starts.tolist(), len(rows)]), places, strict=True):
+            key = _key(number, hour)
             stored = txn.get(_CHUNKS, key)
-            if stored is not None:
-                samples = self._merged(txn, key, stored, samples)
-            txn.put(_CHUNKS, key, chunk.encode(samples))
+            if stored is None:
+                blob = columns.encode(start, stop)
+            else:
+                blob = chunk.encode(self._merged(txn, key, stored, _samples(rows[start:stop])))
+            txn.put(_CHUNKS, key, blob)
         for key in [key for key, _ in txn.ascending(_TAIL)]:
             txn.delete(_TAIL, key)
         while txn.size(_CHUNKS) > _FULL_AT * self._file.map_bytes:
