@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -231,111 +232,72 @@ class System:
             _log.error("could not be closed whole", what=what, cause=str(error))
 
     def _factories(self) -> list[tuple[Address, Factory]]:
-        tables, clock, store, settings = self.tables, self.clock, self.store, self.settings
-        followers = [self.control, self.topology, self.calc, self.events, self.history]
-        area = next((area for area in tables.areas if area.controlled), None)
-        agc_principal, avc_principal = (system_principal(name, {Right.CONTROL, Right.SETPOINT}) for name in ("agc", "avc"))
-        network = self._voltage_network()
-        today = clock.now_ns() - clock.now_ns() % DAY_NS
-        operations = operations_since(self.samples, tables, today, clock.now_ns())
-        seen = [event.parameters.get("order", "") for event in self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)]
-        made: list[tuple[Address, Factory]] = [
-            (
-                self.events,
-                lambda a, f: EventActor(
-                    a,
-                    f,
-                    tables=tables,
-                    store=store,
-                    log=self.log,
-                    view=self.alarm_view,
-                    listeners=self._event_listeners,
-                    clock=clock,
-                ),
-            ),
-            (self.history, lambda a, f: HistoryActor(a, f, rtdb=store, store=self.samples, events=self.events, clock=clock)),
-            (
-                self.rtdb,
-                lambda a, f: RtdbActor(
-                    a,
-                    f,
-                    store=store,
-                    followers=followers,
-                    listeners=self._change_listeners,
-                    waiting=self._uncommitted,
-                    events=self.events,
-                    clock=clock,
-                ),
-            ),
-            (
-                self.topology,
-                lambda a, f: TopologyActor(
-                    a, f, tables=tables, live=self._topology, snapshot=store.snapshot, rtdb=self.rtdb, clock=clock
-                ),
-            ),
-            (self.calc, lambda a, f: CalcActor(a, f, tables=tables, snapshot=store.snapshot, rtdb=self.rtdb, clock=clock)),
-            (
-                self.control,
-                lambda a, f: ControlActor(
-                    a,
-                    f,
-                    tables=tables,
-                    topology=self._topology,
-                    audit=self.audit,
-                    snapshot=store.snapshot,
-                    views=self.channel_views,
-                    channels=self.channels,
-                    events=self.events,
-                    clock=clock,
-                ),
-            ),
-            (
-                self.dispatch,
-                lambda a, f: DispatchActor(
-                    a, f, tables=tables, seen=seen, agc=self.agc, events=self.events, view=self.dispatch_view, clock=clock
-                ),
-            ),
-            (self.replay, lambda a, f: ReplayActor(a, f, folder=settings.replay.path, view=self.replay_view, clock=clock)),
-            (
-                self.avc,
-                lambda a, f: AvcActor(
-                    a,
-                    f,
-                    tables=tables,
-                    network=network,
-                    settings=settings.avc,
-                    snapshot=store.snapshot,
-                    control=self.control,
-                    events=self.events,
-                    principal=avc_principal,
-                    operations=operations,
-                    view=self.avc_view,
-                    clock=clock,
-                ),
-            ),
+        channels = [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
+        return [*self._keepers(), *self._deciders(), *channels]
+
+    def _keepers(self) -> list[tuple[Address, Factory]]:
+        """Actors that keep what happened, and derive from it."""
+        common: dict[str, Any] = {"clock": self.clock}
+        model: dict[str, Any] = {"tables": self.tables, **common}
+        reads: dict[str, Any] = {"snapshot": self.store.snapshot, "rtdb": self.rtdb, **model}
+        events = partial(
+            EventActor, store=self.store, log=self.log, view=self.alarm_view, listeners=self._event_listeners, **model
+        )
+        rtdb = partial(
+            RtdbActor,
+            store=self.store,
+            followers=[self.control, self.topology, self.calc, self.events, self.history],
+            listeners=self._change_listeners,
+            waiting=self._uncommitted,
+            events=self.events,
+            **common,
+        )
+        return [
+            (self.events, events),
+            (self.history, partial(HistoryActor, rtdb=self.store, store=self.samples, events=self.events, **common)),
+            (self.rtdb, rtdb),
+            (self.topology, partial(TopologyActor, live=self._topology, **reads)),
+            (self.calc, partial(CalcActor, **reads)),
         ]
+
+    def _deciders(self) -> list[tuple[Address, Factory]]:
+        """Actors that act on the plant, and the replay."""
+        settings, now = self.settings, self.clock.now_ns()
+        common: dict[str, Any] = {"tables": self.tables, "events": self.events, "clock": self.clock}
+        acts: dict[str, Any] = {"snapshot": self.store.snapshot, "control": self.control, **common}
+        agc_principal, avc_principal = (system_principal(name, {Right.CONTROL, Right.SETPOINT}) for name in ("agc", "avc"))
+        control = partial(
+            ControlActor,
+            topology=self._topology,
+            audit=self.audit,
+            snapshot=self.store.snapshot,
+            views=self.channel_views,
+            channels=self.channels,
+            **common,
+        )
+        avc = partial(
+            AvcActor,
+            network=self._voltage_network(),
+            settings=settings.avc,
+            principal=avc_principal,
+            operations=operations_since(self.samples, self.tables, now - now % DAY_NS, now),
+            view=self.avc_view,
+            **acts,
+        )
+        seen = [event.parameters.get("order", "") for event in self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)]
+        deciders: list[tuple[Address, Factory]] = [
+            (self.control, control),
+            (self.dispatch, partial(DispatchActor, seen=seen, agc=self.agc, view=self.dispatch_view, **common)),
+            (self.replay, partial(ReplayActor, folder=settings.replay.path, view=self.replay_view, clock=self.clock)),
+            (self.avc, avc),
+        ]
+        area = next((area for area in self.tables.areas if area.controlled), None)
         if area is not None:
-            made.append(
-                (
-                    self.agc,
-                    lambda a, f: AgcActor(
-                        a,
-                        f,
-                        tables=tables,
-                        area=area,
-                        settings=settings.agc,
-                        snapshot=store.snapshot,
-                        rtdb=self.rtdb,
-                        control=self.control,
-                        events=self.events,
-                        principal=agc_principal,
-                        view=self.agc_view,
-                        clock=clock,
-                    ),
-                )
+            agc = partial(
+                AgcActor, area=area, settings=settings.agc, rtdb=self.rtdb, principal=agc_principal, view=self.agc_view, **acts
             )
-        made += [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
-        return made
+            deciders.append((self.agc, agc))
+        return deciders
 
     def _channel_factory(self, view: ChannelView) -> Factory:
         spec, address = view.spec, self.channels[view.spec.index]
