@@ -1,6 +1,8 @@
 """Configuration: defaults, relative paths, every fault named."""
 
+import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -49,3 +51,10 @@ def test_the_printed_example_is_the_default_configuration(tmp_path):
     settings = parse_settings(tomllib.loads(text), base=tmp_path)
     assert settings == parse_settings({}, base=tmp_path)
     assert set(Settings.model_fields) - {"channels"} == set(tomllib.loads(text))
+
+
+def test_the_published_schema_is_the_programs():
+    published = Path(__file__).resolve().parents[2] / "docs" / "scada.schema.json"
+    assert json.loads(published.read_text()) == Settings.model_json_schema(), (
+        "run: ./run scada config schema > docs/scada.schema.json"
+    )
