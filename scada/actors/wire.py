@@ -1,8 +1,9 @@
 """The wire: one asyncio loop in a thread of its own that runs the drivers of all channels.
 
 Values go from the drivers to the database in batches, past the channel actors' mailboxes: at once when a status change is among
-them, else when ``FLUSH_RECORDS`` wait or ``FLUSH_S`` have passed. When the database is behind by more than ``BEHIND_RECORDS``,
-drivers wait in :meth:`Feed.ready` and stop reading; the protocol's own window then closes and nothing is dropped.
+them, else when ``FLUSH_RECORDS`` wait or ``FLUSH_S`` have passed since the last ones left. When the database is behind by more
+than ``BEHIND_RECORDS``, drivers wait in :meth:`Feed.ready` and stop reading; the protocol's own window then closes and nothing is
+dropped.
 """
 
 from __future__ import annotations
@@ -79,13 +80,14 @@ class Feed:
         self._behind = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # kept here, because uvloop's handle of what is due at once does not say when
+        self._flushed = float("-inf")
         self._room = asyncio.Event()
         self._room.set()
         self._taken = self._done = 0
         self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def deliver(self, batch: PointBatch) -> int:
-        """Take a batch; status changes leave in this turn of the loop, analogs within ``FLUSH_S``.
+        """Take a batch; status changes leave in this turn of the loop, analogs ``FLUSH_S`` after the last ones that left.
 
         Returns:
             A mark for :meth:`committed` if there are status changes in the batch, else 0.
@@ -99,16 +101,15 @@ class Feed:
         if self._records >= FLUSH_RECORDS:
             self.flush()
         else:
-            self._schedule(0.0 if events else FLUSH_S)
+            self._schedule(self._loop.time() if events else self._flushed + FLUSH_S)
         return self._taken if events else 0
 
-    def _schedule(self, delay: float) -> None:
-        due = self._loop.time() + delay
+    def _schedule(self, due: float) -> None:
         if self._timer is not None:
             if self._due <= due:
                 return
             self._timer.cancel()
-        self._timer, self._due = self._loop.call_later(delay, self.flush), due
+        self._timer, self._due = self._loop.call_at(due, self.flush), due
 
     def flush(self) -> None:
         """Send what waits."""
@@ -117,6 +118,7 @@ class Feed:
             self._timer = None
         if not self._waiting:
             return
+        self._flushed = self._loop.time()
         batches, records = tuple(self._waiting), self._records
         self._waiting.clear()
         self._records = 0
