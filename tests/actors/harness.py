@@ -3,10 +3,10 @@
 import numpy as np
 
 from scada.actors.base import Address
+from scada.control.records import Principal
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
 from scada.core.ids import PointId
-from scada.control.records import Principal
 from scada.events.log import EventLog
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import AlarmClass, Limits, ModelTables, Point, PointKind

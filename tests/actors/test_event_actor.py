@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from actors.harness import TABLES, Box, Disk, make
+from actors.harness import TABLES, Disk, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,10 +51,9 @@ def test_each_change_of_state_is_one_event_wherever_the_actor_dies(script):
         for pid, value, delivered, dies in script:
             disk.clock.advance(1)
             change = disk.put([pid], [value])
-            if change is not None:
-                if pid in now:
-                    wanted.append((pid, value))
-                now[pid] = value
+            if now.get(pid, value) != value:
+                wanted.append((pid, value))
+            now[pid] = value
             if change is not None and delivered:
                 actor.receive(Changed(change))
             if dies or (change is not None and not delivered):

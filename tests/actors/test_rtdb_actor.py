@@ -5,7 +5,17 @@ import pytest
 from actors.harness import Box, make
 
 from scada.actors.mailbox import Envelope
-from scada.actors.messages import Apply, ApplyDerived, Changed, Checkpoint, FollowChanges, MarkQuality, Report, Tick, UnfollowChanges
+from scada.actors.messages import (
+    Apply,
+    ApplyDerived,
+    Changed,
+    Checkpoint,
+    FollowChanges,
+    MarkQuality,
+    Report,
+    Tick,
+    UnfollowChanges,
+)
 from scada.actors.rtdb import DRAIN, RtdbActor
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
