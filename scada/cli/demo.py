@@ -15,11 +15,11 @@ from pathlib import Path
 import click
 
 from scada.actors.ports import check_port
+from scada.cli.demo_grid import GRID
 from scada.cli.processes import ProcessGroup
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 
-GRID = Path(__file__).resolve().parent.parent.parent / "examples" / "demo-grid"
 HOST = "127.0.0.1"
 SCADA = (sys.executable, "-m", "scada")
 PLANT_RUNS = "plant is running"

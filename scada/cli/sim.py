@@ -12,13 +12,12 @@ from pathlib import Path
 
 import click
 
+from scada.cli.demo_grid import GRID
 from scada.core.errors import ConfigError
-
-_GRID = Path(__file__).resolve().parent.parent.parent / "examples" / "demo-grid"
 
 
 @click.group(name="sim", invoke_without_command=True)
-@click.option("--model", type=click.Path(path_type=Path), default=_GRID, help="Folder of CIM XML files.")
+@click.option("--model", type=click.Path(path_type=Path), default=GRID, help="Folder of CIM XML files.")
 @click.option("--sim", "sim_file", type=click.Path(path_type=Path), help="Settings; default sim.toml in the model's folder.")
 @click.option("--rate", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="Simulated per real second.")
 @click.option("--epoch-ns", type=int, default=0, help="Common start of scaled time, ns UTC; the same as the server's.")
