@@ -79,6 +79,7 @@ class EventActor(Actor):
         self._engine = AlarmEngine(tables.points, clock, log.next_id)
         self._seq = 0
         self._fault = ""
+        self._lost = log.lost
 
     def started(self) -> None:
         """Take the alarms over from the log and judge what happened since."""
@@ -160,7 +161,12 @@ class EventActor(Actor):
             self._publish([self._system("events.fault", AlarmClass.ACCIDENT, 1, {"reason": fault})])
         else:
             _log.info("the event log is written again")
-            self._publish([self._system("events.recovered", AlarmClass.NOTICE, 3, {"reason": previous})])
+            told = [self._system("events.recovered", AlarmClass.NOTICE, 3, {"reason": previous})]
+            if lost := self._log.lost - self._lost:
+                _log.error("events were given up unwritten", count=lost)
+                told.append(self._system("events.lost", AlarmClass.ACCIDENT, 1, {"count": str(lost)}))
+            self._lost = self._log.lost
+            self._publish(told)
 
     def _system(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str]) -> Event:
         return Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters)

@@ -54,6 +54,7 @@ class HistoryActor(Actor):
         self._events = events
         self._clock = clock
         self._fault = ""
+        self._lost = store.lost
 
     def started(self) -> None:
         """Take in what was committed since the last sample."""
@@ -107,8 +108,17 @@ class HistoryActor(Actor):
         self._fault, previous = fault, self._fault
         if fault:
             _log.error("the history cannot be written; samples wait in memory", cause=fault)
-        key, alarm_class = ("history.fault", AlarmClass.ABNORMAL) if fault else ("history.recovered", AlarmClass.NOTICE)
-        event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, 2 if fault else 3, key, {"reason": fault or previous})
+            self._tell("history.fault", AlarmClass.ABNORMAL, 2, {"reason": fault})
+            return
+        _log.info("the history is written again")
+        self._tell("history.recovered", AlarmClass.NOTICE, 3, {"reason": previous})
+        if lost := self._store.lost - self._lost:
+            _log.error("samples were given up unwritten", count=lost)
+            self._tell("history.lost", AlarmClass.ABNORMAL, 2, {"count": str(lost)})
+        self._lost = self._store.lost
+
+    def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str]) -> None:
+        event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters)
         self._events.tell(Report((event,)))
 
 

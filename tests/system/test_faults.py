@@ -161,11 +161,7 @@ def test_a_full_event_log_is_said_and_nothing_is_lost(tmp_path, run, tables, mon
     for value in (1, 2, 1, 2):
         rtus[BAD].send(asdu(31, 3, 5, (point.address.ioa, bytes([value]) + stamp)))
     plant.until(lambda: plant.value(point.pid) == (2.0, 0))
-    for key, line in (
-        ("events.fault", "event log cannot"),
-        ("rtdb.fault", "journal cannot"),
-        ("history.fault", "history cannot"),
-    ):
+    for key, line in {"events.fault": "event log", "rtdb.fault": "journal", "history.fault": "history"}.items():
         told = plant.until(lambda key=key: plant.events(key), what=key)
         assert len(told) == 1
         assert len(plant.log.lines(f"the {line} cannot be written")) == 1
