@@ -1,0 +1,202 @@
+"""The server under measurement: the real system, gRPC and all, on a model made here; asked line by line over its input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+from chain.tables import no_grid, tables
+
+from scada.actors.facade import Facade
+from scada.actors.system import System
+from scada.api.server import ApiThread
+from scada.core.batch import RecordFlag
+from scada.core.clock import Clock, SystemClock
+from scada.core.log import configure_logging
+from scada.core.settings import Settings, parse_settings
+from scada.model_cim.cim import CimModel
+from scada.model_cim.tables import ModelTables
+from scada.protocols.driver import LinkState
+from scada.protocols.iec104 import codec
+from scada.rtdb.changes import ChangeSet
+from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.session import SessionServer
+
+SITE = "bench"
+LEGS = {
+    "wire": "wire",
+    "api": "fan_out",
+    "RtdbActor": "rtdb",
+    "EventActor": "events",
+    "HistoryActor": "history",
+    "CalcActor": "calc",
+    "TopologyActor": "topology",
+    "ControlActor": "control",
+}
+"""Thread by the first part of its name -> leg; every other thread of Python is ``other``."""
+
+
+class GeneratedSystem(System):
+    """The system as ``scada serve`` runs it, with a model that was not read from files."""
+
+    def __init__(self, settings: Settings, clock: Clock, made: ModelTables) -> None:
+        self._made = made
+        super().__init__(settings, clock)
+
+    def _load_model(self) -> tuple[CimModel, ModelTables]:
+        return no_grid(), self._made
+
+
+class DecodeTime:
+    """CPU time of the decoder, taken inside the wire's thread around each call."""
+
+    def __init__(self) -> None:
+        self.ns = self.calls = 0
+        inner = codec.Decoder.decode
+
+        def timed(*arguments: Any, **more: Any) -> Any:
+            began = time.thread_time_ns()
+            try:
+                return inner(*arguments, **more)
+            finally:
+                self.ns += time.thread_time_ns() - began
+                self.calls += 1
+
+        codec.Decoder.decode = timed  # type: ignore[method-assign]
+
+
+class Commits:
+    """What the change sets of a run tell: how many there were, and how long a value waited for its commit."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waits: list[Any] = []
+
+    def __call__(self, changes: ChangeSet) -> None:
+        """Take a change set."""
+        self.count += 1
+        self._waits.append(changes.committed_at - changes.received_at)
+
+    def take(self) -> dict[str, float]:
+        """Percentiles since the last time, ms."""
+        waits, self._waits = self._waits, []
+        if not waits:
+            return {}
+        p50, p99 = np.percentile(np.concatenate(waits), [50, 99]) / 1e6
+        return {"p50": float(p50), "p99": float(p99)}
+
+
+def cpu() -> dict[str, float]:
+    """CPU ns of each leg so far; what no thread of Python used is gRPC's own and counts as fan-out."""
+    used = {"fan_out": 0, "other": 0} | dict.fromkeys(LEGS.values(), 0)
+    total, seen = time.process_time_ns(), 0
+    for thread in threading.enumerate():
+        if thread.ident is None:
+            continue
+        ns = time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident))
+        used[LEGS.get(thread.name.split("-")[0], "other")] += ns
+        seen += ns
+    used["fan_out"] += total - seen
+    return {**used, "total": total}
+
+
+def lost(system: System, after: int, rounds: list[int]) -> dict[str, Any]:
+    """Read the journal from ``after`` on and say what is not there exactly once and in order.
+
+    Args:
+        system: the running system.
+        after: sequence number before the run.
+        rounds: per pid, the value it must have now; it took every whole number up to it.
+    """
+    parts = []
+    for changes in system.store.changes(after):
+        received = changes.records["flags"] & RecordFlag.QUALITY_SET == 0
+        parts.append(changes.records[received][["pid", "value"]])
+    records = np.concatenate(parts) if parts else np.zeros(0, dtype=[("pid", "u4"), ("value", "f8")])
+    order = np.argsort(records["pid"], kind="stable")
+    pid, value = records["pid"][order], records["value"][order]
+    same = pid[1:] == pid[:-1]
+    wrong_steps = int((same & (value[1:] - value[:-1] != 1.0)).sum())
+    image = system.store.snapshot()
+    wrong_last = int((image.value != np.array(rounds, dtype=np.float64)).sum())
+    return {"journaled": len(records), "wrong_steps": wrong_steps, "wrong_last": wrong_last}
+
+
+def serve(folder: Path, made: ModelTables) -> None:
+    """Start everything, answer requests until the input ends, stop everything."""
+    configure_logging("warning", "console")
+    sys.setswitchinterval(0.0005)  # as `scada serve` does
+    decode, commits = DecodeTime(), Commits()
+    settings = parse_settings(
+        {
+            "site": {"name": SITE},
+            "api": {"port": 0, "control_port": 0},
+            "rtdb": {"map_mb": 3072, "journal_mb": 1024},
+            "history": {"map_mb": 4096},
+        },
+        base=folder,
+    )
+    init_identities(settings.security.keys)
+    clock = SystemClock()
+    sessions = SessionServer(
+        site=SITE,
+        identity=load_identity(settings.security.keys, "server", clock),
+        authority=load_authority(settings.security.keys),
+        grants=load_grants(settings.security.keys),
+        clock=clock,
+        control_window_s=settings.security.control_window_s,
+    )
+    with ExitStack() as closing:
+        system = GeneratedSystem(settings, clock, made)
+        closing.callback(system.stop)
+        system.start()
+        facade = Facade(system)
+        api = ApiThread(facade, sessions, settings.api, uvloop.new_event_loop)
+        api.start()
+        closing.callback(api.stop)
+        facade.on_changes(commits)
+        _say({"port": api.server.port, "control_port": api.server.control_port, "keys": str(settings.security.keys)})
+        for line in sys.stdin:
+            _say(_answer(json.loads(line), system, decode, commits))
+
+
+def _answer(request: dict[str, Any], system: System, decode: DecodeTime, commits: Commits) -> dict[str, Any]:
+    match request["what"]:
+        case "up":
+            return {"up": sum(view.state is LinkState.UP for view in system.channel_views)}
+        case "mark":
+            used = cpu()
+            return {
+                "cpu": used | {"decode": decode.ns, "wire": used["wire"] - decode.ns},
+                "decodes": decode.calls,
+                "commits": commits.count,
+                "head": system.store.head,
+                "at": time.perf_counter(),
+                "waits": commits.take(),
+                "behind": {address.name: address.mailbox.qsize() for address in system.supervisor.addresses()},
+            }
+        case "lost":
+            return lost(system, request["after"], request["rounds"])
+        case unknown:
+            raise ValueError(unknown)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--ports", required=True)
+    parser.add_argument("--points", type=int, required=True)
+    given = parser.parse_args()
+    serve(given.folder, tables([int(port) for port in given.ports.split(",")], given.points, {"k": 12, "w": 8}))
