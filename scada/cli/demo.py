@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 
 from scada.actors.ports import check_port
-from scada.cli.demo_grid import GRID
+from scada.cli.demo_grid import GRID, PLACES
 from scada.cli.processes import ProcessGroup
+from scada.cli.warm import DONE, is_warm
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 
@@ -139,10 +140,11 @@ class Demo:
 
     def describe(self, url: str) -> str:
         """What the user reads once it runs."""
-        ctl = f"./run scada ctl --server {HOST}:{self.ports.api} --control-port {self.ports.control} --keys {self.keys} status"
+        scada = "./run scada" if GRID == PLACES[0] else "scada"
+        ctl = f"{scada} ctl --server {HOST}:{self.ports.api} --control-port {self.ports.control} --keys {self.keys} status"
         return (
             f"\n  the page:     {url}\n  the terminal: {ctl}\n"
-            f"  faults:       ./run scada sim fault --admin {self.ports.admin} --help\n"
+            f"  faults:       {scada} sim fault --admin {self.ports.admin} --help\n"
             f"  logs:         {self.folder / 'log'}\n  Ctrl-C ends the demo\n"
         )
 
@@ -180,25 +182,39 @@ def command(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
+    if not is_warm() and not compile_kernels(demo.folder / "log", stop):
+        return
     group = ProcessGroup(demo.folder / "log")
     try:
         group.start("sim", demo.sim())
         click.echo("starting the plant, its outstations and the server ...")
-        await_line(group, "sim", PLANT_RUNS, stop)
+        if not await_line(group, "sim", PLANT_RUNS, stop):
+            return
         group.start("server", demo.server())
         group.start("hmi", demo.hmi(lang))
-        await_line(group, "server", SERVER_RUNS, stop)
-        if line := await_line(group, "hmi", "http://", stop):
-            url = "http://" + line.split("http://", 1)[1].split()[0]
-            click.echo(demo.describe(url))
-            if not headless and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-                webbrowser.open(url)
+        if not (await_line(group, "server", SERVER_RUNS, stop) and (line := await_line(group, "hmi", "http://", stop))):
+            return
+        url = "http://" + line.split("http://", 1)[1].split()[0]
+        click.echo(demo.describe(url))
+        if not headless and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            webbrowser.open(url)
         while not stop.wait(0.2):
             for name, code in group.revive():
                 click.echo(f"{name} ended with code {code} and was started again; see {group.folder / name}.log", err=True)
     finally:
         late = group.stop(2.5)
         click.echo("demo ended" + (f" ({', '.join(late)} had to be killed)" if late else ""))
+
+
+def compile_kernels(log: Path, stop: threading.Event) -> bool:
+    """Compile once what every process would otherwise compile for itself (after an update); False if the user stopped us."""
+    click.echo("compiling kernels ...")
+    group = ProcessGroup(log)
+    try:
+        group.start("warm", [sys.executable, "-m", "scada.cli.warm"])
+        return bool(await_line(group, "warm", DONE, stop))
+    finally:
+        group.stop(1.0)
 
 
 def await_line(group: ProcessGroup, name: str, text: str, stop: threading.Event) -> str:
