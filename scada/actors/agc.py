@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from scada.actors.messages import (
     SetState,
     Tick,
 )
+from scada.actors.standing import Standing
 from scada.apps.agc_avc.controller import AgcController, AgcDecision
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.units import UnitModeError
@@ -58,6 +60,7 @@ class AgcActor(Actor):
         control: carries the set-points.
         events: told of state changes.
         principal: the standing rights of AGC.
+        standing: orders of operators that hold since before this life.
         view: where the status is published.
         clock: stamps.
     """
@@ -75,6 +78,7 @@ class AgcActor(Actor):
         control: Address,
         events: Address,
         principal: Principal,
+        standing: Callable[[], Standing],
         view: AgcView,
         clock: Clock,
     ) -> None:
@@ -85,11 +89,22 @@ class AgcActor(Actor):
         self._control = control
         self._events = events
         self._principal = principal
+        self._standing = standing
         self._view = view
         self._clock = clock
         self._names = {unit.mrid: unit.name for unit in area.units}
         own = {point.expression: point.pid for point in tables.points if point.equipment == area.mrid}
         self._ace_pid, self._regulation_pid = own.get("agc.ace"), own.get("agc.regulation")
+
+    def started(self) -> None:
+        """Take over what operators ordered: what was switched off stays off. An order that was refused then is refused again."""
+        orders = self._standing()
+        for request in (
+            pb.SetModeRequest(agc=orders.agc),
+            *(pb.SetModeRequest(unit=mode) for mode in orders.unit_modes.values()),
+        ):
+            with contextlib.suppress(UnitModeError):
+                self._order(request)
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
@@ -142,27 +157,36 @@ class AgcActor(Actor):
 
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:
-            if request.WhichOneof("target") == "agc":
-                self._controller.set_state(request.agc)  # type: ignore[arg-type]
-                self._tell("agc.state", {"state": request.agc, "user": principal.name}, actor=principal.name)
-            else:
-                unit = request.unit
-                self._controller.set_unit_mode(unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
-                parameters = {
-                    "unit": self._names.get(unit.unit, unit.unit),
-                    "mode": f"{unit.base_mode} {unit.reg_mode}",
-                    "user": principal.name,
-                }
-                self._tell("agc.unit_mode", parameters, actor=principal.name)
+            self._order(request)
         except UnitModeError as error:
             return ModeReply(False, "invalid", str(error))
+        unit, user = request.unit, principal.name
+        if request.WhichOneof("target") == "agc":
+            self._tell("agc.state", {"state": request.agc, "user": user}, actor=user)
+        else:
+            mode = f"{unit.base_mode} {unit.reg_mode}"
+            self._tell("agc.unit_mode", {"unit": self._names.get(unit.unit, unit.unit), "mode": mode, "user": user}, actor=user)
         return ModeReply(True)
+
+    def _order(self, request: pb.SetModeRequest) -> None:
+        unit = request.unit
+        if request.WhichOneof("target") == "unit":
+            self._controller.set_unit_mode(unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
+        else:
+            self._controller.set_state(request.agc)  # type: ignore[arg-type]
 
     def _tell(self, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
         alarm_class = AlarmClass.ABNORMAL if suspended else AlarmClass.NOTICE
         area = self._controller.area
         event = Event(
-            self._clock.now_ns(), EventKind.AGC, alarm_class, 2 if suspended else 3, key, parameters, mrid=area.mrid, actor=actor
+            self._clock.now_ns(),
+            EventKind.AGC,
+            alarm_class,
+            2 if suspended else 3,
+            key,
+            parameters,
+            mrid=area.mrid,
+            actor=actor,
         )
         self._events.tell(Report((event,)))
 

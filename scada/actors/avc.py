@@ -12,6 +12,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.messages import DirectControl, DirectDone, Report, SetState, Tick
+from scada.actors.standing import Standing
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.units import UnitModeError
 from scada.apps.agc_avc.voltage import AvcController
@@ -46,6 +47,7 @@ class AvcActor(Actor):
         control: carries the commands.
         events: told of state changes.
         principal: the standing rights of AVC.
+        standing: orders of operators that hold since before this life.
         operations: operations of each device today and the time of the last one, from before a restart.
         view: where the status is published.
         clock: stamps and intervals.
@@ -63,6 +65,7 @@ class AvcActor(Actor):
         control: Address,
         events: Address,
         principal: Principal,
+        standing: Callable[[], Standing],
         operations: Mapping[str, tuple[int, int]],
         view: AvcView,
         clock: Clock,
@@ -78,12 +81,16 @@ class AvcActor(Actor):
         self._control = control
         self._events = events
         self._principal = principal
+        self._standing = standing
         self._view = view
         self._clock = clock
         self._told = ""
 
     def started(self) -> None:
-        """Publish zones and devices at once; the first cycle comes a cycle later, when the measurements are there."""
+        """Take over what operators ordered, and publish zones and devices; the first cycle comes when measurements are there."""
+        ordered = self._standing().avc
+        if ordered in {"on", "off"}:
+            self._controller.set_state(ordered)  # type: ignore[arg-type]
         idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
         self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))
         self._view.status.state, self._view.status.reason = self._controller.state, "no cycle yet"

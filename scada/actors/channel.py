@@ -11,12 +11,13 @@ import numpy as np
 import structlog
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import ChannelAction, ChannelState, DriverEnded, LinkChanged, MarkQuality, Operate, Tick
+from scada.actors.messages import ChannelAction, ChannelState, DriverEnded, LinkChanged, MarkQuality, Operate, Report, Tick
 from scada.actors.wire import Wire
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass, ChannelSpec, Control
 from scada.protocols.driver import ChannelStatistics, CommandResult, Driver, LinkState, Outcome
 
 _log = structlog.get_logger("channel")
@@ -206,14 +207,23 @@ class ChannelActor(Actor):
                 self._end("quarantined by " + user)
                 self._set(LinkState.QUARANTINED, "quarantined by " + user)
                 self._alarm(up=False, reason=self._view.reason)
+                self._note("channel.quarantined", user)
             case "release":
                 if self._view.state is not LinkState.QUARANTINED:
                     return CommandResult(Outcome.REFUSED, "the channel is not quarantined")
                 self._set(LinkState.CONNECTING, "released by " + user)
+                self._note("channel.released", user)
                 self._begin()
             case _:
                 return CommandResult(Outcome.UNSUPPORTED, f"unknown action {action!r}")
         return CommandResult(Outcome.CONFIRMED)
+
+    def _note(self, key: str, user: str) -> None:
+        """Store an order that must outlive a restart."""
+        spec, now = self._view.spec, self._clock.now_ns()
+        parameters = {"channel": spec.name, "user": user}
+        event = Event(now, EventKind.SYSTEM, AlarmClass.NOTICE, 3, key, parameters, mrid=spec.mrid, path=spec.name, actor=user)
+        self._events.tell(Report((event,)))
 
 
 def _result(done: Future[CommandResult]) -> CommandResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from scada.apps.dispatch.desk import Answer, Bounds, DispatchDesk, ScheduleOrder
 from scada.core.clock import Clock
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.security.audit import AuditRecord
 
 _CODES = {
     Verdict.ACCEPTED: pb.DISPATCH_CODE_ACCEPTED,
@@ -22,6 +23,18 @@ _CODES = {
     Verdict.DUPLICATE: pb.DISPATCH_CODE_DUPLICATE,
     Verdict.LATE: pb.DISPATCH_CODE_LATE,
 }
+
+
+Order = pb.AreaSetpoint | pb.Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class PastOrder:
+    """An accepted order of an earlier run."""
+
+    request: Order
+    sender: str
+    received_ns: int
 
 
 @dataclass(slots=True)
@@ -37,7 +50,8 @@ class DispatchActor(Actor):
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
         tables: areas, units and their limits.
-        seen: order ids of earlier runs.
+        past: accepted orders of earlier runs with their senders and times of receipt, oldest first (:func:`past_orders`).
+        seen: every order id of earlier runs.
         agc: follows what is in force.
         events: told of every order and of each one that expires.
         view: where orders are published.
@@ -50,6 +64,7 @@ class DispatchActor(Actor):
         failed: Callable[[BaseException], None],
         *,
         tables: ModelTables,
+        past: Sequence[PastOrder],
         seen: Sequence[str],
         agc: Address,
         events: Address,
@@ -57,12 +72,14 @@ class DispatchActor(Actor):
         clock: Clock,
     ) -> None:
         super().__init__(address, failed)
-        self._desk = make_desk(tables, seen)
+        self._desk = make_desk(tables)
+        for one in past:
+            self._judge(one.request, one.sender, one.received_ns)
+        self._desk.remember(seen)
         self._agc = agc
         self._events = events
         self._view = view
         self._clock = clock
-        self._told: dict[str, float] = {}
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
@@ -75,15 +92,9 @@ class DispatchActor(Actor):
                 return super().receive(message)
         return None
 
-    def _order(self, request: pb.AreaSetpoint | pb.Schedule, sender: str) -> pb.DispatchReply:
+    def _order(self, request: Order, sender: str) -> pb.DispatchReply:
         now = self._clock.now_ns()
-        if isinstance(request, pb.AreaSetpoint):
-            until = request.valid_until_ns
-            order = SetpointOrder(request.order_id, sender, request.area, request.interchange_mw, request.valid_from_ns, until)
-            answer = self._desk.setpoint(order, now)
-        else:
-            plan = (request.area, request.unit, request.start_ns, int(request.step_s), tuple(request.mw))
-            answer = self._desk.schedule(ScheduleOrder(request.order_id, sender, *plan), now)
+        answer = self._judge(request, sender, now)
         self._report(answer)
         self._follow()
         return pb.DispatchReply(
@@ -94,17 +105,22 @@ class DispatchActor(Actor):
             time_ns=now,
         )
 
+    def _judge(self, request: Order, sender: str, now: int) -> Answer:
+        if isinstance(request, pb.AreaSetpoint):
+            until = request.valid_until_ns
+            order = SetpointOrder(request.order_id, sender, request.area, request.interchange_mw, request.valid_from_ns, until)
+            return self._desk.setpoint(order, now)
+        plan = (request.area, request.unit, request.start_ns, int(request.step_s), tuple(request.mw))
+        return self._desk.schedule(ScheduleOrder(request.order_id, sender, *plan), now)
+
     def _follow(self) -> None:
         now = self._clock.now_ns()
         force = self._desk.in_force(now)
+        # told at each beat, so that a new life of AGC knows too
         for area, mw in force.interchange.items():
-            if self._told.get(area) != mw:
-                self._told[area] = mw
-                self._agc.tell(SetInterchange(area, mw))
+            self._agc.tell(SetInterchange(area, mw))
         for unit, mw in force.base_points.items():
-            if self._told.get(unit) != mw:
-                self._told[unit] = mw
-                self._agc.tell(SetBasePoint(unit, mw))
+            self._agc.tell(SetBasePoint(unit, mw))
         for order in force.expired:
             parameters = {"order": order.order_id, "area": order.area, "mw": f"{order.mw:g}", "sender": order.sender}
             self._tell("dispatch.expired", AlarmClass.ABNORMAL, 2, parameters, order.sender)
@@ -132,7 +148,7 @@ class DispatchActor(Actor):
         self._events.tell(Report((event,)))
 
 
-def make_desk(tables: ModelTables, seen: Sequence[str]) -> DispatchDesk:
+def make_desk(tables: ModelTables) -> DispatchDesk:
     """A desk for the areas and units we are responsible for; limits are those of the interchange point and of the units."""
     own = [area for area in tables.areas if area.controlled]
     exchange = {point.equipment: point for point in tables.points if point.measurement_type == "AreaInterchange"}
@@ -142,7 +158,26 @@ def make_desk(tables: ModelTables, seen: Sequence[str]) -> DispatchDesk:
         bounds = Bounds(point.minimum, point.maximum) if point is not None else Bounds(float("nan"), float("nan"))
         areas[area.name] = (bounds, area.scheduled_interchange)
     units = {unit.mrid: Bounds(unit.minimum, unit.maximum) for area in own for unit in area.units}
-    return DispatchDesk(areas, units, seen)
+    return DispatchDesk(areas, units)
+
+
+def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> list[PastOrder]:
+    """The orders of the audit log that were answered with acceptance, oldest first.
+
+    Args:
+        records: the audit log; its evidence is the envelope as it was verified.
+        accepted: order ids whose acceptance is in the event log.
+    """
+    found = []
+    for record in records:
+        row = record.row
+        if row.kind != "dispatch" or row.sequence_id not in accepted or not row.evidence:
+            continue
+        signed = pb.Signed.FromString(row.evidence)
+        method = pb.Header.FromString(signed.header).method
+        request = (pb.AreaSetpoint if method.endswith("/SendSetpoint") else pb.Schedule).FromString(signed.body)
+        found.append(PastOrder(request, row.actor, record.time_ns))
+    return found
 
 
 def _shown(answer: Answer) -> pb.DispatchOrder:

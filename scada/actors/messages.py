@@ -235,18 +235,28 @@ class SetState(Message):
 
 @dataclass(frozen=True, slots=True)
 class SetInterchange(Message):
-    """From dispatch to AGC: net scheduled interchange of an area in MW (export positive), or None to fall back to the plan."""
+    """From dispatch to AGC: net scheduled interchange of an area in MW (export positive)."""
 
+    coalesce: ClassVar[bool] = True
     area: str
     mw: float
+
+    def coalesce_key(self) -> object:
+        """The newest for each area."""
+        return self.area
 
 
 @dataclass(frozen=True, slots=True)
 class SetBasePoint(Message):
     """From a dispatch schedule to AGC: base point of a unit (mRID) in MW."""
 
+    coalesce: ClassVar[bool] = True
     unit: str
     mw: float
+
+    def coalesce_key(self) -> object:
+        """The newest for each unit."""
+        return self.unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from scada.actors.base import Address, Factory, Supervisor
 from scada.actors.calc import CalcActor
 from scada.actors.channel import LOST, ChannelActor, ChannelView
 from scada.actors.control import ControlActor
-from scada.actors.dispatch import DispatchActor, DispatchView
+from scada.actors.dispatch import DispatchActor, DispatchView, past_orders
 from scada.actors.events import AlarmView, EventActor
 from scada.actors.history import HistoryActor, operations_since
 from scada.actors.messages import (
@@ -30,6 +30,7 @@ from scada.actors.messages import (
 )
 from scada.actors.replay import ReplayActor, ReplayView
 from scada.actors.rtdb import RtdbActor
+from scada.actors.standing import Standing, standing_orders
 from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
@@ -43,6 +44,7 @@ from scada.history.store import HistoryStore
 from scada.model_cim.cim import CimModel
 from scada.model_cim.points import load_model, pids
 from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables, PointKind
+from scada.protocols.driver import LinkState
 from scada.protocols.registry import make_driver
 from scada.rtdb.changes import ChangeSet
 from scada.rtdb.store import Store
@@ -179,7 +181,15 @@ class System:
         self._change_listeners: list[Callable[[ChangeSet], None]] = []
         self._uncommitted: list[Callable[[], None]] = []
         self._event_listeners: list[Callable[[Sequence[Event]], None]] = []
+        quarantined = self._standing().quarantined
+        for view in self.channel_views:
+            user = quarantined.get(view.spec.name)
+            if user is not None:
+                view.state, view.reason = LinkState.QUARANTINED, f"quarantined by {user}"
         self._topology = LiveTopology(self._model, self.tables)
+
+    def _standing(self) -> Standing:
+        return standing_orders(self.audit.records())
 
     def _endpoint(self, spec: ChannelSpec) -> ChannelSpec:
         """A channel's address and parameters, as overridden by the configuration."""
@@ -266,6 +276,7 @@ class System:
         common: dict[str, Any] = {"tables": self.tables, "events": self.events, "clock": self.clock}
         acts: dict[str, Any] = {"snapshot": self.store.snapshot, "control": self.control, **common}
         agc_principal, avc_principal = (system_principal(name, {Right.CONTROL, Right.SETPOINT}) for name in ("agc", "avc"))
+        standing = self._standing
         control = partial(
             ControlActor,
             topology=self._topology,
@@ -280,21 +291,32 @@ class System:
             network=self._voltage_network(),
             settings=settings.avc,
             principal=avc_principal,
+            standing=standing,
             operations=operations_since(self.samples, self.tables, now - now % DAY_NS, now),
             view=self.avc_view,
             **acts,
         )
-        seen = [event.parameters.get("order", "") for event in self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)]
+        answered = self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)
+        accepted = {event.parameters["order"] for event in answered if event.key in {"dispatch.accepted", "dispatch.clipped"}}
+        past = past_orders(self.audit.records(), accepted)
+        dispatch = partial(DispatchActor, past=past, seen=sorted(accepted), agc=self.agc, view=self.dispatch_view, **common)
         deciders: list[tuple[Address, Factory]] = [
             (self.control, control),
-            (self.dispatch, partial(DispatchActor, seen=seen, agc=self.agc, view=self.dispatch_view, **common)),
+            (self.dispatch, dispatch),
             (self.replay, partial(ReplayActor, folder=settings.replay.path, view=self.replay_view, clock=self.clock)),
             (self.avc, avc),
         ]
         area = next((area for area in self.tables.areas if area.controlled), None)
         if area is not None:
             agc = partial(
-                AgcActor, area=area, settings=settings.agc, rtdb=self.rtdb, principal=agc_principal, view=self.agc_view, **acts
+                AgcActor,
+                area=area,
+                settings=settings.agc,
+                rtdb=self.rtdb,
+                principal=agc_principal,
+                standing=standing,
+                view=self.agc_view,
+                **acts,
             )
             deciders.append((self.agc, agc))
         return deciders

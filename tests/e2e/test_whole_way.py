@@ -146,6 +146,11 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
     before = {event.event_id: event.SerializeToString(deterministic=True) for event in rig.events(limit=100_000)}
     alarms = {alarm.alarm_id for alarm in rig.alarms()}
     orders = [one.order_id for one in rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest()).orders]
+    ordered = rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest()).interchange_setpoint_mw
+    assert rig.signed("Control/SetMode", pb.SetModeRequest(agc="off")).accepted
+    unit = next(unit for unit in rig.tables.areas[0].units if unit.fuel == "hydro")
+    mode = pb.UnitMode(unit=unit.mrid, base_mode="BASE", reg_mode="A", base_point_mw=40)
+    assert rig.signed("Control/SetMode", pb.SetModeRequest(unit=mode)).accepted
     seq = rig.status().seq
     rig.kill_server()
     rig.restart_server()
@@ -156,6 +161,11 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
     assert alarms <= {alarm.alarm_id for alarm in rig.alarms()} | {
         event.alarm_id for number, event in ((e.event_id, e) for e in rig.events(limit=1000)) if number not in before
     }
+    # what people ordered holds: AGC stays off, the unit keeps its mode, the set-point of dispatch is in force
+    agc = rig.call("Regulation/GetAgc", pb.GetAgcRequest())
+    assert agc.state == "off"
+    assert next((u.base_mode, u.reg_mode) for u in agc.units if u.mrid == unit.mrid) == ("BASE", "A")
+    assert rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest()).interchange_setpoint_mw == ordered
     again = pb.AreaSetpoint(area=AREA, interchange_mw=0, order_id=orders[0])
     assert rig.signed("Dispatch/SendSetpoint", again, "dispatcher").code == pb.DISPATCH_CODE_DUPLICATE
     history = rig.call(

@@ -122,14 +122,17 @@ class DispatchDesk:
     Args:
         areas: controlled areas by name: bounds of the interchange and the plan in MW.
         units: units by mRID: bounds of the base point.
-        seen: order ids of earlier runs, so that a repeated order is a duplicate after a restart too.
     """
 
-    def __init__(self, areas: Mapping[str, tuple[Bounds, float]], units: Mapping[str, Bounds], seen: Iterable[str] = ()) -> None:
+    def __init__(self, areas: Mapping[str, tuple[Bounds, float]], units: Mapping[str, Bounds]) -> None:
         self._areas = {name: _Target(bounds, plan) for name, (bounds, plan) in areas.items()}
         self._units = {mrid: _Target(bounds) for mrid, bounds in units.items()}
-        self._seen = set(seen)
+        self._seen: set[str] = set()
         self.answers: list[Answer] = []
+
+    def remember(self, order_ids: Iterable[str]) -> None:
+        """Treat these order ids as received before."""
+        self._seen.update(order_ids)
 
     def setpoint(self, order: SetpointOrder, now_ns: int) -> Answer:
         """Judge a set-point; an accepted one is in force from its start."""

@@ -63,7 +63,8 @@ def test_a_duplicate_is_not_applied_again_even_after_a_restart(desk):
     assert desk.setpoint(SetpointOrder("o2", "d", "East", 20.0), NOW).verdict is Verdict.ACCEPTED
     assert desk.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
     assert desk.in_force(NOW).interchange["East"] == 20.0
-    again = DispatchDesk({"East": (Bounds(-200, 200), 40.0)}, {}, seen=["o1"])
+    again = DispatchDesk({"East": (Bounds(-200, 200), 40.0)}, {})
+    again.remember(["o1"])
     assert again.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
 
 

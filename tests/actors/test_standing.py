@@ -1,0 +1,56 @@
+"""Orders that hold over a restart, read from the audit log: the last one counts, refused ones change nothing."""
+
+import pytest
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.dispatch import past_orders
+from scada.actors.standing import standing_orders
+from scada.core.clock import VirtualClock
+from scada.security.audit import AuditLog, AuditRow
+
+
+@pytest.fixture
+def audit(tmp_path):
+    with AuditLog(tmp_path, VirtualClock()) as log:
+        yield log
+
+
+def signed(body, method=""):
+    header = pb.Header(method=f"/scadapb.v1.{method}").SerializeToString()
+    return pb.Signed(header=header, body=body.SerializeToString()).SerializeToString()
+
+
+def ordered(audit, user="operator", **target):
+    audit.append(AuditRow("mode", "x", user, evidence=signed(pb.SetModeRequest(**target), "Control/SetMode")))
+
+
+def test_the_last_order_of_each_kind_holds(audit):
+    assert standing_orders(audit.records()) == standing_orders([])
+    ordered(audit, agc="on")
+    ordered(audit, avc="on")
+    ordered(audit, agc="off")
+    ordered(audit, unit=pb.UnitMode(unit="u1", base_mode="BASE", reg_mode="O", base_point_mw=50))
+    ordered(audit, unit=pb.UnitMode(unit="u1", base_mode="AUTO", reg_mode="R"))
+    ordered(audit, user="li", channel=pb.ChannelCommand(channel="A", action="quarantine"))
+    ordered(audit, channel=pb.ChannelCommand(channel="B", action="quarantine"))
+    ordered(audit, channel=pb.ChannelCommand(channel="B", action="release"))
+    ordered(audit, channel=pb.ChannelCommand(channel="A", action="interrogate"))
+    audit.append(AuditRow("control", "select", "operator", evidence=b"not a mode"))
+    orders = standing_orders(audit.records())
+    assert (orders.agc, orders.avc) == ("off", "on")
+    assert orders.unit_modes["u1"].base_mode == "AUTO"
+    assert orders.quarantined == {"A": "li"}
+
+
+def test_only_accepted_orders_of_dispatch_are_taken_up_again(audit):
+    def order(body, method):
+        audit.append(AuditRow("dispatch", "order", "dispatcher", "", "", body.order_id, evidence=signed(body, method)))
+
+    order(pb.AreaSetpoint(area="East", interchange_mw=10, order_id="a"), "Dispatch/SendSetpoint")
+    order(pb.AreaSetpoint(area="East", interchange_mw=1e9, order_id="refused"), "Dispatch/SendSetpoint")
+    order(pb.Schedule(area="East", order_id="s", mw=[1, 2]), "Dispatch/SendSchedule")
+    found = past_orders(audit.records(), {"a", "s"})
+    assert [(type(one.request), one.request.order_id, one.sender) for one in found] == [
+        (pb.AreaSetpoint, "a", "dispatcher"),
+        (pb.Schedule, "s", "dispatcher"),
+    ]
