@@ -11,9 +11,10 @@ from scada.events.log import EventLog
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import AlarmClass, Limits, ModelTables, Point, PointKind
 from scada.rtdb.store import Store
+from scada.security.roles import Right
 
 S = 1_000_000_000
-OPERATOR = Principal("operator", frozenset({"operator"}), frozenset({"control", "setpoint", "mode"}), frozenset({"*"}), "desk-1")
+OPERATOR = Principal("operator", frozenset({"operator"}), frozenset(Right), frozenset({"*"}), "desk-1")
 
 
 class Box:
