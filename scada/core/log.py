@@ -8,10 +8,11 @@ from typing import Literal
 
 import structlog
 
-_QUIET = {"asyncua": logging.ERROR, "pymodbus": logging.ERROR} | dict.fromkeys(
-    ("pykka", "uvicorn", "numba", "asyncio", "grpc"), logging.WARNING
+_QUIET = {"asyncua": logging.ERROR, "pymodbus": logging.ERROR, "pykka": logging.CRITICAL} | dict.fromkeys(
+    ("uvicorn", "numba", "asyncio", "grpc"), logging.WARNING
 )
-"""Libraries that talk much, and from which level they are heard; what they say of a connection our channels say better."""
+"""Libraries that talk much, and from which level they are heard; what they say of a connection our channels say better, and
+what pykka says of an actor's end our supervisor says in one line."""
 
 
 def configure_logging(level: str = "info", style: Literal["console", "json"] = "console") -> None:
