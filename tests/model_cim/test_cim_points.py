@@ -131,8 +131,8 @@ FAULTS = [
     ("SC-Nanping.xml", "<cim:AnalogValue.Analog ", "<cim:AnalogValue.Other ", "point.measurement"),
     ("SC-Nanping.xml", "<cim:Measurement.PowerSystemResource ", "<cim:Measurement.Other ", "point.resource"),
     ("EQ.xml", "<cim:IdentifiedObject.name>Nanping<", "<cim:IdentifiedObject.name>Beishan<", "station.name"),
-    ("EQ.xml", "<cim:GeneratingUnit.raiseRampRate>6<", "<cim:GeneratingUnit.raiseRampRate>-6<", "unit.ramp"),
-    ("EQ.xml", "<cim:GeneratingUnit.minOperatingP>120<", "<cim:GeneratingUnit.minOperatingP>320<", "unit.limits"),
+    ("EQ.xml", "<cim:GeneratingUnit.raiseRampRate>7<", "<cim:GeneratingUnit.raiseRampRate>-7<", "unit.ramp"),
+    ("EQ.xml", "<cim:GeneratingUnit.minOperatingP>100<", "<cim:GeneratingUnit.minOperatingP>320<", "unit.limits"),
     ("SC-Fenghe.xml", "<sc:RemotePoint.nodeId>ns=2;s=", "<sc:RemotePoint.nodeId>", "point.address"),
     ("SC-Qingyuan.xml", "<sc:RemotePoint.table>input<", "<sc:RemotePoint.table>output<", "point.address"),
 ]

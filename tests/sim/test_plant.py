@@ -182,12 +182,12 @@ def test_a_unit_comes_back_at_no_load_and_ramps(rig):
 def test_set_points_move_power_within_ramp_and_reactive_power_by_the_regulator(rig):
     unit = rig.names.index("H1")
     start = rig.plant.dynamics.setpoint[unit]
-    rig.order("Longtan/H1/P set-point", 70.0)
+    rig.order("Longtan/H1/P set-point", 85.0)
     rig.run(6.0)
     assert rig.plant.dynamics.setpoint[unit] == pytest.approx(start + 4.0, abs=0.1)  # 40 MW/min
     rig.order("Longtan/H1/Q set-point", 20.0)
     rig.run(120.0)
-    assert rig.plant.dynamics.power[unit] == pytest.approx(70.0, abs=2.0)
+    assert rig.plant.dynamics.power[unit] == pytest.approx(85.0, abs=2.0)
     assert rig.plant.machine_q[unit] == pytest.approx(20.0, abs=0.5)
     pv = rig.names.index("PV1")
     rig.order("Qingyuan/PV1/Q set-point", -12.0)
