@@ -93,6 +93,7 @@ class AgcActor(Actor):
         self._view = view
         self._clock = clock
         self._names = {unit.mrid: unit.name for unit in area.units}
+        self._refused: set[str] = set()
         own = {point.expression: point.pid for point in tables.points if point.equipment == area.mrid}
         self._ace_pid, self._regulation_pid = own.get("agc.ace"), own.get("agc.regulation")
 
@@ -116,16 +117,27 @@ class AgcActor(Actor):
                     self._controller.confirmed(cid)
                 else:
                     self._controller.refused(cid, reply.reason or reply.code or reply.state.value)
-            case SetInterchange(area, mw):
-                if area == self._controller.area.name:
-                    self._controller.set_interchange(mw)
-            case SetBasePoint(unit, mw):
-                self._controller.set_base_point(unit, mw)
+            case SetInterchange() | SetBasePoint():
+                self._follow_dispatch(message)
             case SetState(request, principal):
                 return self._set(request, principal)
             case _:
                 return super().receive(message)
         return None
+
+    def _follow_dispatch(self, order: SetInterchange | SetBasePoint) -> None:
+        """Take what is in force; dispatch repeats it, so a fault is told once."""
+        try:
+            match order:
+                case SetInterchange(area, mw) if area == self._controller.area.name:
+                    self._controller.set_interchange(mw)
+                case SetBasePoint(unit, mw):
+                    self._controller.set_base_point(unit, mw)
+        except UnitModeError as error:
+            if str(error) not in self._refused:
+                self._refused.add(str(error))
+                _log.error("agc cannot follow dispatch", cause=str(error))
+                self._tell("agc.notice", {"text": str(error)})
 
     def _cycle(self) -> None:
         decision = self._controller.cycle(Measurements(self._snapshot(self._controller.pids)))
