@@ -31,6 +31,8 @@ _KINDS = {
 }
 OPEN, CLOSED = 1.0, 2.0
 CALCULATED = int(Quality.CALCULATED)
+UNCERTAIN = int(Quality.QUESTIONABLE | Quality.OLD_DATA)
+"""Quality of a state that rests on the last known position of a switch and would be another if the switch stood otherwise."""
 
 
 class LiveTopology:
@@ -228,7 +230,7 @@ class TopologyActor(Actor):
         if not len(self._pids):
             return
         state, uncertain = self._live.state()
-        quality = np.where(uncertain[self._rows], CALCULATED | int(Quality.QUESTIONABLE), CALCULATED)
+        quality = np.where(uncertain[self._rows], CALCULATED | UNCERTAIN, CALCULATED)
         values = state.equipment[self._rows].astype(np.float64)
         now = self._clock.now_ns()
         batch = PointBatch.of(self._pids, values, quality=quality, received_at=now, flags=RecordFlag.REFRESH, source="topology")
