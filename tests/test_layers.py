@@ -73,25 +73,3 @@ def test_c104_stays_in_its_own_process():
 def test_names_say_what_is_inside():
     empty = {"utils", "util", "helpers", "common", "misc"}
     assert [str(path) for path, _ in modules() if empty & set(path.with_suffix("").parts)] == []
-
-
-def test_the_repository_holds_no_registry_address_and_no_machine_path():
-    import subprocess
-
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    hosts = [
-        "pypi" + ".org",
-        "pythonhosted" + ".org",
-        "registry.npmjs" + ".org",
-        "npm_mirror".replace("_", ""),
-        "/work" + "/main",
-        "/work" + "/shared",
-    ]
-    wrong = []
-    for name in files:
-        path = ROOT / name
-        if not path.is_file() or path.suffix in {".png", ".ico", ".woff2"}:
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
-        wrong += [f"{name} holds {host}" for host in hosts if host in text]
-    assert wrong == []

@@ -140,7 +140,7 @@ class Demo:
 
     def describe(self, url: str) -> str:
         """What the user reads once it runs."""
-        scada = "./run scada" if GRID == PLACES[0] else "scada"
+        scada = "./run scada" if PLACES[0] == GRID else "scada"
         ctl = f"{scada} ctl --server {HOST}:{self.ports.api} --control-port {self.ports.control} --keys {self.keys} status"
         return (
             f"\n  the page:     {url}\n  the terminal: {ctl}\n"
