@@ -13,13 +13,6 @@ NOT_OURS = {".git", ".venv", ".run", "node_modules", "artefacts", "__pycache__",
 BINARY = {".png", ".ico", ".woff2", ".pcap", ".gz"}
 # written in pieces, so that this list does not find itself
 REGISTRIES = ["pypi" + ".org", "python" + "hosted.org", "registry.npm" + "js.org", "npm" + "mirror", "--index" + "-url http"]
-    "pypi" + ".org",
-    "python" + "hosted.org",
-    "registry.npm" + "js.org",
-    "npm" + "mirror",
-    "index" + "-url =",
-    "--index" + "-url http",
-]
 MACHINE = ["/wo" + "rk/", "/ho" + "me/", "/ro" + "ot/"]
 SECRET = re.compile("-----BEGIN [A-Z ]*PRIVATE" + " KEY-----\n[A-Za-z0-9+/=\n]{40,}")
 
