@@ -47,7 +47,8 @@ def test_samples_missed_while_the_actor_was_down_are_taken_from_the_journal(disk
     disk.die()
     disk.open()
     actor = historian(disk)
-    values = [v for v, q in zip(*[(s.value, s.quality) for s in series(actor, disk, 3).series][0], strict=True) if q == 0]
+    [kept] = series(actor, disk, 3).series
+    values = [value for value, quality in zip(kept.value, kept.quality, strict=True) if quality == 0]
     assert values == [1.0, 2.0, 3.0]
 
 
