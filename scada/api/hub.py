@@ -223,7 +223,10 @@ class Hub:
     def give(self, subscriber: Subscriber, credit: int) -> None:
         """The client can take ``credit`` frames more (what exceeds :data:`MAX_CREDIT` is ignored)."""
         subscriber.credit += max(0, min(credit, subscriber.room))
-        self._schedule(subscriber.view)
+        silent = self._loop.time() - subscriber.last_frame >= TICK_S
+        # with nothing to send a tick would only put off the next change by a period
+        if subscriber.fresh or subscriber.backlog or silent:
+            self._schedule(subscriber.view)
 
     # ------------------------------------------------------------------ following
 

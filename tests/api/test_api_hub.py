@@ -159,3 +159,16 @@ def test_a_frame_due_at_once_is_sent_on_the_servers_loop(make_backend):
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert decode_frame(runner.run(follow()))[1].pid.tolist() == [1, 2]
+
+
+async def test_credit_without_anything_to_send_does_not_put_off_the_next_change(hub, backend):
+    subscriber = hub.open(None, 400)
+    hub.give(subscriber, 1)
+    await subscriber.next()
+    shown = subscriber.view.last_tick
+    subscriber.view.period_s = 0.01
+    hub.give(subscriber, 1)
+    await asyncio.sleep(0.03)
+    assert subscriber.view.last_tick == shown
+    backend.apply([1], [5.0])
+    await asyncio.wait_for(subscriber.next(), 5)
