@@ -30,7 +30,8 @@ class Run:
         sending_s: while the outstations made changes.
         cpu_us: CPU us a value of each leg, ``total`` and ``viewer`` (a process of its own, not in the total).
         age_ms: percentiles by name, from the outstation's stamp to the viewer.
-        legs_ms: the same for ``wire`` (stamp to socket), ``rtdb`` (socket to commit) and ``served`` (socket to viewer).
+        legs_ms: the same for ``wire`` (stamp to socket), ``rtdb`` (socket to commit), ``encoded`` (socket to frame) and
+            ``served`` (socket to viewer).
         commits: commits a second.
         conflated: share of the changes that the viewer got merged into a later one.
         lost: sent changes that are not in the journal exactly once and in order, plus points that end with a wrong value.
@@ -88,7 +89,7 @@ class Chain:
             sending_s=sent["seconds"],
             cpu_us=cpu_us,
             age_ms=shown["age"],
-            legs_ms={"wire": shown["wire"], "rtdb": last["waits"], "served": shown["served"]},
+            legs_ms={"wire": shown["wire"], "rtdb": last["waits"], "encoded": shown["encoded"], "served": shown["served"]},
             commits=(last["commits"] - first["commits"]) / elapsed,
             conflated=(shown["conflated"] - seen["conflated"]) / values,
             lost=self._lost(values, first["head"], sent["made"]),

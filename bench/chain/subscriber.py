@@ -38,6 +38,7 @@ class Tally:
         self._ages: list[npt.NDArray[np.int64]] = []
         self._served: list[npt.NDArray[np.int64]] = []
         self._wire: list[npt.NDArray[np.int64]] = []
+        self._encoded: list[npt.NDArray[np.int64]] = []
 
     def take(self, message: bytes) -> None:
         """Count one ``PointFrame``."""
@@ -57,6 +58,7 @@ class Tally:
             self._ages.append(now - stamped)
             self._served.append(now - received)
             self._wire.append(received - stamped)
+            self._encoded.append(frame.time_ns - received)
 
     def counts(self) -> dict[str, Any]:
         """Counts since the start."""
@@ -65,7 +67,7 @@ class Tally:
     def report(self) -> dict[str, Any]:
         """Counts since the start, ages in ms since the last report."""
         shown = self.counts()
-        for name, parts in (("age", self._ages), ("served", self._served), ("wire", self._wire)):
+        for name, parts in (("age", self._ages), ("served", self._served), ("wire", self._wire), ("encoded", self._encoded)):
             if parts:
                 p50, p99, p999 = np.percentile(np.concatenate(parts), [50, 99, 99.9]) / 1e6
                 shown[name] = {"p50": float(p50), "p99": float(p99), "p999": float(p999)}
