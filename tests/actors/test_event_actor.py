@@ -42,7 +42,7 @@ def note(disk, key="test.note"):
 steps = st.lists(st.tuples(st.integers(0, 1), st.sampled_from([1.0, 2.0]), st.booleans(), st.booleans()), max_size=14)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(steps)
 def test_each_change_of_state_is_one_event_wherever_the_actor_dies(script):
     with tempfile.TemporaryDirectory() as folder:

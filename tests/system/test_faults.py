@@ -132,15 +132,6 @@ def test_an_empty_model_is_refused(tmp_path):
         System(parse_settings({"model": {"path": "nothing"}}, base=tmp_path), SystemClock())
 
 
-def test_a_second_server_on_the_same_data_is_refused(tmp_path, run):
-    first = run()
-    known = (tmp_path / "rtdb" / "points.json").read_bytes()
-    with pytest.raises(ScadaError, match="already has a writer"):
-        run()
-    assert (tmp_path / "rtdb" / "points.json").read_bytes() == known
-    assert first.system.store.snapshot().seq >= 0
-
-
 def test_a_full_event_log_is_said_and_nothing_is_lost(tmp_path, run, tables, monkeypatch):
     """A disk that is full for a while: events wait in memory, are visible, and are on disk afterwards."""
     from scada.rtdb.lmdb_file import LmdbFile, StoreFullError

@@ -167,7 +167,9 @@ def test_a_second_server_is_refused_and_sigterm_stops_the_first_within_3_s(tmp_p
     for name in ("rtdb", "events", "history"):
         text = text.replace(f'path = "{name}"', f'path = "{site.folder / name}"')
     (other.folder / "scada.toml").write_text(text, "utf-8")
+    known = (site.folder / "rtdb" / "points.json").read_bytes()
     assert "already has a writer" in other.serve().refused()
+    assert (site.folder / "rtdb" / "points.json").read_bytes() == known
     seconds, last = site.stop()
     assert seconds < 3.0
     assert "server stopped" in last
@@ -179,3 +181,22 @@ def test_a_disk_that_is_full_at_the_start_is_said_in_one_line(tmp_path, keys):
     line = site.refused()
     assert "no space left" in line
     assert "free disk space" in line
+
+
+def test_a_disk_that_fills_up_in_service_is_said_once_and_the_server_goes_on(tmp_path, keys):
+    site = Site(tmp_path / "site", keys)
+    file = site.folder / "scada.toml"
+    file.write_text(file.read_text("utf-8") + "[clock]\nrate = 10.0\n", "utf-8")  # the first alarms come after 10 s
+    site.serve()
+    site.await_line("server up")
+    resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    said = "".join(site.await_line("event log cannot be written"))
+    time.sleep(0.5)
+    assert site.process.poll() is None
+    seconds, last = site.stop()
+    said += last
+    assert seconds < 3.0
+    assert said.count("the event log cannot be written") == 1
+    assert "no space left to write" in said
+    assert "could not be closed whole" in last, "what was not saved is said"
+    assert "Traceback" not in said
