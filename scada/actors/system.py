@@ -296,10 +296,15 @@ class System:
             view=self.avc_view,
             **acts,
         )
-        answered = self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)
-        accepted = {event.parameters["order"] for event in answered if event.key in {"dispatch.accepted", "dispatch.clipped"}}
-        past = past_orders(self.audit.records(), accepted)
-        dispatch = partial(DispatchActor, past=past, seen=sorted(accepted), agc=self.agc, view=self.dispatch_view, **common)
+
+        def dispatch(address: Address, failed: Callable[[BaseException], None]) -> DispatchActor:
+            # read anew for each life: the one before may have accepted more
+            answered = self.log.query(kinds=[EventKind.DISPATCH], limit=10_000)
+            accepted = {event.parameters["order"] for event in answered if event.key in {"dispatch.accepted", "dispatch.clipped"}}
+            past = past_orders(self.audit.records(), accepted)
+            view = self.dispatch_view
+            return DispatchActor(address, failed, past=past, seen=sorted(accepted), agc=self.agc, view=view, **common)
+
         deciders: list[tuple[Address, Factory]] = [
             (self.control, control),
             (self.dispatch, dispatch),
