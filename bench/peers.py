@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -32,9 +33,19 @@ def environment(name: str) -> Path:
     return python.parent
 
 
+def _index() -> dict[str, str]:
+    """The package index that pip is configured with, for uv where it has none of its own."""
+    if os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL"):
+        return {}
+    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    found = os.environ.get("PIP_INDEX_URL") or subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    return {"UV_DEFAULT_INDEX": found} if found else {}
+
+
 def _run(name: str, command: list[str]) -> None:
+    variables = {**os.environ, **_index()}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False, env=variables)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PeerError(f"{name} cannot be installed: {error}") from error
     if done.returncode:
