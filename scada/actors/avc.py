@@ -72,8 +72,10 @@ class AvcActor(Actor):
     ) -> None:
         super().__init__(address, failed)
         self._controller = AvcController(tables.zones, settings, clock)
-        for mrid, (count, last_ns) in operations.items():
-            self._controller.restore(mrid, count, last_ns)
+        # a life after a failure goes on from the counts its forerunner published
+        done = {row.mrid: (row.operations_today, row.last_operation_ns) for zone in view.status.zones for row in zone.devices}
+        for mrid in {*operations, *done}:
+            self._controller.restore(mrid, *max(operations.get(mrid, (0, 0)), done.get(mrid, (0, 0))))
         self._network = network
         self._tables = tables
         self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
@@ -91,8 +93,9 @@ class AvcActor(Actor):
         ordered = self._standing().avc
         if ordered in {"on", "off"}:
             self._controller.set_state(ordered)  # type: ignore[arg-type]
-        idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
-        self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))
+        if not self._view.status.zones:
+            idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
+            self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))
         self._view.status.state, self._view.status.reason = self._controller.state, "no cycle yet"
 
     def receive(self, message: Any) -> Any:
