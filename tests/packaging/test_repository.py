@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NOT_OURS = {".git", ".venv", ".run", "node_modules", "artefacts", "__pycache__", "dist", "build"}
+NOT_OURS = {"node_modules", "artefacts", "__pycache__", "dist", "build"}
 BINARY = {".png", ".ico", ".woff2", ".pcap", ".gz"}
 # written in pieces, so that this list does not find itself
 REGISTRIES = ["pypi" + ".org", "python" + "hosted.org", "registry.npm" + "js.org", "npm" + "mirror", "--index" + "-url http"]
@@ -18,11 +19,15 @@ SECRET = re.compile("-----BEGIN [A-Z ]*PRIVATE" + " KEY-----\n[A-Za-z0-9+/=\n]{4
 
 
 def names():
-    if (ROOT / ".git").exists():
+    if (ROOT / ".git").exists() and shutil.which("git"):
         told = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
         return [name for name in told.stdout.split("\0") if name]
     paths = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]  # an unpacked archive
-    return [str(path) for path in paths if not NOT_OURS & set(path.parts)]
+    return [str(path) for path in paths if not any(part in NOT_OURS or _is_hidden(part) for part in path.parts)]
+
+
+def _is_hidden(part):
+    return part.startswith(".") and part not in {".ci", ".gitignore", ".gitattributes"}
 
 
 def files():
