@@ -206,7 +206,7 @@ class System:
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
         self.dispatch, self.replay = Address("dispatch"), Address("replay")
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
-        self.feed = Feed(self.wire, self.rtdb)
+        self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
 
     # ---------------------------------------------------------------- life
 

@@ -70,9 +70,16 @@ class Wire:
 
 
 class Feed:
-    """Collects batches of all drivers of a wire and hands them to the database. Used on the wire loop only."""
+    """Collects batches of all drivers of a wire and hands them to the database. Used on the wire loop only.
 
-    def __init__(self, wire: Wire, rtdb: Address) -> None:
+    Args:
+        wire: its loop.
+        rtdb: the database's actor.
+        tick_s: shortest time between two hand-overs of analogs.
+    """
+
+    def __init__(self, wire: Wire, rtdb: Address, tick_s: float = FLUSH_S) -> None:
+        self._tick_s = tick_s
         self._loop = wire.loop
         self._rtdb = rtdb
         self._waiting: list[PointBatch] = []
@@ -87,7 +94,7 @@ class Feed:
         self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def deliver(self, batch: PointBatch) -> int:
-        """Take a batch; status changes leave in this turn of the loop, analogs ``FLUSH_S`` after the last ones that left.
+        """Take a batch; status changes leave in this turn of the loop, analogs ``tick_s`` after the last ones that left.
 
         Returns:
             A mark for :meth:`committed` if there are status changes in the batch, else 0.
@@ -101,7 +108,7 @@ class Feed:
         if self._records >= FLUSH_RECORDS:
             self.flush()
         else:
-            self._schedule(self._loop.time() if events else self._flushed + FLUSH_S)
+            self._schedule(self._loop.time() if events else self._flushed + self._tick_s)
         return self._taken if events else 0
 
     def _schedule(self, due: float) -> None:

@@ -43,7 +43,7 @@ class RtdbSettings(_Section):
     path: Path = Field(Path("var/rtdb"), description="Folder of the LMDB environments.")
     map_mb: int = Field(1024, ge=16, description="Fixed size of the journal environment in MiB.")
     durable: bool = Field(False, description="One fsync a commit; without it a power failure may lose the last commit.")
-    tick_ms: int = Field(20, ge=1, le=1000, description="Longest time a value waits for its group commit.")
+    tick_ms: int = Field(10, ge=1, le=1000, description="Shortest time between group commits of analogs; status goes at once.")
     journal_mb: int = Field(256, ge=1, description="Journal kept behind the checkpoint.")
     checkpoint_s: float = Field(15.0, gt=0, description="Time between checkpoints.")
 

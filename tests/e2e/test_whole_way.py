@@ -70,6 +70,36 @@ def test_what_must_not_be_done_is_refused_with_a_reason(rig):
     assert rig.good(disconnector.feedback) == 2
 
 
+def test_avc_brings_a_voltage_back_that_an_operator_spoilt(rig):
+    zone = next(one for one in rig.tables.zones if one.name == "Nanping")
+    device = next(one for one in zone.devices if one.kind == "tap")
+    pilot = next(one for one in zone.pilots if one.mrid == device.pilot)
+    assert rig.signed("Control/SetMode", pb.SetModeRequest(avc="off")).accepted
+    tap = rig.tables.controls[device.control]
+    lowering = 1 if device.raise_increases_voltage else 2
+    steps = 0
+    while rig.good(pilot.voltage[0]) > pilot.target - 1.5 * pilot.deadband:
+        assert steps < 6
+        before = rig.good(pilot.voltage[0])
+        assert rig.operate(tap, lowering)[1].state == pb.CONTROL_STATE_SUCCESS
+        rig.until(lambda last=before: rig.good(pilot.voltage[0]) < last - 0.02, 10, "the voltage after a tap step")
+        steps += 1
+    assert rig.signed("Control/SetMode", pb.SetModeRequest(avc="on")).accepted
+
+    def back():
+        return abs(rig.good(pilot.voltage[0]) - pilot.target) <= 1.2 * pilot.deadband
+
+    rig.until(back, 120, "the voltage back in its band")
+
+    def operations():
+        shown = next(one for one in rig.call("Regulation/GetAvc", pb.GetAvcRequest()).zones if one.name == zone.name)
+        return sum(one.operations_today for one in shown.devices)
+
+    rig.until(lambda: operations() > steps, 30, "more operations than the operator's own")
+    acted = [event for event in rig.events(limit=2000) if event.actor == "system:avc"]
+    assert not [event for event in acted if event.key in {"control.refused", "control.exec_failed", "control.timed_out"}]
+
+
 def test_ace_returns_to_the_dead_band_after_the_largest_unit_tripped(rig):
     area = next(one for one in rig.tables.areas if one.name == AREA)
     rig.until(lambda: rig.status().agc_state == "on", 30, "AGC on")
