@@ -133,12 +133,12 @@ def test_ace_returns_to_the_dead_band_after_the_largest_unit_tripped(rig):
 def test_a_dispatch_set_point_moves_the_units(rig):
     area = next(one for one in rig.tables.areas if one.name == AREA)
     before = area_of(rig.status())
-    wanted = round(before.interchange_mw - 25)
+    wanted = round(before.interchange_mw - 40)  # well above what the noise of the load does
     order = pb.AreaSetpoint(area=AREA, interchange_mw=wanted, order_id=str(uuid.uuid4()))
     reply = rig.signed("Dispatch/SendSetpoint", order, "dispatcher")
     assert (reply.code, reply.applied_mw) == (pb.DISPATCH_CODE_ACCEPTED, wanted)
     assert rig.signed("Dispatch/SendSetpoint", order, "dispatcher").code == pb.DISPATCH_CODE_DUPLICATE
-    rig.until(lambda: abs(area_of(rig.status()).interchange_mw - wanted) < 2 * area.deadband, 90, "the interchange follows")
+    rig.until(lambda: abs(area_of(rig.status()).interchange_mw - wanted) < 2 * area.deadband, 120, "the interchange follows")
     after = area_of(rig.status())
     assert after.generation_mw < before.generation_mw - 10
     shown = rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest())
