@@ -88,7 +88,7 @@ class EventActor(Actor):
         self._seq = self._log.seq
         try:
             for change in self._store.changes(self._seq):
-                self._judge(change)
+                self._judge_again(change)
         except GapError as gap:
             _log.warning("the journal does not reach back to the last event; all present values are judged", reason=str(gap))
             snapshot = self._store.snapshot()
@@ -127,6 +127,17 @@ class EventActor(Actor):
             return
         self._publish(self._engine.process(change), change.last)
         self._seq = change.last
+
+    def _judge_again(self, change: ChangeSet) -> None:
+        """Judge what a forerunner may have failed at; what cannot be judged is said and passed over, so that others follow."""
+        try:
+            self._judge(change)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the alarms after it matter more
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("changes could not be judged and are passed over", first=change.first, last=change.last, cause=reason)
+            parameters = {"first": str(change.first), "last": str(change.last), "reason": reason}
+            self._seq = change.last
+            self._publish([self._system("events.unjudged", AlarmClass.ACCIDENT, 1, parameters)], change.last)
 
     def _publish(self, events: Sequence[Event], seq: int = 0) -> None:
         changed = self._engine.take_changed()

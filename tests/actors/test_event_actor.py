@@ -175,3 +175,26 @@ def test_a_full_disk_keeps_events_in_order_and_is_told_once(disk, monkeypatch):
 def test_an_unknown_message_is_a_bug_and_says_so(disk):
     with pytest.raises(NotImplementedError):
         life(disk).receive("what?")
+
+
+def test_changes_that_cannot_be_judged_are_said_once_and_the_next_ones_are(disk, monkeypatch):
+    life(disk)
+    disk.put([0], [2.0])
+    life(disk)
+    poison = disk.put([0], [1.0])
+    good = disk.put([1], [2.0])
+    honest = EventActor.__init__.__globals__["AlarmEngine"].process
+
+    def process(engine, change):
+        if change.first == poison.first:
+            raise ZeroDivisionError("bug")
+        return honest(engine, change)
+
+    monkeypatch.setattr("scada.actors.events.AlarmEngine.process", process)
+    for _ in range(2):
+        actor = life(disk)
+    told = [event for event in events(disk, EventKind.SYSTEM) if event.key == "events.unjudged"]
+    assert [(event.parameters["first"], event.parameters["last"]) for event in told] == [(str(poison.first), str(poison.last))]
+    assert disk.log.seq == good.last
+    actor.receive(Changed(disk.put([0], [2.0])))
+    assert events(disk, EventKind.STATUS_CHANGE)[-1].value == 2.0
