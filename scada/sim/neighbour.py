@@ -30,7 +30,11 @@ class AreaPlan:
 
 
 class NeighbourControl:
-    """Areas that another control centre runs keep their own interchange: integral tie-line bias control, every 4 s."""
+    """Areas that another control centre runs keep the frequency: integral constant-frequency control, every 4 s.
+
+    A neighbour with an interchange schedule of its own would have to be told each order that dispatch gives to the controlled
+    area, or both would work against each other; one that keeps the frequency takes up whatever the controlled area trades.
+    """
 
     def __init__(self) -> None:
         self._waited_s = 0.0
@@ -43,18 +47,16 @@ class NeighbourControl:
         span, self._waited_s = self._waited_s, 0.0
         for number, (_, area) in enumerate(plant.groups):
             if not plant.areas[area].controlled:
-                _regulate(plant, number, plant.areas[area].export_mw, span)
+                _regulate(plant, number, span)
 
 
-def _regulate(plant: Plant, number: int, scheduled_mw: float, span: float) -> None:
+def _regulate(plant: Plant, number: int, span: float) -> None:
     dynamics = plant.dynamics
     units = dynamics.units
     mine = (dynamics.group == number) & plant.synchronous & dynamics.online
     gain = units.rated_mw / (units.droop * plant.nominal_hz)
     bias = float(gain[mine].sum()) + float(dynamics.damping[number])
-    exported = float(dynamics.flow_mw[number].sum())
-    scheduled = scheduled_mw if dynamics.stiffness[number].any() else exported  # cut off: frequency alone
-    error = exported - scheduled + bias * float(dynamics.deviation_hz[number])
+    error = bias * float(dynamics.deviation_hz[number])
     rated = units.rated_mw * mine
     step = -error * span / _RESET_S * rated / max(float(rated.sum()), 1e-9)
     moved = np.clip(dynamics.target + step, plant.p_min, plant.p_max)

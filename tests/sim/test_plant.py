@@ -107,7 +107,8 @@ def test_ties_of_the_power_flow_are_those_of_the_dynamics_also_in_a_transient(ri
         assert generated == pytest.approx(used, abs=0.2)
 
 
-def test_a_tripped_unit_lets_the_frequency_fall_to_what_droop_and_damping_say(rig):
+def test_a_tripped_unit_lets_the_frequency_fall_to_what_droop_and_damping_say(rig, monkeypatch):
+    monkeypatch.setattr("scada.sim.neighbour.NeighbourControl.act", lambda *_: None)  # primary control alone
     rig.run(5.0)
     unit = rig.names.index("G1")
     lost = rig.plant.machine_p[unit]
@@ -126,6 +127,17 @@ def test_a_tripped_unit_lets_the_frequency_fall_to_what_droop_and_damping_say(ri
     # dead bands of the governors let it fall a little further
     assert 50.0 - before_neighbour == pytest.approx(lost / stiff, rel=0.15)
     assert rig.plant.exports()["East"] < -150
+
+
+def test_the_neighbour_keeps_the_frequency_and_takes_up_what_we_trade(rig):
+    rig.run(5.0)
+    before = rig.plant.exports()["East"]
+    rig.gear.trip(rig.gear.breakers_of(rig.names.index("H1")))
+    rig.run(10.0)
+    assert rig.plant.frequencies()["East"] < 49.97
+    rig.run(600.0)
+    assert rig.plant.frequencies()["East"] == pytest.approx(50.0, abs=0.04)
+    assert rig.plant.exports()["East"] < before - 45
 
 
 def test_opening_a_line_moves_its_flow_to_the_others_and_time_stamps_are_the_contact_s(rig):
