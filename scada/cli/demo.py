@@ -16,7 +16,7 @@ import click
 
 from scada.actors.ports import check_port
 from scada.cli.demo_grid import GRID, PLACES
-from scada.cli.processes import ProcessGroup
+from scada.cli.processes import ProcessGroup, sole_use
 from scada.cli.warm import DONE, is_warm
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
@@ -167,18 +167,23 @@ def command(
     knows them only through these protocols.
     """
     from scada.model_cim.points import load_model
-    from scada.security.identities import init_identities
 
     channels = tuple(channel.name for channel in load_model(grid)[1].channels)
     epoch_ns = 0 if rate == 1.0 else SystemClock().now_ns()
     demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns)
     demo.check_ports()
+    with sole_use(demo.folder):
+        _run(demo, fresh=fresh, automatic=not manual, headless=headless, lang=lang)
+
+
+def _run(demo: Demo, *, fresh: bool, automatic: bool, headless: bool, lang: str | None) -> None:
+    from scada.security.identities import init_identities
+
     if fresh:
         demo.forget()
-    demo.folder.mkdir(parents=True, exist_ok=True)
     if made := init_identities(demo.keys):
         click.echo(f"identities made in {demo.keys}: {', '.join(made)}")
-    demo.write_config(automatic=not manual)
+    demo.write_config(automatic=automatic)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())

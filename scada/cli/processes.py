@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from scada.core.errors import ConfigError
 
 _PR_SET_PDEATHSIG = 1
 _RESTART_AFTER_S = 1.0
@@ -21,6 +25,24 @@ class _Child:
     process: subprocess.Popen[bytes]
     started: float
     read: int = 0
+
+
+@contextlib.contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the kernel lets go of it however the process ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                "another demo runs in this folder", where=str(folder), mend="end it, or give another --dir"
+            ) from error
+        yield
 
 
 class ProcessGroup:

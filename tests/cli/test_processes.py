@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 
-from scada.cli.processes import ProcessGroup
+import pytest
+
+from scada.cli.processes import ProcessGroup, sole_use
+from scada.core.errors import ConfigError
 
 
 def gone(pid, seconds=5.0):
@@ -72,3 +75,19 @@ def test_children_die_with_a_parent_that_was_killed(tmp_path):
     parent.wait()
     parent.stdout.close()
     assert gone(child)
+
+
+def test_a_folder_is_used_by_one_process_even_after_a_kill(tmp_path):
+    code = (
+        "import time;from pathlib import Path;from scada.cli.processes import sole_use\n"
+        f"with sole_use(Path({str(tmp_path)!r})): print('held',flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+    with pytest.raises(ConfigError, match="another demo runs in this folder"), sole_use(tmp_path):
+        pass
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with sole_use(tmp_path):
+        pass
