@@ -24,6 +24,7 @@ def _alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
+@pytest.mark.e2e  # a time limit needs the machine for itself
 def test_term_stops_everything_within_two_seconds(start_sim, wait_until):
     sim = start_sim()
     pids = sim.child_pids()
