@@ -51,6 +51,8 @@ class RecordFlag:
     """A status change or SOE: never conflated, never dropped."""
     REFRESH: Final = 0x02
     """Answer to an interrogation: it is journaled only if it differs from the image, and raises no SOE of its own."""
+    BACKFILL: Final = 0x40
+    """A late value under its own time stamp: journaled and kept by the history, but not the present value of its point."""
     # set by the RTDB on the records of a change set; ignored on the way in
     QUALITY_SET: Final = 0x04
     """Only the quality was set, by the server, at ``received_at``; value and source time are those of before."""
@@ -58,6 +60,10 @@ class RecordFlag:
     """The value differs from the one before."""
     FIRST: Final = 0x10
     """No value was known before: not a change of state."""
+    HELD: Final = 0x20
+    """What the source of a point sent while an operator holds it (substituted or blocked): the point does not show it."""
+    ASIDE: Final = HELD | BACKFILL
+    """Records with one of these do not change the present value; who follows the image passes over them."""
 
 
 Records = npt.NDArray[np.void]

@@ -34,6 +34,10 @@ class EventKind(IntEnum):
     AGC = 15
     AVC = 16
     DISPATCH = 17
+    SUPPRESSED = 18
+    """An alarm was shelved, suppressed by design or taken out of service, or came back from it."""
+    OPERATOR = 19
+    """A value was substituted, blocked or released; a tag or a note was placed or removed."""
 
 
 class AlarmPhase(IntEnum):

@@ -25,6 +25,14 @@ class Right(StrEnum):
     REPLAY = "REPLAY"
     ACK = "ACK"
     """Acknowledge alarms."""
+    SHELVE = "SHELVE"
+    """Shelve alarms for a time."""
+    SUPPRESS = "SUPPRESS"
+    """Take alarms out of service and back."""
+    SUBSTITUTE = "SUBSTITUTE"
+    """Substitute and block values."""
+    TAG = "TAG"
+    """Place and remove tags and notes."""
     CONTROL = "CONTROL"
     """Switching and step commands."""
     SETPOINT = "SETPOINT"
@@ -45,12 +53,13 @@ class Right(StrEnum):
 
 
 _LOOK = frozenset({Right.VIEW, Right.HISTORY})
+_WATCH = frozenset({Right.ACK, Right.SHELVE, Right.SUBSTITUTE, Right.TAG})
 
 ROLES: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
     {
         "VIEWER": _LOOK,
-        "OPERATOR": _LOOK | {Right.REPLAY, Right.ACK, Right.CONTROL, Right.SETPOINT, Right.MODE, Right.CHANNEL},
-        "ENGINEER": _LOOK | {Right.REPLAY, Right.CHANNEL, Right.ENGINEER},
+        "OPERATOR": _LOOK | _WATCH | {Right.REPLAY, Right.CONTROL, Right.SETPOINT, Right.MODE, Right.CHANNEL},
+        "ENGINEER": _LOOK | {Right.REPLAY, Right.CHANNEL, Right.ENGINEER, Right.SUPPRESS},
         "INSTALLER": frozenset({Right.VIEW, Right.ENGINEER}),
         "SECADM": frozenset({Right.VIEW, Right.SECURITY}),
         "SECAUD": frozenset({Right.VIEW, Right.AUDIT}),
@@ -65,6 +74,9 @@ ROLES: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
 _VIEW = frozenset({Right.VIEW})
 _OPERATE = frozenset({Right.CONTROL, Right.SETPOINT})
 _REPLAY = frozenset({Right.REPLAY})
+_HISTORY = frozenset({Right.HISTORY})
+_SUBSTITUTE = frozenset({Right.SUBSTITUTE})
+_TAG = frozenset({Right.TAG})
 _DISPATCH = frozenset({Right.DISPATCH})
 ANY_SESSION: Final[frozenset[Right]] = frozenset()
 """The call needs a live session and no right (``Session.Login`` makes that session)."""
@@ -84,6 +96,19 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Events/ListEvents": _VIEW,
         "/scadapb.v1.Events/Subscribe": _VIEW,
         "/scadapb.v1.Events/Acknowledge": frozenset({Right.ACK}),
+        "/scadapb.v1.Events/Shelve": frozenset({Right.SHELVE}),
+        "/scadapb.v1.Events/Unshelve": frozenset({Right.SHELVE}),
+        "/scadapb.v1.Events/SetAlarmService": frozenset({Right.SUPPRESS}),
+        "/scadapb.v1.Events/ListSuppressed": _VIEW,
+        "/scadapb.v1.Events/GetAlarmKpi": _HISTORY,
+        "/scadapb.v1.Events/Recall": _HISTORY,
+        "/scadapb.v1.Events/ListRecalls": _HISTORY,
+        "/scadapb.v1.OperatorData/Hold": _SUBSTITUTE,
+        "/scadapb.v1.OperatorData/Release": _SUBSTITUTE,
+        "/scadapb.v1.OperatorData/PlaceTag": _TAG,
+        "/scadapb.v1.OperatorData/AddNote": _TAG,
+        "/scadapb.v1.OperatorData/Remove": _TAG,
+        "/scadapb.v1.OperatorData/List": _VIEW,
         "/scadapb.v1.Control/Select": _OPERATE,
         "/scadapb.v1.Control/Execute": _OPERATE,
         "/scadapb.v1.Control/Cancel": _OPERATE,
@@ -93,7 +118,9 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Dispatch/SendSetpoint": _DISPATCH,
         "/scadapb.v1.Dispatch/SendSchedule": _DISPATCH,
         "/scadapb.v1.Dispatch/GetDispatch": _VIEW,
-        "/scadapb.v1.History/Query": frozenset({Right.HISTORY}),
+        "/scadapb.v1.History/Query": _HISTORY,
+        "/scadapb.v1.History/Backfill": frozenset({Right.ENGINEER}),
+        "/scadapb.v1.History/GetHistoryStatus": _HISTORY,
         "/scadapb.v1.Replay/Start": _REPLAY,
         "/scadapb.v1.Replay/Command": _REPLAY,
         "/scadapb.v1.Replay/GetState": _REPLAY,

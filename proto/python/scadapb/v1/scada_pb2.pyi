@@ -18,6 +18,22 @@ class PointKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     POINT_KIND_BITS: _ClassVar[PointKind]
     POINT_KIND_STATE: _ClassVar[PointKind]
 
+class SuppressionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SUPPRESSION_KIND_UNSPECIFIED: _ClassVar[SuppressionKind]
+    SUPPRESSION_KIND_SHELVED: _ClassVar[SuppressionKind]
+    SUPPRESSION_KIND_BY_DESIGN: _ClassVar[SuppressionKind]
+    SUPPRESSION_KIND_OUT_OF_SERVICE: _ClassVar[SuppressionKind]
+    SUPPRESSION_KIND_TAGGED: _ClassVar[SuppressionKind]
+
+class MarkKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MARK_KIND_UNSPECIFIED: _ClassVar[MarkKind]
+    MARK_KIND_SUBSTITUTE: _ClassVar[MarkKind]
+    MARK_KIND_BLOCK: _ClassVar[MarkKind]
+    MARK_KIND_TAG: _ClassVar[MarkKind]
+    MARK_KIND_NOTE: _ClassVar[MarkKind]
+
 class ControlState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CONTROL_STATE_UNSPECIFIED: _ClassVar[ControlState]
@@ -46,6 +62,16 @@ POINT_KIND_STEP: PointKind
 POINT_KIND_COUNTER: PointKind
 POINT_KIND_BITS: PointKind
 POINT_KIND_STATE: PointKind
+SUPPRESSION_KIND_UNSPECIFIED: SuppressionKind
+SUPPRESSION_KIND_SHELVED: SuppressionKind
+SUPPRESSION_KIND_BY_DESIGN: SuppressionKind
+SUPPRESSION_KIND_OUT_OF_SERVICE: SuppressionKind
+SUPPRESSION_KIND_TAGGED: SuppressionKind
+MARK_KIND_UNSPECIFIED: MarkKind
+MARK_KIND_SUBSTITUTE: MarkKind
+MARK_KIND_BLOCK: MarkKind
+MARK_KIND_TAG: MarkKind
+MARK_KIND_NOTE: MarkKind
 CONTROL_STATE_UNSPECIFIED: ControlState
 CONTROL_STATE_REFUSED: ControlState
 CONTROL_STATE_SELECTED: ControlState
@@ -580,7 +606,7 @@ class EventInfo(_message.Message):
     def __init__(self, event_id: _Optional[int] = ..., time_ns: _Optional[int] = ..., source_time_ns: _Optional[int] = ..., kind: _Optional[int] = ..., alarm_class: _Optional[int] = ..., priority: _Optional[int] = ..., key: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., mrid: _Optional[str] = ..., station: _Optional[str] = ..., path: _Optional[str] = ..., value: _Optional[float] = ..., alarm_id: _Optional[int] = ..., seq: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class AlarmInfo(_message.Message):
-    __slots__ = ("alarm_id", "phase", "alarm_class", "priority", "key", "parameters", "pid", "mrid", "station", "path", "value", "limit", "raised_ns", "returned_ns", "acknowledged_ns", "acknowledged_by")
+    __slots__ = ("alarm_id", "phase", "alarm_class", "priority", "key", "parameters", "pid", "mrid", "station", "path", "value", "limit", "raised_ns", "returned_ns", "acknowledged_ns", "acknowledged_by", "bay", "group", "chattering", "occurrences")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -604,6 +630,10 @@ class AlarmInfo(_message.Message):
     RETURNED_NS_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_NS_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_BY_FIELD_NUMBER: _ClassVar[int]
+    BAY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    CHATTERING_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCES_FIELD_NUMBER: _ClassVar[int]
     alarm_id: int
     phase: int
     alarm_class: int
@@ -620,19 +650,25 @@ class AlarmInfo(_message.Message):
     returned_ns: int
     acknowledged_ns: int
     acknowledged_by: str
-    def __init__(self, alarm_id: _Optional[int] = ..., phase: _Optional[int] = ..., alarm_class: _Optional[int] = ..., priority: _Optional[int] = ..., key: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., mrid: _Optional[str] = ..., station: _Optional[str] = ..., path: _Optional[str] = ..., value: _Optional[float] = ..., limit: _Optional[float] = ..., raised_ns: _Optional[int] = ..., returned_ns: _Optional[int] = ..., acknowledged_ns: _Optional[int] = ..., acknowledged_by: _Optional[str] = ...) -> None: ...
+    bay: str
+    group: int
+    chattering: bool
+    occurrences: int
+    def __init__(self, alarm_id: _Optional[int] = ..., phase: _Optional[int] = ..., alarm_class: _Optional[int] = ..., priority: _Optional[int] = ..., key: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., mrid: _Optional[str] = ..., station: _Optional[str] = ..., path: _Optional[str] = ..., value: _Optional[float] = ..., limit: _Optional[float] = ..., raised_ns: _Optional[int] = ..., returned_ns: _Optional[int] = ..., acknowledged_ns: _Optional[int] = ..., acknowledged_by: _Optional[str] = ..., bay: _Optional[str] = ..., group: _Optional[int] = ..., chattering: _Optional[bool] = ..., occurrences: _Optional[int] = ...) -> None: ...
 
 class ListAlarmsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class AlarmList(_message.Message):
-    __slots__ = ("alarms", "last_event_id")
+    __slots__ = ("alarms", "last_event_id", "suppressed")
     ALARMS_FIELD_NUMBER: _ClassVar[int]
     LAST_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
     alarms: _containers.RepeatedCompositeFieldContainer[AlarmInfo]
     last_event_id: int
-    def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmInfo, _Mapping]]] = ..., last_event_id: _Optional[int] = ...) -> None: ...
+    suppressed: int
+    def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmInfo, _Mapping]]] = ..., last_event_id: _Optional[int] = ..., suppressed: _Optional[int] = ...) -> None: ...
 
 class ListEventsRequest(_message.Message):
     __slots__ = ("after_id", "from_ns", "to_ns", "kinds", "limit")
@@ -677,6 +713,348 @@ class AcknowledgeReply(_message.Message):
     acknowledged: _containers.RepeatedScalarFieldContainer[int]
     unknown: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, acknowledged: _Optional[_Iterable[int]] = ..., unknown: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class AlarmName(_message.Message):
+    __slots__ = ("mrid", "key")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    key: str
+    def __init__(self, mrid: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
+
+class ShelveRequest(_message.Message):
+    __slots__ = ("alarms", "duration_s", "reason")
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    alarms: _containers.RepeatedCompositeFieldContainer[AlarmName]
+    duration_s: int
+    reason: str
+    def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmName, _Mapping]]] = ..., duration_s: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class UnshelveRequest(_message.Message):
+    __slots__ = ("alarms",)
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    alarms: _containers.RepeatedCompositeFieldContainer[AlarmName]
+    def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmName, _Mapping]]] = ...) -> None: ...
+
+class AlarmServiceRequest(_message.Message):
+    __slots__ = ("alarms", "out_of_service", "reason")
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    alarms: _containers.RepeatedCompositeFieldContainer[AlarmName]
+    out_of_service: bool
+    reason: str
+    def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmName, _Mapping]]] = ..., out_of_service: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AlarmReply(_message.Message):
+    __slots__ = ("accepted", "code", "reason", "unknown")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    code: str
+    reason: str
+    unknown: _containers.RepeatedCompositeFieldContainer[AlarmName]
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., unknown: _Optional[_Iterable[_Union[AlarmName, _Mapping]]] = ...) -> None: ...
+
+class ListSuppressedRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Suppression(_message.Message):
+    __slots__ = ("mrid", "key", "kind", "path", "station", "since_ns", "until_ns", "user", "reason", "active")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    key: str
+    kind: SuppressionKind
+    path: str
+    station: str
+    since_ns: int
+    until_ns: int
+    user: str
+    reason: str
+    active: bool
+    def __init__(self, mrid: _Optional[str] = ..., key: _Optional[str] = ..., kind: _Optional[_Union[SuppressionKind, str]] = ..., path: _Optional[str] = ..., station: _Optional[str] = ..., since_ns: _Optional[int] = ..., until_ns: _Optional[int] = ..., user: _Optional[str] = ..., reason: _Optional[str] = ..., active: _Optional[bool] = ...) -> None: ...
+
+class SuppressionList(_message.Message):
+    __slots__ = ("suppressions",)
+    SUPPRESSIONS_FIELD_NUMBER: _ClassVar[int]
+    suppressions: _containers.RepeatedCompositeFieldContainer[Suppression]
+    def __init__(self, suppressions: _Optional[_Iterable[_Union[Suppression, _Mapping]]] = ...) -> None: ...
+
+class AlarmKpiRequest(_message.Message):
+    __slots__ = ("from_ns", "to_ns", "station")
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    from_ns: int
+    to_ns: int
+    station: str
+    def __init__(self, from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., station: _Optional[str] = ...) -> None: ...
+
+class AlarmSource(_message.Message):
+    __slots__ = ("mrid", "path", "key", "count")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    path: str
+    key: str
+    count: int
+    def __init__(self, mrid: _Optional[str] = ..., path: _Optional[str] = ..., key: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class AlarmKpi(_message.Message):
+    __slots__ = ("from_ns", "to_ns", "alarms", "per_10_min_mean", "per_10_min_peak", "peak_ns", "flood_share", "floods", "standing", "stale", "chattering", "most_frequent", "most_frequent_share", "by_priority", "by_class", "acknowledge_median_s", "acknowledge_p95_s", "unacknowledged", "shelved", "by_design", "out_of_service")
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    PER_10_MIN_MEAN_FIELD_NUMBER: _ClassVar[int]
+    PER_10_MIN_PEAK_FIELD_NUMBER: _ClassVar[int]
+    PEAK_NS_FIELD_NUMBER: _ClassVar[int]
+    FLOOD_SHARE_FIELD_NUMBER: _ClassVar[int]
+    FLOODS_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    CHATTERING_FIELD_NUMBER: _ClassVar[int]
+    MOST_FREQUENT_FIELD_NUMBER: _ClassVar[int]
+    MOST_FREQUENT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    BY_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    BY_CLASS_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_MEDIAN_S_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_P95_S_FIELD_NUMBER: _ClassVar[int]
+    UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    SHELVED_FIELD_NUMBER: _ClassVar[int]
+    BY_DESIGN_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    from_ns: int
+    to_ns: int
+    alarms: int
+    per_10_min_mean: float
+    per_10_min_peak: int
+    peak_ns: int
+    flood_share: float
+    floods: int
+    standing: int
+    stale: int
+    chattering: int
+    most_frequent: _containers.RepeatedCompositeFieldContainer[AlarmSource]
+    most_frequent_share: float
+    by_priority: _containers.RepeatedScalarFieldContainer[int]
+    by_class: _containers.RepeatedScalarFieldContainer[int]
+    acknowledge_median_s: float
+    acknowledge_p95_s: float
+    unacknowledged: int
+    shelved: int
+    by_design: int
+    out_of_service: int
+    def __init__(self, from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., alarms: _Optional[int] = ..., per_10_min_mean: _Optional[float] = ..., per_10_min_peak: _Optional[int] = ..., peak_ns: _Optional[int] = ..., flood_share: _Optional[float] = ..., floods: _Optional[int] = ..., standing: _Optional[int] = ..., stale: _Optional[int] = ..., chattering: _Optional[int] = ..., most_frequent: _Optional[_Iterable[_Union[AlarmSource, _Mapping]]] = ..., most_frequent_share: _Optional[float] = ..., by_priority: _Optional[_Iterable[int]] = ..., by_class: _Optional[_Iterable[int]] = ..., acknowledge_median_s: _Optional[float] = ..., acknowledge_p95_s: _Optional[float] = ..., unacknowledged: _Optional[int] = ..., shelved: _Optional[int] = ..., by_design: _Optional[int] = ..., out_of_service: _Optional[int] = ...) -> None: ...
+
+class RecallRequest(_message.Message):
+    __slots__ = ("at_ns", "before_s", "after_s", "station", "pids")
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_S_FIELD_NUMBER: _ClassVar[int]
+    AFTER_S_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    at_ns: int
+    before_s: int
+    after_s: int
+    station: str
+    pids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, at_ns: _Optional[int] = ..., before_s: _Optional[int] = ..., after_s: _Optional[int] = ..., station: _Optional[str] = ..., pids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class RecallHead(_message.Message):
+    __slots__ = ("from_ns", "to_ns", "source", "complete", "reason")
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    from_ns: int
+    to_ns: int
+    source: str
+    complete: bool
+    reason: str
+    def __init__(self, from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., source: _Optional[str] = ..., complete: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RecallChanges(_message.Message):
+    __slots__ = ("time_ns", "pid", "value", "quality", "received_ns")
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    time_ns: _containers.RepeatedScalarFieldContainer[int]
+    pid: _containers.RepeatedScalarFieldContainer[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    quality: _containers.RepeatedScalarFieldContainer[int]
+    received_ns: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, time_ns: _Optional[_Iterable[int]] = ..., pid: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ..., quality: _Optional[_Iterable[int]] = ..., received_ns: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class RecallPart(_message.Message):
+    __slots__ = ("head", "start", "events", "changes")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    head: RecallHead
+    start: PointFrame
+    events: EventList
+    changes: RecallChanges
+    def __init__(self, head: _Optional[_Union[RecallHead, _Mapping]] = ..., start: _Optional[_Union[PointFrame, _Mapping]] = ..., events: _Optional[_Union[EventList, _Mapping]] = ..., changes: _Optional[_Union[RecallChanges, _Mapping]] = ...) -> None: ...
+
+class ListRecallsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RecallInfo(_message.Message):
+    __slots__ = ("at_ns", "from_ns", "to_ns", "reason", "event_id", "complete")
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    at_ns: int
+    from_ns: int
+    to_ns: int
+    reason: str
+    event_id: int
+    complete: bool
+    def __init__(self, at_ns: _Optional[int] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., reason: _Optional[str] = ..., event_id: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class RecallList(_message.Message):
+    __slots__ = ("recalls",)
+    RECALLS_FIELD_NUMBER: _ClassVar[int]
+    recalls: _containers.RepeatedCompositeFieldContainer[RecallInfo]
+    def __init__(self, recalls: _Optional[_Iterable[_Union[RecallInfo, _Mapping]]] = ...) -> None: ...
+
+class HoldRequest(_message.Message):
+    __slots__ = ("point", "block", "value", "reason")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    point: str
+    block: bool
+    value: float
+    reason: str
+    def __init__(self, point: _Optional[str] = ..., block: _Optional[bool] = ..., value: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("point", "reason")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    point: str
+    reason: str
+    def __init__(self, point: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TagRequest(_message.Message):
+    __slots__ = ("object", "type", "reason")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    type: str
+    reason: str
+    def __init__(self, object: _Optional[str] = ..., type: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class NoteRequest(_message.Message):
+    __slots__ = ("object", "text")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    text: str
+    def __init__(self, object: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class RemoveRequest(_message.Message):
+    __slots__ = ("mark_id", "reason")
+    MARK_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    mark_id: int
+    reason: str
+    def __init__(self, mark_id: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class OperatorReply(_message.Message):
+    __slots__ = ("accepted", "code", "reason", "mark_id")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MARK_ID_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    code: str
+    reason: str
+    mark_id: int
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., mark_id: _Optional[int] = ...) -> None: ...
+
+class OperatorMark(_message.Message):
+    __slots__ = ("mark_id", "kind", "mrid", "path", "station", "pid", "value", "tag_type", "reason", "user", "workstation", "placed_ns", "field_value", "field_quality")
+    MARK_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    TAG_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    WORKSTATION_FIELD_NUMBER: _ClassVar[int]
+    PLACED_NS_FIELD_NUMBER: _ClassVar[int]
+    FIELD_VALUE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    mark_id: int
+    kind: MarkKind
+    mrid: str
+    path: str
+    station: str
+    pid: int
+    value: float
+    tag_type: str
+    reason: str
+    user: str
+    workstation: str
+    placed_ns: int
+    field_value: float
+    field_quality: int
+    def __init__(self, mark_id: _Optional[int] = ..., kind: _Optional[_Union[MarkKind, str]] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., station: _Optional[str] = ..., pid: _Optional[int] = ..., value: _Optional[float] = ..., tag_type: _Optional[str] = ..., reason: _Optional[str] = ..., user: _Optional[str] = ..., workstation: _Optional[str] = ..., placed_ns: _Optional[int] = ..., field_value: _Optional[float] = ..., field_quality: _Optional[int] = ...) -> None: ...
+
+class TagType(_message.Message):
+    __slots__ = ("key", "inhibits_control", "inhibits_alarms")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    INHIBITS_CONTROL_FIELD_NUMBER: _ClassVar[int]
+    INHIBITS_ALARMS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    inhibits_control: str
+    inhibits_alarms: bool
+    def __init__(self, key: _Optional[str] = ..., inhibits_control: _Optional[str] = ..., inhibits_alarms: _Optional[bool] = ...) -> None: ...
+
+class ListOperatorDataRequest(_message.Message):
+    __slots__ = ("station",)
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    station: str
+    def __init__(self, station: _Optional[str] = ...) -> None: ...
+
+class OperatorMarks(_message.Message):
+    __slots__ = ("marks", "tag_types")
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    TAG_TYPES_FIELD_NUMBER: _ClassVar[int]
+    marks: _containers.RepeatedCompositeFieldContainer[OperatorMark]
+    tag_types: _containers.RepeatedCompositeFieldContainer[TagType]
+    def __init__(self, marks: _Optional[_Iterable[_Union[OperatorMark, _Mapping]]] = ..., tag_types: _Optional[_Iterable[_Union[TagType, _Mapping]]] = ...) -> None: ...
 
 class SelectRequest(_message.Message):
     __slots__ = ("control", "value", "device_number")
@@ -1019,19 +1397,21 @@ class DispatchStatus(_message.Message):
     def __init__(self, interchange_setpoint_mw: _Optional[float] = ..., orders: _Optional[_Iterable[_Union[DispatchOrder, _Mapping]]] = ..., interchange_mw: _Optional[float] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
-    __slots__ = ("pids", "from_ns", "to_ns", "buckets")
+    __slots__ = ("pids", "from_ns", "to_ns", "buckets", "period_s")
     PIDS_FIELD_NUMBER: _ClassVar[int]
     FROM_NS_FIELD_NUMBER: _ClassVar[int]
     TO_NS_FIELD_NUMBER: _ClassVar[int]
     BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_S_FIELD_NUMBER: _ClassVar[int]
     pids: _containers.RepeatedScalarFieldContainer[int]
     from_ns: int
     to_ns: int
     buckets: int
-    def __init__(self, pids: _Optional[_Iterable[int]] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., buckets: _Optional[int] = ...) -> None: ...
+    period_s: int
+    def __init__(self, pids: _Optional[_Iterable[int]] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., buckets: _Optional[int] = ..., period_s: _Optional[int] = ...) -> None: ...
 
 class HistorySeries(_message.Message):
-    __slots__ = ("pid", "time_ns", "value", "minimum", "maximum", "quality", "truncated", "has_before", "before_value", "before_quality")
+    __slots__ = ("pid", "time_ns", "value", "minimum", "maximum", "quality", "truncated", "has_before", "before_value", "before_quality", "mean", "time_weighted", "count", "good_s")
     PID_FIELD_NUMBER: _ClassVar[int]
     TIME_NS_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -1042,6 +1422,10 @@ class HistorySeries(_message.Message):
     HAS_BEFORE_FIELD_NUMBER: _ClassVar[int]
     BEFORE_VALUE_FIELD_NUMBER: _ClassVar[int]
     BEFORE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    TIME_WEIGHTED_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    GOOD_S_FIELD_NUMBER: _ClassVar[int]
     pid: int
     time_ns: _containers.RepeatedScalarFieldContainer[int]
     value: _containers.RepeatedScalarFieldContainer[float]
@@ -1052,13 +1436,79 @@ class HistorySeries(_message.Message):
     has_before: bool
     before_value: float
     before_quality: int
-    def __init__(self, pid: _Optional[int] = ..., time_ns: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ..., minimum: _Optional[_Iterable[float]] = ..., maximum: _Optional[_Iterable[float]] = ..., quality: _Optional[_Iterable[int]] = ..., truncated: _Optional[bool] = ..., has_before: _Optional[bool] = ..., before_value: _Optional[float] = ..., before_quality: _Optional[int] = ...) -> None: ...
+    mean: _containers.RepeatedScalarFieldContainer[float]
+    time_weighted: _containers.RepeatedScalarFieldContainer[float]
+    count: _containers.RepeatedScalarFieldContainer[int]
+    good_s: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, pid: _Optional[int] = ..., time_ns: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ..., minimum: _Optional[_Iterable[float]] = ..., maximum: _Optional[_Iterable[float]] = ..., quality: _Optional[_Iterable[int]] = ..., truncated: _Optional[bool] = ..., has_before: _Optional[bool] = ..., before_value: _Optional[float] = ..., before_quality: _Optional[int] = ..., mean: _Optional[_Iterable[float]] = ..., time_weighted: _Optional[_Iterable[float]] = ..., count: _Optional[_Iterable[int]] = ..., good_s: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class HistoryReply(_message.Message):
     __slots__ = ("series",)
     SERIES_FIELD_NUMBER: _ClassVar[int]
     series: _containers.RepeatedCompositeFieldContainer[HistorySeries]
     def __init__(self, series: _Optional[_Iterable[_Union[HistorySeries, _Mapping]]] = ...) -> None: ...
+
+class BackfillColumns(_message.Message):
+    __slots__ = ("pid", "time_ns", "value", "quality")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    time_ns: _containers.RepeatedScalarFieldContainer[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    quality: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pid: _Optional[int] = ..., time_ns: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ..., quality: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class BackfillRequest(_message.Message):
+    __slots__ = ("points", "source", "reason")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    points: _containers.RepeatedCompositeFieldContainer[BackfillColumns]
+    source: str
+    reason: str
+    def __init__(self, points: _Optional[_Iterable[_Union[BackfillColumns, _Mapping]]] = ..., source: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class BackfillReply(_message.Message):
+    __slots__ = ("stored", "known", "refused", "reason")
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    stored: int
+    known: int
+    refused: int
+    reason: str
+    def __init__(self, stored: _Optional[int] = ..., known: _Optional[int] = ..., refused: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class HistoryStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HistoryStatus(_message.Message):
+    __slots__ = ("backend", "oldest_ns", "stored_bytes", "waiting", "lost", "backfilled", "damaged", "fault", "raw_days", "minute_days")
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_NS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    BACKFILLED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    RAW_DAYS_FIELD_NUMBER: _ClassVar[int]
+    MINUTE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    oldest_ns: int
+    stored_bytes: int
+    waiting: int
+    lost: int
+    backfilled: int
+    damaged: int
+    fault: str
+    raw_days: int
+    minute_days: int
+    def __init__(self, backend: _Optional[str] = ..., oldest_ns: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., waiting: _Optional[int] = ..., lost: _Optional[int] = ..., backfilled: _Optional[int] = ..., damaged: _Optional[int] = ..., fault: _Optional[str] = ..., raw_days: _Optional[int] = ..., minute_days: _Optional[int] = ...) -> None: ...
 
 class ReplayRequest(_message.Message):
     __slots__ = ("trace", "speed")

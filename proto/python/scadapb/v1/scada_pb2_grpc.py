@@ -545,6 +545,41 @@ class EventsStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.AcknowledgeReply.FromString,
                 _registered_method=True)
+        self.Shelve = channel.unary_unary(
+                '/scadapb.v1.Events/Shelve',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AlarmReply.FromString,
+                _registered_method=True)
+        self.Unshelve = channel.unary_unary(
+                '/scadapb.v1.Events/Unshelve',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AlarmReply.FromString,
+                _registered_method=True)
+        self.SetAlarmService = channel.unary_unary(
+                '/scadapb.v1.Events/SetAlarmService',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AlarmReply.FromString,
+                _registered_method=True)
+        self.ListSuppressed = channel.unary_unary(
+                '/scadapb.v1.Events/ListSuppressed',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListSuppressedRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SuppressionList.FromString,
+                _registered_method=True)
+        self.GetAlarmKpi = channel.unary_unary(
+                '/scadapb.v1.Events/GetAlarmKpi',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.AlarmKpiRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AlarmKpi.FromString,
+                _registered_method=True)
+        self.Recall = channel.unary_stream(
+                '/scadapb.v1.Events/Recall',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.RecallRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.RecallPart.FromString,
+                _registered_method=True)
+        self.ListRecalls = channel.unary_unary(
+                '/scadapb.v1.Events/ListRecalls',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListRecallsRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.RecallList.FromString,
+                _registered_method=True)
 
 
 class EventsServicer:
@@ -578,6 +613,52 @@ class EventsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Shelve(self, request, context):
+        """Signed{ShelveRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unshelve(self, request, context):
+        """Signed{UnshelveRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAlarmService(self, request, context):
+        """Signed{AlarmServiceRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSuppressed(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAlarmKpi(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Recall(self, request, context):
+        """Everything around a time: head, values in force at the start, then events and changes in order of time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecalls(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -600,6 +681,41 @@ def add_EventsServicer_to_server(servicer, server):
                     servicer.Acknowledge,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.AcknowledgeReply.SerializeToString,
+            ),
+            'Shelve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Shelve,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AlarmReply.SerializeToString,
+            ),
+            'Unshelve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unshelve,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AlarmReply.SerializeToString,
+            ),
+            'SetAlarmService': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAlarmService,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AlarmReply.SerializeToString,
+            ),
+            'ListSuppressed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSuppressed,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListSuppressedRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SuppressionList.SerializeToString,
+            ),
+            'GetAlarmKpi': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAlarmKpi,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.AlarmKpiRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AlarmKpi.SerializeToString,
+            ),
+            'Recall': grpc.unary_stream_rpc_method_handler(
+                    servicer.Recall,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.RecallRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.RecallPart.SerializeToString,
+            ),
+            'ListRecalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecalls,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListRecallsRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.RecallList.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -712,6 +828,496 @@ class Events:
             '/scadapb.v1.Events/Acknowledge',
             scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.AcknowledgeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Shelve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Events/Shelve',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AlarmReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unshelve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Events/Unshelve',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AlarmReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAlarmService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Events/SetAlarmService',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AlarmReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSuppressed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Events/ListSuppressed',
+            scadapb_dot_v1_dot_scada__pb2.ListSuppressedRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SuppressionList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAlarmKpi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Events/GetAlarmKpi',
+            scadapb_dot_v1_dot_scada__pb2.AlarmKpiRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AlarmKpi.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scadapb.v1.Events/Recall',
+            scadapb_dot_v1_dot_scada__pb2.RecallRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.RecallPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Events/ListRecalls',
+            scadapb_dot_v1_dot_scada__pb2.ListRecallsRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.RecallList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class OperatorDataStub:
+    """---------------------------------------------------------------- operator data (control port)
+
+    What operators set over the telemetry, each with author, reason and time; all of it survives a restart.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Hold = channel.unary_unary(
+                '/scadapb.v1.OperatorData/Hold',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/scadapb.v1.OperatorData/Release',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.PlaceTag = channel.unary_unary(
+                '/scadapb.v1.OperatorData/PlaceTag',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.AddNote = channel.unary_unary(
+                '/scadapb.v1.OperatorData/AddNote',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.Remove = channel.unary_unary(
+                '/scadapb.v1.OperatorData/Remove',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/scadapb.v1.OperatorData/List',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListOperatorDataRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.OperatorMarks.FromString,
+                _registered_method=True)
+
+
+class OperatorDataServicer:
+    """---------------------------------------------------------------- operator data (control port)
+
+    What operators set over the telemetry, each with author, reason and time; all of it survives a restart.
+    """
+
+    def Hold(self, request, context):
+        """Signed{HoldRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Signed{ReleaseRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaceTag(self, request, context):
+        """Signed{TagRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddNote(self, request, context):
+        """Signed{NoteRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Remove(self, request, context):
+        """Signed{RemoveRequest}: a tag or a note
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_OperatorDataServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Hold': grpc.unary_unary_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.SerializeToString,
+            ),
+            'PlaceTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaceTag,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.SerializeToString,
+            ),
+            'AddNote': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddNote,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.SerializeToString,
+            ),
+            'Remove': grpc.unary_unary_rpc_method_handler(
+                    servicer.Remove,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.OperatorReply.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListOperatorDataRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.OperatorMarks.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'scadapb.v1.OperatorData', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('scadapb.v1.OperatorData', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class OperatorData:
+    """---------------------------------------------------------------- operator data (control port)
+
+    What operators set over the telemetry, each with author, reason and time; all of it survives a restart.
+    """
+
+    @staticmethod
+    def Hold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.OperatorData/Hold',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.OperatorData/Release',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.OperatorData/PlaceTag',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddNote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.OperatorData/AddNote',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Remove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.OperatorData/Remove',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.OperatorData/List',
+            scadapb_dot_v1_dot_scada__pb2.ListOperatorDataRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.OperatorMarks.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1237,6 +1843,16 @@ class HistoryStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.HistoryRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.HistoryReply.FromString,
                 _registered_method=True)
+        self.Backfill = channel.unary_unary(
+                '/scadapb.v1.History/Backfill',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.BackfillReply.FromString,
+                _registered_method=True)
+        self.GetHistoryStatus = channel.unary_unary(
+                '/scadapb.v1.History/GetHistoryStatus',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.HistoryStatusRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.HistoryStatus.FromString,
+                _registered_method=True)
 
 
 class HistoryServicer:
@@ -1250,6 +1866,19 @@ class HistoryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backfill(self, request, context):
+        """Signed{BackfillRequest}: late values under their own time stamps; the same ones again change nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistoryStatus(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HistoryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1257,6 +1886,16 @@ def add_HistoryServicer_to_server(servicer, server):
                     servicer.Query,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.HistoryRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.HistoryReply.SerializeToString,
+            ),
+            'Backfill': grpc.unary_unary_rpc_method_handler(
+                    servicer.Backfill,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.BackfillReply.SerializeToString,
+            ),
+            'GetHistoryStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistoryStatus,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.HistoryStatusRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.HistoryStatus.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1288,6 +1927,60 @@ class History:
             '/scadapb.v1.History/Query',
             scadapb_dot_v1_dot_scada__pb2.HistoryRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.HistoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backfill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.History/Backfill',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.BackfillReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistoryStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.History/GetHistoryStatus',
+            scadapb_dot_v1_dot_scada__pb2.HistoryStatusRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.HistoryStatus.FromString,
             options,
             channel_credentials,
             insecure,
