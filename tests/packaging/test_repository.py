@@ -69,8 +69,9 @@ def test_the_npm_lock_holds_hashes_and_no_address():
 
 def test_the_lock_has_what_the_project_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {"run": project["dependencies"] + project["optional-dependencies"]["c104"]}
-    wanted["test"] = wanted["run"] + project["optional-dependencies"]["dev"] + project["optional-dependencies"]["diagrams"]
+    extras = project["optional-dependencies"]
+    wanted = {"run": project["dependencies"] + extras["c104"] + extras["postgresql"]}
+    wanted["test"] = wanted["run"] + extras["dev"] + extras["diagrams"] + extras["parquet"]
     for name, lines in wanted.items():
         locked = set(re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE))
         assert {re.match(r"[A-Za-z0-9._-]+", line)[0] for line in lines} - locked == set()
