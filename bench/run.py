@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from chain import group as chain
+from rtdb import group as rtdb
 
-GROUPS = {"chain": chain}
+GROUPS = {"chain": chain, "rtdb": rtdb}
 
 
 def main() -> int:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from chain.hat import PeerRun, hat_chain
 from chain.ours import POINTS, Run, chain
-from chain.workers import WorkerError
 from figures import Figure
 from peers import PeerError
+from workers import WorkerError
 
 PEER = "hat-open"
 NAMES = ("chain.throughput", "chain.cpu_us", "chain.latency_p99", "chain.latency_p50", "chain.lost", "chain.machine.sync_p99")

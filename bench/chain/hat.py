@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.ours import outstations, until
-from chain.workers import Worker, cpu_seconds
 from peers import FOLDER, environment
+from workers import Worker, cpu_seconds
 
 SETTLE_S = 30.0
 

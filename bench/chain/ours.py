@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chain.workers import Worker, WorkerError
+from workers import Worker, WorkerError
 
 BENCH = Path(__file__).resolve().parent.parent
 POINTS = 800
