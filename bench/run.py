@@ -6,9 +6,10 @@ import argparse
 import sys
 
 from chain import group as chain
+from events import group as events
 from rtdb import group as rtdb
 
-GROUPS = {"chain": chain, "rtdb": rtdb}
+GROUPS = {"chain": chain, "events": events, "rtdb": rtdb}
 
 
 def main() -> int:
