@@ -13,6 +13,15 @@ _STATION_ONLY = frozenset({"Session"})
 
 _BODIES: Mapping[str, type[Message]] = {
     "/scadapb.v1.Events/Acknowledge": pb.AcknowledgeRequest,
+    "/scadapb.v1.Events/Shelve": pb.ShelveRequest,
+    "/scadapb.v1.Events/Unshelve": pb.UnshelveRequest,
+    "/scadapb.v1.Events/SetAlarmService": pb.AlarmServiceRequest,
+    "/scadapb.v1.OperatorData/Hold": pb.HoldRequest,
+    "/scadapb.v1.OperatorData/Release": pb.ReleaseRequest,
+    "/scadapb.v1.OperatorData/PlaceTag": pb.TagRequest,
+    "/scadapb.v1.OperatorData/AddNote": pb.NoteRequest,
+    "/scadapb.v1.OperatorData/Remove": pb.RemoveRequest,
+    "/scadapb.v1.History/Backfill": pb.BackfillRequest,
     "/scadapb.v1.Control/Select": pb.SelectRequest,
     "/scadapb.v1.Control/Execute": pb.ExecuteRequest,
     "/scadapb.v1.Control/Cancel": pb.CancelRequest,
