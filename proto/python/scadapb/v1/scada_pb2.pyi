@@ -671,18 +671,26 @@ class AlarmList(_message.Message):
     def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmInfo, _Mapping]]] = ..., last_event_id: _Optional[int] = ..., suppressed: _Optional[int] = ...) -> None: ...
 
 class ListEventsRequest(_message.Message):
-    __slots__ = ("after_id", "from_ns", "to_ns", "kinds", "limit")
+    __slots__ = ("after_id", "from_ns", "to_ns", "kinds", "limit", "station", "text", "behind", "source_order")
     AFTER_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_NS_FIELD_NUMBER: _ClassVar[int]
     TO_NS_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ORDER_FIELD_NUMBER: _ClassVar[int]
     after_id: int
     from_ns: int
     to_ns: int
     kinds: _containers.RepeatedScalarFieldContainer[int]
     limit: int
-    def __init__(self, after_id: _Optional[int] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., limit: _Optional[int] = ...) -> None: ...
+    station: str
+    text: str
+    behind: int
+    source_order: bool
+    def __init__(self, after_id: _Optional[int] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., limit: _Optional[int] = ..., station: _Optional[str] = ..., text: _Optional[str] = ..., behind: _Optional[int] = ..., source_order: _Optional[bool] = ...) -> None: ...
 
 class EventList(_message.Message):
     __slots__ = ("events", "last_event_id")
