@@ -62,6 +62,16 @@ class EventSettings(_Section):
     map_mb: int = Field(512, ge=16, description="Fixed size of the event log in MiB.")
 
 
+class AlarmSettings(_Section):
+    """Announcing alarms (ISA-18.2, IEC 62682)."""
+
+    shelve_max_s: float = Field(28_800.0, gt=0, le=28_800, description="Longest time an alarm may be shelved; 8 h at most.")
+    chatter_count: int = Field(3, ge=2, description="An alarm raised so often within chatter_window_s is chattering.")
+    chatter_window_s: float = Field(60.0, gt=0, description="Window of chatter_count; quiet for so long ends the chattering.")
+    flood_count: int = Field(5, ge=1, description="More alarms of one bay than this within flood_window_s form a group.")
+    flood_window_s: float = Field(10.0, gt=0, description="Window of flood_count.")
+
+
 class ApiSettings(_Section):
     """gRPC listeners."""
 
@@ -133,6 +143,7 @@ class Settings(_Section):
     rtdb: RtdbSettings = RtdbSettings()
     history: HistorySettings = HistorySettings()
     events: EventSettings = EventSettings()
+    alarms: AlarmSettings = AlarmSettings()
     api: ApiSettings = ApiSettings()
     security: SecuritySettings = SecuritySettings()
     metrics: MetricsSettings = MetricsSettings()

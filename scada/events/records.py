@@ -49,6 +49,20 @@ class AlarmPhase(IntEnum):
     UNACK_RETURNED = 3
 
 
+class SuppressionKind(IntEnum):
+    """By what an alarm is hidden. Numbers as in the protocol."""
+
+    NONE = 0
+    SHELVED = 1
+    """By an operator, for a time."""
+    BY_DESIGN = 2
+    """By the model: its suppressing point is 1."""
+    OUT_OF_SERVICE = 3
+    """By maintenance, until taken back."""
+    TAGGED = 4
+    """By a tag that inhibits alarms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line of the event log. ``event_id`` grows by one, is durable when shown, and never reused.
@@ -95,6 +109,14 @@ class Alarm:
     """One alarm instance: from its first violation until it is both returned and acknowledged.
 
     ``alarm_id`` is the ``event_id`` of the event that raised it.
+
+    Attributes:
+        bay: bay of its point, or empty.
+        group: ``alarm_id`` of the first alarm of its flood group, 0 = none.
+        chattering: it came and went too often; further changes are counted, not announced.
+        occurrences: times it was raised since it was last normal.
+        event_id: the last event that announced it. An acknowledgement of who had not seen this event does not count.
+        suppressed: by what it is hidden from the operators; ``NONE`` = it is shown.
     """
 
     alarm_id: int
@@ -113,3 +135,40 @@ class Alarm:
     returned_ns: int = 0
     acknowledged_ns: int = 0
     acknowledged_by: str = ""
+    bay: str = ""
+    group: int = 0
+    chattering: bool = False
+    occurrences: int = 1
+    event_id: int = 0
+    suppressed: SuppressionKind = SuppressionKind.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Alarms that go on being judged and are not announced (ISA-18.2 / IEC 62682: shelved, suppressed by design, out of service).
+
+    Attributes:
+        mrid: object of the alarms: a point, a piece of equipment or a channel.
+        key: text key of the alarm; empty = every alarm of the object.
+        kind: by whom; ``NONE`` = it is over (for the log: remove it).
+        path: path of the point or name of the object.
+        station: station name or empty.
+        since_ns: ns UTC.
+        until_ns: ns UTC by the present wall clock, 0 = until taken back.
+        user: who did it, empty = nobody (by design, by a tag).
+        reason: why; path of the suppressing point where it is by design.
+        active: a condition of these alarms holds now.
+        left_s: what is left of a shelving, as last measured on the monotonic clock; after a restart it lasts no longer.
+    """
+
+    mrid: str
+    key: str
+    kind: SuppressionKind
+    path: str = ""
+    station: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
+    user: str = ""
+    reason: str = ""
+    active: bool = False
+    left_s: float = 0.0

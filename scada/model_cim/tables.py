@@ -102,14 +102,28 @@ class ChannelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Alarm limits of an analog point; NaN = none. Engineering units of the point."""
+    """Alarm conditions of a point; NaN = none. Engineering units of the point.
+
+    The four limits, the deviation and the rate are for analog points; the two delays are for the state alarm of a status too.
+    """
 
     lolo: float = float("nan")
     lo: float = float("nan")
     hi: float = float("nan")
     hihi: float = float("nan")
     hysteresis: float = 0.0
+    """An alarm returns when the value is back by so much; the same for the deviation and for the change in the rate's window."""
     delay_s: float = 0.0
+    """On-delay: a condition must hold so long, without a break, before it is an alarm."""
+    off_delay_s: float = 0.0
+    """Off-delay: it must be over so long before the alarm returns."""
+    deviation: float = float("nan")
+    """Largest difference from the reference."""
+    reference: str = ""
+    """mRID of the point that ``deviation`` is measured from."""
+    rate: float = float("nan")
+    """Largest change, up or down, in units per minute, taken over ``rate_window_s``."""
+    rate_window_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +165,8 @@ class Point:
     """A state other than this one is an alarm; NaN = no state alarm (a change is only an event)."""
     expression: str = ""
     """SC expression of a calculated point, else empty. ``topology`` is filled by the topology processor."""
+    suppressed_by: str = ""
+    """mRID of a status or calculated point; while it is 1 the alarms of this point are suppressed by design."""
     removed: bool = False
     """A tombstone: the model no longer has the point; its pid is never used again."""
 
