@@ -7,16 +7,17 @@ only hand over (e.g. ``loop.call_soon_threadsafe``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.clock import Clock
-from scada.events.records import Alarm, Event
+from scada.events.records import Alarm, Event, Suppression
 from scada.model_cim.tables import ModelTables
 from scada.rtdb.changes import ChangeSet, Snapshot
 
@@ -62,6 +63,32 @@ class Backend(Protocol):
         """Acknowledge exactly these; returns (acknowledged, unknown)."""
         ...
 
+    async def events_page(self, request: pb.ListEventsRequest, limit: int) -> Sequence[Event]:
+        """Stored events by all that the request names, at most ``limit``."""
+        ...
+
+    def suppressions(self) -> Sequence[Suppression]:
+        """Alarms shelved, suppressed by design, out of service or inhibited by a tag, oldest first."""
+        ...
+
+    async def suppress(
+        self, request: pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest, principal: Principal, evidence: bytes
+    ) -> pb.AlarmReply:
+        """Shelve alarms or take them back, take them out of service or back; audited before it acts."""
+        ...
+
+    async def alarm_kpi(self, request: pb.AlarmKpiRequest) -> pb.AlarmKpi:
+        """Figures of EEMUA 191 over a span of the event log."""
+        ...
+
+    def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
+        """Everything around a time: head, values in force, then events and changes by slices of time."""
+        ...
+
+    async def recalls(self) -> pb.RecallList:
+        """Disturbances captured by themselves, newest first."""
+        ...
+
     # control; the envelope is stored in the audit log as evidence before anything acts
     async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> ControlReply:
         """Check rights, tags and interlocks, preset, and return at check-back."""
@@ -77,6 +104,31 @@ class Backend(Protocol):
 
     async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> ModeReply:
         """AGC and AVC on/off, unit modes, channel commands."""
+        ...
+
+    # operator data; the envelope is stored in the audit log before anything is held, tagged or noted
+    async def hold_point(self, request: pb.HoldRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Substitute a point's value or block the point."""
+        ...
+
+    async def release_point(self, request: pb.ReleaseRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Show what the point's source says again."""
+        ...
+
+    async def place_tag(self, request: pb.TagRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Hang a tag on an object."""
+        ...
+
+    async def add_note(self, request: pb.NoteRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Write a note to an object."""
+        ...
+
+    async def remove_mark(self, request: pb.RemoveRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Take down a tag or remove a note."""
+        ...
+
+    def operator_marks(self, station: str = "") -> Sequence[MarkReading]:
+        """Marks of a station (empty = all), the oldest first."""
         ...
 
     # applications

@@ -240,6 +240,16 @@ class ScadaClient:
             except CallError as error:
                 pause = await self._recover(error, pause)
 
+    async def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
+        """Everything around a time: head, values in force at the start, then events and changes by slices of time.
+
+        Raises:
+            CallError: refused, or the connection broke; what came before is not all then.
+        """
+        async with aclosing(self.relay_stream("Events/Recall", _once(request.SerializeToString()))) as stream:
+            async for message in stream:
+                yield pb.RecallPart.FromString(message)
+
     # ------------------------------------------------------------------ inner parts
 
     def _channel(self, target: str) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, SequenceState
+from scada.control.tags import TAG_TYPES
 from scada.core.batch import NO_PID
-from scada.events.records import Alarm, Event
+from scada.events.records import Alarm, Event, Suppression
 from scada.model_cim.tables import (
     Address,
     ChannelSpec,
@@ -72,6 +76,26 @@ def alarm_info(alarm: Alarm) -> pb.AlarmInfo:
         returned_ns=alarm.returned_ns,
         acknowledged_ns=alarm.acknowledged_ns,
         acknowledged_by=alarm.acknowledged_by,
+        bay=alarm.bay,
+        group=alarm.group,
+        chattering=alarm.chattering,
+        occurrences=alarm.occurrences,
+    )
+
+
+def suppression_info(suppression: Suppression) -> pb.Suppression:
+    """What hides alarms, and since when."""
+    return pb.Suppression(
+        mrid=suppression.mrid,
+        key=suppression.key,
+        kind=int(suppression.kind),  # type: ignore[arg-type]  # same numbers, held by a test
+        path=suppression.path,
+        station=suppression.station,
+        since_ns=suppression.since_ns,
+        until_ns=suppression.until_ns,
+        user=suppression.user,
+        reason=suppression.reason,
+        active=suppression.active,
     )
 
 
@@ -172,6 +196,39 @@ def control_reply(reply: ControlReply) -> pb.ControlReply:
 def mode_reply(reply: ModeReply) -> pb.ModeReply:
     """Answer to a mode change."""
     return pb.ModeReply(accepted=reply.accepted, code=reply.code, reason=reply.reason)
+
+
+def operator_reply(reply: MarkReply) -> pb.OperatorReply:
+    """Answer to an order on operator data."""
+    return pb.OperatorReply(accepted=reply.accepted, code=reply.code, reason=reply.reason, mark_id=reply.mark_id)
+
+
+def operator_marks(readings: Iterable[MarkReading]) -> pb.OperatorMarks:
+    """Marks, and what each type of tag inhibits."""
+    types = [
+        pb.TagType(key=each.key, inhibits_control=each.control.value, inhibits_alarms=each.alarms) for each in TAG_TYPES.values()
+    ]
+    return pb.OperatorMarks(marks=[_mark(reading) for reading in readings], tag_types=types)
+
+
+def _mark(reading: MarkReading) -> pb.OperatorMark:
+    mark = reading.mark
+    return pb.OperatorMark(
+        mark_id=mark.mark_id,
+        kind=int(mark.kind),  # type: ignore[arg-type]  # same numbers, held by a test
+        mrid=mark.mrid,
+        path=mark.path,
+        station=mark.station,
+        pid=reading.pid,
+        value=reading.value,
+        tag_type=mark.tag_type,
+        reason=mark.reason,
+        user=mark.user,
+        workstation=mark.workstation,
+        placed_ns=mark.placed_ns,
+        field_value=reading.field_value,
+        field_quality=reading.field_quality,
+    )
 
 
 def _station(station: Station) -> pb.StationInfo:

@@ -16,18 +16,17 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.backend import Backend
 from scada.api import messages
 from scada.api.event_feed import EventFeed
+from scada.api.event_services import EventServices
 from scada.api.faults import CallError, malformed
 from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
 from scada.api.hub import Hub, Subscriber
-from scada.api.responsibility import check_acknowledge, check_dispatch, check_mode
+from scada.api.responsibility import check_dispatch, check_mode
 from scada.control.records import Principal
 from scada.model_cim.tables import Point
 
 FIRST_MESSAGE_S = 10.0
 """A subscription that does not say within this time what it wants is ended."""
-
-EVENTS_PER_CALL = 10_000
 
 Handlers = dict[str, grpc.RpcMethodHandler]
 
@@ -44,7 +43,7 @@ class Services:
     def __init__(self, backend: Backend, hub: Hub, events: EventFeed) -> None:
         self._backend = backend
         self._hub = hub
-        self._events = events
+        self._events = EventServices(backend, events)
 
     # ------------------------------------------------------------------ model
 
@@ -124,34 +123,6 @@ class Services:
         del request, principal
         return self._backend.status()
 
-    # ------------------------------------------------------------------ events
-
-    async def list_alarms(self, request: pb.ListAlarmsRequest, principal: Principal) -> pb.AlarmList:
-        """Present alarms and the event id from which to follow."""
-        del request, principal
-        alarms, last = self._backend.alarms()
-        return pb.AlarmList(alarms=[messages.alarm_info(alarm) for alarm in alarms], last_event_id=last)
-
-    async def list_events(self, request: pb.ListEventsRequest, principal: Principal) -> pb.EventList:
-        """Stored events."""
-        del principal
-        found = self._backend.events(
-            after_id=request.after_id,
-            from_ns=request.from_ns,
-            to_ns=request.to_ns,
-            kinds=tuple(request.kinds),
-            limit=min(request.limit or 1000, EVENTS_PER_CALL),
-        )
-        last = max((event.event_id for event in found), default=request.after_id)
-        return pb.EventList(events=[messages.event_info(event) for event in found], last_event_id=last)
-
-    async def acknowledge(self, request: pb.AcknowledgeRequest, principal: Principal, evidence: bytes) -> pb.AcknowledgeReply:
-        """Acknowledge exactly the ids sent."""
-        del evidence
-        check_acknowledge(request, principal, self._backend)
-        acknowledged, unknown = await self._backend.acknowledge(tuple(request.alarm_ids), principal)
-        return pb.AcknowledgeReply(acknowledged=acknowledged, unknown=unknown)
-
     # ------------------------------------------------------------------ control
 
     async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
@@ -174,6 +145,33 @@ class Services:
             raise malformed("the mode change names no target")
         check_mode(request, principal, self._backend.tables)
         return messages.mode_reply(await self._backend.set_mode(request, principal, evidence))
+
+    # ------------------------------------------------------------------ operator data
+
+    async def hold(self, request: pb.HoldRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
+        """Substitute a value or block a point."""
+        return messages.operator_reply(await self._backend.hold_point(request, principal, evidence))
+
+    async def release(self, request: pb.ReleaseRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
+        """Show what the source says again."""
+        return messages.operator_reply(await self._backend.release_point(request, principal, evidence))
+
+    async def place_tag(self, request: pb.TagRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
+        """Hang a tag on an object."""
+        return messages.operator_reply(await self._backend.place_tag(request, principal, evidence))
+
+    async def add_note(self, request: pb.NoteRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
+        """Write a note to an object."""
+        return messages.operator_reply(await self._backend.add_note(request, principal, evidence))
+
+    async def remove_mark(self, request: pb.RemoveRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
+        """Take down a tag or remove a note."""
+        return messages.operator_reply(await self._backend.remove_mark(request, principal, evidence))
+
+    async def list_marks(self, request: pb.ListOperatorDataRequest, principal: Principal) -> pb.OperatorMarks:
+        """Marks of a station, and the types of tags."""
+        del principal
+        return messages.operator_marks(self._backend.operator_marks(request.station))
 
     # ------------------------------------------------------------------ applications
 
@@ -249,10 +247,8 @@ class Services:
                 gate.query("Realtime/Read", pb.ReadRequest, self.read),
                 gate.exchange("Realtime/Subscribe", pb.SubscribeRequest, self.subscribe),
                 gate.query("Realtime/GetStatus", pb.GetStatusRequest, self.get_status),
-                gate.query("Events/ListAlarms", pb.ListAlarmsRequest, self.list_alarms),
-                gate.query("Events/ListEvents", pb.ListEventsRequest, self.list_events),
-                gate.follow("Events/Subscribe", pb.EventsSubscribeRequest, self._events.follow),
-                gate.order("Events/Acknowledge", pb.AcknowledgeRequest, self.acknowledge),
+                *self._events.view_methods(gate),
+                gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
                 gate.query("Regulation/GetAgc", pb.GetAgcRequest, self.get_agc),
                 gate.query("Regulation/GetAvc", pb.GetAvcRequest, self.get_avc),
                 gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
@@ -270,11 +266,17 @@ class Services:
             (
                 gate.login("Session/Login"),
                 gate.logout("Session/Logout"),
-                gate.order("Events/Acknowledge", pb.AcknowledgeRequest, self.acknowledge),
+                *self._events.orders(gate),
                 gate.order("Control/Select", pb.SelectRequest, self.select),
                 gate.order("Control/Execute", pb.ExecuteRequest, self.execute),
                 gate.order("Control/Cancel", pb.CancelRequest, self.cancel),
                 gate.order("Control/SetMode", pb.SetModeRequest, self.set_mode),
+                gate.order("OperatorData/Hold", pb.HoldRequest, self.hold),
+                gate.order("OperatorData/Release", pb.ReleaseRequest, self.release),
+                gate.order("OperatorData/PlaceTag", pb.TagRequest, self.place_tag),
+                gate.order("OperatorData/AddNote", pb.NoteRequest, self.add_note),
+                gate.order("OperatorData/Remove", pb.RemoveRequest, self.remove_mark),
+                gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
                 gate.order("Dispatch/SendSetpoint", pb.AreaSetpoint, self.send_setpoint),
                 gate.order("Dispatch/SendSchedule", pb.Schedule, self.send_schedule),
                 gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),

@@ -17,7 +17,7 @@ from scada.core.clock import VirtualClock
 from scada.core.ids import PointId
 from scada.core.quality import Quality
 from scada.core.settings import ApiSettings
-from scada.events.records import Alarm, AlarmPhase, Event, EventKind
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.model_cim.tables import (
     AlarmClass,
     ChannelSpec,
@@ -35,6 +35,7 @@ from scada.model_cim.tables import (
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.identities import init_identities, load_authority, load_grants, load_identity
 from scada.security.session import SessionServer
+from tests.api.operator_table import OperatorTable
 
 ANALOGS = range(8)
 STATUSES = range(8, 12)
@@ -124,7 +125,7 @@ def small_tables() -> ModelTables:
     )
 
 
-class TableBackend:
+class TableBackend(OperatorTable):
     """Everything a face may ask, answered from memory; records what reaches the control path."""
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -138,10 +139,12 @@ class TableBackend:
         self.received = np.zeros(POINTS, dtype=np.int64)
         self.stored: list[Event] = []
         self.present: list[Alarm] = []
+        self.hidden: list[Suppression] = []
         self.acted: list[tuple[str, object, str, bytes]] = []
         self._lock = threading.Lock()
         self._on_changes: list = []
         self._on_events: list = []
+        self.keep_operator_data()
 
     # ---- what the field does
 
@@ -158,6 +161,9 @@ class TableBackend:
             changes = ChangeSet(first, batch.records, received, self.clock.now_ns())
             for listener in list(self._on_changes):
                 listener(changes)
+
+    def _show(self, pids, values, words) -> None:
+        self.value[pids], self.quality[pids] = values, words
 
     def switch(self, pid: int, *positions: int) -> None:
         """A status point takes these positions one after the other."""
@@ -232,6 +238,35 @@ class TableBackend:
             self.stored.append(stored)
             for listener in list(self._on_events):
                 listener([stored])
+
+    async def events_page(self, request, limit):
+        self.asked = request
+        return self.events(
+            after_id=request.after_id, from_ns=request.from_ns, to_ns=request.to_ns, kinds=request.kinds, limit=limit
+        )
+
+    def suppressions(self):
+        return self.hidden
+
+    async def suppress(self, request, principal, evidence):
+        self.acted.append(("suppress", request, principal.name, evidence))
+        if not isinstance(request, pb.UnshelveRequest) and not request.reason:
+            return pb.AlarmReply(code="no_reason", reason="a reason must be given")
+        known = self.tables.by_mrid
+        self.hidden = [
+            Suppression(name.mrid, name.key, SuppressionKind.SHELVED, user=principal.name, active=True) for name in request.alarms
+        ]
+        return pb.AlarmReply(accepted=True, unknown=[name for name in request.alarms if name.mrid not in known])
+
+    async def alarm_kpi(self, request):
+        return pb.AlarmKpi(from_ns=request.from_ns, to_ns=request.to_ns, alarms=3, acknowledge_median_s=math.nan)
+
+    async def recall(self, request):
+        yield pb.RecallPart(head=pb.RecallHead(from_ns=request.at_ns, source="journal", complete=True))
+        yield pb.RecallPart(changes=pb.RecallChanges(time_ns=[request.at_ns], pid=[1], value=[2.0], quality=[0]))
+
+    async def recalls(self):
+        return pb.RecallList(recalls=[pb.RecallInfo(at_ns=5, reason="S/Q1", complete=True)])
 
     async def acknowledge(self, alarm_ids, principal):
         self.acted.append(("acknowledge", alarm_ids, principal.name, b""))

@@ -6,20 +6,23 @@ import asyncio
 import math
 import random
 import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.messages import event_info
 from scada.control.records import ControlReply, ModeReply, SequenceState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.quality import BAD_MASK, Quality
-from scada.events.records import Alarm, AlarmPhase, Event, EventKind
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
 from scada.model_cim.topology import Topology
 from scada.rtdb.changes import ChangeSet, Snapshot
+from tests.api.operator_table import OperatorTable
 
 GRID = Path(__file__).resolve().parents[2] / "examples" / "demo-grid"
 
@@ -38,7 +41,7 @@ _TYPICAL = {
 }
 
 
-class GridBackend:
+class GridBackend(OperatorTable):
     """A backend whose field is moved by the test; what reaches the control path is in ``acted``."""
 
     def __init__(self, clock) -> None:
@@ -56,6 +59,7 @@ class GridBackend:
         self.received = np.zeros(count, np.int64)
         self.stored: list[Event] = []
         self.present: list[Alarm] = []
+        self.hidden: dict[tuple[str, str, SuppressionKind], Suppression] = {}
         self.acted: list[tuple[str, object]] = []
         self.selected: dict[str, tuple[object, float]] = {}
         self.feedback_follows = True
@@ -67,6 +71,7 @@ class GridBackend:
         self._lock = threading.RLock()
         self._on_changes: list = []
         self._on_events: list = []
+        self.keep_operator_data(model)
         self._initial()
 
     @property
@@ -110,7 +115,10 @@ class GridBackend:
         now = self.clock.now_ns()
         with self._lock:
             pids, values = np.asarray(pids, np.uint32), np.asarray(values, np.float64)
-            self._commit(pids, values, np.full(len(pids), quality, np.uint32), now, flags)
+            words = np.full(len(pids), quality, np.uint32)
+            free = self.aside(pids, values, words)
+            pids = pids[free]
+            self._commit(pids, values[free], words[free], now, flags)
             if set(pids.tolist()) & set(self.position.values()):
                 self._commit(*self._energised_states(), now, 0)
 
@@ -124,6 +132,12 @@ class GridBackend:
         pids = np.array([point.pid for point in self.energised], np.uint32)
         values = np.array([state[point.equipment] for point in self.energised], np.float64)
         return pids, values, np.full(len(pids), int(Quality.CALCULATED), np.uint32)
+
+    def _show(self, pids, values, words) -> None:
+        with self._lock:
+            self._commit(pids, values, words, self.clock.now_ns(), 0)
+            if set(pids.tolist()) & set(self.position.values()):
+                self._commit(*self._energised_states(), self.clock.now_ns(), 0)
 
     def _commit(self, pids, values, words, now: int, flags: int) -> None:
         batch = PointBatch.of(pids, values, received_at=now, quality=words, source_time=now, flags=flags)
@@ -235,6 +249,117 @@ class GridBackend:
             self.stored.append(stored)
             for listener in list(self._on_events):
                 listener([stored])
+
+    async def events_page(self, request, limit):
+        found = self.events(
+            after_id=request.after_id, from_ns=request.from_ns, to_ns=request.to_ns, kinds=request.kinds, limit=len(self.stored)
+        )
+        if request.source_order:
+            found = sorted((e for e in found if e.kind is EventKind.STATUS_CHANGE), key=lambda e: e.source_time_ns or e.time_ns)
+        if request.behind:
+            numbers = [event.event_id for event in found]
+            found = found[numbers.index(request.behind) + 1 :]
+        text = request.text.casefold()
+        wanted = [
+            event
+            for event in found
+            if request.station in ("", event.station)
+            and any(text in one.casefold() for one in (event.path, event.key, event.actor))
+        ]
+        return wanted[:limit]
+
+    def suppressions(self):
+        return tuple(self.hidden.values())
+
+    async def suppress(self, request, principal, evidence):
+        self.acted.append(("suppress", request))
+        points, unknown = self.tables.by_mrid, []
+        now = self.clock.now_ns()
+        if not isinstance(request, pb.UnshelveRequest) and not request.reason:
+            return pb.AlarmReply(code="no_reason", reason="a reason must be given")
+        if isinstance(request, pb.ShelveRequest) and not 0 < request.duration_s <= 28_800:
+            return pb.AlarmReply(code="duration", reason="an alarm is shelved for 1 s to 8 h")
+        service = isinstance(request, pb.AlarmServiceRequest)
+        kind = SuppressionKind.OUT_OF_SERVICE if service else SuppressionKind.SHELVED
+        until = now + request.duration_s * NS_PER_S if isinstance(request, pb.ShelveRequest) else 0
+        hides = isinstance(request, pb.ShelveRequest) or (service and request.out_of_service)
+        for name in request.alarms:
+            if name.mrid not in points:
+                unknown.append(name)
+                continue
+            key, path, station = (name.mrid, name.key, kind), points[name.mrid].path, points[name.mrid].station
+            if not hides:
+                self.hidden.pop(key, None)
+                continue
+            active = any(alarm.mrid == name.mrid and name.key in ("", alarm.key) for alarm in self.present)
+            self.hidden[key] = Suppression(
+                name.mrid, name.key, kind, path, station, now, until, principal.name, request.reason, active
+            )
+        return pb.AlarmReply(accepted=not unknown, code="unknown" if unknown else "", unknown=unknown)
+
+    async def alarm_kpi(self, request):
+        raised = [event for event in self.stored if event.alarm_id == event.event_id]
+        by_priority = [sum(event.priority == priority for event in raised) for priority in (1, 2, 3, 4)]
+        by_class = [sum(event.alarm_class == each for event in raised) for each in AlarmClass]
+        sources = Counter((event.mrid, event.path, event.key) for event in raised).most_common(10)
+        return pb.AlarmKpi(
+            from_ns=max(request.from_ns, self.started),
+            to_ns=request.to_ns or self.clock.now_ns(),
+            alarms=len(raised),
+            per_10_min_mean=float(len(raised)),
+            per_10_min_peak=len(raised),
+            peak_ns=self.started,
+            flood_share=float(len(raised) > 10),
+            floods=int(len(raised) > 10),
+            standing=len(self.present),
+            most_frequent=[pb.AlarmSource(mrid=m, path=p, key=k, count=n) for (m, p, k), n in sources],
+            most_frequent_share=sum(n for _, n in sources) / max(1, len(raised)),
+            by_priority=by_priority,
+            by_class=by_class,
+            acknowledge_median_s=math.nan,
+            acknowledge_p95_s=math.nan,
+            unacknowledged=sum(alarm.phase != AlarmPhase.ACK_ACTIVE for alarm in self.present),
+            shelved=sum(kind is SuppressionKind.SHELVED for *_, kind in self.hidden),
+            out_of_service=sum(kind is SuppressionKind.OUT_OF_SERVICE for *_, kind in self.hidden),
+        )
+
+    async def recall(self, request):
+        begin, end = request.at_ns - request.before_s * NS_PER_S, request.at_ns + request.after_s * NS_PER_S
+        yield pb.RecallPart(head=pb.RecallHead(from_ns=begin, to_ns=end, source="journal", complete=True))
+        pids = list(request.pids) or [int(p.pid) for p in self.tables.points if request.station in ("", p.station)]
+        snapshot = self.snapshot(pids)
+        start = pb.PointFrame(
+            seq=snapshot.seq, time_ns=begin, full=True, pid=pids, value=snapshot.value, quality=snapshot.quality
+        )
+        yield pb.RecallPart(start=start)
+        found = [event for event in self.stored if begin <= (event.source_time_ns or event.time_ns) < end]
+        yield pb.RecallPart(events=pb.EventList(events=[event_info(event) for event in found]))
+        moved = [event for event in found if event.kind is EventKind.STATUS_CHANGE and event.pid in set(pids)]
+        yield pb.RecallPart(
+            changes=pb.RecallChanges(
+                time_ns=[event.source_time_ns for event in moved],
+                pid=[event.pid for event in moved],
+                value=[event.value for event in moved],
+                quality=[0] * len(moved),
+                received_ns=[event.time_ns for event in moved],
+            )
+        )
+
+    async def recalls(self):
+        accidents = [alarm for alarm in self.present if alarm.alarm_class is AlarmClass.ACCIDENT]
+        return pb.RecallList(
+            recalls=[
+                pb.RecallInfo(
+                    at_ns=alarm.raised_ns,
+                    from_ns=alarm.raised_ns - 60 * NS_PER_S,
+                    to_ns=alarm.raised_ns + 60 * NS_PER_S,
+                    reason=alarm.path,
+                    event_id=alarm.alarm_id,
+                    complete=True,
+                )
+                for alarm in reversed(accidents)
+            ]
+        )
 
     async def acknowledge(self, alarm_ids, principal):
         self.acted.append(("acknowledge", list(alarm_ids)))
