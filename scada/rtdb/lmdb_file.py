@@ -2,39 +2,51 @@
 
 The RTDB, the event log and the history each own one such file. Every fault of the file or the disk leaves here as a
 :class:`~scada.core.errors.StoreError` that names the cause and what to do.
-
-The file format of LMDB engine 0.9 is used (``lib_version=0``); the two engines of py-lmdb cannot read each other's files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
+import shutil
+import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import lmdb
-import lmdb.verify
 
 from scada.core.errors import StoreError
+from scada.rtdb.mapped import (
+    LAYOUT_KEY,
+    READ_ONLY,
+    CorruptFileError,
+    MappedFile,
+    StoreFullError,
+    Transaction,
+    check_structure,
+    open_environment,
+    sync_path,
+)
 
-_ENGINE: Final = 0
-_PAGE: Final = 4096
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_LAYOUT_KEY: Final = b"layout"
+__all__ = [
+    "CorruptFileError",
+    "LmdbFile",
+    "LmdbView",
+    "StoreFullError",
+    "StoreInUseError",
+    "Transaction",
+    "quarantine",
+    "seal",
+    "take_writer_lock",
+    "unseal",
+    "writer_of",
+]
 
-
-class CorruptFileError(StoreError):
-    """The file's structure or the checksum of a record in it is wrong."""
-
-
-class StoreFullError(StoreError):
-    """The disk or the fixed map of the file is full; nothing of the transaction was written."""
+_LOCKS: Final = Path("/proc/locks")
 
 
 class StoreInUseError(StoreError):
@@ -62,71 +74,65 @@ def unseal(blob: bytes, where: str) -> bytes:
     return body
 
 
-class LmdbFile:
+Upgrades = Mapping[int, Callable[["Transaction"], None]]
+"""Layout -> the step that brings a file from it to the next one."""
+
+
+class LmdbFile(MappedFile):
     """An open LMDB file ``<folder>/<name>.lmdb`` with a fixed map and an exclusive writer.
+
+    **Upgrade.** A file of an older layout is copied to ``<file>.before-<layout>`` (after the space for it was checked), then
+    brought up step by step in one transaction: it is of the new layout as a whole, or as it was. A newer layout is refused.
 
     Args:
         folder: made if absent.
         name: stem of the file.
-        layout: version of what we store in it; another version is refused.
+        layout: version of what we store in it.
         map_mb: fixed size of the map in MiB; the file never grows beyond it.
         databases: names of the tables in it.
         metasync: flush the meta page too at each commit. Without it a loss of power may undo the last commit, never damage
             the file.
+        upgrades: how to bring a file of an older layout up; without the step from its layout it is refused.
 
     Raises:
         CorruptFileError: the file fails the check of its structure.
         StoreInUseError: it has a writer.
-        StoreError: wrong version, read-only, or cannot be made.
+        StoreError: wrong version, read-only, or cannot be made or upgraded.
+
+    Attributes:
+        upgraded_from: the older layout the file had when it was opened, 0 = none.
     """
 
     def __init__(
-        self, folder: Path, name: str, *, layout: int, map_mb: int, databases: Sequence[str], metasync: bool = True
+        self,
+        folder: Path,
+        name: str,
+        *,
+        layout: int,
+        map_mb: int,
+        databases: Sequence[str],
+        metasync: bool = True,
+        upgrades: Upgrades = MappingProxyType({}),
     ) -> None:
-        self.path = folder / f"{name}.lmdb"
+        super().__init__(folder, name)
         self.map_bytes = map_mb << 20
+        self.upgraded_from = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _take_writer_lock(folder / f"{name}.writer")
+            self._lock = take_writer_lock(folder, name)
         except OSError as error:
             raise self.explain(error) from error
         try:
-            _check_structure(self.path)
-            self._env = lmdb.open(
-                os.fspath(self.path),
-                subdir=False,
-                map_size=self.map_bytes,
-                max_dbs=len(databases) + 1,
-                max_readers=512,
-                metasync=metasync,
-                lib_version=_ENGINE,
-            )
-            self._tables: dict[str, Any] = {table: self._env.open_db(table.encode()) for table in databases}
-            self._check_layout(layout)
+            check_structure(self.path)
+            self._env = open_environment(self.path, len(databases), map_size=self.map_bytes, metasync=metasync)
+            self.closed = False
+            self._bring_to(layout, databases, upgrades)
         except (lmdb.Error, OSError) as error:
-            os.close(self._lock)
+            self.close()
             raise self.explain(error) from error
         except StoreError:
-            os.close(self._lock)
+            self.close()
             raise
-
-    def _check_layout(self, layout: int) -> None:
-        with self._env.begin(write=True) as txn:
-            found = txn.get(_LAYOUT_KEY)
-            if found is None:
-                txn.put(_LAYOUT_KEY, str(layout).encode())
-            elif found != str(layout).encode():
-                raise StoreError(
-                    f"the file has layout {found.decode(errors='replace')}, this program reads layout {layout}",
-                    where=str(self.path),
-                    mend="run the program version that wrote it, or move the file away",
-                )
-
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Transaction]:
-        """A read transaction; keep it short, it pins old pages. Callable from any thread."""
-        with self._transaction(write=False) as txn:
-            yield txn
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -139,89 +145,104 @@ class LmdbFile:
         with self._transaction(write=True) as txn:
             yield txn
 
-    @contextlib.contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
-        try:
-            with self._env.begin(write=write) as txn:
-                yield Transaction(txn, self._tables)
-        except (lmdb.Error, OSError) as error:
-            raise self.explain(error) from error
-
-    def forget_dead_readers(self) -> None:
-        """Clear the reader slots of processes that died; left alone they pin old pages until the map is full."""
-        self._env.reader_check()
-
-    @property
-    def closed(self) -> bool:
-        """True after :meth:`close`."""
-        return self._lock < 0
-
     def close(self) -> None:
         """Close the file and give up the writer's place; may be called twice."""
+        super().close()
         if self._lock >= 0:
-            self._env.close()
             os.close(self._lock)
             self._lock = -1
 
-    def explain(self, error: Exception) -> StoreError:
-        """Our error for one of LMDB or the operating system."""
-        where = str(self.path)
-        code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
-        if isinstance(error, BlockingIOError):
-            return StoreInUseError("the file already has a writer", where=where, mend="stop the other server first")
-        if isinstance(error, lmdb.MapFullError):
-            size = self.map_bytes >> 20
-            return StoreFullError(f"the map of {size} MiB is full", where=where, mend="raise map_mb and restart")
-        if code in _NO_SPACE:
-            return StoreFullError(f"no space left to write ({os.strerror(code)})", where=where, mend="free disk space")
-        if code in _READ_ONLY or isinstance(error, lmdb.ReadonlyError):
-            return StoreError("the file cannot be written", where=where, mend="check owner, mode and mount of it")
-        if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.VersionMismatchError):
-            return CorruptFileError(f"not a sound LMDB file: {error}", where=where, mend="restore a backup or move it away")
-        return StoreError(f"cannot use the file: {error}", where=where, mend="check the disk, then restart")
+    def _bring_to(self, layout: int, databases: Sequence[str], upgrades: Upgrades) -> None:
+        found = self.found_layout() or layout  # a new file has none
+        steps = range(found, layout)
+        if found > layout or not all(step in upgrades for step in steps):
+            raise self.wrong_layout(found, layout)
+        if steps:
+            self._copy_aside(layout)
+            self.upgraded_from = found
+        with self._env.begin(write=True) as txn:
+            self._tables = {table: self._env.open_db(table.encode(), txn=txn) for table in databases}
+            for step in steps:
+                self._upgrade(step, upgrades[step], Transaction(txn, self._tables))
+            txn.put(LAYOUT_KEY, str(layout).encode())
+
+    def _upgrade(self, found: int, step: Callable[[Transaction], None], txn: Transaction) -> None:
+        try:
+            step(txn)
+        except (StoreError, lmdb.Error, ValueError, KeyError, TypeError, struct.error) as error:
+            reason = error.what if isinstance(error, StoreError) else str(self.explain(error).what)
+            kind = CorruptFileError if isinstance(error, CorruptFileError) else StoreError
+            raise kind(
+                f"cannot bring the file from layout {found} to {found + 1}: {reason}",
+                where=str(self.path),
+                mend="it is as it was: run the program version that wrote it, or restore a backup",
+            ) from error
+
+    def _copy_aside(self, layout: int) -> None:
+        """Keep the file as it is before an upgrade; a copy left by an upgrade that failed is replaced."""
+        kept = self.path.with_name(f"{self.path.name}.before-{layout}")
+        needed, free = 2 * self.extent(), shutil.disk_usage(self.path.parent).free
+        if free < needed:
+            raise StoreFullError(
+                f"the upgrade to layout {layout} needs {(needed >> 20) + 1} MiB on the disk, {free >> 20} MiB are free",
+                where=str(self.path),
+                mend="free disk space",
+            )
+        fresh = kept.with_name(f"{kept.name}.new")
+        fresh.unlink(missing_ok=True)
+        self.copy_to(fresh)
+        fresh.replace(kept)
+        sync_path(kept.parent)
 
 
-class Transaction:
-    """The tables of a file within one transaction. Keys sort by their bytes."""
+class LmdbView(MappedFile):
+    """The same file opened to be read, beside its writer or alone; it never makes the writer wait and changes nothing.
 
-    def __init__(self, txn: Any, tables: dict[str, Any]) -> None:
-        self._txn = txn
-        self._tables = tables
+    Not for the process that writes the file: an LMDB file must not be mapped twice in one process.
 
-    def get(self, table: str, key: bytes) -> bytes | None:
-        """Value of a key or None."""
-        value: bytes | None = self._txn.get(key, db=self._tables[table])
-        return value
+    Args:
+        folder: of the file.
+        name: stem of the file.
+        layout: version it must have.
+        databases: names of the tables that are wanted.
 
-    def put(self, table: str, key: bytes, value: bytes) -> None:
-        """Set a value."""
-        self._txn.put(key, value, db=self._tables[table])
+    Raises:
+        CorruptFileError: nobody writes the file and it fails the check of its structure.
+        StoreError: there is none, it has another layout, or it cannot be read.
 
-    def delete(self, table: str, key: bytes) -> bool:
-        """Remove a key; False if it was absent."""
-        return bool(self._txn.delete(key, db=self._tables[table]))
+    Attributes:
+        writer: process that writes the file, 0 = none. While there is one, the structure is not checked at opening: it did that.
+    """
 
-    def count(self, table: str) -> int:
-        """Number of keys."""
-        return int(self._txn.stat(self._tables[table])["entries"])
+    def __init__(self, folder: Path, name: str, *, layout: int, databases: Sequence[str]) -> None:
+        super().__init__(folder, name)
+        if not self.path.is_file():
+            raise StoreError("there is no such file", where=str(self.path), mend="give the folder of a database")
+        self.writer = writer_of(folder, name)
+        if not self.writer:
+            check_structure(self.path)
+        try:
+            self._env = self._open(len(databases))
+            self.closed = False
+            self.map_bytes = int(self._env.info()["map_size"])
+            found = self.found_layout()
+            if found != layout:
+                raise self.wrong_layout(found, layout)
+            self._tables = {table: self._env.open_db(table.encode(), create=False) for table in databases}
+        except (lmdb.Error, OSError) as error:
+            self.close()
+            raise self.explain(error) from error
+        except StoreError:
+            self.close()
+            raise
 
-    def size(self, table: str) -> int:
-        """Bytes of the pages a table takes."""
-        return _pages_of(self._txn.stat(self._tables[table])) * _PAGE
-
-    def ascending(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys from ``start`` on (included), upwards."""
-        cursor = self._txn.cursor(self._tables[table])
-        if cursor.set_range(start):
-            yield from cursor.iternext()
-
-    def descending(self, table: str, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys from ``start`` on (included; None = the last), downwards."""
-        cursor = self._txn.cursor(self._tables[table])
-        above = start is not None and cursor.set_range(start)  # at the first key >= start
-        found = (cursor.key() == start or cursor.prev()) if above else cursor.last()
-        if found:
-            yield from cursor.iterprev()
+    def _open(self, tables: int) -> Any:
+        try:
+            return open_environment(self.path, tables, readonly=True)
+        except lmdb.Error as error:
+            if self.writer or getattr(error, "code", 0) not in READ_ONLY:
+                raise
+            return open_environment(self.path, tables, readonly=True, lock=False)  # a read-only disk takes no table of readers
 
 
 def quarantine(folder: Path, name: str, now_ns: int) -> Path:
@@ -242,28 +263,36 @@ def quarantine(folder: Path, name: str, now_ns: int) -> Path:
     return aside
 
 
-def _take_writer_lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def take_writer_lock(folder: Path, name: str) -> int:
+    """Become the one writer of a file; closing the returned descriptor gives the place up.
+
+    Raises:
+        StoreInUseError: it has one.
+        OSError: the lock file cannot be made.
+    """
+    descriptor = os.open(folder / f"{name}.writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        holder = writer_of(folder, name)
+        who = f" (process {holder})" if holder else ""
+        raise StoreInUseError(
+            f"the file already has a writer{who}", where=str(folder / f"{name}.lmdb"), mend="stop the other server first"
+        ) from error
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _check_structure(path: Path) -> None:
-    """Walk the file before LMDB maps it: on a truncated or damaged file the engine itself would kill the process."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
+def writer_of(folder: Path, name: str) -> int:
+    """Process that writes a file, 0 = none. Only looks, so that a server that starts meanwhile is not refused."""
     try:
-        faults: list[str] = lmdb.verify.verify(path, subdir=False)  # type: ignore[no-untyped-call]
-    except lmdb.verify.VerifyError as error:
-        faults = [str(error)]
-    if faults:
-        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise CorruptFileError(f"damaged LMDB file: {faults[0]}{more}", where=str(path), mend="restore a backup or move it away")
-
-
-def _pages_of(stat: Mapping[str, Any]) -> int:
-    return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+        found = (folder / f"{name}.writer").stat()
+        locks = _LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    held = (line.split() for line in locks if " FLOCK " in line and " WRITE " in line and "->" not in line)
+    return next((int(words[4]) for words in held if words[5] == place), 0)
