@@ -46,10 +46,25 @@ class Locator:
             self._known[key] = self._find(resource, terminal)
         return self._known[key]
 
-    def _find(self, resource: str, terminal: str) -> Place:
+    def containers(self, resource: str, terminal: str = "") -> tuple[str, ...]:
+        """MRIDs of everything a resource belongs to, the nearest first: transformer, bay, voltage level, station.
+
+        A generating unit and its machines belong to each other.
+        """
+        above = self._chain(resource)
+        if terminal:
+            above += [mrid for mrid in self._seen_from(resource, terminal) if mrid not in above]
+        unit = self._model.ref(resource, "RotatingMachine.GeneratingUnit")
+        machines = [unit] if unit else self._model.refs_to(resource, "RotatingMachine.GeneratingUnit")
+        return (*machines, *(mrid for mrid in above if mrid != resource))
+
+    def _seen_from(self, resource: str, terminal: str) -> list[str]:
         node = self._model.ref(terminal, "Terminal.ConnectivityNode") if terminal else None
         container = self._model.ref(node, "ConnectivityNode.ConnectivityNodeContainer") if node else None
-        chain = self._chain(container, itself=True) if container else self._chain(resource)
+        return self._chain(container, itself=True) if container else self._chain(resource)
+
+    def _find(self, resource: str, terminal: str) -> Place:
+        chain = self._seen_from(resource, terminal)
         found = {self._model.class_of(mrid): mrid for mrid in chain}
         names = [self._model.name(found[kind]) for kind in ("Substation", "VoltageLevel", "Bay") if kind in found]
         if "Bay" not in found and resource not in found.values():

@@ -162,6 +162,9 @@ class TableBackend(OperatorTable):
             for listener in list(self._on_changes):
                 listener(changes)
 
+    def _acts(self, name, request, principal, evidence) -> None:
+        self.acted.append((name, request, principal.name, evidence))
+
     def _show(self, pids, values, words) -> None:
         self.value[pids], self.quality[pids] = values, words
 

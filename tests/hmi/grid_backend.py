@@ -133,6 +133,9 @@ class GridBackend(OperatorTable):
         values = np.array([state[point.equipment] for point in self.energised], np.float64)
         return pids, values, np.full(len(pids), int(Quality.CALCULATED), np.uint32)
 
+    def _acts(self, name, request, principal, evidence) -> None:
+        self.acted.append((name, request))
+
     def _show(self, pids, values, words) -> None:
         with self._lock:
             self._commit(pids, values, words, self.clock.now_ns(), 0)

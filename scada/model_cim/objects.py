@@ -1,0 +1,168 @@
+"""What stands in what: the objects an operator can name, and everything whose marks count for them.
+
+A point belongs to its equipment, equipment to its transformer, bay, voltage level and station. Answers are found when asked and
+remembered; a model of a million points costs nothing until somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from scada.model_cim.cim import CimModel
+from scada.model_cim.locate import Locator
+from scada.model_cim.tables import Control, ModelTables, Point
+
+
+class ObjectKind(Enum):
+    """What an object is to an operator."""
+
+    POINT = "point"
+    EQUIPMENT = "equipment"
+    BAY = "bay"
+    VOLTAGE_LEVEL = "voltage level"
+    STATION = "station"
+    OTHER = "object"
+    """A control, a channel, a control area or any other object of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlantObject:
+    """An object of the model as an operator sees it.
+
+    Attributes:
+        mrid: its mRID.
+        kind: what it is.
+        path: readable name with those of its containers.
+        station: name of its station, empty if it stands in none.
+        within: mRIDs of what it belongs to, the nearest first: what holds for them holds for it.
+        pid: of a point, else -1.
+    """
+
+    mrid: str
+    kind: ObjectKind
+    path: str
+    station: str = ""
+    within: tuple[str, ...] = ()
+    pid: int = -1
+
+
+class PlantObjects:
+    """Finds objects by mRID.
+
+    Args:
+        tables: the model's tables.
+        model: the CIM model they were built from; without it only points, the equipment they name, voltage levels and stations
+            are known.
+    """
+
+    def __init__(self, tables: ModelTables, model: CimModel | None = None) -> None:
+        self._tables = tables
+        self._model = model
+        self._locator = None if model is None else Locator(model)
+        self._found: dict[str, PlantObject | None] = {}
+
+    def find(self, mrid: str) -> PlantObject | None:
+        """The object, None if the present model has none of that mRID."""
+        if mrid not in self._found:
+            found = self._named(mrid)
+            if found is None:
+                return None  # not remembered: names that do not exist have no end
+            self._found[mrid] = found
+        return self._found[mrid]
+
+    def of_control(self, control: Control) -> tuple[str, ...]:
+        """MRIDs of the objects whose tags count for a control: itself, its feedback, its equipment and all that stands in."""
+        feedback = () if control.feedback is None else (self._tables.points[int(control.feedback)].mrid,)
+        return (control.mrid, *feedback, control.equipment, *self._within(control.equipment, "", control.station))
+
+    def points_in(self, mrid: str) -> Iterable[Point]:
+        """Points of an object and of everything in it."""
+        points = self._tables.points
+        own = self._tables.by_mrid.get(mrid)
+        if own is not None and not own.removed:
+            return (own,)
+        return (points[pid] for pid in self._members.get(mrid, ()))
+
+    @cached_property
+    def _members(self) -> dict[str, list[int]]:
+        members: dict[str, list[int]] = {}
+        for point in self._tables.points:
+            if not point.removed:
+                for mrid in dict.fromkeys(self._above(point)):
+                    members.setdefault(mrid, []).append(int(point.pid))
+        return members
+
+    def _named(self, mrid: str) -> PlantObject | None:
+        point = self._tables.by_mrid.get(mrid)
+        if point is not None:
+            if point.removed:
+                return None
+            return PlantObject(mrid, ObjectKind.POINT, point.path, point.station, self._above(point), int(point.pid))
+        return self._stations.get(mrid) or self._cim_object(mrid) or self._others.get(mrid)
+
+    def _above(self, point: Point) -> tuple[str, ...]:
+        if not point.equipment:
+            return ()
+        return (point.equipment, *self._within(point.equipment, point.terminal, point.station))
+
+    def _within(self, equipment: str, terminal: str, station: str) -> tuple[str, ...]:
+        """What a piece of equipment belongs to, seen from a terminal; without a CIM model the station is all we know."""
+        if self._locator is None:
+            mrid = self._station_mrid.get(station)
+            return () if mrid is None else (mrid,)
+        return self._locator.containers(equipment, terminal)
+
+    @cached_property
+    def _station_mrid(self) -> dict[str, str]:
+        return {station.name: station.mrid for station in self._tables.stations}
+
+    @cached_property
+    def _stations(self) -> dict[str, PlantObject]:
+        found: dict[str, PlantObject] = {}
+        for station in self._tables.stations:
+            found[station.mrid] = PlantObject(station.mrid, ObjectKind.STATION, station.name, station.name)
+            for mrid, name, _ in station.voltage_levels:
+                path = f"{station.name}/{name}"
+                found[mrid] = PlantObject(mrid, ObjectKind.VOLTAGE_LEVEL, path, station.name, (station.mrid,))
+        return found
+
+    def _cim_object(self, mrid: str) -> PlantObject | None:
+        model, locator = self._model, self._locator
+        if model is None or locator is None or mrid not in model:
+            return None
+        within = locator.containers(mrid)
+        station = next((each for each in (mrid, *within) if model.class_of(each) == "Substation"), "")
+        kind = ObjectKind.OTHER
+        if model.class_of(mrid) == "Bay":
+            kind = ObjectKind.BAY
+        elif mrid in self._equipment or model.ref(mrid, "Equipment.EquipmentContainer"):
+            kind = ObjectKind.EQUIPMENT
+        return PlantObject(mrid, kind, model.path(mrid), model.name(station) if station else "", within)
+
+    @cached_property
+    def _equipment(self) -> dict[str, tuple[str, str]]:
+        """Path and station of each piece of equipment that a point or a control names."""
+        named: dict[str, tuple[str, str]] = {}
+        everything: list[Point | Control] = [*self._tables.points, *self._tables.controls]
+        for each in everything:
+            if each.equipment and each.equipment not in named:
+                named[each.equipment] = (each.path.rpartition("/")[0] or each.path, each.station)
+        return named
+
+    @cached_property
+    def _others(self) -> dict[str, PlantObject]:
+        """Equipment known only by its points, and what else the tables name."""
+        tables = self._tables
+        found: dict[str, PlantObject] = {}
+        for control in tables.controls:
+            found[control.mrid] = PlantObject(control.mrid, ObjectKind.OTHER, control.path, control.station)
+        for channel in tables.channels:
+            found[channel.mrid] = PlantObject(channel.mrid, ObjectKind.OTHER, channel.name, channel.station)
+        for mrid, (path, station) in self._equipment.items():
+            found[mrid] = PlantObject(mrid, ObjectKind.EQUIPMENT, path, station, self._within(mrid, "", station))
+        for area in tables.areas:
+            found[area.mrid] = PlantObject(area.mrid, ObjectKind.OTHER, area.name)
+        return found
