@@ -30,12 +30,12 @@ MOST_MARKS: Final = 20_000
 _TAGGABLE = {ObjectKind.POINT, ObjectKind.EQUIPMENT, ObjectKind.BAY, ObjectKind.VOLTAGE_LEVEL, ObjectKind.STATION}
 _KIND_OF = {"substitute": MarkKind.SUBSTITUTE, "block": MarkKind.BLOCK, "tag": MarkKind.TAG, "note": MarkKind.NOTE}
 _DONE = {
-    "substitute": "substituted",
-    "block": "blocked",
-    "release": "released",
-    "tag": "tagged",
-    "note": "noted",
-    "remove": "unnoted",
+    "substitute": "operator.substituted",
+    "block": "operator.blocked",
+    "release": "operator.released",
+    "tag": "operator.tagged",
+    "note": "operator.noted",
+    "remove": "operator.unnoted",
 }
 
 
@@ -242,12 +242,12 @@ class OperatorLedger:
         found = self._objects.find(mark.mrid)
         self._check_area(order.principal, mark.station, mark.mrid, mark.path, found)
         reason = _text(order.reason, "a reason", found)
-        step = "untagged" if mark.kind is MarkKind.TAG else _DONE[order.step]
+        key = "operator.untagged" if mark.kind is MarkKind.TAG else _DONE[order.step]
         return Decision(
             reply=MarkReply(True, mark_id=mark.mark_id),
             row=_row(order, mark, code="accepted", old=mark.value),
             removed=(mark,),
-            event=self._event(step, mark, order.principal, reason),
+            event=self._event(key, mark, order.principal, reason),
         )
 
     def _refuse(self, order: Order, refused: RefusedError) -> Decision:
@@ -282,7 +282,7 @@ class OperatorLedger:
             )
         return Decision(MarkReply(False, refused.code, refused.reason), row, event=event)
 
-    def _event(self, done: str, mark: Mark, by: Principal, reason: str) -> Event:
+    def _event(self, key: str, mark: Mark, by: Principal, reason: str) -> Event:
         found = self._objects.find(mark.mrid)
         pid = found.pid if found else -1
         parameters = {
@@ -302,7 +302,7 @@ class OperatorLedger:
             kind=EventKind.OPERATOR,
             alarm_class=AlarmClass.NOTICE,
             priority=3,
-            key=f"operator.{done}",
+            key=key,
             parameters=parameters,
             pid=pid,
             mrid=mark.mrid,
