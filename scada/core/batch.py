@@ -34,6 +34,9 @@ NO_PID: Final = 0xFFFF_FFFF
 
 NO_CHANNEL: Final = 0xFFFF
 
+OPERATOR: Final = 0xFFFE
+"""``channel`` of a record that an operator made, at ``received_at``: he held or released a point; ``detail`` is a ``HoldAct``."""
+
 
 class TimeQuality:
     """Bits of ``time_quality``: the CP56Time2a flags (IEC 60870-5-4, 6.8)."""
@@ -42,6 +45,17 @@ class TimeQuality:
     SUMMER: Final = 0x02
     SUBSTITUTED: Final = 0x04
     """GEN = 0 is genuine; set when the station substituted the time."""
+
+
+class HoldAct:
+    """``detail`` of a record whose ``channel`` is :data:`OPERATOR`."""
+
+    SUBSTITUTE: Final = 1
+    """The value is the operator's."""
+    BLOCK: Final = 2
+    """The present value is frozen."""
+    RELEASE: Final = 3
+    """The point shows again what its source says."""
 
 
 class RecordFlag:

@@ -12,9 +12,10 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from scada.rtdb import holds as held
 from scada.rtdb import journal
 from scada.rtdb.changes import GapError
-from scada.rtdb.image import IMAGE_DTYPE, Image, replay_changes
+from scada.rtdb.image import IMAGE_DTYPE, Holds, Image
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, seal, unseal
 
 PAGES: Final = "pages"
@@ -22,6 +23,7 @@ META: Final = "meta"
 PAGE_POINTS: Final = 1024
 _STATE: Final = b"state"
 _IDENTITY: Final = b"identity"
+_HOLDS: Final = b"holds"
 
 
 class Restored(NamedTuple):
@@ -32,6 +34,8 @@ class Restored(NamedTuple):
     """Sequence number it stands for."""
     identity: npt.NDArray[np.uint64]
     """Identity of each pid, 0 = not known."""
+    holds: Holds
+    """Points held by an operator."""
 
 
 def page_count(capacity: int) -> int:
@@ -44,14 +48,22 @@ def bytes_needed(capacity: int) -> int:
     return 2 * capacity * (IMAGE_DTYPE.itemsize + 8)
 
 
-def write(txn: Transaction, image: Image, dirty: npt.NDArray[np.bool_], seq: int, identity: npt.NDArray[np.uint64]) -> None:
-    """Store the dirty pages of an image that stands for ``seq``."""
+def write(
+    txn: Transaction,
+    image: Image,
+    dirty: npt.NDArray[np.bool_],
+    seq: int,
+    identity: npt.NDArray[np.uint64],
+    holds: Holds,
+) -> None:
+    """Store the dirty pages of an image that stands for ``seq``, and all holds."""
     for page in np.flatnonzero(dirty).tolist():
         start = page * PAGE_POINTS
         rows = image.rows(start, min(start + PAGE_POINTS, image.capacity))
         txn.put(PAGES, page.to_bytes(4, "big"), seal(rows.tobytes()))
     txn.put(META, _STATE, seal(msgpack.packb({"seq": seq, "capacity": image.capacity})))
     txn.put(META, _IDENTITY, seal(identity.tobytes()))
+    txn.put(META, _HOLDS, seal(held.stored(holds)))
 
 
 def restore(file: LmdbFile, capacity: int) -> Restored:
@@ -72,16 +84,18 @@ def restore(file: LmdbFile, capacity: int) -> Restored:
         for page, blob in txn.ascending(PAGES):
             image.load(int.from_bytes(page, "big") * PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))
         names = txn.get(META, _IDENTITY)
+        kept = txn.get(META, _HOLDS)
+    holds = held.restored(unseal(kept, where)) if kept else Holds.none()
     try:
         for change in journal.follow(file, head):
             needed = int(change.records["pid"].max()) + 1
             if needed > image.capacity:  # the server grew after its last checkpoint
                 image = image.grown(needed)
-            replay_changes(image, change.records, change.received_at, change.first)
+            holds = held.replay(image, holds, change)
             head = change.last
     except GapError as error:
         raise CorruptFileError(
             f"the journal lacks changes after {head}", where=where, mend="restore a backup or move it away"
         ) from error
     identity = np.frombuffer(unseal(names, where), np.uint64) if names else np.zeros(0, np.uint64)
-    return Restored(image, head, identity)
+    return Restored(image, head, identity, holds)

@@ -1,6 +1,11 @@
-"""The image: the present state of every point as columns in memory, and the kernels that change it.
+"""The image: the present state of every point in memory, and the kernels that change it.
 
-A kernel touches only numpy arrays, holds no GIL and compares before it writes: what leaves is a list of differences in order.
+A kernel touches only numpy arrays, holds no GIL and compares before it writes: what leaves is a list of differences in order. The
+columns of an image are views into rows of 40 bytes, so that a change of one point touches one or two lines of the processor's
+cache and not five.
+
+A point held by an operator has a second state, its shadow: what it would show without the hold. What a source sends for it goes
+to the shadow, by the same rules, and leaves with the flag ``HELD``.
 """
 
 from __future__ import annotations
@@ -19,8 +24,23 @@ IMAGE_DTYPE: Final = np.dtype(
 )
 """One point of a checkpoint, in the order of the columns of :class:`Image`."""
 
+ROW_DTYPE: Final = np.dtype(
+    {
+        "names": ["value", "source_time", "received_at", "seq", "quality"],
+        "formats": ["<f8", "<i8", "<i8", "<u8", "<u4"],
+        "offsets": [0, 8, 16, 24, 32],
+        "itemsize": 40,
+    }
+)
+"""One point in memory, every column aligned to its size."""
+
 _EVENT: Final = RecordFlag.EVENT
-_FROM_SOURCE: Final = RecordFlag.EVENT | RecordFlag.REFRESH
+_REFRESH: Final = RecordFlag.REFRESH
+_HELD: Final = RecordFlag.HELD
+_BACKFILL: Final = RecordFlag.BACKFILL
+_ASIDE: Final = RecordFlag.ASIDE
+_HOLD_BITS: Final = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
+_TOUCHED_ONLY: Final = 0x100
 _FIRST: Final = RecordFlag.FIRST
 _VALUE_CHANGED: Final = RecordFlag.VALUE_CHANGED
 _QUALITY_SET: Final = RecordFlag.QUALITY_SET
@@ -49,15 +69,21 @@ class Image(NamedTuple):
     """Number of the last change."""
 
     @classmethod
+    def of(cls, rows: npt.NDArray[np.void]) -> Image:
+        """The image whose columns are those of ``rows`` (:data:`ROW_DTYPE`)."""
+        return cls(*(rows[name] for name in cls._fields))
+
+    @classmethod
     def empty(cls, capacity: int) -> Image:
         """An image in which nothing was ever received."""
-        return cls(
-            np.full(capacity, np.nan),
-            np.full(capacity, _NEVER, dtype=np.uint32),
-            np.zeros(capacity, dtype=np.int64),
-            np.zeros(capacity, dtype=np.int64),
-            np.zeros(capacity, dtype=np.uint64),
-        )
+        image = cls.of(np.zeros(capacity, dtype=ROW_DTYPE))
+        image.clear()
+        return image
+
+    def clear(self, start: int = 0) -> None:
+        """Forget the points from ``start`` on: never received."""
+        for column, nothing in zip(self, (np.nan, _NEVER, 0, 0, 0), strict=True):
+            column[start:] = nothing
 
     @property
     def capacity(self) -> int:
@@ -71,9 +97,17 @@ class Image(NamedTuple):
     def grown(self, capacity: int) -> Image:
         """A larger copy; the new points were never received."""
         larger = Image.empty(capacity)
-        for old, new in zip(self.columns(), larger.columns(), strict=True):
-            new[: len(old)] = old
+        larger.take(self)
         return larger
+
+    def take(self, other: Image) -> None:
+        """Copy all points of an image that is no larger."""
+        for old, new in zip(other, self, strict=True):
+            new[: len(old)] = old
+
+    def picked(self, index: npt.NDArray[np.integer[Any]]) -> Image:
+        """A copy of some points, in that order."""
+        return Image(*(column[index] for column in self))
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.void]:
         """Points ``start`` to ``stop`` as :data:`IMAGE_DTYPE` rows."""
@@ -104,24 +138,78 @@ class Room(NamedTuple):
         return Room(self.records[used:], self.received_at[used:])
 
 
+class Holds(NamedTuple):
+    """The points an operator holds; what their sources say is kept in the rows of ``shadow``."""
+
+    pids: npt.NDArray[np.uint32]
+    """Ascending."""
+    shadow: Image
+    """Row ``i`` belongs to ``pids[i]``."""
+
+    @classmethod
+    def none(cls) -> Holds:
+        """No point is held."""
+        return cls(np.empty(0, dtype=np.uint32), Image.empty(0))
+
+
+@numba.njit(nogil=True, cache=True)
+def hold_row(holds: Holds, pid: int) -> int:  # pragma: no cover - compiled
+    """Row of a held point, -1 if it is not held."""
+    row = np.searchsorted(holds.pids, np.uint32(pid))
+    return row if row < holds.pids.size and holds.pids[row] == pid else -1
+
+
+@numba.njit(nogil=True, cache=True)
+def _write(
+    state: Image, row: int, new: float, word: int, stamp: int, sent: int, received_at: int, seq: int, is_event: bool
+) -> int:  # pragma: no cover - compiled
+    """Write what arrived to a row; returns the flags of the change, or ``_TOUCHED_ONLY``."""
+    old = state.value[row]
+    old_word = state.quality[row]
+    value_differs = new != old and not (np.isnan(new) and np.isnan(old))
+    new_event = sent & _EVENT != 0 and stamp != 0 and stamp != state.source_time[row]
+    state.received_at[row] = received_at
+    if not (value_differs or word != old_word or new_event):
+        if stamp != 0:
+            state.source_time[row] = stamp
+        return _TOUCHED_ONLY
+    flags = sent & (_EVENT | _REFRESH)
+    if value_differs and word & np.uint32(_NEVER) == 0:
+        flags |= _VALUE_CHANGED
+        if is_event:
+            flags |= _EVENT
+    if old_word & np.uint32(_NEVER) != 0:
+        flags |= _FIRST
+    state.value[row] = new
+    state.quality[row] = word
+    state.source_time[row] = stamp
+    state.seq[row] = seq
+    return flags
+
+
 @numba.njit(nogil=True, cache=True)
 def apply_records(
     image: Image,
+    holds: Holds,
     records: Records,
     received_at: int,
     seq: int,
     event_pids: Bools,
     room: Room,
     touched: npt.NDArray[np.uint32],
-) -> tuple[int, int, int, int]:  # pragma: no cover - compiled
+) -> tuple[int, int, int, int, int]:  # pragma: no cover - compiled
     """Write records into an image and emit what differs, in order.
 
     A record differs if its value or quality does (NaN equals NaN), or, with the EVENT flag, its source time. A value that is no
     finite number becomes INVALID. Emitted records carry ``VALUE_CHANGED``, ``FIRST`` and, for ``event_pids``, ``EVENT``. One that
     differs not only moves the times of its point (a missing source time leaves the known one).
 
+    A record of a held point is compared with and written to its shadow, and emitted with ``HELD``. One with ``BACKFILL`` is
+    always emitted and written nowhere.
+
     Args:
         image: compared and written.
+        holds: held points; their shadow is written.
         records: what arrived, in order.
         received_at: ns UTC.
         seq: number of the first change.
@@ -130,9 +218,9 @@ def apply_records(
         touched: takes the pids of the others; at least as long as ``records``.
 
     Returns:
-        (changes, touches, records of unknown pid, the last such pid).
+        (changes, touches, records of held points, records of unknown pid, the last such pid).
     """
-    changes = touches = unknown = 0
+    changes = touches = held = unknown = 0
     unknown_pid = 0
     capacity = image.value.size
     for i in range(len(records)):
@@ -148,48 +236,53 @@ def apply_records(
             word |= np.uint32(_INVALID)
         if record.time_quality & _TIME_INVALID_FLAG:
             word |= np.uint32(_TIME_INVALID)
-        old = image.value[pid]
-        value_differs = new != old and not (np.isnan(new) and np.isnan(old))
+        number = seq + changes
         stamp = record.source_time
-        new_event = record.flags & _EVENT != 0 and stamp != 0 and stamp != image.source_time[pid]
-        image.received_at[pid] = received_at
-        if not (value_differs or word != image.quality[pid] or new_event):
-            if stamp != 0:
-                image.source_time[pid] = stamp
-            touched[touches] = pid
-            touches += 1
+        sent = np.int64(record.flags)
+        row = -1
+        if sent & _BACKFILL:
+            flags = sent & (_EVENT | _BACKFILL)
+        else:
+            if image.quality[pid] & np.uint32(_HOLD_BITS) != 0:
+                row = hold_row(holds, pid)
+            if row >= 0:
+                flags = _HELD | _write(holds.shadow, row, new, word, stamp, sent, received_at, number, event_pids[pid])
+                held += 1
+            else:
+                flags = _write(image, pid, new, word, stamp, sent, received_at, number, event_pids[pid])
+        if flags & _TOUCHED_ONLY:
+            if row < 0:
+                touched[touches] = pid
+                touches += 1
             continue
-        flags = record.flags & _FROM_SOURCE
-        if value_differs and word & np.uint32(_NEVER) == 0:
-            flags |= _VALUE_CHANGED
-            if event_pids[pid]:
-                flags |= _EVENT
-        if image.quality[pid] & np.uint32(_NEVER) != 0:
-            flags |= _FIRST
         room.records[changes] = record
         room.records[changes].quality = word
         room.records[changes].flags = flags
         room.received_at[changes] = received_at
-        image.value[pid] = new
-        image.quality[pid] = word
-        image.source_time[pid] = stamp
-        image.seq[pid] = seq + changes
         changes += 1
-    return changes, touches, unknown, unknown_pid
+    return changes, touches, held, unknown, unknown_pid
 
 
 @numba.njit(nogil=True, cache=True)
 def apply_quality(
-    image: Image, pids: npt.NDArray[np.uint32], set_bits: int, clear_bits: int, received_at: int, seq: int, room: Room
-) -> tuple[int, int, int]:  # pragma: no cover - compiled
+    image: Image,
+    holds: Holds,
+    pids: npt.NDArray[np.uint32],
+    set_bits: int,
+    clear_bits: int,
+    received_at: int,
+    seq: int,
+    room: Room,
+) -> tuple[int, int, int, int]:  # pragma: no cover - compiled
     """Set and clear quality bits; emit a ``QUALITY_SET`` record for every point whose word differs then.
 
-    The value keeps its own times in the image; the receive time of the emitted record is the one given.
+    The value keeps its own times in the image; the receive time of the emitted record is the one given. Of a held point the
+    shadow is written.
 
     Returns:
-        (changes, unknown pids, the last of them).
+        (changes, changes of held points, unknown pids, the last of them).
     """
-    changes = unknown = 0
+    changes = held = unknown = 0
     unknown_pid = 0
     for i in range(len(pids)):
         pid = pids[i]
@@ -197,49 +290,72 @@ def apply_quality(
             unknown += 1
             unknown_pid = pid
             continue
-        word = (image.quality[pid] & ~np.uint32(clear_bits)) | np.uint32(set_bits)
-        if word == image.quality[pid]:
+        row = hold_row(holds, pid) if image.quality[pid] & np.uint32(_HOLD_BITS) != 0 else -1
+        old = holds.shadow.quality[row] if row >= 0 else image.quality[pid]
+        word = (old & ~np.uint32(clear_bits)) | np.uint32(set_bits)
+        if word == old:
             continue
-        image.quality[pid] = word
-        image.seq[pid] = seq + changes
-        room.records[changes].pid = pid
-        room.records[changes].channel = _NO_CHANNEL
-        room.records[changes].cause = 0
-        room.records[changes].time_quality = 0
-        room.records[changes].value = image.value[pid]
-        room.records[changes].source_time = image.source_time[pid]
-        room.records[changes].quality = word
-        room.records[changes].type_id = 0
-        room.records[changes].flags = _QUALITY_SET
-        room.records[changes].detail = 0
+        record = room.records[changes]
+        if row >= 0:
+            holds.shadow.quality[row] = word
+            holds.shadow.seq[row] = seq + changes
+            record.value = holds.shadow.value[row]
+            record.source_time = holds.shadow.source_time[row]
+            record.flags = _QUALITY_SET | _HELD
+            held += 1
+        else:
+            image.quality[pid] = word
+            image.seq[pid] = seq + changes
+            record.value = image.value[pid]
+            record.source_time = image.source_time[pid]
+            record.flags = _QUALITY_SET
+        record.pid = pid
+        record.channel = _NO_CHANNEL
+        record.cause = 0
+        record.time_quality = 0
+        record.quality = word
+        record.type_id = 0
+        record.detail = 0
         room.received_at[changes] = received_at
         changes += 1
-    return changes, unknown, unknown_pid
+    return changes, held, unknown, unknown_pid
+
+
+@numba.njit(nogil=True, cache=True)
+def _show(state: Image, row: int, record: np.void, received_at: int, seq: int) -> None:  # pragma: no cover - compiled
+    state.value[row] = record.value
+    state.quality[row] = record.quality
+    state.source_time[row] = record.source_time
+    if record.flags & _QUALITY_SET == 0:
+        state.received_at[row] = received_at
+    state.seq[row] = seq
 
 
 @numba.njit(nogil=True, cache=True)
 def replay_changes(
-    image: Image, records: Records, received_at: npt.NDArray[np.int64], first: int
+    image: Image, holds: Holds, records: Records, received_at: npt.NDArray[np.int64], first: int
 ) -> None:  # pragma: no cover - compiled
-    """Bring an image from the state before ``first`` to the state after a change set."""
+    """Bring an image from the state before ``first`` to the state after a change set, and the shadows of held points.
+
+    ``HELD`` records of points that ``holds`` does not name are passed over, and so is ``BACKFILL``.
+    """
     for i in range(len(records)):
         record = records[i]
-        pid = record.pid
-        image.value[pid] = record.value
-        image.quality[pid] = record.quality
-        image.source_time[pid] = record.source_time
-        if record.flags & _QUALITY_SET == 0:
-            image.received_at[pid] = received_at[i]
-        image.seq[pid] = first + i
+        if record.flags & _ASIDE == 0:
+            _show(image, record.pid, record, received_at[i], first + i)
+        elif record.flags & _HELD:
+            row = hold_row(holds, record.pid)
+            if row >= 0:
+                _show(holds.shadow, row, record, received_at[i], first + i)
 
 
 def warm_up() -> None:
     """Compile the kernels, for batches that may be written and for read-only ones, or load them from numba's cache."""
-    image, room, touched = Image.empty(0), Room.empty(0), np.empty(0, dtype=np.uint32)
+    image, holds, room, touched = Image.empty(0), Holds.none(), Room.empty(0), np.empty(0, dtype=np.uint32)
     frozen = room.after(0)
     for column in frozen:
         column.flags.writeable = False
     for records, received_at in (room, frozen):
-        apply_records(image, records, 0, 1, np.zeros(0, dtype=np.bool_), room, touched)
-        replay_changes(image, records, received_at, 1)
-    apply_quality(image, touched, 0, 0, 0, 1, room)
+        apply_records(image, holds, records, 0, 1, np.zeros(0, dtype=np.bool_), room, touched)
+        replay_changes(image, holds, records, received_at, 1)
+    apply_quality(image, holds, touched, 0, 0, 0, 1, room)

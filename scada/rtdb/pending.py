@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import PointBatch
+from scada.core.batch import PointBatch, Records
 from scada.rtdb.changes import ChangeSet
-from scada.rtdb.image import Image, Room, apply_quality, apply_records, replay_changes
+from scada.rtdb.holds import copied
+from scada.rtdb.image import Holds, Image, Room, apply_quality, apply_records, replay_changes
 
 Pids = npt.NDArray[np.uint32]
+
+_NO_HOLDS = Holds.none()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,11 @@ class Step:
     confirmed: Pids
     source_time: npt.NDArray[np.int64]
     received_at: npt.NDArray[np.int64]
+    holds: Holds | None
+    """The held points and their shadows, if anything about them is new."""
 
     def __bool__(self) -> bool:
-        return self.change is not None or len(self.confirmed) > 0
+        return self.change is not None or len(self.confirmed) > 0 or self.holds is not None
 
     @property
     def pids(self) -> Pids:
@@ -34,7 +39,7 @@ class Step:
     def replay(self, image: Image) -> None:
         """Bring an image from the commit before to this one."""
         if self.change is not None:
-            replay_changes(image, self.change.records, self.change.received_at, self.change.first)
+            replay_changes(image, _NO_HOLDS, self.change.records, self.change.received_at, self.change.first)
         image.source_time[self.confirmed] = self.source_time
         image.received_at[self.confirmed] = self.received_at
 
@@ -52,12 +57,14 @@ class Pending:
         self._touches = 0
         self._room = Room.empty(1024)
         self._touched = np.empty(1024, dtype=np.uint32)
+        self._held = 0
 
-    def apply(self, image: Image, batch: PointBatch, head: int, event_pids: npt.NDArray[np.bool_]) -> int:
+    def apply(self, image: Image, holds: Holds, batch: PointBatch, head: int, event_pids: npt.NDArray[np.bool_]) -> int:
         """Write a batch into the image; returns the number of changes. ``head`` is the last committed number."""
         self._make_room(len(batch))
-        changes, touches, unknown, pid = apply_records(
+        changes, touches, held, unknown, pid = apply_records(
             image,
+            holds,
             batch.records,
             batch.received_at,
             head + 1 + self.changes,
@@ -66,15 +73,26 @@ class Pending:
             self._touched[self._touches :],
         )
         self._touches += touches
-        return self._collected(changes, unknown, pid)
+        return self._collected(changes, held, unknown, pid)
 
-    def set_quality(self, image: Image, pids: Pids, set_bits: int, clear_bits: int, received_at: int, head: int) -> int:
+    def set_quality(
+        self, image: Image, holds: Holds, pids: Pids, set_bits: int, clear_bits: int, received_at: int, head: int
+    ) -> int:
         """Set and clear quality bits in the image; returns the number of changes."""
         self._make_room(len(pids))
         room = self._room.after(self.changes)
-        return self._collected(*apply_quality(image, pids, set_bits, clear_bits, received_at, head + 1 + self.changes, room))
+        seq = head + 1 + self.changes
+        return self._collected(*apply_quality(image, holds, pids, set_bits, clear_bits, received_at, seq, room))
 
-    def take(self, image: Image, head: int, now_ns: int) -> Step:
+    def act(self, image: Image, record: Records, received_at: int, head: int) -> None:
+        """Write what an operator did (one record of :mod:`scada.rtdb.holds`) into the image."""
+        self._make_room(1)
+        room = self._room.after(self.changes)
+        room.records[:1], room.received_at[0] = record, received_at
+        replay_changes(image, _NO_HOLDS, room.records[:1], room.received_at[:1], head + 1 + self.changes)
+        self._collected(1, 1, 0, 0)
+
+    def take(self, image: Image, holds: Holds, head: int, now_ns: int) -> Step:
         """Everything collected, as the step after ``head``; the collection is empty then."""
         change = None
         if self.changes:
@@ -82,11 +100,13 @@ class Pending:
             records.flags.writeable = received_at.flags.writeable = False
             change = ChangeSet(head + 1, records, received_at, now_ns)
         confirmed = self._touched[: self._touches].copy()
-        self.changes = self._touches = 0
-        return Step(change, confirmed, image.source_time[confirmed], image.received_at[confirmed])
+        moved = copied(holds) if self._held else None
+        self.changes = self._touches = self._held = 0
+        return Step(change, confirmed, image.source_time[confirmed], image.received_at[confirmed], moved)
 
-    def _collected(self, changes: int, unknown: int, pid: int) -> int:
+    def _collected(self, changes: int, held: int, unknown: int, pid: int) -> int:
         self.changes += changes
+        self._held += held
         if unknown:
             self.unknown += unknown
             self.unknown_pid = pid

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import PointBatch
+from scada.core.batch import PointBatch, Records
 from scada.core.clock import Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
 from scada.rtdb import checkpoint, journal
+from scada.rtdb import holds as held
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
-from scada.rtdb.image import Image
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, quarantine
-from scada.rtdb.pending import Pending, Step
+from scada.rtdb.pending import Pending
+from scada.rtdb.published import Published
 
 _NAME: Final = "rtdb"
 _LAYOUT: Final = 1
@@ -40,7 +41,7 @@ class Store:
 
     **Restart.** The image is the last checkpoint plus the journal after it. Every value from before is then marked ``OLD_DATA``
     (in one journaled change set, so that every follower sees it) until its source sends it again; values entered by an operator
-    (``MANUAL``) are not.
+    (``MANUAL``) and points an operator holds are not.
 
     **A full disk** does not stop the server: the change set is published, kept in memory and retried every second; meanwhile
     ``fault`` says what is wrong and ``journaled`` stays behind ``head``. What must be durable first (an acknowledgement
@@ -95,7 +96,7 @@ class Store:
             metasync=durable,
         )
         try:
-            self._image, self.head, self._identity = checkpoint.restore(self._file, capacity)
+            self._image, self.head, self._identity, self._holds = checkpoint.restore(self._file, capacity)
             self.capacity = self._image.capacity
             self._check_room(map_mb)
         except BaseException:
@@ -110,9 +111,7 @@ class Store:
         self._retry_at = 0.0
         self._dirty = np.ones(checkpoint.page_count(self.capacity), dtype=np.bool_)
         self._checkpoint_due = self._gap = False
-        self._published, self._published_seq = self._image.grown(self.capacity), self.head
-        self._backlog: deque[Step] = deque()
-        self._lock = Lock()
+        self._published = Published(self._image, held.copied(self._holds), self.head)
         self.event_pids = _sized(event_pids, self.capacity)
         self._forget_renumbered(identity)
         self._mark_old()
@@ -181,7 +180,7 @@ class Store:
         Returns:
             Number of changes. Records of unknown pids are counted in ``unknown`` and not written.
         """
-        return self._pending.apply(self._image, batch, self.head, self.event_pids)
+        return self._pending.apply(self._image, self._holds, batch, self.head, self.event_pids)
 
     def set_quality(self, pids: Pids, set_bits: int = 0, clear_bits: int = 0, received_at: int | None = None) -> int:
         """Set and clear quality bits of many points at once (a channel went down or came up).
@@ -199,7 +198,50 @@ class Store:
         """
         received_at = self._clock.now_ns() if received_at is None else received_at
         pids = np.ascontiguousarray(pids, dtype=np.uint32)
-        return self._pending.set_quality(self._image, pids, int(set_bits), int(clear_bits), received_at, self.head)
+        return self._pending.set_quality(self._image, self._holds, pids, int(set_bits), int(clear_bits), received_at, self.head)
+
+    def hold(self, pid: int, value: float | None, received_at: int | None = None) -> bool:
+        """Let a point show what an operator says, whatever its source sends; instead of an earlier hold, if there is one.
+
+        What the source sends meanwhile leaves as change records with ``RecordFlag.HELD`` and is kept for :meth:`behind` and
+        :meth:`release`. Holds survive a restart.
+
+        Args:
+            pid: which point.
+            value: its value from now on (quality ``MANUAL | SUBSTITUTED``); None = block: the present value is frozen and
+                ``OPERATOR_BLOCKED`` added to its quality.
+            received_at: ns UTC of the entry; None = now.
+
+        Returns:
+            False if there is no such point.
+
+        Raises:
+            StoreError: the value is no finite number.
+        """
+        if not 0 <= pid < self.capacity:
+            return False
+        if value is not None and not math.isfinite(value):
+            raise StoreError(f"{value} cannot stand for a value", where=f"point {pid}", mend="enter a finite number")
+        act = held.act_of_hold(self._image, pid, value, is_event=bool(self.event_pids[pid]))
+        self._holds = held.placed(self._holds, self._image, pid)
+        self._act(act, received_at)
+        return True
+
+    def release(self, pid: int, received_at: int | None = None) -> bool:
+        """Let a held point show again what its source says (``received_at`` is then that of the release).
+
+        Returns:
+            False if the point is not held.
+        """
+        if pid not in self._holds.pids:
+            return False
+        act = held.act_of_release(self._image, self._holds, pid, is_event=bool(self.event_pids[pid]))
+        self._holds = held.removed(self._holds, pid)
+        self._act(act, received_at)
+        return True
+
+    def _act(self, record: Records, received_at: int | None) -> None:
+        self._pending.act(self._image, record, self._clock.now_ns() if received_at is None else received_at, self.head)
 
     def commit(self) -> ChangeSet | None:
         """Write what is pending to the journal in one transaction, then show it to readers.
@@ -207,7 +249,7 @@ class Store:
         Returns:
             The changes, or None if there were none. With a full disk they are returned (and readable) too, but ``fault`` is set.
         """
-        step = self._pending.take(self._image, self.head, self._clock.now_ns())
+        step = self._pending.take(self._image, self._holds, self.head, self._clock.now_ns())
         self._dirty[step.pids // checkpoint.PAGE_POINTS] = True
         if step.change is not None:
             self._unwritten.append(step.change)
@@ -215,15 +257,9 @@ class Store:
         if self._unwritten and (self.fault is None or self._clock.monotonic() >= self._retry_at):
             self._write(with_checkpoint=self._checkpoint_due or self._tail_bytes > self._journal_bytes)
         self._give_up_oldest()
-        if step:
-            self._backlog.append(step)
         if step.change is not None:
             self.head = step.change.last
-        if self._backlog and self._lock.acquire(blocking=False):
-            try:
-                self._drain()
-            finally:
-                self._lock.release()
+        self._published.show(step)
         return step.change
 
     def checkpoint(self) -> None:
@@ -241,13 +277,11 @@ class Store:
             event_pids: new mask of the status points; None keeps the present one.
             identity: as at opening; None keeps the present one.
         """
-        with self._lock:
-            self._drain()
-            if capacity > self.capacity:
-                self._image = self._image.grown(capacity)
-                self._published = self._published.grown(capacity)
-                self._dirty = np.ones(checkpoint.page_count(capacity), dtype=np.bool_)
-                self.capacity = capacity
+        if capacity > self.capacity:
+            self._image = self._image.grown(capacity)
+            self._published.grow(capacity)
+            self._dirty = np.ones(checkpoint.page_count(capacity), dtype=np.bool_)
+            self.capacity = capacity
         self.event_pids = _sized(self.event_pids if event_pids is None else event_pids, self.capacity)
         self._forget_renumbered(identity)
 
@@ -272,16 +306,16 @@ class Store:
 
         A pid that the store does not have is answered as never received.
         """
-        with self._lock:
-            self._drain()
-            if pids is None:
-                copy = Image(*(column.copy() for column in self._published.columns()))
-                pids = np.arange(copy.capacity, dtype=np.uint32)
-            else:
-                pids = np.asarray(pids, dtype=np.uint32)
-                copy = _picked(self._published, pids)
-            seq = self._published_seq
-        return Snapshot(seq, pids, copy.value, copy.quality, copy.source_time, copy.received_at)
+        return self._published.snapshot(pids)
+
+    def behind(self, pids: Pids | None = None) -> Snapshot:
+        """As :meth:`snapshot`, but of the points an operator holds what their sources say."""
+        return self._published.behind(pids)
+
+    @property
+    def held(self) -> Pids:
+        """Points an operator holds as of the last commit, ascending."""
+        return self._published.held
 
     def changes(self, after: int, limit: int | None = None) -> Iterator[ChangeSet]:
         """Change sets after a sequence number, each exactly once, in order, up to the present head.
@@ -326,14 +360,6 @@ class Store:
 
     # ------------------------------------------------------------------ inside
 
-    def _drain(self) -> None:
-        """Bring the readers' image up to the last commit; the caller holds the lock."""
-        while self._backlog:
-            step = self._backlog.popleft()
-            step.replay(self._published)
-            if step.change is not None:
-                self._published_seq = step.change.last
-
     def _write(self, *, with_checkpoint: bool) -> None:
         """One transaction with everything unwritten; a failure is kept in ``fault`` and retried later."""
         with_checkpoint = with_checkpoint or self._gap
@@ -343,7 +369,7 @@ class Store:
                 for change in self._unwritten:
                     journal.append(txn, change)
                 if with_checkpoint:
-                    checkpoint.write(txn, self._image, self._dirty, last, self._identity)
+                    checkpoint.write(txn, self._image, self._dirty, last, self._identity, self._holds)
                     journal.trim(txn, self._journal_bytes, last + 1)
         except StoreError as error:
             self.fault = error
@@ -378,7 +404,8 @@ class Store:
             )
 
     def _number_from(self, head: int) -> None:
-        self.head = self.journaled = self._published_seq = head
+        self.head = self.journaled = head
+        self._published.number_from(head)
         self.checkpoint()
 
     def _forget_renumbered(self, identity: Identities | None) -> None:
@@ -387,6 +414,8 @@ class Store:
         known = min(len(identity), len(self._identity))
         differs = (self._identity[:known] != identity[:known]) & (self._identity[:known] != 0)
         pids = np.flatnonzero(differs)
+        for pid in pids.tolist():
+            self.release(pid)
         if len(pids):
             self.apply(
                 PointBatch.of(pids, np.nan, quality=int(Quality.NEVER_RECEIVED), received_at=self._clock.now_ns(), source="rtdb")
@@ -396,18 +425,10 @@ class Store:
         self._identity = merged
 
     def _mark_old(self) -> None:
-        restored = np.flatnonzero(self._image.quality & _NOT_FROM_A_SOURCE == 0)
+        word = self._image.quality.copy()
+        word[self._holds.pids] = self._holds.shadow.quality
+        restored = np.flatnonzero(word & _NOT_FROM_A_SOURCE == 0)
         self.set_quality(restored.astype(np.uint32), set_bits=int(Quality.OLD_DATA))
-
-
-def _picked(image: Image, pids: Pids) -> Image:
-    known = pids < image.capacity
-    if known.all():
-        return Image(*(column[pids] for column in image.columns()))
-    picked = Image.empty(len(pids))
-    for column, answer in zip(image.columns(), picked.columns(), strict=True):
-        answer[known] = column[pids[known]]
-    return picked
 
 
 def _sized(mask: Bools | None, capacity: int) -> Bools:

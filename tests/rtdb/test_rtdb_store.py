@@ -70,7 +70,7 @@ def test_every_status_change_of_one_batch_is_kept_in_order(store):
 
 def test_flags_that_only_the_store_sets_are_ignored_on_the_way_in(store):
     put(store, 0, 1.0)
-    change = put(store, 0, 1.0, quality=int(Quality.BLOCKED), flags=0xFF)
+    change = put(store, 0, 1.0, quality=int(Quality.BLOCKED), flags=0xFF ^ RecordFlag.BACKFILL)
     assert change.records["flags"].tolist() == [RecordFlag.EVENT | RecordFlag.REFRESH]
 
 
@@ -212,7 +212,7 @@ def test_readers_see_whole_commits_only_while_the_writer_goes_on(tmp_path, clock
 
 
 def test_a_reader_that_holds_the_image_does_not_stop_the_writer(store):
-    with store._lock:
+    with store._published._lock:
         assert put(store, 0, 1.0) is not None
         assert store.head == 1
     assert store.snapshot().seq == 1

@@ -1,0 +1,105 @@
+"""The image that readers see: brought from commit to commit by the writer, copied by readers in any thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+
+from scada.rtdb.changes import Snapshot
+from scada.rtdb.holds import behind
+from scada.rtdb.image import Holds, Image
+from scada.rtdb.pending import Step
+
+Pids = npt.NDArray[np.uint32]
+
+
+class Published:
+    """The state as of the last commit.
+
+    The writer never waits: while a reader copies, steps collect in a backlog, which whoever comes next takes.
+
+    Args:
+        image: the state to start from; copied.
+        holds: its held points.
+        seq: sequence number it stands for.
+    """
+
+    def __init__(self, image: Image, holds: Holds, seq: int) -> None:
+        self._image, self._holds, self._seq = image.grown(image.capacity), holds, seq
+        self._backlog: deque[Step] = deque()
+        self._lock = Lock()
+
+    def show(self, step: Step) -> None:
+        """Take a step; it is seen at once, or by the next snapshot if one is being taken."""
+        if step:
+            self._backlog.append(step)
+        if self._backlog and self._lock.acquire(blocking=False):
+            try:
+                self._drain()
+            finally:
+                self._lock.release()
+
+    @property
+    def held(self) -> Pids:
+        """Points that are held."""
+        with self._lock:
+            self._drain()
+            return self._holds.pids
+
+    def grow(self, capacity: int) -> None:
+        """Make room for more points."""
+        with self._lock:
+            self._drain()
+            self._image = self._image.grown(capacity)
+
+    def number_from(self, seq: int) -> None:
+        """Stand for another number, before anything was read."""
+        self._seq = seq
+
+    def snapshot(self, pids: Pids | None) -> Snapshot:
+        """All points or the asked ones as of one sequence number; unknown ones as never received."""
+        with self._lock:
+            self._drain()
+            pids, copy = self._copy(pids)
+            return _snapshot(self._seq, pids, copy)
+
+    def behind(self, pids: Pids | None) -> Snapshot:
+        """The same, with what their sources say of the held points."""
+        with self._lock:
+            self._drain()
+            pids, copy = self._copy(pids)
+            return _snapshot(self._seq, pids, behind(self._holds, copy, pids))
+
+    def _copy(self, pids: Pids | None) -> tuple[Pids, Image]:
+        if pids is None:
+            return np.arange(self._image.capacity, dtype=np.uint32), self._image.grown(self._image.capacity)
+        pids = np.asarray(pids, dtype=np.uint32)
+        return pids, picked(self._image, pids)
+
+    def _drain(self) -> None:
+        """Bring the image up to the last commit; the caller holds the lock."""
+        while self._backlog:
+            step = self._backlog.popleft()
+            step.replay(self._image)
+            if step.holds is not None:
+                self._holds = step.holds
+            if step.change is not None:
+                self._seq = step.change.last
+
+
+def picked(image: Image, pids: Pids) -> Image:
+    """A copy of some points; those that the image does not have as never received."""
+    known = pids < image.capacity
+    if known.all():
+        return image.picked(pids)
+    some = Image.empty(len(pids))
+    for column, answer in zip(image.columns(), some.columns(), strict=True):
+        answer[known] = column[pids[known]]
+    return some
+
+
+def _snapshot(seq: int, pids: Pids, copy: Image) -> Snapshot:
+    return Snapshot(seq, pids, copy.value, copy.quality, copy.source_time, copy.received_at)
