@@ -62,6 +62,12 @@ class EventSettings(_Section):
     map_mb: int = Field(512, ge=16, description="Fixed size of the event log in MiB.")
 
 
+class OperatorSettings(_Section):
+    """Values that operators hold, tags and notes."""
+
+    path: Path = Field(Path("var/operator"), description="Folder of the operator data (always fully synced).")
+
+
 class AlarmSettings(_Section):
     """Announcing alarms (ISA-18.2, IEC 62682)."""
 
@@ -144,6 +150,7 @@ class Settings(_Section):
     history: HistorySettings = HistorySettings()
     events: EventSettings = EventSettings()
     alarms: AlarmSettings = AlarmSettings()
+    operator: OperatorSettings = OperatorSettings()
     api: ApiSettings = ApiSettings()
     security: SecuritySettings = SecuritySettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -159,6 +166,7 @@ _PATHS = (
     ("rtdb", "path"),
     ("history", "path"),
     ("events", "path"),
+    ("operator", "path"),
     ("security", "keys"),
     ("security", "audit"),
     ("replay", "path"),
