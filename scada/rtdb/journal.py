@@ -61,22 +61,14 @@ def size(change: ChangeSet) -> int:
     return 4 + _HEADER.size + len(change) * _ROW_BYTES
 
 
+def length(blob: bytes) -> int:
+    """Number of changes in a stored change set, as it says itself."""
+    return int(_HEADER.unpack_from(blob, 4)[1])
+
+
 def append(txn: Transaction, change: ChangeSet) -> None:
     """Store a change set."""
     txn.put(TABLE, key(change.first), encode(change))
-
-
-def trim(txn: Transaction, keep_bytes: int, before: int) -> None:
-    """Delete the oldest change sets until about ``keep_bytes`` remain, but none that starts at ``before`` or later."""
-    surplus = txn.size(TABLE) - keep_bytes
-    doomed = []
-    for stored, blob in txn.ascending(TABLE):
-        if surplus <= 0 or number(stored) >= before:
-            break
-        doomed.append(stored)
-        surplus -= len(blob)
-    for stored in doomed:
-        txn.delete(TABLE, stored)
 
 
 def follow(file: LmdbFile, after: int) -> Iterator[ChangeSet]:

@@ -18,12 +18,15 @@ from scada.core.quality import Quality
 from scada.rtdb import checkpoint, journal
 from scada.rtdb import holds as held
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
+from scada.rtdb.consumers import Consumer
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, quarantine
 from scada.rtdb.pending import Pending
 from scada.rtdb.published import Published
+from scada.rtdb.retention import Limits, Retention
+from scada.rtdb.upgrades import LAYOUT, UPGRADES
+from scada.rtdb.watch import FileWatch
 
 _NAME: Final = "rtdb"
-_LAYOUT: Final = 1
 _RETRY_S: Final = 1.0
 _NOT_FROM_A_SOURCE: Final = np.uint32(Quality.NEVER_RECEIVED | Quality.MANUAL)
 
@@ -57,7 +60,9 @@ class Store:
         clock: for stamps.
         durable: the commit is flushed with LMDB's meta page; otherwise a loss of power may undo the last commit (never more).
         map_mb: fixed size of the file.
-        journal_mb: journal kept for followers behind the checkpoint.
+        journal_mb: journal kept for followers behind the checkpoint; what a registered consumer has not acknowledged is kept
+            beyond it as long as the map has room.
+        journal_hours: hours of service after which a change leaves the journal, if every consumer has acknowledged it.
         event_pids: mask of the status points, whose changes carry the EVENT flag.
         identity: one number a pid that names the point it stands for (a hash of its mRID). A pid that stood for another point
             when the file was written starts as never received instead of with that point's value.
@@ -71,6 +76,7 @@ class Store:
         journaled: the last one that is on disk; equal to ``head`` unless there is a ``fault``.
         fault: why the journal cannot be written at present, or None.
         lost: changes given up unwritten since the store was opened.
+        watch: looks after the room in the file and after readers that hold it up.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Store:
         durable: bool = False,
         map_mb: int = 1024,
         journal_mb: int = 256,
+        journal_hours: float = 24.0,
         event_pids: Bools | None = None,
         identity: Identities | None = None,
     ) -> None:
@@ -90,18 +97,22 @@ class Store:
         self._file = LmdbFile(
             path,
             _NAME,
-            layout=_LAYOUT,
+            layout=LAYOUT,
             map_mb=map_mb,
             databases=(journal.TABLE, checkpoint.PAGES, checkpoint.META),
             metasync=durable,
+            upgrades=UPGRADES,
         )
         try:
             self._image, self.head, self._identity, self._holds = checkpoint.restore(self._file, capacity)
             self.capacity = self._image.capacity
             self._check_room(map_mb)
+            limits = Limits(self._journal_bytes, self._most_journal(), journal_hours * 3600.0)
+            self._retention = Retention(self._file, clock, limits, self.head)
         except BaseException:
             self._file.close()
             raise
+        self.watch = FileWatch(self._file, clock)
         self.fault: StoreError | None = None
         self.journaled = self.head
         self.lost = 0
@@ -128,6 +139,7 @@ class Store:
         durable: bool = False,
         map_mb: int = 1024,
         journal_mb: int = 256,
+        journal_hours: float = 24.0,
         event_pids: Bools | None = None,
         identity: Identities | None = None,
     ) -> tuple[Store, str]:
@@ -135,7 +147,7 @@ class Store:
 
         Returns:
             The store and what happened in one sentence, empty if nothing: raise an event from it. All points are
-            ``NEVER_RECEIVED`` then, and sequence numbers go on from the time in milliseconds, so that none is used twice.
+            ``NEVER_RECEIVED`` then, and sequence numbers go on from the time in microseconds, so that none is used twice.
 
         Raises:
             StoreError: any other fault.
@@ -149,6 +161,7 @@ class Store:
                 durable=durable,
                 map_mb=map_mb,
                 journal_mb=journal_mb,
+                journal_hours=journal_hours,
                 event_pids=event_pids,
                 identity=identity,
             )
@@ -159,7 +172,7 @@ class Store:
             now = clock.now_ns()
             aside = quarantine(path, _NAME, now)
             store = make()
-            store._number_from(now // 1_000_000)  # noqa: SLF001 - our own
+            store._number_from(now // 1000)  # noqa: SLF001 - our own
             return store, f"{error.what}; {error.where} was moved to {aside.name} and an empty database started"
 
     @property
@@ -358,6 +371,53 @@ class Store:
             yield ChangeSet(after + 1, change.records[skip:], change.received_at[skip:], change.committed_at)
             after = change.last
 
+    # ------------------------------------------------------------------ consumers of the journal, from any thread
+
+    @property
+    def oldest(self) -> int:
+        """First number in the journal; one more than the last one while it is empty."""
+        return self._retention.oldest
+
+    def consumers(self) -> list[Consumer]:
+        """Everyone registered, of other processes too, by name."""
+        return self._retention.consumers.all()
+
+    def register(self, name: str, after: int) -> None:
+        """Keep the changes after a number for a consumer of this process until it acknowledges them; survives a restart.
+
+        If the map has no room for them in the end the journal goes on without it: it stands in :meth:`take_passed`, and its next
+        read raises :class:`GapError`. Other processes use :class:`scada.rtdb.consumers.Registration`.
+
+        Args:
+            name: 1 to 63 of a-z, 0-9, ``-`` and ``_``.
+            after: last number it has dealt with; sets its place anew if it was registered.
+
+        Raises:
+            StoreError: wrong name or number.
+        """
+        self._retention.consumers.register(name, after)
+
+    def acknowledge(self, name: str, seq: int) -> None:
+        """A registered consumer of this process has dealt with everything up to a number, so that a restart needs no more of it.
+
+        Raises:
+            StoreError: it is not registered, or the number is none.
+        """
+        self._retention.consumers.acknowledge(name, seq)
+
+    def unregister(self, name: str) -> None:
+        """Keep nothing for a consumer any more.
+
+        Raises:
+            StoreError: wrong name.
+        """
+        self._retention.consumers.withdraw(name)
+
+    def take_passed(self) -> list[Consumer]:
+        """Consumers whom the journal went on without since the last call; the writer's thread asks, and tells."""
+        passed, self._retention.passed = self._retention.passed, []
+        return passed
+
     # ------------------------------------------------------------------ inside
 
     def _write(self, *, with_checkpoint: bool) -> None:
@@ -370,7 +430,7 @@ class Store:
                     journal.append(txn, change)
                 if with_checkpoint:
                     checkpoint.write(txn, self._image, self._dirty, last, self._identity, self._holds)
-                    journal.trim(txn, self._journal_bytes, last + 1)
+                    self._retention.trim(txn, last + 1)
         except StoreError as error:
             self.fault = error
             self._retry_at = self._clock.monotonic() + _RETRY_S
@@ -381,7 +441,7 @@ class Store:
         self._unwritten_bytes = 0
         self.journaled = last
         if with_checkpoint:
-            self._file.forget_dead_readers()
+            self._retention.settle()
             self._dirty[:] = False
             self._checkpoint_due = self._gap = False
             self._tail_bytes = 0
@@ -402,6 +462,11 @@ class Store:
                 where=str(self._file.path),
                 mend=f"set map_mb to {needed} or more",
             )
+
+    def _most_journal(self) -> int:
+        """Size of the journal at which no consumer is waited for any more: the rest of the map is for checkpoint and tail."""
+        free = self._file.map_bytes * 7 // 10 - checkpoint.bytes_needed(self.capacity) - self._journal_bytes
+        return max(self._journal_bytes, free)
 
     def _number_from(self, head: int) -> None:
         self.head = self.journaled = head

@@ -115,8 +115,8 @@ def test_an_empty_file_is_a_fresh_database(tmp_path):
 
 def test_another_layout_is_refused_and_left_alone(tmp_path, monkeypatch):
     filled(tmp_path)
-    monkeypatch.setattr(store_module, "_LAYOUT", 2)
-    with pytest.raises(StoreError, match=r"layout 1, this program reads layout 2") as error:
+    monkeypatch.setattr(store_module, "LAYOUT", 9)
+    with pytest.raises(StoreError, match=r"layout 2, this program reads layout 9") as error:
         Store.open_or_quarantine(tmp_path, 2000, CLOCK, map_mb=16, journal_mb=1)
     assert not isinstance(error.value, CorruptFileError)
 
