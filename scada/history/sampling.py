@@ -1,4 +1,8 @@
-"""Which changes become samples, and when they were."""
+"""Which values become samples, when they were, and the minutes they make: the kernels behind the sampler.
+
+Swinging door after Bristol (ISA 1990), but a value may end a line only if the *chord* to it passes every value between within the
+dead-band; the classic form tests the slopes of the doors alone and errs by up to twice as much.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,397 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.core.batch import POINT_DTYPE, RecordFlag, Records, TimeQuality
-from scada.core.quality import Quality
+from scada.core.clock import NS_PER_S
+from scada.core.quality import BAD_MASK, Quality
+from scada.history.interface import MAX_AHEAD_NS, MINUTE_NS, NOT_RECORDED
 
 ROW_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8"), ("value", "<f8"), ("quality", "<u4")])
 """A sample with the history number of its point."""
 
+INPUT_DTYPE: Final = np.dtype([("number", "<u4"), ("quality", "<u4"), ("time", "<i8"), ("value", "<f8"), ("kind", "u1")])
+"""A value on its way in; ``kind`` is of ``EVENT``, ``RECEIPT``, ``LATE``."""
+EVENT: Final = 1
+"""Always kept."""
+RECEIPT: Final = 2
+"""Dated by its receipt: never stands before what was received earlier."""
+LATE: Final = 4
+"""A late value: kept as it is, not the present one."""
+
+MINUTE_DTYPE: Final = np.dtype(
+    [
+        ("number", "<u4"),
+        ("time", "<i8"),
+        ("count", "<u4"),
+        ("quality", "<u4"),
+        ("state", "<u4"),
+        ("minimum", "<f8"),
+        ("maximum", "<f8"),
+        ("total", "<f8"),
+        ("area", "<f8"),
+        ("good_s", "<f8"),
+        ("last", "<f8"),
+    ]
+)
+"""One minute of one point. ``time`` its start, ns UTC; ``count`` and ``total`` of the good values received; ``minimum``,
+``maximum``, ``last``, ``area`` (unit x s) and ``good_s`` of the good value in force; ``quality`` union of the words in force,
+``state`` the word at its end. A minute without a value is not made: the end of the one before goes on, up to a gap."""
+
+STATE_DTYPE: Final = np.dtype(
+    [
+        ("kept_time", "<i8"),
+        ("kept_value", "<f8"),
+        ("held_time", "<i8"),
+        ("held_value", "<f8"),
+        ("low", "<f8"),
+        ("high", "<f8"),
+        ("tick", "<i8"),
+        ("since", "<i8"),
+        ("value", "<f8"),
+        ("minute", "<i8"),
+        ("minimum", "<f8"),
+        ("maximum", "<f8"),
+        ("total", "<f8"),
+        ("area", "<f8"),
+        ("good_s", "<f8"),
+        ("last", "<f8"),
+        ("kept_quality", "<u4"),
+        ("quality", "<u4"),
+        ("union", "<u4"),
+        ("count", "<u4"),
+        ("hour", "<u4"),
+        ("day", "<u4"),
+        ("flags", "u1"),
+        ("late", "u1"),
+    ],
+    align=True,
+)
+"""What is carried from value to value of a point. ``since`` time of the value in force; ``minute`` start of the open minute (0 =
+none); ``tick`` next fixed sample (0 = none); ``late`` how many of the next minutes must be computed anew because of late values; ``hour`` and
+``day`` belong to the store: the oldest ones with parts not merged yet (0 = none)."""
+
+CONFIG_DTYPE: Final = np.dtype([("band", "<f8"), ("period", "<i8"), ("mode", "u1")], align=True)
+"""How a point is kept: dead-band in its unit, fixed period in ns, ``mode`` of the following."""
+ON_CHANGE: Final = 0
+DOOR: Final = 1
+FIXED: Final = 2
+
+TOUCHED_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8")])
+"""A point and a time whose minute must be computed anew from the samples."""
+
+FIXED_WAIT_NS: Final = 2 * NS_PER_S
+"""A fixed sample is taken so long after its time, for values still on their way."""
+HELD_NS: Final = 10 * NS_PER_S
+"""A sample that the swinging door holds back is kept at the latest so long after its time."""
+
+_KNOWN: Final = 1
+_HELD: Final = 2
+_BAD: Final = BAD_MASK
+_LOST: Final = NOT_RECORDED
+_MINUTE: Final = MINUTE_NS
+_SECOND: Final = float(NS_PER_S)
+_AHEAD: Final = MAX_AHEAD_NS
 _TIME_INVALID: Final = int(Quality.TIME_INVALID)
 _FLAG_INVALID: Final = TimeQuality.INVALID
-_EVENT: Final = RecordFlag.EVENT
+_EVENT_FLAG: Final = RecordFlag.EVENT
 _QUALITY_SET: Final = RecordFlag.QUALITY_SET
+_HELD_BY_OPERATOR: Final = RecordFlag.HELD
+_BACKFILL: Final = RecordFlag.BACKFILL
+_NONE: Final = np.iinfo(np.int64).max
+ROOM: Final = 4
+"""Rows that one value may make, fixed samples apart."""
+
+
+@numba.njit(nogil=True, cache=True)
+def date_records(
+    records: Records, received_at: npt.NDArray[np.int64], number_of: npt.NDArray[np.uint32], inputs: npt.NDArray[np.void]
+) -> int:  # pragma: no cover - compiled
+    """Turn records into inputs; returns how many. Those of unknown or held points and late values are passed over.
+
+    A value is dated by its source, or by its receipt where the source gave no valid time or one that lies in the future.
+    """
+    made = 0
+    for i in range(len(records)):
+        record = records[i]
+        if record.pid >= number_of.size or record.flags & (_HELD_BY_OPERATOR | _BACKFILL):
+            continue
+        row = inputs[made]
+        quality = np.int64(record.quality)
+        time = record.source_time
+        kind = EVENT if record.flags & _EVENT_FLAG else 0
+        stamped = record.time_quality & _FLAG_INVALID == 0 and quality & _TIME_INVALID == 0 and record.flags & _QUALITY_SET == 0
+        if time <= 0 or not stamped:
+            time = received_at[i]
+            kind |= RECEIPT
+        elif time > received_at[i] + _AHEAD:
+            time = received_at[i]
+            kind |= RECEIPT
+            quality |= _TIME_INVALID
+        row.number = number_of[record.pid]
+        row.time = time
+        row.value = record.value
+        row.quality = quality
+        row.kind = kind
+        made += 1
+    return made
+
+
+@numba.njit(nogil=True, cache=True)
+def observe(
+    inputs: npt.NDArray[np.void],
+    start: int,
+    state: npt.NDArray[np.void],
+    config: npt.NDArray[np.void],
+    gaps: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.void],
+    minutes: npt.NDArray[np.void],
+    touched: npt.NDArray[np.void],
+    counts: npt.NDArray[np.int64],
+) -> int:  # pragma: no cover - compiled
+    """Take inputs in; returns the index of the first one not taken, because a room is full (else their number).
+
+    Args:
+        inputs: values, in order of arrival.
+        start: the first to take.
+        state: by number; updated.
+        config: by number.
+        gaps: starts of the gaps, ascending.
+        kept: room for samples (``ROW_DTYPE``).
+        minutes: room for complete minutes.
+        touched: room for minutes to compute anew.
+        counts: rows used of the three rooms; updated.
+    """
+    for i in range(start, len(inputs)):
+        if counts[0] + ROOM > len(kept) or counts[1] + ROOM > len(minutes) or counts[2] + ROOM > len(touched):
+            return i
+        row = inputs[i]
+        one, how = state[row.number], config[row.number]
+        time, value, quality = row.time, row.value, np.int64(row.quality)
+        if row.kind & RECEIPT and time < one.since:
+            time = one.since
+        if row.kind & LATE or time < one.since:
+            _keep(kept, counts, row.number, time, value, quality)
+            _touch(touched, counts, row.number, time)
+            one.late = max(one.late, 2 if time >= one.minute else 1)
+            continue
+        end = time
+        if gaps.size:
+            at = np.searchsorted(gaps, one.since)
+            if at < gaps.size and gaps[at] < time:
+                end = gaps[at]
+        if how.mode == FIXED and not _ticks(row.number, one, how.period, end, kept, counts):
+            return i
+        if one.minute:
+            _close(row.number, one, time, end, minutes, touched, counts)
+        else:
+            one.minute = time // _MINUTE * _MINUTE
+            _clear(one)
+        if end < time:
+            if one.flags & _HELD:
+                _keep(kept, counts, row.number, one.held_time, one.held_value, one.kept_quality)
+            one.flags = 0
+        _sample(row, one, how, time, value, quality, kept, counts)
+        one.since, one.value, one.quality = time, value, quality
+        one.union |= quality
+        if quality & _BAD == 0 and not np.isnan(value):
+            one.count += 1
+            one.total += value
+            one.last = value
+            if not one.minimum <= value:
+                one.minimum = value
+            if not one.maximum >= value:
+                one.maximum = value
+    return len(inputs)
+
+
+@numba.njit(nogil=True, cache=True)
+def _keep(
+    kept: npt.NDArray[np.void], counts: npt.NDArray[np.int64], number: int, time: int, value: float, quality: int
+) -> None:  # pragma: no cover - compiled
+    row = kept[counts[0]]
+    row.number, row.time, row.value, row.quality = number, time, value, quality
+    counts[0] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _touch(
+    touched: npt.NDArray[np.void], counts: npt.NDArray[np.int64], number: int, time: int
+) -> None:  # pragma: no cover - compiled
+    row = touched[counts[2]]
+    row.number, row.time = number, time
+    counts[2] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _sample(
+    row: np.void,
+    one: np.void,
+    how: np.void,
+    time: int,
+    value: float,
+    quality: int,
+    kept: npt.NDArray[np.void],
+    counts: npt.NDArray[np.int64],
+) -> None:  # pragma: no cover - compiled
+    """Keep the value, hold it back, or pass it over."""
+    changed = one.flags & _KNOWN == 0 or quality != one.kept_quality or row.kind & EVENT != 0
+    if changed or np.isnan(value) != np.isnan(one.kept_value):
+        _turn(row.number, one, how, time, value, quality, kept, counts)
+        return
+    if np.isnan(value) or how.mode == FIXED:
+        return
+    if how.mode == ON_CHANGE:
+        if not abs(value - one.kept_value) <= how.band:
+            _turn(row.number, one, how, time, value, quality, kept, counts)
+        return
+    span = time - one.kept_time
+    chord = (value - one.kept_value) / span if span > 0 else np.nan
+    if one.flags & _HELD and not (one.low <= chord <= one.high):
+        _keep(kept, counts, row.number, one.held_time, one.held_value, one.kept_quality)
+        one.kept_time, one.kept_value = one.held_time, one.held_value
+        one.flags &= ~_HELD
+        span = time - one.kept_time
+    if span <= 0:
+        if value != one.kept_value:
+            _turn(row.number, one, how, time, value, quality, kept, counts)
+        return
+    low, high = (value - how.band - one.kept_value) / span, (value + how.band - one.kept_value) / span
+    if one.flags & _HELD:
+        low, high = max(low, one.low), min(high, one.high)
+    one.low, one.high = low, high
+    one.held_time, one.held_value = time, value
+    one.flags |= _HELD
+
+
+@numba.njit(nogil=True, cache=True)
+def _turn(
+    number: int,
+    one: np.void,
+    how: np.void,
+    time: int,
+    value: float,
+    quality: int,
+    kept: npt.NDArray[np.void],
+    counts: npt.NDArray[np.int64],
+) -> None:  # pragma: no cover - compiled
+    """Keep the value exactly, after the one that was held back."""
+    if one.flags & _HELD:
+        _keep(kept, counts, number, one.held_time, one.held_value, one.kept_quality)
+    _keep(kept, counts, number, time, value, quality)
+    one.kept_time, one.kept_value, one.kept_quality = time, value, quality
+    one.flags = _KNOWN
+    if how.mode == FIXED:
+        one.tick = (time // how.period + 1) * how.period
+
+
+@numba.njit(nogil=True, cache=True)
+def _ticks(
+    number: int, one: np.void, period: int, end: int, kept: npt.NDArray[np.void], counts: npt.NDArray[np.int64]
+) -> bool:  # pragma: no cover - compiled
+    """Take the fixed samples before ``end``; False if the room is full (go on with the same call)."""
+    if one.tick == 0 or one.flags & _KNOWN == 0:
+        return True
+    if one.quality & _BAD or np.isnan(one.value):
+        one.tick = max(one.tick, (end + period - 1) // period * period)
+        return True
+    while one.tick < end:
+        if counts[0] + ROOM > len(kept):
+            return False
+        _keep(kept, counts, number, one.tick, one.value, one.quality)
+        one.kept_time, one.kept_value = one.tick, one.value
+        one.tick += period
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _clear(one: np.void) -> None:  # pragma: no cover - compiled
+    """Begin a minute of which nothing is known."""
+    one.minimum = one.maximum = one.last = np.nan
+    one.total = one.area = one.good_s = 0.0
+    one.count = one.union = 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_time(one: np.void, until: int) -> None:  # pragma: no cover - compiled
+    """Let the value in force go on to ``until``."""
+    if until > one.since and one.quality & _BAD == 0 and not np.isnan(one.value):
+        seconds = (until - one.since) / _SECOND
+        one.good_s += seconds
+        one.area += one.value * seconds
+
+
+@numba.njit(nogil=True, cache=True)
+def _close(
+    number: int,
+    one: np.void,
+    time: int,
+    end: int,
+    minutes: npt.NDArray[np.void],
+    touched: npt.NDArray[np.void],
+    counts: npt.NDArray[np.int64],
+) -> None:  # pragma: no cover - compiled
+    """Let the value in force go on to ``end`` (``time``, or the gap before it), and begin the minute of ``time``."""
+    over = one.minute + _MINUTE
+    _add_time(one, min(end, over))
+    if end < min(time, over):
+        one.quality, one.value = _LOST, np.nan
+        one.union |= _LOST
+    if time < over:
+        return
+    fill_minute(minutes[counts[1]], number, one)
+    counts[1] += 1
+    if one.late:
+        _touch(touched, counts, number, one.minute)
+        one.late -= 1
+    if end < time:
+        one.quality, one.value = _LOST, np.nan
+    one.minute = one.since = time // _MINUTE * _MINUTE
+    _clear(one)
+    if one.quality != _LOST:
+        one.union = one.quality
+    if one.quality & _BAD == 0 and not np.isnan(one.value):
+        one.minimum = one.maximum = one.last = one.value
+    _add_time(one, end)
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_minute(row: np.void, number: int, one: np.void) -> None:  # pragma: no cover - compiled
+    """Write the open minute of a point, as far as it has come, to a row."""
+    row.number, row.time = number, one.minute
+    row.count, row.quality, row.state = one.count, one.union, one.quality
+    row.minimum, row.maximum, row.total = one.minimum, one.maximum, one.total
+    row.area, row.good_s, row.last = one.area, one.good_s, one.last
+
+
+@numba.njit(nogil=True, cache=True)
+def advance(
+    numbers: npt.NDArray[np.uint32],
+    start: int,
+    now: int,
+    state: npt.NDArray[np.void],
+    config: npt.NDArray[np.void],
+    gaps: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.void],
+    counts: npt.NDArray[np.int64],
+) -> int:  # pragma: no cover - compiled
+    """Take the fixed samples that are due and those held back too long, of some points; returns as :func:`observe` does."""
+    for i in range(start, len(numbers)):
+        number = numbers[i]
+        one, how = state[number], config[number]
+        if counts[0] + ROOM > len(kept):
+            return i
+        if how.mode == FIXED:
+            end = now - FIXED_WAIT_NS + 1
+            if gaps.size:
+                at = np.searchsorted(gaps, one.since)
+                if at < gaps.size:
+                    end = min(end, gaps[at])
+            if not _ticks(number, one, how.period, end, kept, counts):
+                return i
+        elif one.flags & _HELD and one.held_time < now - HELD_NS:
+            _keep(kept, counts, number, one.held_time, one.held_value, one.kept_quality)
+            one.kept_time, one.kept_value = one.held_time, one.held_value
+            one.flags &= ~_HELD
+    return len(numbers)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -55,7 +441,7 @@ def select_samples(
         quality = np.int64(record.quality)
         step = abs(value - last_value[number])
         near = step <= deadband[pid] or (np.isnan(value) and np.isnan(last_value[number]))
-        if near and quality == last_quality[number] and record.flags & _EVENT == 0:
+        if near and quality == last_quality[number] and record.flags & _EVENT_FLAG == 0:
             continue
         last_value[number] = value
         last_quality[number] = quality
@@ -72,11 +458,19 @@ def select_samples(
 
 
 def warm_up() -> None:
-    """Compile the kernel or load it from numba's cache."""
-    records, times = np.empty(0, dtype=POINT_DTYPE), np.empty(0, dtype=np.int64)
+    """Compile the kernels or load them from numba's cache."""
+    records, times = np.zeros(1, dtype=POINT_DTYPE), np.zeros(1, dtype=np.int64)
     frozen, frozen_times = records[:], times[:]
     frozen.flags.writeable = frozen_times.flags.writeable = False
-    numbers, numbers_f8 = np.empty(0, dtype=np.uint32), np.empty(0)
-    rows = np.empty(0, dtype=ROW_DTYPE)
+    inputs, numbers = np.zeros(1, dtype=INPUT_DTYPE), np.zeros(1, dtype=np.uint32)
     for some, received_at in ((records, times), (frozen, frozen_times)):
-        select_samples(some, received_at, numbers, numbers_f8, numbers_f8, times, rows)
+        date_records(some, received_at, numbers, inputs)
+    state, config = np.zeros(1, dtype=STATE_DTYPE), np.zeros(1, dtype=CONFIG_DTYPE)
+    kept, minutes, touched = np.empty(9, ROW_DTYPE), np.empty(9, MINUTE_DTYPE), np.empty(9, TOUCHED_DTYPE)
+    gaps, counts = np.empty(0, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    locked = inputs[:]
+    locked.flags.writeable = False
+    for some in (inputs, locked):
+        observe(some, 0, state, config, gaps, kept, minutes, touched, counts)
+    advance(numbers, 0, 0, state, config, gaps, kept, counts)
+    fill_minute(minutes[0], 0, state[0])

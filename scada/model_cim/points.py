@@ -185,6 +185,8 @@ class _PointBuilder:
             scale=model.number(source, "sc:RemotePoint.scale", 1.0),
             offset=model.number(source, "sc:RemotePoint.offset", 0.0),
             deadband=model.number(source, "RemoteSource.deadband", 0.0),
+            compression=self._compression(measurement),
+            sample_s=self._sample_s(measurement),
             minimum=model.number(measurement, f"{kind_name}.minValue"),
             maximum=model.number(measurement, f"{kind_name}.maxValue"),
             limits=self._limits_of(measurement),
@@ -295,6 +297,21 @@ class _PointBuilder:
             names = ", ".join(AlarmClass.__members__)
             self._error("point.alarm-class", measurement, f"alarm class {text!r}", f"one of {names}")
             return AlarmClass.NOTICE
+
+    def _compression(self, measurement: str) -> str:
+        text = self._model.text(measurement, "sc:Measurement.historyCompression") or "deadband"
+        if text in {"deadband", "swinging-door"}:
+            return text
+        self._error("history.compression", measurement, f"history compression {text!r}", "deadband or swinging-door")
+        return "deadband"
+
+    def _sample_s(self, measurement: str) -> float:
+        seconds = self._model.number(measurement, "sc:Measurement.historySample", 0.0)
+        if seconds == 0 or (1 <= seconds <= 3600 and 86_400 % seconds == 0):
+            return seconds
+        text = f"history sampling of {seconds:g} s; it is kept on change"
+        self._error("history.sample", measurement, text, "1 to 3600 s, a divisor of a day")
+        return 0.0
 
     def _error(self, rule: str, mrid: str, text: str, hint: str = "") -> None:
         self._findings.append(self._model.finding(Severity.ERROR, rule, mrid, text, hint))

@@ -153,6 +153,10 @@ class Point:
     offset: float = 0.0
     deadband: float = 0.0
     """Engineering units; used by history and forwarding, never by the RTDB for status."""
+    compression: str = "deadband"
+    """How the history thins an analog: ``deadband`` or ``swinging-door``, both by ``deadband``."""
+    sample_s: float = 0.0
+    """The history samples an analog at this fixed period instead (1 s .. 3600 s); 0 = on change."""
     minimum: float = float("nan")
     maximum: float = float("nan")
     limits: Limits = Limits()
