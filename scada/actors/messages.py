@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +48,24 @@ class MarkQuality(Message):
     pids: npt.NDArray[np.uint32]
     set_bits: int = 0
     clear_bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold(Message):
+    """Ask: an operator substitutes (``value``) or blocks (None) a point; the reply, after the commit, is False if there is none.
+
+    In the control lane. What waits in the data lane was sent by the source before; it will go to the shadow, like all that follows.
+    """
+
+    pid: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Message):
+    """Ask: a held point shows again what its source says; the reply, after the commit, is False if nobody holds it."""
+
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +241,22 @@ class StepAnswered(Message):
     sequence_id: str
     step: str
     result: CommandResult
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAsked(Message):
+    """Ask: hold or release a point, place a tag or a note, remove one; the reply is a MarkReply."""
+
+    request: pb.HoldRequest | pb.ReleaseRequest | pb.TagRequest | pb.NoteRequest | pb.RemoveRequest
+    principal: Principal
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TagsChanged(Message):
+    """The points whose alarms are set aside by tags from now on, all of them: mRID of the point -> the tag in one sentence."""
+
+    reasons: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,13 @@ class Mirror:
         self.quality[snapshot.pid] = snapshot.quality
 
     def follow(self, changes: ChangeSet) -> npt.NDArray[np.uint32]:
-        """Take a change set; returns the pids it changed (those already in the snapshot left out), repeats included."""
+        """Take a change set; returns the pids it changed (those already in the snapshot left out), repeats included.
+
+        What a source sent for a point that an operator holds, and late values, change nothing here.
+        """
         if changes.last <= self.seq:
             return np.empty(0, dtype=np.uint32)
-        records = changes.records[max(0, self.seq + 1 - changes.first) :]
+        records, _ = changes.shown(after=self.seq)
         pids = records["pid"]
         self.value[pids] = records["value"]
         self.quality[pids] = records["quality"]

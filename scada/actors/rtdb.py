@@ -14,7 +14,9 @@ from scada.actors.messages import (
     Changed,
     Checkpoint,
     FollowChanges,
+    Hold,
     MarkQuality,
+    Release,
     Report,
     Tick,
     UnfollowChanges,
@@ -79,6 +81,10 @@ class RtdbActor(Actor):
                         break
                     self._apply(more[0])
                 self._commit()
+            case Hold(pid, value):
+                return self._hold(lambda: self._store.hold(pid, value))
+            case Release(pid):
+                return self._hold(lambda: self._store.release(pid))
             case Tick():
                 self._commit()
             case Checkpoint():
@@ -109,6 +115,12 @@ class RtdbActor(Actor):
                 self._store.apply(batch)
             case MarkQuality(pids, set_bits, clear_bits):
                 self._store.set_quality(pids, set_bits=set_bits, clear_bits=clear_bits)
+
+    def _hold(self, act: Callable[[], bool]) -> bool:
+        """Commit an operator's hold or release before it is answered."""
+        done = act()
+        self._commit()
+        return done
 
     def _commit(self) -> None:
         changes = self._store.commit()

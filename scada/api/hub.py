@@ -253,11 +253,8 @@ class Hub:
         if changes.first > self._seq + 1:
             self._resync(f"changes {self._seq + 1}..{changes.first - 1} did not arrive")
             return
-        known = self._seq + 1 - changes.first
-        records = changes.records[known:]
-        columns = Columns(
-            records["pid"], records["value"], records["quality"], records["source_time"], changes.received_at[known:]
-        )
+        records, received = changes.shown(after=self._seq)  # what an operator's hold hides is not for viewers
+        columns = Columns(records["pid"], records["value"], records["quality"], records["source_time"], received)
         self._seq = changes.last
         self._image.value[columns.pid] = columns.value
         self._image.quality[columns.pid] = columns.quality

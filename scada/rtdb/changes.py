@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import Records
+from scada.core.batch import RecordFlag, Records
 from scada.core.errors import StoreError
 
 
@@ -36,6 +36,17 @@ class ChangeSet:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def shown(self, after: int = 0) -> tuple[Records, npt.NDArray[np.int64]]:
+        """Records that changed the present value of their point, and when they were received: all but ``RecordFlag.ASIDE``.
+
+        Args:
+            after: leave out the records up to this sequence number.
+        """
+        skip = max(0, after + 1 - self.first)
+        records, received_at = self.records[skip:], self.received_at[skip:]
+        aside = records["flags"] & RecordFlag.ASIDE != 0
+        return (records[~aside], received_at[~aside]) if aside.any() else (records, received_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def placed(holds: Holds, image: Image, pid: int) -> Holds:
     at = int(np.searchsorted(holds.pids, pid))
     shadow = Image.empty(len(holds.pids) + 1)
     for old, new, present in zip(holds.shadow, shadow, image, strict=True):
-        new[:at], new[at], new[at + 1 :] = old[:at], present[pid], old[at:]
+        new[:] = np.insert(old, at, present[pid])
     return Holds(np.insert(holds.pids, at, np.uint32(pid)), shadow)
 
 

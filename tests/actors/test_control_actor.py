@@ -94,6 +94,17 @@ def test_select_check_back_execute_feedback(desk):
     assert desk.events.keys(), "every result is an event"
 
 
+def test_what_a_hold_hides_is_no_feedback(desk):
+    desk.select()
+    desk.answer()
+    desk.ask(pb.ExecuteRequest(sequence_id=desk.replies[0].sequence_id))
+    desk.answer()
+    desk.disk.store.hold(desk.control.feedback, None)
+    desk.actor.receive(Changed(desk.disk.store.commit()))
+    desk.actor.receive(Changed(desk.disk.put([desk.control.feedback], [1.0])))
+    assert len(desk.replies) == 1, "what the operator blocked does not say that the switch moved"
+
+
 def test_no_feedback_is_a_failure_not_a_success(desk):
     desk.select()
     desk.answer()

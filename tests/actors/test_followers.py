@@ -13,6 +13,7 @@ from scada.actors.messages import ApplyDerived, Changed, HistoryAsked, Tick
 from scada.actors.mirror import Mirror
 from scada.actors.topology import CLOSED, OPEN, LiveTopology, TopologyActor
 from scada.control.plant import SwitchKind
+from scada.core.batch import RecordFlag
 from scada.core.errors import ScadaError, StoreError
 from scada.core.quality import Quality
 from scada.model_cim.tables import ModelTables
@@ -125,6 +126,66 @@ def test_calculated_points_follow_and_carry_the_worst_quality(tmp_path):
     disk.close()
 
 
+def test_what_a_hold_hides_and_what_comes_late_changes_nothing_in_a_mirror(disk):
+    disk.put([2, 3], [1.0, 2.0])
+    disk.store.hold(3, 5.0)
+    mirror = Mirror(len(POINTS))
+    mirror.load(disk.store.snapshot())
+    held = disk.store.commit()
+    assert mirror.follow(held).tolist() == [3]
+    hidden = disk.put([3], [9.0])
+    assert mirror.follow(hidden).tolist() == []
+    late = disk.batch([2], [7.0])
+    late.records["flags"] = RecordFlag.BACKFILL
+    disk.store.apply(late)
+    assert mirror.follow(disk.store.commit()).tolist() == []
+    assert (mirror.value[2], mirror.value[3]) == (1.0, 5.0)
+    disk.store.release(3)
+    assert mirror.follow(disk.store.commit()).tolist() == [3]
+    assert mirror.value[3] == 9.0
+
+
+def test_what_depends_on_a_held_point_follows_the_operator(tmp_path):
+    points = [point(0), point(1), point(2, expression='"S/0" + "S/1"')]
+    disk, rtdb = Disk(tmp_path, points), Box()
+    tables = ModelTables("v", "calc", points, [], [], [], [], [])
+    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, clock=disk.clock)
+    actor.started()
+    actor.receive(Changed(disk.put([0, 1], [2.0, 3.0])))
+    rtdb.take(ApplyDerived)
+    disk.store.hold(0, 10.0)
+    actor.receive(Changed(disk.store.commit()))
+    row = rtdb.take(ApplyDerived)[0].batch.records[0]
+    assert (row["value"], row["quality"]) == (13.0, int(Quality.CALCULATED | Quality.SUBSTITUTED))
+    actor.receive(Changed(disk.put([0], [4.0])))
+    assert rtdb.got == []
+    disk.close()
+
+
+def test_a_result_held_by_the_operator_comes_back_at_the_release(tmp_path):
+    points = [point(0), point(1), point(2, expression='"S/0" + "S/1"')]
+    disk, rtdb = Disk(tmp_path, points), Box()
+    tables = ModelTables("v", "calc", points, [], [], [], [], [])
+    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, clock=disk.clock)
+    actor.started()
+
+    def settle(change):
+        actor.receive(Changed(change))
+        for derived in rtdb.take(ApplyDerived):
+            disk.store.apply(derived.batch)
+            settle(disk.store.commit() or change)
+
+    settle(disk.put([0, 1], [2.0, 3.0]))
+    disk.store.hold(2, 50.0)
+    settle(disk.store.commit())
+    settle(disk.put([0], [4.0]))
+    assert disk.store.snapshot().value[2] == 50.0
+    disk.store.release(2)
+    settle(disk.store.commit())
+    assert disk.store.snapshot().value[2] == 7.0
+    disk.close()
+
+
 # ---------------------------------------------------------------- topology
 
 
@@ -223,4 +284,25 @@ def test_the_actor_writes_states_and_says_where_they_are_uncertain(demo, grid, t
     analog = next(p.pid for p in tables.points if p.measurement_type == "ThreePhaseActivePower")
     actor.receive(Changed(disk.put([analog], [1.0])))
     assert rtdb.got == [], "no switch moved"
+    disk.close()
+
+
+def test_a_switch_that_moves_behind_a_hold_moves_nothing(demo, grid, tmp_path):
+    _, tables = demo
+    disk, rtdb = Disk(tmp_path, tables.points), Box()
+    known = sorted(grid.positions.values())
+    disk.put(known, [CLOSED] * len(known))
+    breaker = grid.switch(BREAKER)
+    disk.store.hold(grid.positions[breaker], CLOSED)
+    disk.store.commit()
+    actor = make(TopologyActor, tables=tables, live=grid.live, snapshot=disk.store.snapshot, rtdb=rtdb, clock=disk.clock)
+    actor.started()
+    rtdb.take(ApplyDerived)
+    actor.receive(Changed(disk.put([grid.positions[breaker]], [OPEN], event=True)))
+    assert rtdb.got == []
+    assert grid.live.is_closed(breaker) is True
+    disk.store.release(grid.positions[breaker])
+    actor.receive(Changed(disk.store.commit()))
+    assert len(rtdb.take(ApplyDerived)) == 1
+    assert grid.live.is_closed(breaker) is False
     disk.close()

@@ -11,7 +11,9 @@ from scada.actors.messages import (
     Changed,
     Checkpoint,
     FollowChanges,
+    Hold,
     MarkQuality,
+    Release,
     Report,
     Tick,
     UnfollowChanges,
@@ -155,3 +157,23 @@ def test_stop_commits_what_waits(world, disk):
     disk.store.apply(disk.batch([3], [5.0]))
     world.actor.stopped()
     assert world.changed()[0].records["value"].tolist() == [5.0]
+
+
+def test_a_hold_is_committed_before_it_is_answered(world, disk):
+    world.actor.receive(Apply((disk.batch([3], [1.0]),)))
+    assert world.actor.receive(Hold(3, 5.0)) is True
+    assert disk.store.journaled == disk.store.head == 2
+    assert [change.records["value"].tolist() for change in world.changed()] == [[1.0], [5.0]]
+    world.actor.receive(Apply((disk.batch([3], [2.0]),)))
+    assert disk.store.snapshot().value[3] == 5.0
+    assert world.actor.receive(Release(3)) is True
+    assert disk.store.snapshot().value[3] == 2.0
+    assert [len(change) for change in world.changed(1)] == [1, 1, 1, 1]
+
+
+def test_what_cannot_be_held_is_answered_so(world):
+    assert world.actor.receive(Hold(99, None)) is False
+    assert world.actor.receive(Release(3)) is False
+    with pytest.raises(StoreError, match="cannot stand for a value"):
+        world.actor.receive(Hold(3, float("nan")))
+    assert world.changed() == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scada.api.faults import CallError
 from scada.api.frames import decode_frame
 from scada.api.hub import MAX_CREDIT, Hub
-from scada.core.batch import PointBatch
+from scada.core.batch import PointBatch, RecordFlag
 from scada.rtdb.changes import ChangeSet
 
 STATUSES = range(8, 12)
@@ -89,6 +89,23 @@ async def test_a_change_set_that_the_snapshot_holds_already_is_not_sent_twice(hu
     hub._feed(ChangeSet(1, records, np.array([1, 1, 1]), 1))
     frame, columns = decode_frame(await subscriber.next())
     assert (frame.seq, columns.pid.tolist()) == (3, [8])
+
+
+async def test_what_a_hold_hides_and_what_comes_late_is_not_shown(hub):
+    subscriber = hub.open(None, 10)
+    hub.give(subscriber, 5)
+    await subscriber.next()
+    batch = PointBatch.of([1, 8, 2, 3], [1.0, 1.0, 2.0, 3.0], received_at=1)
+    aside = RecordFlag.EVENT | RecordFlag.HELD, RecordFlag.BACKFILL
+    batch.records["flags"] = [0, aside[0], aside[1], 0]
+    hub._feed(ChangeSet(1, batch.records, np.ones(4, dtype=np.int64), 1))
+    frame, columns = decode_frame(await subscriber.next())
+    assert (frame.seq, frame.conflated) == (4, 0)
+    assert columns.pid.tolist() == [1, 3]
+    again = hub.open(None, 10)
+    hub.give(again, 1)
+    _, columns = decode_frame(await again.next())
+    assert np.isnan(columns.value[[2, 8]]).all()
 
 
 async def test_a_changed_model_starts_every_view_again(hub, backend):
