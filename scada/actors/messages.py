@@ -54,7 +54,7 @@ class MarkQuality(Message):
 class Hold(Message):
     """Ask: an operator substitutes (``value``) or blocks (None) a point; the reply, after the commit, is False if there is none.
 
-    In the control lane. What waits in the data lane was sent by the source before; it will go to the shadow, like all that follows.
+    In the control lane. What waits in the data lane goes to the shadow, like all that follows.
     """
 
     pid: int
