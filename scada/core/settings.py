@@ -44,7 +44,8 @@ class RtdbSettings(_Section):
     map_mb: int = Field(1024, ge=16, description="Fixed size of the journal environment in MiB.")
     durable: bool = Field(False, description="One fsync a commit; without it a power failure may lose the last commit.")
     tick_ms: int = Field(10, ge=1, le=1000, description="Shortest time between group commits of analogs; status goes at once.")
-    journal_mb: int = Field(256, ge=1, description="Journal kept behind the checkpoint.")
+    journal_mb: int = Field(256, ge=1, description="Journal kept behind the checkpoint; more while a consumer is slow.")
+    journal_hours: float = Field(24.0, gt=0, description="Hours of service after which an acknowledged change is trimmed.")
     checkpoint_s: float = Field(15.0, gt=0, description="Time between checkpoints.")
 
 

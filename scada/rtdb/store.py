@@ -77,6 +77,7 @@ class Store:
         fault: why the journal cannot be written at present, or None.
         lost: changes given up unwritten since the store was opened.
         watch: looks after the room in the file and after readers that hold it up.
+        upgraded_from: the older layout the file had when it was opened, 0 = none.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Store:
         except BaseException:
             self._file.close()
             raise
-        self.watch = FileWatch(self._file, clock)
+        self.watch, self.upgraded_from = FileWatch(self._file, clock), self._file.upgraded_from
         self.fault: StoreError | None = None
         self.journaled = self.head
         self.lost = 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,8 +22,8 @@ class SlowReader:
     """A reader that keeps old pages from being used again."""
 
     process: int
-    thread: str
-    """Its name, or its number in hex in another process."""
+    thread: int
+    """As :func:`threading.get_ident` gives it in that process."""
     program: str
     """Name of the process; empty if it cannot be known."""
     age_s: float
@@ -44,6 +42,7 @@ class FileWatch:
     Attributes:
         filling: the map is nearly full: 80 % of it hold records, or old pages that a reader pins have made the file grow so far.
         used: part of the map the records take, 0 to 1.
+        taken: part of the map that cannot be used at present, 0 to 1: also what a reader pins.
         dead: reader slots of dead processes cleared so far.
     """
 
@@ -51,7 +50,7 @@ class FileWatch:
         self._file = file
         self._clock = clock
         self.filling = False
-        self.used = 0.0
+        self.used = self.taken = 0.0
         self.dead = 0
         self._extent = file.extent()
         self._grew_at = clock.monotonic() - _STILL_S
@@ -89,22 +88,16 @@ class FileWatch:
         size = self._file.map_bytes
         self.used = self._file.live() / size
         growing = now - self._grew_at < _STILL_S
-        reached = max(self.used, self._extent / size if growing else 0.0)
-        if reached >= FILLING_AT:
+        self.taken = max(self.used, self._extent / size if growing else 0.0)
+        if self.taken >= FILLING_AT:
             self.filling = True
-        elif reached < _CLEAR_AT:
+        elif self.taken < _CLEAR_AT:
             self.filling = False
 
     def _described(self, reader: Reader, now: float) -> SlowReader:
         since, _ = self._seen[reader]
         behind = self._file.last_transaction() - reader.transaction
-        return SlowReader(reader.process, thread_name(reader), program_name(reader.process), now - since, behind)
-
-
-def thread_name(reader: Reader) -> str:
-    """Name of the thread of a reader, if it is one of ours, else its number in hex."""
-    own = threading.enumerate() if reader.process == os.getpid() else []
-    return next((thread.name for thread in own if thread.ident == reader.thread), f"{reader.thread:x}")
+        return SlowReader(reader.process, reader.thread, program_name(reader.process), now - since, behind)
 
 
 def program_name(process: int) -> str:
