@@ -100,6 +100,11 @@ class EventLog:
     def _where(self) -> str:
         return str(self._file.path)
 
+    @property
+    def stored_seq(self) -> int:
+        """``seq`` as it stands on disk: where the next life goes on, also after a kill."""
+        return self._stored_seq
+
     # ------------------------------------------------------------------ writing
 
     def next_id(self) -> int:

@@ -115,6 +115,11 @@ class HistoryStore:
     def _where(self) -> str:
         return str(self._file.path)
 
+    @property
+    def stored_seq(self) -> int:
+        """``seq`` as it stands on disk: where the next life goes on, also after a kill."""
+        return self._stored_seq
+
     def set_points(self, points: Sequence[Point]) -> None:
         """Take the points of a (new) model version; new ones get a history number.
 
