@@ -29,6 +29,8 @@ from scada.rtdb.store import Store
 _log = structlog.get_logger("events")
 
 Listener = Callable[[Sequence[Event]], None]
+CONSUMER = "events"
+"""Name under which the journal is kept for the event log."""
 CATCH_UP = 20_000
 """Records of the journal handled at a time after a restart."""
 
@@ -86,6 +88,7 @@ class EventActor(Actor):
         self._publish(self._engine.restore(self._log.alarms()))
         self._show()
         self._seq = self._log.seq
+        self._store.register(CONSUMER, self._log.stored_seq)
         try:
             for change in self._store.changes(self._seq):
                 self._judge_again(change)
@@ -103,6 +106,7 @@ class EventActor(Actor):
                 self._judge(changes)
             case Tick():
                 self._publish(self._engine.tick(self._clock.now_ns()))
+                self._store.acknowledge(CONSUMER, self._log.stored_seq)
                 self._watch_disk()
             case Report(events):
                 self._publish(events)

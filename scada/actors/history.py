@@ -23,6 +23,8 @@ from scada.rtdb.store import Store
 
 _log = structlog.get_logger("history")
 
+CONSUMER = "history"
+"""Name under which the journal is kept for the history."""
 MAX_BUCKETS = 10_000
 MAX_PENS = 64
 
@@ -58,6 +60,7 @@ class HistoryActor(Actor):
 
     def started(self) -> None:
         """Take in what was committed since the last sample."""
+        self._rtdb.register(CONSUMER, self._store.stored_seq)
         try:
             for change in self._rtdb.changes(self._store.seq):
                 self._store.append(change)
@@ -76,6 +79,7 @@ class HistoryActor(Actor):
                 self._append(changes)
             case Tick():
                 self._store.flush()
+                self._rtdb.acknowledge(CONSUMER, self._store.stored_seq)
                 self._watch_disk()
             case HistoryAsked(request, reply):
                 try:

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from scada.actors.base import Actor, Address
+from scada.actors.housekeeping import Housekeeping
 from scada.actors.messages import (
     Apply,
     ApplyDerived,
@@ -43,7 +44,7 @@ class RtdbActor(Actor):
         listeners: callables that get every change set, shared with the next life.
         waiting: what is to be called at the next commit; shared with the next life, so that no driver waits for ever for a
             commit that a failure came before.
-        events: told of a full disk and the like.
+        events: told of a full disk, of slow readers and the like.
         clock: stamps.
     """
 
@@ -66,6 +67,7 @@ class RtdbActor(Actor):
         self._events = events
         self._clock = clock
         self._waiting = waiting
+        self._housekeeping = Housekeeping(store, clock)
         self._fault = ""
         self._lost = self._unknown = 0
 
@@ -87,6 +89,8 @@ class RtdbActor(Actor):
                 return self._hold(lambda: self._store.release(pid))
             case Tick():
                 self._commit()
+                if events := self._housekeeping.look():
+                    self._events.tell(Report(events))
             case Checkpoint():
                 self._store.checkpoint()
                 self._watch_disk()

@@ -152,6 +152,7 @@ class System:
             durable=settings.rtdb.durable,
             map_mb=settings.rtdb.map_mb,
             journal_mb=settings.rtdb.journal_mb,
+            journal_hours=settings.rtdb.journal_hours,
             event_pids=np.array([point.kind in _STATUS_KINDS for point in points], dtype=np.bool_),
             identity=np.array([_identity(point.mrid) for point in points], dtype=np.uint64),
         )
