@@ -8,24 +8,28 @@ Nothing of Python is evaluated. Grammar, loosest binding first::
     comparison= sum [("<" | "<=" | ">" | ">=" | "==" | "!=") sum]
     sum       = term {("+" | "-") term}
     term      = unary {("*" | "/") unary}
-    unary     = "-" unary | primary
+    unary     = "-" unary | power
+    power     = primary ["^" unary]
     primary   = number | "point" | name "(" or {"," or} ")" | "(" or ")"
 
-A point is its path or mRID in double quotes. Functions: ``sum min max avg`` (one or more arguments), ``abs sqrt`` (one),
-``if(condition, then, else)``, ``good("point")``. Truth is 1 and 0; any number but 0 is true.
+A point is its path or mRID in double quotes. Functions: ``sum min max avg count_good first_good`` (one or more arguments),
+``abs sqrt exp ln`` (one), ``round(x, digits)``, ``limit(x, low, high)``, ``if(condition, then, else)``, the tests of a point
+``good bad manual old age_s`` and the functions with memory of :mod:`scada.apps.calc.calls`, ``previous(...)`` of one of them.
+Truth is 1 and 0; any number but 0 is true.
 
 Meaning of missing numbers: an operation with an unknown operand, a division by zero or the root of a negative number is unknown
-(NaN), and a comparison with an unknown operand is unknown, not false. ``if`` takes only the branch it chose, in value and
-quality.
+(NaN), and a comparison with an unknown operand is unknown, not false. ``if`` and ``first_good`` take only the branch they chose,
+in value and quality.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 
+from scada.apps.calc.calls import LONGEST_S, PERIODS, SIGNATURES, UNITS, MemoryCall, Signature, make_call
+from scada.apps.calc.operations import REMEMBERING, Op
 from scada.core.errors import ScadaError
 
 MAX_LENGTH = 100_000
@@ -36,35 +40,6 @@ class ExpressionError(ScadaError):
     """An expression cannot be read. ``where`` names the column (1-based)."""
 
 
-class Op(IntEnum):
-    """Operations of the postfix program."""
-
-    CONST = 0
-    POINT = 1
-    """Push value and quality of a reference."""
-    GOOD = 2
-    """Push 1 if the reference's quality is good, else 0; the pushed quality is good."""
-    ADD = 3
-    SUB = 4
-    MUL = 5
-    DIV = 6
-    NEG = 7
-    NOT = 8
-    LT = 9
-    LE = 10
-    GT = 11
-    GE = 12
-    EQ = 13
-    NE = 14
-    AND = 15
-    OR = 16
-    IF = 17
-    MIN = 18
-    MAX = 19
-    ABS = 20
-    SQRT = 21
-
-
 @dataclass(frozen=True, slots=True)
 class Expression:
     """A parsed expression.
@@ -72,15 +47,19 @@ class Expression:
     Attributes:
         text: what was parsed.
         code: postfix program of (operation, argument); the argument is the constant of ``CONST`` and the index into
-            ``references`` of ``POINT`` and ``GOOD``.
+            ``references`` of ``POINT`` and the tests, into ``memory`` of ``MEMORY`` and ``PREVIOUS``.
         references: quoted names, each once, in order of first use.
         depth: largest number of operands that stand on the stack at once.
+        memory: calls that remember, in order.
+        timed: its value moves without a change of its inputs.
     """
 
     text: str
     code: tuple[tuple[Op, float], ...]
     references: tuple[str, ...]
     depth: int
+    memory: tuple[MemoryCall, ...] = ()
+    timed: bool = False
 
 
 _TOKEN = re.compile(
@@ -88,7 +67,7 @@ _TOKEN = re.compile(
     (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
   | (?P<string>"[^"]*")
   | (?P<name>[A-Za-z_][A-Za-z_0-9]*)
-  | (?P<sign><=|>=|==|!=|[-+*/(),<>])
+  | (?P<sign><=|>=|==|!=|[-+*/^(),<>])
   )""",
     re.VERBOSE,
 )
@@ -97,8 +76,11 @@ _COMPARISONS = {"<": Op.LT, "<=": Op.LE, ">": Op.GT, ">=": Op.GE, "==": Op.EQ, "
 _SUMS = {"+": Op.ADD, "-": Op.SUB}
 _TERMS = {"*": Op.MUL, "/": Op.DIV}
 _FOLDS = {"sum": Op.ADD, "avg": Op.ADD, "min": Op.MIN, "max": Op.MAX}
-_UNARY = {"abs": Op.ABS, "sqrt": Op.SQRT}
-_FUNCTIONS = (*_FOLDS, *_UNARY, "if", "good")
+_UNARY = {"abs": Op.ABS, "sqrt": Op.SQRT, "exp": Op.EXP, "ln": Op.LN}
+_TESTS = {"good": Op.GOOD, "bad": Op.BAD, "manual": Op.MANUAL, "old": Op.OLD, "age_s": Op.AGE}
+_OF_MANY = {"first_good": Op.FIRST_GOOD, "count_good": Op.COUNT_GOOD}
+_FUNCTIONS = (*_FOLDS, *_OF_MANY, *_UNARY, *_TESTS, "round", "limit", "if", "previous", *SIGNATURES)
+_MOST_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +128,7 @@ class _Parser:
         self._nesting = 0
         self._code: list[tuple[Op, float]] = []
         self._references: dict[str, int] = {}
+        self._memory: list[MemoryCall] = []
         self._height = 0
         self._depth = 0
 
@@ -153,7 +136,8 @@ class _Parser:
         self._or()
         if self._token.kind != "end":
             raise self._error("the end or an operator")
-        return Expression(self._text, tuple(self._code), tuple(self._references), self._depth)
+        timed = any(op in REMEMBERING or op is Op.AGE for op, _ in self._code)
+        return Expression(self._text, tuple(self._code), tuple(self._references), self._depth, tuple(self._memory), timed)
 
     @property
     def _token(self) -> _Token:
@@ -222,12 +206,24 @@ class _Parser:
         self._chain(self._unary, _TERMS)
 
     def _unary(self) -> None:
-        negations = 0
-        while self._take("-"):
-            negations += 1
+        # a loop, not a recursion: 2 ^ -3 ^ 2 is 2 ^ (-(3 ^ 2)), and a hostile chain may be long
+        negations = [self._negations()]
         self._primary()
-        for _ in range(negations):
-            self._emit(Op.NEG, pops=1)
+        while self._take("^"):
+            negations.append(self._negations())
+            self._primary()
+        while True:
+            for _ in range(negations.pop()):
+                self._emit(Op.NEG, pops=1)
+            if not negations:
+                return
+            self._emit(Op.POW, pops=2)
+
+    def _negations(self) -> int:
+        count = 0
+        while self._take("-"):
+            count += 1
+        return count
 
     def _primary(self) -> None:
         token = self._token
@@ -255,21 +251,47 @@ class _Parser:
         return self._references.setdefault(name, len(self._references))
 
     def _call(self, name: str) -> None:
+        begin = self._at - 1
         self._expect("(")
-        if name == "good":
-            self._emit(Op.GOOD, self._reference(), pops=0)
-        elif name == "if":
-            self._or()
-            for _ in range(2):
-                self._expect(",")
-                self._or()
-            self._emit(Op.IF, pops=3)
+        if name in _TESTS:
+            self._emit(_TESTS[name], self._reference(), pops=0)
+        elif name in ("if", "limit"):
+            self._three(name)
         elif name in _UNARY:
             self._or()
             self._emit(_UNARY[name], pops=1)
+        elif name in _OF_MANY:
+            count = self._arguments()
+            self._emit(_OF_MANY[name], float(count), pops=count)
+        elif name == "round":
+            self._or()
+            self._emit(Op.ROUND, self._number(0, _MOST_DIGITS, "digits") if self._take(",") else 0.0, pops=1)
+        elif name == "previous":
+            self._previous()
+        elif name in SIGNATURES:
+            self._remember(SIGNATURES[name], begin)
+            return
         else:
             self._fold(name)
         self._expect(")")
+
+    def _arguments(self) -> int:
+        self._or()
+        count = 1
+        while self._take(","):
+            self._or()
+            count += 1
+        return count
+
+    def _three(self, name: str) -> None:
+        self._or()
+        for following in (Op.MAX, Op.MIN):
+            self._expect(",")
+            self._or()
+            if name == "limit":
+                self._emit(following, pops=2)
+        if name == "if":
+            self._emit(Op.IF, pops=3)
 
     def _fold(self, name: str) -> None:
         self._or()
@@ -281,3 +303,61 @@ class _Parser:
         if name == "avg":
             self._emit(Op.CONST, float(count), pops=0)
             self._emit(Op.DIV, pops=2)
+
+    # ------------------------------------------------------------ memory
+
+    def _previous(self) -> None:
+        token = self._token
+        if token.kind != "name" or token.text not in SIGNATURES:
+            raise self._error("a function that starts anew by a period")
+        self._at += 1
+        self._call(token.text)
+        if not self._memory[-1].period:
+            raise ExpressionError(
+                "it has no period to look back to", where=f"column {token.column}", mend="add hour, day or month"
+            )
+        self._emit(Op.PREVIOUS, float(len(self._memory) - 1), pops=1)
+
+    def _remember(self, signature: Signature, begin: int) -> None:
+        self._or()
+        given: dict[str, float] = {}
+        for what in signature.takes:
+            if what.endswith("?"):
+                if not self._take(","):
+                    break
+            else:
+                self._expect(",")
+            self._literal(what.rstrip("?"), given)
+        self._expect(")")
+        text = " ".join(token.text for token in self._tokens[begin : self._at])
+        self._emit(Op.MEMORY, float(len(self._memory)), pops=1)
+        self._memory.append(make_call(signature, text, given))
+
+    def _literal(self, what: str, given: dict[str, float]) -> None:
+        column = self._token.column
+        if what == "unit":
+            given["unit"] = UNITS[self._word(UNITS, "a unit of time")]
+        elif what == "period" or (what == "span" and self._token.kind == "name"):
+            given["period"] = float(PERIODS[self._word(PERIODS, "a period")])
+        elif what == "seconds":
+            given["seconds"] = self._number(1.0, LONGEST_S, "seconds")
+        elif what in ("span", "interval"):
+            minutes = given["minutes"] = self._number(1.0, LONGEST_S / 60.0, "minutes")
+            if what == "interval" and 60.0 % minutes:
+                raise ExpressionError("the interval must divide the hour", where=f"column {column}", mend="e.g. 15, 30 or 60")
+        else:
+            given[what] = self._number(0.0, float("inf"), what)
+
+    def _word(self, known: Iterable[str], wanted: str) -> str:
+        for word in known:
+            if self._take(word):
+                return word
+        raise self._error(f"{wanted} ({', '.join(known)})")
+
+    def _number(self, least: float, most: float, what: str) -> float:
+        token = self._token
+        value = float(token.text) if token.kind == "number" else -1.0
+        if not least <= value <= most:
+            raise self._error(f"{what}, a number from {least:g} to {most:g}")
+        self._at += 1
+        return value

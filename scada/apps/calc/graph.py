@@ -1,4 +1,4 @@
-"""Calculated points as one graph: parsed once, ordered by dependency, evaluated on change only.
+"""Calculated points as one graph: parsed once, ordered by dependency, evaluated on change, and on time where time moves them.
 
 The programs of all points lie in one array and one compiled kernel walks those that a change reaches, so that a large model costs
 tens of nanoseconds an operation and no Python object a value.
@@ -6,30 +6,29 @@ tens of nanoseconds an operation and no Python object a value.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from datetime import UTC, tzinfo
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-from scada.apps.calc.expression import Expression, ExpressionError, Op, parse
+from scada.apps.calc.calendar import Calendar
+from scada.apps.calc.calls import MemoryCall
+from scada.apps.calc.cells import Memory, Now, cell_key
+from scada.apps.calc.expression import Expression, ExpressionError, parse
+from scada.apps.calc.kernel import F8, HELD, I8, U4, Columns, Mask, Program, Results, evaluate, mark
+from scada.apps.calc.operations import REFERRING, REMEMBERING
+from scada.apps.calc.state import CalcState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.ids import normalise_mrid
-from scada.core.quality import BAD_MASK, Quality
+from scada.core.quality import Quality
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.tables import Point, PointKind
-
-F8 = npt.NDArray[np.float64]
-U4 = npt.NDArray[np.uint32]
-I8 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 SOURCE = "calc"
 """``PointBatch.source`` of everything calculated here."""
 
 _EVENT_KINDS = frozenset({PointKind.STATUS, PointKind.DOUBLE, PointKind.TEXT_STATE})
-_HELD = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
 
 
 def is_reserved(expression: str) -> bool:
@@ -43,42 +42,52 @@ class CalcGraph:
     A point whose expression cannot be used is left out with a :class:`~scada.model_cim.findings.Finding`; its value stays as the
     database has it (never received), and what depends on it is calculated as invalid. So is every point of a circle.
 
+    The graph does not look at a clock. What remembers (totals, windows) goes on by :meth:`elapse` for time in which the inputs
+    were watched and by :meth:`lose` for time in which they were not.
+
     Args:
         points: all points of the model, indexed by pid.
+        zone: time zone in which hours, days, months and years begin.
 
     Attributes:
         findings: what is wrong with the expressions, each with its point, column and mend.
         pids: pids calculated here, in order of evaluation.
+        timed: pids of those whose value moves without a change of their inputs.
+        memory: cells of the functions with memory.
     """
 
-    def __init__(self, points: Sequence[Point]) -> None:
+    def __init__(self, points: Sequence[Point], zone: tzinfo = UTC) -> None:
         self.findings: list[Finding] = []
         self._points = points
+        self._calendar = Calendar(zone)
         parsed = self._parse()
         order = self._order(parsed)
         self.pids: U4 = np.array(order, dtype=np.uint32)
         self._is_event = np.array([points[pid].kind in _EVENT_KINDS for pid in order], dtype=np.bool_)
-        self._calc_of = np.full(len(points), -1, dtype=np.int64)
-        self._calc_of[self.pids] = np.arange(len(order))
+        self._is_timed = np.array([parsed[pid][0].timed for pid in order], dtype=np.bool_)
+        self.timed: U4 = self.pids[self._is_timed]
         self._link(order, parsed)
-        self._value = np.full(len(order), np.nan)
-        self._quality = np.full(len(order), int(Quality.NEVER_RECEIVED), dtype=np.uint32)
-        self._held = np.zeros(len(order), dtype=np.bool_)
+        self._needed = self._ancestors(order, parsed)
+        self._elapsed = 0
+        count = len(order)
+        never = np.full(count, int(Quality.NEVER_RECEIVED), dtype=np.uint32)
+        self._results = Results(np.full(count, np.nan), never, np.zeros(count, np.int64), np.zeros(count, np.bool_))
+        self._no_times = np.zeros(len(points), dtype=np.int64)
 
-    def evaluate_all(self, values: F8, quality: U4, now_ns: int) -> PointBatch:
+    def evaluate_all(self, values: F8, quality: U4, now_ns: int, times: I8 | None = None) -> PointBatch:
         """Evaluate every point, as after a start or a model change; all results are in the batch.
 
         Args:
             values: value column indexed by pid, NaN where none.
             quality: quality words indexed by pid.
-            now_ns: ns UTC, the time stamp of the results.
+            now_ns: ns UTC.
+            times: ns UTC of each value, 0 = not known; without it results are stamped with now.
         """
         self._note_holds(self.pids, quality)
-        dirty = np.ones(len(self.pids), dtype=np.bool_)
-        self._run(dirty, values, quality)
-        return self._batch(np.flatnonzero(~self._held), now_ns)
+        self._run(np.ones(len(self.pids), dtype=np.bool_), self._columns(values, quality, times), now_ns)
+        return self._batch(np.flatnonzero(~self._results.held), now_ns)
 
-    def evaluate(self, changed: U4, values: F8, quality: U4, now_ns: int) -> PointBatch:
+    def evaluate(self, changed: U4, values: F8, quality: U4, now_ns: int, times: I8 | None = None) -> PointBatch:
         """Evaluate what the changed points reach; the batch holds the results that differ from the last ones.
 
         Changes of our own results (they come back in the change stream) are ignored, unless an operator holds such a point
@@ -88,16 +97,84 @@ class CalcGraph:
             changed: pids that changed, repeats allowed.
             values: value column indexed by pid, NaN where none.
             quality: quality words indexed by pid.
-            now_ns: ns UTC, the time stamp of the results.
+            now_ns: ns UTC.
+            times: ns UTC of each value, as for :meth:`evaluate_all`.
         """
         inside = changed[changed < len(self._points)]
-        measured = inside[self._calc_of[inside] < 0]
-        holds = self._note_holds(inside[self._calc_of[inside] >= 0], quality)
+        calc_of = self._program.calc_of
+        measured = inside[calc_of[inside] < 0]
+        holds = self._note_holds(inside[calc_of[inside] >= 0], quality)
         dirty = np.zeros(len(self.pids), dtype=np.bool_)
-        _mark(np.concatenate([measured, holds]), self._dependent_start, self._dependents, dirty)
-        altered = self._run(dirty, values, quality)
-        altered[self._calc_of[holds]] = True  # a released point takes its calculated value back
-        return self._batch(np.flatnonzero(altered & ~self._held), now_ns)
+        mark(np.concatenate([measured, holds]), self._program.dependent_start, self._program.dependents, dirty)
+        altered = self._run(dirty, self._columns(values, quality, times), now_ns)
+        altered[calc_of[holds]] = True  # a released point takes its calculated value back
+        return self._batch(np.flatnonzero(altered & ~self._results.held), now_ns)
+
+    def evaluate_timed(self, values: F8, quality: U4, now_ns: int, times: I8 | None = None) -> PointBatch:
+        """Evaluate what moves with time alone and what depends on it; the batch holds the results that differ.
+
+        Args:
+            values: value column indexed by pid, NaN where none.
+            quality: quality words indexed by pid.
+            now_ns: ns UTC.
+            times: ns UTC of each value, as for :meth:`evaluate_all`.
+        """
+        altered = self._run(self._is_timed.copy(), self._columns(values, quality, times), now_ns)
+        return self._batch(np.flatnonzero(altered & ~self._results.held), now_ns)
+
+    # ------------------------------------------------------------ time and memory
+
+    def elapse(self, ns: int) -> None:
+        """``ns`` passed in which the inputs held the values of the last evaluation; takes effect at the next one."""
+        self._elapsed += ns
+
+    def lose(self, ns: int) -> None:
+        """``ns`` passed in which nobody watched the inputs: counted as missing, not integrated."""
+        self.memory.lose(max(ns, 0))
+
+    def state(self, seq: int, wall_ns: int, values: F8, quality: U4, times: I8) -> CalcState:
+        """Everything that must be kept to go on after a restart, as of one change of the database.
+
+        Args:
+            seq: last change that was evaluated.
+            wall_ns: ns UTC of the last evaluation.
+            values: value column of that evaluation.
+            quality: its quality words.
+            times: its times.
+        """
+        pids, memory = self._needed, self.memory
+        return CalcState(
+            seq,
+            wall_ns,
+            self._elapsed,
+            self._keys,
+            memory.specs["slots"].copy(),
+            memory.cells.copy(),
+            memory.ring.copy(),
+            pids,
+            values[pids],
+            quality[pids],
+            times[pids],
+        )
+
+    def restore(self, state: CalcState) -> Mask:
+        """Take over the cells of calls that are still there; returns the mask of the others, which are new."""
+        self._elapsed = state.elapsed_ns
+        kept = {key.tobytes(): index for index, key in enumerate(state.keys)}
+        ends = 2 * np.cumsum(state.slots, dtype=np.int64)
+        fresh = np.ones(len(self._keys), dtype=np.bool_)
+        for index, key in enumerate(self._keys):
+            old = kept.get(key.tobytes())
+            if old is not None:
+                fresh[index] = False
+                self.memory.cells[index] = state.cells[old]
+                self.memory.ring[self.memory.window(index)] = state.ring[ends[old] - 2 * state.slots[old] : ends[old]]
+        return fresh
+
+    def forget(self, cells: Mask) -> None:
+        """Begin these cells anew at the next evaluation."""
+        self.memory.cells[cells] = np.zeros((), dtype=self.memory.cells.dtype)
+        self.memory.cells["at"][cells] = -1
 
     # ------------------------------------------------------------ construction
 
@@ -179,202 +256,79 @@ class CalcGraph:
         arguments: list[float] = []
         start = [0]
         edges: set[tuple[int, int]] = set()
+        calls: list[MemoryCall] = []
+        keys: list[bytes] = []
         for index, pid in enumerate(order):
             expression, refs = parsed[pid]
             for op, argument in expression.code:
                 ops.append(op)
-                arguments.append(float(refs[int(argument)]) if op in (Op.POINT, Op.GOOD) else argument)
+                if op in REFERRING:
+                    arguments.append(float(refs[int(argument)]))
+                else:
+                    arguments.append(argument + len(calls) if op in REMEMBERING else argument)
             start.append(len(ops))
             edges.update((ref, index) for ref in refs)
+            seen: Counter[str] = Counter()
+            for call in expression.memory:
+                keys.append(cell_key(self._points[pid].mrid, call.text, seen[call.text]))
+                seen[call.text] += 1
+            calls.extend(expression.memory)
         depth = max((parsed[pid][0].depth for pid in order), default=1)
-        self._program = _Program(np.array(ops, np.uint8), np.array(arguments, np.float64), np.array(start, np.int64), depth)
         pairs = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2)
-        self._dependents = np.ascontiguousarray(pairs[:, 1])
-        self._dependent_start = np.searchsorted(pairs[:, 0], np.arange(len(self._points) + 1))
+        calc_of = np.full(len(self._points), -1, dtype=np.int64)
+        calc_of[self.pids] = np.arange(len(order))
+        self._program = Program(
+            np.array(ops, np.uint8),
+            np.array(arguments, np.float64),
+            np.array(start, np.int64),
+            depth,
+            self.pids,
+            calc_of,
+            np.searchsorted(pairs[:, 0], np.arange(len(self._points) + 1)),
+            np.ascontiguousarray(pairs[:, 1]),
+        )
+        self.memory = Memory.of(calls)
+        self._keys = np.frombuffer(b"".join(keys), dtype="V16")
+
+    def _ancestors(self, order: list[int], parsed: dict[int, tuple[Expression, list[int]]]) -> U4:
+        """Points that a program with memory reads, directly or through others."""
+        needed: set[int] = set()
+        for pid in reversed(order):
+            expression, refs = parsed[pid]
+            if expression.memory or pid in needed:
+                needed.update(refs)
+        return np.array(sorted(needed), dtype=np.uint32)
 
     # ------------------------------------------------------------ evaluation
 
+    def _columns(self, values: F8, quality: U4, times: I8 | None) -> Columns:
+        return Columns(values, quality, self._no_times if times is None else times)
+
     def _note_holds(self, calculated: U4, quality: U4) -> U4:
         """Remember which of our points an operator holds; returns those that are or just were held."""
-        index = self._calc_of[calculated]
-        held = (quality[calculated] & np.uint32(_HELD)) != 0
-        moved: U4 = calculated[held | self._held[index]]
-        self._held[index] = held
+        index = self._program.calc_of[calculated]
+        held = (quality[calculated] & np.uint32(HELD)) != 0
+        moved: U4 = calculated[held | self._results.held[index]]
+        self._results.held[index] = held
         return moved
 
-    def _run(self, dirty: Mask, values: F8, quality: U4) -> Mask:
+    def _run(self, dirty: Mask, columns: Columns, now_ns: int) -> Mask:
         altered = np.zeros(len(self.pids), dtype=np.bool_)
-        _evaluate(
-            self._program.ops,
-            self._program.arguments,
-            self._program.start,
-            self._program.depth,
-            self.pids,
-            self._calc_of,
-            self._held,
-            self._dependent_start,
-            self._dependents,
-            dirty,
-            values,
-            quality,
-            self._value,
-            self._quality,
-            altered,
-        )
+        now = Now(self._elapsed, now_ns, *self._calendar.around(now_ns))
+        evaluate(self._program, columns, self._results, self.memory, now, dirty, altered)
         return altered
 
     def _batch(self, index: I8, now_ns: int) -> PointBatch:
         batch = PointBatch.of(
             self.pids[index],
-            self._value[index],
+            self._results.value[index],
             received_at=now_ns,
-            quality=self._quality[index],
-            source_time=now_ns,
+            quality=self._results.quality[index],
+            source_time=self._results.time[index],
             source=SOURCE,
         )
         batch.records["flags"] = np.where(self._is_event[index], RecordFlag.EVENT, 0)
         return batch
-
-
-class _Program(NamedTuple):
-    """Programs of all points, laid end to end."""
-
-    ops: npt.NDArray[np.uint8]
-    arguments: F8
-    start: I8
-    depth: int
-
-
-@njit(cache=True, nogil=True)
-def _mark(pids: U4, start: I8, dependents: I8, dirty: Mask) -> None:
-    for pid in pids:
-        for k in range(start[pid], start[pid + 1]):
-            dirty[dependents[k]] = True
-
-
-_BAD = np.uint32(BAD_MASK)
-_INVALID = np.uint32(Quality.INVALID)
-_CALCULATED = np.uint32(Quality.CALCULATED)
-_SUBSTITUTED = np.uint32(Quality.SUBSTITUTED)
-_HELD_WORD = np.uint32(_HELD)
-_NOTHING = np.uint32(0)
-_CONST, _POINT, _GOOD = int(Op.CONST), int(Op.POINT), int(Op.GOOD)
-_ADD, _SUB, _MUL, _DIV = int(Op.ADD), int(Op.SUB), int(Op.MUL), int(Op.DIV)
-_NEG, _NOT, _ABS, _SQRT = int(Op.NEG), int(Op.NOT), int(Op.ABS), int(Op.SQRT)
-_LT, _LE, _GT, _GE, _EQ, _NE = int(Op.LT), int(Op.LE), int(Op.GT), int(Op.GE), int(Op.EQ), int(Op.NE)
-_AND, _OR, _IF, _MIN, _MAX = int(Op.AND), int(Op.OR), int(Op.IF), int(Op.MIN), int(Op.MAX)
-
-
-@njit(cache=True, nogil=True)
-def _unary(op: int, a: float) -> float:
-    if op == _NEG:
-        return -a
-    if op == _ABS:
-        return abs(a)
-    if op == _NOT:
-        return np.nan if np.isnan(a) else (1.0 if a == 0.0 else 0.0)
-    return np.nan if a < 0.0 else np.sqrt(a)
-
-
-@njit(cache=True, nogil=True)
-def _binary(op: int, a: float, b: float) -> float:  # noqa: PLR0911, PLR0912 - one line an operation
-    if np.isnan(a) or np.isnan(b):
-        return np.nan
-    if op == _ADD:
-        return a + b
-    if op == _SUB:
-        return a - b
-    if op == _MUL:
-        return a * b
-    if op == _DIV:
-        return np.nan if b == 0.0 else a / b
-    if op == _MIN:
-        return min(a, b)
-    if op == _MAX:
-        return max(a, b)
-    if op == _LT:
-        return 1.0 * (a < b)
-    if op == _LE:
-        return 1.0 * (a <= b)
-    if op == _GT:
-        return 1.0 * (a > b)
-    if op == _GE:
-        return 1.0 * (a >= b)
-    if op == _EQ:
-        return 1.0 * (a == b)
-    if op == _NE:
-        return 1.0 * (a != b)
-    if op == _AND:
-        return 1.0 * (a != 0.0 and b != 0.0)
-    return 1.0 * (a != 0.0 or b != 0.0)
-
-
-@njit(cache=True, nogil=True)
-def _evaluate(  # noqa: PLR0912 - one loop, so that it compiles to one kernel
-    ops: npt.NDArray[np.uint8],
-    arguments: F8,
-    start: I8,
-    depth: int,
-    pids: U4,
-    calc_of: I8,
-    held: Mask,
-    dependent_start: I8,
-    dependents: I8,
-    dirty: Mask,
-    values: F8,
-    quality: U4,
-    own_value: F8,
-    own_quality: U4,
-    altered: Mask,
-) -> None:
-    """Run the dirty programs in order; a result that moved makes its dependents dirty. Results go to ``own_*``."""
-    stack = np.empty(depth)
-    words = np.empty(depth, np.uint32)
-    for i in range(len(pids)):
-        if not dirty[i]:
-            continue
-        top = -1
-        for k in range(start[i], start[i + 1]):
-            op = int(ops[k])
-            if op == _CONST:
-                top += 1
-                stack[top], words[top] = arguments[k], _NOTHING
-            elif op in (_POINT, _GOOD):
-                top += 1
-                pid = int(arguments[k])
-                j = calc_of[pid]
-                ours = j >= 0 and not held[j]
-                value = own_value[j] if ours else values[pid]
-                word = own_quality[j] if ours else quality[pid]
-                if op == _POINT:
-                    stack[top], words[top] = value, word
-                else:
-                    stack[top] = 1.0 if (word & _BAD) == 0 and not np.isnan(value) else 0.0
-                    words[top] = _NOTHING
-            elif op in (_NEG, _NOT, _ABS, _SQRT):
-                stack[top] = _unary(op, stack[top])
-            elif op == _IF:
-                top -= 2
-                chosen = top + 1 if stack[top] != 0.0 else top + 2
-                words[top] |= words[chosen]
-                stack[top] = np.nan if np.isnan(stack[top]) else stack[chosen]
-            else:
-                top -= 1
-                stack[top] = _binary(op, stack[top], stack[top + 1])
-                words[top] |= words[top + 1]
-        value, word = stack[0], words[0] | _CALCULATED
-        if word & _HELD_WORD:  # that a person holds an input makes the result a substituted one, not a held one
-            word = (word & ~_HELD_WORD) | _SUBSTITUTED
-        if not np.isfinite(value):
-            value, word = np.nan, word | _INVALID
-        same = word == own_quality[i] and (value == own_value[i] or (np.isnan(value) and np.isnan(own_value[i])))
-        if same:
-            continue
-        own_value[i], own_quality[i], altered[i] = value, word, True
-        pid = pids[i]
-        if not held[i]:
-            for k in range(dependent_start[pid], dependent_start[pid + 1]):
-                dirty[dependents[k]] = True
 
 
 def warm_up() -> None:
@@ -382,3 +336,4 @@ def warm_up() -> None:
     graph, values, quality = CalcGraph([]), np.empty(0), np.empty(0, dtype=np.uint32)
     graph.evaluate_all(values, quality, 0)
     graph.evaluate(quality, values, quality, 0)
+    graph.evaluate_timed(values, quality, 0)
