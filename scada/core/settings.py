@@ -61,6 +61,14 @@ class EventSettings(_Section):
 
     path: Path = Field(Path("var/events"), description="Folder of the event log (always fully synced).")
     map_mb: int = Field(512, ge=16, description="Fixed size of the event log in MiB.")
+    keep_days: int = Field(0, ge=0, description="Older events are removed; 0 = only when 80 % of map_mb are used.")
+    soe_window_ms: int = Field(
+        500, ge=0, le=10_000, description="Status changes wait so long, to be put in order of their source times; alarms do not."
+    )
+    recalls: Path = Field(Path("var/recalls"), description="Folder of disturbances captured at accident alarms.")
+    recall_before_s: float = Field(60.0, ge=0, le=3600, description="Time before an accident alarm that is captured.")
+    recall_after_s: float = Field(60.0, ge=0, le=3600, description="Time after it.")
+    recall_keep: int = Field(100, ge=0, description="Captured disturbances kept, the newest; 0 = nothing is captured.")
 
 
 class OperatorSettings(_Section):
@@ -167,6 +175,7 @@ _PATHS = (
     ("rtdb", "path"),
     ("history", "path"),
     ("events", "path"),
+    ("events", "recalls"),
     ("operator", "path"),
     ("security", "keys"),
     ("security", "audit"),

@@ -1,11 +1,11 @@
 """Events, alarms and suppressions as bytes (msgpack of their fields, in order, after a layout number).
 
-New fields come last and have a default, so that records of older versions can be read.
+Fields are only ever added at the end and with a default: a record of an earlier version is read with the defaults.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import IntEnum
 from typing import Any, Final
 
@@ -15,19 +15,21 @@ from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppressio
 from scada.model_cim.tables import AlarmClass
 from scada.rtdb.lmdb_file import CorruptFileError, seal, unseal
 
+Record = Event | Alarm | Suppression
+
 _LAYOUT: Final = 1
-_RECORDS: Final = (Event, Alarm, Suppression)
-_NAMES: Final = {kind: [field.name for field in fields(kind)] for kind in _RECORDS}
-_FIRST: Final = {Event: len(_NAMES[Event]), Alarm: _NAMES[Alarm].index("bay"), Suppression: len(_NAMES[Suppression])}
-"""How many fields the oldest version had."""
-_ENUMS: Final[dict[type, dict[str, type[IntEnum]]]] = {
+_NAMES: Final = {kind: [field.name for field in fields(kind)] for kind in (Event, Alarm, Suppression)}
+_NEEDED: Final = {
+    kind: sum(field.default is MISSING and field.default_factory is MISSING for field in fields(kind)) for kind in _NAMES
+}
+_ENUMS: Final[dict[type[Record], dict[str, type[IntEnum]]]] = {
     Event: {"kind": EventKind, "alarm_class": AlarmClass},
-    Alarm: {"alarm_class": AlarmClass, "phase": AlarmPhase, "suppressed": SuppressionKind},
-    Suppression: {"kind": SuppressionKind},
+    Alarm: {"phase": AlarmPhase, "alarm_class": AlarmClass, "suppressed": SuppressionKind},
+    Suppression: {"kind": SuppressionKind, "was": SuppressionKind},
 }
 
 
-def encode(record: Event | Alarm | Suppression) -> bytes:
+def encode(record: Record) -> bytes:
     """A record with its checksum."""
     packed: bytes = msgpack.packb([_LAYOUT, *(getattr(record, name) for name in _NAMES[type(record)])])
     return seal(packed)
@@ -60,9 +62,13 @@ def decode_suppression(blob: bytes, where: str) -> Suppression:
     return Suppression(**_fields(Suppression, blob, where))
 
 
-def _fields(kind: type[Event | Alarm | Suppression], blob: bytes, where: str) -> dict[str, Any]:
+def _fields(kind: type[Record], blob: bytes, where: str) -> dict[str, Any]:
     layout, *values = msgpack.unpackb(unseal(blob, where))
-    names, enums = _NAMES[kind], _ENUMS[kind]
-    if layout != _LAYOUT or not _FIRST[kind] <= len(values) <= len(names):
+    names = _NAMES[kind]
+    if layout != _LAYOUT or not _NEEDED[kind] <= len(values) <= len(names):
         raise CorruptFileError(f"an event record has layout {layout} and {len(values)} fields", where=where)
-    return {name: enums[name](value) if name in enums else value for name, value in zip(names, values, strict=False)}
+    found = dict(zip(names, values, strict=False))
+    for name, enum in _ENUMS[kind].items():
+        if name in found:
+            found[name] = enum(found[name])
+    return found

@@ -1,34 +1,42 @@
-"""The event log: every event under its number, and the present alarms beside it, each batch in one fully synced transaction."""
+"""The event log: every event under its number, the present alarms and suppressions beside it, each batch in one synced write."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from scada.core.clock import Clock
+from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import StoreError
-from scada.events.codec import decode_alarm, decode_event, encode
-from scada.events.records import Alarm, AlarmPhase, Event, EventKind
+from scada.events import log_index
+from scada.events.codec import decode_alarm, decode_event, decode_suppression, encode
+from scada.events.log_index import Index, Order, Query, place_of
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.model_cim.tables import AlarmClass
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine
 
 _NAME: Final = "events"
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _EVENTS: Final = "events"
-_TIMES: Final = "times"
+_HELD: Final = "held"
 _ALARMS: Final = "alarms"
+_SUPPRESSIONS: Final = "suppressions"
 _META: Final = "meta"
+_TABLES: Final = (_EVENTS, _HELD, _ALARMS, _SUPPRESSIONS, _META, *log_index.TABLES)
 _SEQ: Final = b"seq"
 _LAST: Final = b"last_id"
 _FULL_AT: Final = 0.8
 _TRIM: Final = 2000
+_PAGE: Final = 2000
 _MAX_WAITING: Final = 100_000
 _SEQ_STEP: Final = 50_000
 _RETRY_S: Final = 1.0
+_DAY_NS: Final = 86_400 * NS_PER_S
+_LONGEST_KEY: Final = 500
 
 
 class EventLog:
@@ -38,12 +46,14 @@ class EventLog:
     returned and readable, wait in memory and are retried every second; ``stored_id`` says how far the disk is. If more than
     100 000 wait, the oldest are given up and counted in ``lost``.
 
-    When 80 % of the map are used, the oldest events make room (never a present alarm).
+    When 80 % of the map are used, the oldest events make room (never a present alarm or suppression);
+    :meth:`expire` removes those that are too old.
 
     Args:
         path: folder; made if absent.
         clock: for retries, and for naming a file that is moved aside.
         map_mb: fixed size of the file.
+        keep_days: events older than this are removed by :meth:`expire`; 0 = only space counts.
 
     Raises:
         StoreError: see :class:`scada.rtdb.lmdb_file.LmdbFile`.
@@ -56,27 +66,39 @@ class EventLog:
         lost: events given up unwritten since the log was opened.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, map_mb: int = 512) -> None:
+    def __init__(self, path: Path, clock: Clock, *, map_mb: int = 512, keep_days: int = 0) -> None:
         self._clock = clock
+        self._keep_ns = keep_days * _DAY_NS
         self.fault: StoreError | None = None
         self.lost = 0
         self._retry_at = 0.0
-        self._file = LmdbFile(path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_EVENTS, _TIMES, _ALARMS, _META))
+        self._file = LmdbFile(
+            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=_TABLES, upgrades=MappingProxyType({1: _index_anew})
+        )
         try:
-            with self._file.read() as txn:
-                self.last_id = _number(txn.get(_META, _LAST))
-                self.seq = _number(txn.get(_META, _SEQ))
-                self._alarms = {_number(key): decode_alarm(blob, self._where) for key, blob in txn.ascending(_ALARMS)}
+            self._read_state()
         except BaseException:
             self._file.close()
             raise
         self.stored_id = self._reserved = self.last_id
         self._stored_seq = self.seq
         self._waiting: deque[Event] = deque()
+        self._waiting_held: dict[int, Event] = {}
         self._waiting_alarms: dict[int, Alarm] = {}
+        self._waiting_suppressions: dict[tuple[str, str, SuppressionKind], Suppression] = {}
+
+    def _read_state(self) -> None:
+        with self._file.read() as txn:
+            self.last_id = _number(txn.get(_META, _LAST))
+            self.seq = _number(txn.get(_META, _SEQ))
+            self._alarms = {_number(key): decode_alarm(blob, self._where) for key, blob in txn.ascending(_ALARMS)}
+            self._held = {_number(key): decode_event(blob, self._where) for key, blob in txn.ascending(_HELD)}
+            suppressions = [decode_suppression(blob, self._where) for _, blob in txn.ascending(_SUPPRESSIONS)]
+            self._suppressions = {one.name: one for one in suppressions}
+            self._index = Index(txn)
 
     @classmethod
-    def open_or_quarantine(cls, path: Path, clock: Clock, *, map_mb: int = 512) -> tuple[EventLog, str]:
+    def open_or_quarantine(cls, path: Path, clock: Clock, *, map_mb: int = 512, keep_days: int = 0) -> tuple[EventLog, str]:
         """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
 
         Numbers then go on from the time in milliseconds, so that none is used twice.
@@ -88,11 +110,11 @@ class EventLog:
             StoreError: any other fault.
         """
         try:
-            return cls(path, clock, map_mb=map_mb), ""
+            return cls(path, clock, map_mb=map_mb, keep_days=keep_days), ""
         except CorruptFileError as error:
             now = clock.now_ns()
             aside = quarantine(path, _NAME, now)
-            log = cls(path, clock, map_mb=map_mb)
+            log = cls(path, clock, map_mb=map_mb, keep_days=keep_days)
             log.last_id = log.stored_id = log._reserved = now // 1_000_000
             return log, f"{error.what}; {error.where} was moved to {aside.name} and an empty event log started"
 
@@ -112,12 +134,26 @@ class EventLog:
         self._reserved = max(self._reserved, self.last_id) + 1
         return self._reserved
 
-    def append(self, events: Sequence[Event], *, alarms: Sequence[Alarm] = (), seq: int = 0) -> list[Event]:
-        """Number and store events and the alarms they changed, all or nothing, synced.
+    def forget_reserved(self) -> None:
+        """Numbers reserved and not used are given again; call where whoever reserved them is gone."""
+        self._reserved = self.last_id
+
+    def append(
+        self,
+        events: Sequence[Event],
+        *,
+        alarms: Sequence[Alarm] = (),
+        suppressions: Sequence[Suppression] = (),
+        hold: Sequence[Event] = (),
+        seq: int = 0,
+    ) -> list[Event]:
+        """Number and store events with the alarms and suppressions they changed, all or nothing, synced.
 
         Args:
-            events: in order; those without a number get the next ones.
+            events: in order; those without a number get the next ones. Lines that were held are held no more.
             alarms: new states (:meth:`scada.events.alarms.AlarmEngine.take_changed`); ``NORMAL`` removes one.
+            suppressions: new states; kind ``NONE`` removes one.
+            hold: lines of the sequence of events to be kept safe until they are appended (:meth:`held` after a restart).
             seq: RTDB sequence number of the last change judged, also where it gave no event; 0 = none. Alone it is written
                 every 50 000 numbers and at :meth:`close`, for it only saves work after a restart.
 
@@ -137,41 +173,99 @@ class EventLog:
         self.seq = seq or self.seq
         self._waiting.extend(numbered)
         self._waiting_alarms.update((alarm.alarm_id, alarm) for alarm in alarms)
-        new = self._waiting or self._waiting_alarms or self.seq - self._stored_seq >= _SEQ_STEP
-        if new and (self.fault is None or self._clock.monotonic() >= self._retry_at):
+        self._waiting_suppressions.update((one.name, one) for one in suppressions)
+        self._waiting_held.update((line.seq, line) for line in hold)
+        if self._anything_waits() and (self.fault is None or self._clock.monotonic() >= self._retry_at):
             self._write()
         while len(self._waiting) > _MAX_WAITING:
             self._waiting.popleft()
             self.lost += 1
         return numbered
 
+    def _anything_waits(self) -> bool:
+        waiting = self._waiting or self._waiting_alarms or self._waiting_suppressions or self._waiting_held
+        return bool(waiting) or self.seq - self._stored_seq >= _SEQ_STEP
+
     def _write(self) -> None:
         try:
             with self._file.write() as txn:
-                for event in self._waiting:
-                    key = _key(event.event_id)
-                    txn.put(_EVENTS, key, encode(event))
-                    txn.put(_TIMES, _key(event.time_ns) + key, bytes([event.kind]))
-                for alarm in self._waiting_alarms.values():
-                    if alarm.phase == AlarmPhase.NORMAL:
-                        txn.delete(_ALARMS, _key(alarm.alarm_id))
-                    else:
-                        txn.put(_ALARMS, _key(alarm.alarm_id), encode(alarm))
-                txn.put(_META, _LAST, _key(self.last_id))
-                txn.put(_META, _SEQ, _key(self.seq))
-                if txn.size(_EVENTS) + txn.size(_TIMES) > _FULL_AT * self._file.map_bytes:
-                    _trim(txn)
+                self._write_events(txn)
+                self._write_state(txn)
+                if sum(txn.size(table) for table in _TABLES) > _FULL_AT * self._file.map_bytes:
+                    self._remove_oldest(txn, max(_TRIM, 2 * len(self._waiting)), lambda _: True)
         except StoreError as error:
+            self._index.undo()
             self.fault = error
             self._retry_at = self._clock.monotonic() + _RETRY_S
             return
+        self._index.keep()
         self.fault = None
         self.stored_id = self.last_id
         self._stored_seq = self.seq
-        self._alarms.update(self._waiting_alarms)
-        self._alarms = {number: alarm for number, alarm in self._alarms.items() if alarm.phase != AlarmPhase.NORMAL}
-        self._waiting_alarms = {}
+        self._held.update(self._waiting_held)
+        for event in self._waiting:
+            self._held.pop(event.seq, None)
+        for number, alarm in self._waiting_alarms.items():
+            if alarm.phase == AlarmPhase.NORMAL:
+                self._alarms.pop(number, None)
+            else:
+                self._alarms[number] = alarm
+        for name, one in self._waiting_suppressions.items():
+            if one.kind is SuppressionKind.NONE:
+                self._suppressions.pop(name, None)
+            else:
+                self._suppressions[name] = one
+        self._waiting_alarms, self._waiting_suppressions, self._waiting_held = {}, {}, {}
         self._waiting = deque()
+
+    def _write_events(self, txn: Transaction) -> None:
+        for line in self._waiting_held.values():
+            txn.put(_HELD, _key(line.seq), encode(line))
+        for event in self._waiting:
+            txn.put(_EVENTS, _key(event.event_id), encode(event))
+            self._index.add(txn, event)
+            if event.kind is EventKind.STATUS_CHANGE and (event.seq in self._held or event.seq in self._waiting_held):
+                txn.delete(_HELD, _key(event.seq))
+
+    def _write_state(self, txn: Transaction) -> None:
+        for alarm in self._waiting_alarms.values():
+            if alarm.phase == AlarmPhase.NORMAL:
+                txn.delete(_ALARMS, _key(alarm.alarm_id))
+            else:
+                txn.put(_ALARMS, _key(alarm.alarm_id), encode(alarm))
+        for one in self._waiting_suppressions.values():
+            if one.kind is SuppressionKind.NONE:
+                txn.delete(_SUPPRESSIONS, _name_key(one))
+            else:
+                txn.put(_SUPPRESSIONS, _name_key(one), encode(one))
+        txn.put(_META, _LAST, _key(self.last_id))
+        txn.put(_META, _SEQ, _key(self.seq))
+
+    def expire(self) -> int:
+        """Remove some of the events that are older than ``keep_days``.
+
+        Returns:
+            How many; call again until it is 0.
+        """
+        limit = self._clock.now_ns() - self._keep_ns
+        if not self._keep_ns or self.fault is not None or not 0 < self.oldest_ns() < limit:
+            return 0
+        try:
+            with self._file.write() as txn:
+                return self._remove_oldest(txn, _TRIM, lambda event: event.time_ns < limit)
+        except StoreError:  # what keeps the log from being written is told where events are lost by it
+            return 0
+
+    def _remove_oldest(self, txn: Transaction, count: int, may_go: Callable[[Event], bool]) -> int:
+        """Remove the oldest events, in order, as long as they may go; the newest always stays."""
+        doomed = [key for key, _ in islice(txn.ascending(_EVENTS), min(count, txn.count(_EVENTS) - 1))]
+        for done, key in enumerate(doomed):
+            event = _decoded(_number(key), txn.get(_EVENTS, key) or b"", 0, self._where)
+            if not may_go(event):
+                return done
+            txn.delete(_EVENTS, key)
+            self._index.remove(txn, event)
+        return len(doomed)
 
     def close(self) -> None:
         """Write what waits and close; may be called twice.
@@ -192,8 +286,29 @@ class EventLog:
         """The alarms as they stand on disk, by number: what :meth:`AlarmEngine.restore` takes after a restart."""
         return sorted(self._alarms.values(), key=lambda alarm: alarm.alarm_id)
 
+    def suppressions(self) -> list[Suppression]:
+        """The suppressions as they stand on disk."""
+        return list(self._suppressions.values())
+
+    def held(self) -> list[Event]:
+        """Lines of the sequence of events that are safe but not yet numbered, by the number of their change."""
+        return [self._held[seq] for seq in sorted(self._held)]
+
+    def oldest_ns(self) -> int:
+        """Time of the oldest event, ns UTC; 0 = there is none."""
+        with self._file.read() as txn:
+            return next((_number(place[:8]) for place, _ in txn.ascending(log_index.TIMES)), 0)
+
+    def get(self, event_id: int) -> Event | None:
+        """One event; None if the log does not have it."""
+        with self._file.read() as txn:
+            blob = txn.get(_EVENTS, _key(event_id))
+        if blob is not None:
+            return _decoded(event_id, blob, 0, self._where)
+        return next((event for event in tuple(self._waiting) if event.event_id == event_id), None)
+
     def query(
-        self, *, after_id: int = 0, from_ns: int = 0, to_ns: int = 0, kinds: Sequence[int] = (), limit: int = 1000
+        self, *, after_id: int = 0, from_ns: int = 0, to_ns: int = 0, kinds: Iterable[int] = (), limit: int = 1000
     ) -> list[Event]:
         """Stored events.
 
@@ -204,55 +319,81 @@ class EventLog:
             kinds: only these :class:`EventKind`; empty = all.
             limit: at most so many, 0 = 1000.
 
-        A damaged record is answered by an event that says so, under its number.
         """
-        waiting = tuple(self._waiting)
+        order = Order.NUMBER if after_id else Order.NEWEST
+        return self.find(Query(order, after_id, from_ns, to_ns, frozenset(int(kind) for kind in kinds)), limit or 1000)
+
+    def find(self, query: Query, limit: int) -> list[Event]:
+        """The first ``limit`` events of :meth:`walk`."""
+        return list(islice(self.walk(query, limit), limit))
+
+    def walk(self, query: Query, expected: int = _PAGE) -> Iterator[Event]:
+        """All events of a query, in its order, read by short transactions. A damaged one is answered by an event that says so.
+
+        Args:
+            query: what is asked.
+            expected: how many will be taken, about.
+        """
         with self._file.read() as txn:
-            found = self._after(txn, after_id, waiting) if after_id else self._newest(txn, from_ns, to_ns, kinds, waiting)
-            wanted = (
-                event
-                for event in found
-                if event.time_ns >= from_ns and (not to_ns or event.time_ns < to_ns) and (not kinds or event.kind in kinds)
-            )
-            return list(islice(wanted, limit or 1000))
-
-    def _after(self, txn: Transaction, after_id: int, waiting: tuple[Event, ...]) -> Iterator[Event]:
-        for key, blob in txn.ascending(_EVENTS, _key(after_id + 1)):
-            after_id = _number(key)
-            yield self._decoded(after_id, blob, 0)
-        yield from (event for event in waiting if event.event_id > after_id)
-
-    def _newest(
-        self, txn: Transaction, from_ns: int, to_ns: int, kinds: Sequence[int], waiting: tuple[Event, ...]
-    ) -> Iterator[Event]:
-        stored = _number(txn.get(_META, _LAST))
-        yield from (event for event in reversed(waiting) if event.event_id > stored)
-        for key, kind in txn.descending(_TIMES, _key(to_ns) if to_ns else None):
-            if _number(key[:8]) < from_ns:
+            stored = _number(txn.get(_META, _LAST))
+        unstored = [event for event in tuple(self._waiting) if event.event_id > stored and query.wants(event)]
+        newest_first = query.order is Order.NEWEST
+        if query.order is not Order.NUMBER:
+            unstored.sort(key=lambda event: place_of(query, event), reverse=newest_first)
+        after = b""
+        if query.behind:
+            last = self.get(query.behind)
+            if last is None:
                 return
-            if kinds and kind[0] not in kinds:
-                continue
-            blob = txn.get(_EVENTS, key[8:])
-            if blob is not None:
-                yield self._decoded(_number(key[8:]), blob, _number(key[:8]))
+            after = place_of(query, last)
+            unstored = [
+                event
+                for event in unstored
+                if (place_of(query, event) < after) == newest_first and event.event_id != last.event_id
+            ]
+        if newest_first:
+            yield from unstored
+        yield from self._walk_stored(query, after, stored, min(max(2 * expected, 64), _PAGE))
+        if not newest_first:
+            yield from unstored
 
-    def _decoded(self, number: int, blob: bytes, time_ns: int) -> Event:
-        try:
-            return decode_event(blob, self._where)
-        except CorruptFileError as error:
-            reason = {"reason": f"{error.what}, event {number}"}
-            return Event(time_ns, EventKind.SYSTEM, AlarmClass.ABNORMAL, 2, "events.gap", reason, event_id=number)
+    def _walk_stored(self, query: Query, after: bytes, stored: int, page: int) -> Iterator[Event]:
+        after_id = query.after_id
+        found: list[tuple[int, int, bytes | None]]
+        while True:
+            with self._file.read() as txn:
+                if query.order is Order.NUMBER:
+                    found = [(0, _number(key), blob) for key, blob in islice(txn.ascending(_EVENTS, _key(after_id + 1)), page)]
+                else:
+                    places = list(islice(self._index.walk(txn, query, after), page))
+                    found = [(_number(place[:8]), _number(place[8:]), txn.get(_EVENTS, place[8:])) for place in places]
+                    after = places[-1] if places else after
+            if not found:
+                return
+            for time_ns, number, blob in found:
+                after_id = number
+                if blob is not None and number <= stored:
+                    event = _decoded(number, blob, time_ns, self._where)
+                    if query.wants(event):
+                        yield event
 
 
-def _trim(txn: Transaction) -> None:
-    """Remove the oldest events; the newest always stays. Index entries without an event are passed over by queries."""
-    doomed = [key for key, _ in islice(txn.ascending(_EVENTS), min(_TRIM, txn.count(_EVENTS) - 1))]
-    if not doomed:
-        return
-    for key in doomed:
-        txn.delete(_EVENTS, key)
-    for entry in [key for key, _ in islice(txn.ascending(_TIMES), 2 * _TRIM) if key[8:] <= doomed[-1]]:
-        txn.delete(_TIMES, entry)
+def _index_anew(txn: Transaction) -> None:
+    """Layout 1 had events and an index by time alone. A damaged event stays, and says so when it is asked for by number."""
+    log_index.build_anew(txn, (_decoded(_number(key), blob, 0, _NAME) for key, blob in txn.ascending(_EVENTS)))
+
+
+def _decoded(number: int, blob: bytes, time_ns: int, where: str) -> Event:
+    try:
+        return decode_event(blob, where)
+    except CorruptFileError as error:
+        reason = {"reason": f"{error.what}, event {number}"}
+        return Event(time_ns, EventKind.SYSTEM, AlarmClass.ABNORMAL, 2, "events.gap", reason, event_id=number)
+
+
+def _name_key(suppression: Suppression) -> bytes:
+    mrid, key, kind = suppression.name
+    return f"{mrid}\0{key}".encode()[:_LONGEST_KEY] + bytes([kind])
 
 
 def _key(number: int) -> bytes:
