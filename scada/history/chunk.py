@@ -1,8 +1,9 @@
-"""A chunk: the samples of one point in one hour, as compressed columns.
+"""A chunk: the samples of one point in an hour or a part of it, as compressed columns.
 
-Blob (little-endian): CRC-32, ``layout u1, codec u1, count u4``, then the compressed columns time (i8 differences), value (f8) and
-quality (u4). The bytes of each column are shuffled (all first bytes, all second bytes, ...) before zlib, which is what makes
-slowly changing numbers small. The layout number leaves room for other codecs beside this one in one file.
+Layout 2 (little-endian): CRC-32, ``layout u1, codec u1, count u4, form u1, first i8, step i8, quality u4``, then what ``form``
+leaves of the columns, byte-shuffled (all first bytes, all second bytes, ...) and through zlib. Times are differences in the
+largest of s, ms, ns that fits, or nothing at all if they are equally spaced; a quality that never changes is in the header;
+values that are short floats take four bytes. Layout 1 (before 0.2) had all columns at full width.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scada.core.clock import NS_PER_S
 from scada.rtdb.lmdb_file import CorruptFileError, seal, unseal
 
 SAMPLE_DTYPE: Final = np.dtype([("time", "<i8"), ("value", "<f8"), ("quality", "<u4")])
@@ -22,9 +24,18 @@ SAMPLE_DTYPE: Final = np.dtype([("time", "<i8"), ("value", "<f8"), ("quality", "
 Samples = npt.NDArray[np.void]
 
 _HEADER: Final = struct.Struct("<BBI")
-_LAYOUT: Final = 1
+_FORM: Final = struct.Struct("<BqqI")
+_WIDE_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _ZLIB: Final = 1
 _LEVEL: Final = 3
+_REGULAR: Final = 1
+_WIDE_TIME: Final = 2
+_UNIT_SHIFT: Final = 2
+_ONE_QUALITY: Final = 16
+_SHORT_VALUE: Final = 32
+_UNITS: Final = np.array([1, 1_000_000, NS_PER_S], dtype=np.int64)
+_MOST: Final = np.iinfo(np.uint32).max
 
 
 class Columns:
@@ -32,24 +43,56 @@ class Columns:
 
     Args:
         samples: of all chunks one after the other, each in order of time.
-        starts: index of the first sample of each chunk.
+        starts: index of the first sample of each chunk, ascending, the first one 0.
     """
 
     def __init__(self, samples: Samples, starts: npt.NDArray[np.intp]) -> None:
-        times = samples["time"].copy()
-        times[1:] -= samples["time"][:-1]
-        times[starts] = samples["time"][starts]  # the first one of a chunk is not a difference
-        self._bytes = [_bytes(column) for column in (times, samples["value"], samples["quality"])]
+        self._samples = samples
+        self._index = {int(start): number for number, start in enumerate(starts)}
+        if not len(samples):
+            return
+        times = np.ascontiguousarray(samples["time"])
+        steps = np.diff(times, prepend=times[0])
+        sizes = np.diff(np.append(starts, len(samples)))
+        second = np.where(sizes > 1, np.minimum(starts + 1, len(samples) - 1), starts)
+        steps[starts] = np.where(sizes > 1, steps[second], 0)
+        low, high = np.minimum.reduceat(steps, starts), np.maximum.reduceat(steps, starts)
+        unit = np.logical_and.reduceat(times % _UNITS[1] == 0, starts).astype(np.int8)
+        unit += np.logical_and.reduceat(times % _UNITS[2] == 0, starts)
+        steps[starts] = 0
+        scaled = steps // np.repeat(_UNITS[unit], sizes)
+        form = np.where(low == high, _REGULAR, 0) | (unit.astype(np.int64) << _UNIT_SHIFT)
+        form |= np.where(np.maximum.reduceat(scaled, starts) > _MOST, _WIDE_TIME, 0)
+        quality = np.ascontiguousarray(samples["quality"])
+        same = np.minimum.reduceat(quality, starts) == np.maximum.reduceat(quality, starts)
+        values = np.ascontiguousarray(samples["value"])
+        with np.errstate(over="ignore", invalid="ignore"):
+            short = values.astype("<f4")
+        fits = np.logical_and.reduceat(short.astype("<f8").view(np.int64) == values.view(np.int64), starts)
+        form |= np.where(same, _ONE_QUALITY, 0) | np.where(fits, _SHORT_VALUE, 0)
+        self._form: list[int] = form.tolist()
+        self._step: list[int] = low.tolist()
+        self._narrow, self._wide = _bytes(scaled.astype("<u4")), _bytes(scaled)
+        self._short, self._long, self._quality = _bytes(short), _bytes(values), _bytes(quality)
 
     def encode(self, start: int, stop: int) -> bytes:
         """The chunk of samples ``start`` to ``stop`` as a sealed blob; a chunk starts at ``start``."""
-        columns = b"".join([column[start:stop].T.tobytes() for column in self._bytes])
-        return seal(_HEADER.pack(_LAYOUT, _ZLIB, stop - start) + zlib.compress(columns, _LEVEL))
+        number = self._index[start]
+        form, first = self._form[number], self._samples[start]
+        parts = []
+        if not form & _REGULAR:
+            parts.append((self._wide if form & _WIDE_TIME else self._narrow)[start:stop].T.tobytes())
+        parts.append((self._short if form & _SHORT_VALUE else self._long)[start:stop].T.tobytes())
+        if not form & _ONE_QUALITY:
+            parts.append(self._quality[start:stop].T.tobytes())
+        head = _HEADER.pack(_LAYOUT, _ZLIB, stop - start)
+        form_head = _FORM.pack(form, int(first["time"]), self._step[number], int(first["quality"]))
+        return seal(head + form_head + zlib.compress(b"".join(parts), _LEVEL))
 
 
 def encode(samples: Samples) -> bytes:
-    """Samples, in order of time, as a sealed blob."""
-    return Columns(samples, np.zeros(min(1, len(samples)), dtype=np.intp)).encode(0, len(samples))
+    """Samples, at least one, in order of time, as a sealed blob."""
+    return Columns(samples, np.zeros(1, dtype=np.intp)).encode(0, len(samples))
 
 
 def decode(blob: bytes, where: str) -> Samples:
@@ -60,13 +103,29 @@ def decode(blob: bytes, where: str) -> Samples:
     """
     body = unseal(blob, where)
     layout, codec, count = _HEADER.unpack_from(body)
-    if (layout, codec) != (_LAYOUT, _ZLIB):
+    if layout not in {_WIDE_LAYOUT, _LAYOUT} or codec != _ZLIB:
         raise CorruptFileError(f"a history chunk has layout {layout}, codec {codec}", where=where)
-    columns = zlib.decompress(body[_HEADER.size :])
     samples = np.empty(count, dtype=SAMPLE_DTYPE)
-    samples["time"] = np.cumsum(_unshuffled(columns[: 8 * count], np.dtype("<i8"), count))
-    samples["value"] = _unshuffled(columns[8 * count : 16 * count], np.dtype("<f8"), count)
-    samples["quality"] = _unshuffled(columns[16 * count :], np.dtype("<u4"), count)
+    if layout == _WIDE_LAYOUT:
+        columns = zlib.decompress(body[_HEADER.size :])
+        samples["time"] = np.cumsum(_unshuffled(columns, "<i8", count))
+        samples["value"] = _unshuffled(columns[8 * count :], "<f8", count)
+        samples["quality"] = _unshuffled(columns[16 * count :], "<u4", count)
+        return samples
+    form, first, step, quality = _FORM.unpack_from(body, _HEADER.size)
+    columns = zlib.decompress(body[_HEADER.size + _FORM.size :])
+    if form & _REGULAR:
+        samples["time"] = first + step * np.arange(count, dtype=np.int64)
+    else:
+        width = "<i8" if form & _WIDE_TIME else "<u4"
+        steps = _unshuffled(columns, width, count).astype(np.int64)
+        samples["time"] = first + np.cumsum(steps) * _UNITS[form >> _UNIT_SHIFT & 3]
+        columns = columns[count * np.dtype(width).itemsize :]
+    width = "<f4" if form & _SHORT_VALUE else "<f8"
+    samples["value"] = _unshuffled(columns, width, count)
+    samples["quality"] = quality
+    if not form & _ONE_QUALITY:
+        samples["quality"] = _unshuffled(columns[count * np.dtype(width).itemsize :], "<u4", count)
     return samples
 
 
@@ -76,6 +135,7 @@ def _bytes(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     return column.view(np.uint8).reshape(len(column), column.itemsize)
 
 
-def _unshuffled(column: bytes, dtype: np.dtype[np.generic], count: int) -> npt.NDArray[np.generic]:
-    planes = np.frombuffer(column, dtype=np.uint8).reshape(dtype.itemsize, count)
+def _unshuffled(columns: bytes, width: str, count: int) -> npt.NDArray[np.generic]:
+    dtype = np.dtype(width)
+    planes = np.frombuffer(columns, dtype=np.uint8, count=dtype.itemsize * count).reshape(dtype.itemsize, count)
     return np.ascontiguousarray(planes.T).view(dtype).reshape(count)

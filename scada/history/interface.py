@@ -27,15 +27,15 @@ F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 U4 = npt.NDArray[np.uint32]
 
-NOT_RECORDED: Final = int(Quality.NEVER_RECEIVED | Quality.NOT_TOPICAL | Quality.FAILURE)
+NOT_RECORDED: Final[int] = int(Quality.NEVER_RECEIVED | Quality.NOT_TOPICAL | Quality.FAILURE)
 """Quality of a marker: from here to the next sample the history was not written (the server was down, samples were lost).
 
 ``NEVER_RECEIVED`` says that the value column means nothing, so every reader treats it as no value; ``FAILURE`` with it is set by
 nothing else.
 """
 
-MINUTE_NS: Final = 60 * NS_PER_S
-MAX_AHEAD_NS: Final = 60 * NS_PER_S
+MINUTE_NS: Final[int] = 60 * NS_PER_S
+MAX_AHEAD_NS: Final[int] = 60 * NS_PER_S
 """A stamp so much later than its receipt is not believed: the sample is dated by its receipt and marked ``TIME_INVALID``; a late
 value with a stamp so far ahead of now is refused."""
 

@@ -6,7 +6,7 @@ dead-band; the classic form tests the slopes of the doors alone and errs by up t
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numba
 import numpy as np
@@ -78,8 +78,8 @@ STATE_DTYPE: Final = np.dtype(
     align=True,
 )
 """What is carried from value to value of a point. ``since`` time of the value in force; ``minute`` start of the open minute (0 =
-none); ``tick`` next fixed sample (0 = none); ``late`` how many of the next minutes must be computed anew because of late values; ``hour`` and
-``day`` belong to the store: the oldest ones with parts not merged yet (0 = none)."""
+none); ``tick`` next fixed sample (0 = none); ``late`` how many of the next minutes must be computed anew because of late values;
+``hour`` and ``day`` belong to the store: the oldest ones with parts not merged yet (0 = none)."""
 
 CONFIG_DTYPE: Final = np.dtype([("band", "<f8"), ("period", "<i8"), ("mode", "u1")], align=True)
 """How a point is kept: dead-band in its unit, fixed period in ns, ``mode`` of the following."""
@@ -97,6 +97,7 @@ HELD_NS: Final = 10 * NS_PER_S
 
 _KNOWN: Final = 1
 _HELD: Final = 2
+_RESTATED: Final = 4
 _BAD: Final = BAD_MASK
 _LOST: Final = NOT_RECORDED
 _MINUTE: Final = MINUTE_NS
@@ -148,7 +149,7 @@ def date_records(
 
 
 @numba.njit(nogil=True, cache=True)
-def observe(
+def observe(  # noqa: PLR0912 - one pass, one loop
     inputs: npt.NDArray[np.void],
     start: int,
     state: npt.NDArray[np.void],
@@ -177,19 +178,23 @@ def observe(
             return i
         row = inputs[i]
         one, how = state[row.number], config[row.number]
-        time, value, quality = row.time, row.value, np.int64(row.quality)
+        time, value, quality = row.time, row.value, int(row.quality)
         if row.kind & RECEIPT and time < one.since:
             time = one.since
         if row.kind & LATE or time < one.since:
             _keep(kept, counts, row.number, time, value, quality)
             _touch(touched, counts, row.number, time)
+            if one.flags & _KNOWN and how.band > 0 and one.kept_time <= time < one.since and one.flags & _RESTATED == 0:
+                # what came after it was passed over as close to the sample before it: say what is in force
+                _keep(kept, counts, row.number, one.since, one.value, one.quality)
+                one.flags |= _RESTATED
             one.late = max(one.late, 2 if time >= one.minute else 1)
             continue
         end = time
         if gaps.size:
             at = np.searchsorted(gaps, one.since)
             if at < gaps.size and gaps[at] < time:
-                end = gaps[at]
+                end = int(gaps[at])
         if how.mode == FIXED and not _ticks(row.number, one, how.period, end, kept, counts):
             return i
         if one.minute:
@@ -201,6 +206,7 @@ def observe(
             if one.flags & _HELD:
                 _keep(kept, counts, row.number, one.held_time, one.held_value, one.kept_quality)
             one.flags = 0
+        one.flags &= ~_RESTATED
         _sample(row, one, how, time, value, quality, kept, counts)
         one.since, one.value, one.quality = time, value, quality
         one.union |= quality
@@ -235,9 +241,9 @@ def _touch(
 
 @numba.njit(nogil=True, cache=True)
 def _sample(
-    row: np.void,
-    one: np.void,
-    how: np.void,
+    row: Any,
+    one: Any,
+    how: Any,
     time: int,
     value: float,
     quality: int,
@@ -277,8 +283,8 @@ def _sample(
 @numba.njit(nogil=True, cache=True)
 def _turn(
     number: int,
-    one: np.void,
-    how: np.void,
+    one: Any,
+    how: Any,
     time: int,
     value: float,
     quality: int,
@@ -297,7 +303,7 @@ def _turn(
 
 @numba.njit(nogil=True, cache=True)
 def _ticks(
-    number: int, one: np.void, period: int, end: int, kept: npt.NDArray[np.void], counts: npt.NDArray[np.int64]
+    number: int, one: Any, period: int, end: int, kept: npt.NDArray[np.void], counts: npt.NDArray[np.int64]
 ) -> bool:  # pragma: no cover - compiled
     """Take the fixed samples before ``end``; False if the room is full (go on with the same call)."""
     if one.tick == 0 or one.flags & _KNOWN == 0:
@@ -315,7 +321,7 @@ def _ticks(
 
 
 @numba.njit(nogil=True, cache=True)
-def _clear(one: np.void) -> None:  # pragma: no cover - compiled
+def _clear(one: Any) -> None:  # pragma: no cover - compiled
     """Begin a minute of which nothing is known."""
     one.minimum = one.maximum = one.last = np.nan
     one.total = one.area = one.good_s = 0.0
@@ -323,7 +329,7 @@ def _clear(one: np.void) -> None:  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_time(one: np.void, until: int) -> None:  # pragma: no cover - compiled
+def _add_time(one: Any, until: int) -> None:  # pragma: no cover - compiled
     """Let the value in force go on to ``until``."""
     if until > one.since and one.quality & _BAD == 0 and not np.isnan(one.value):
         seconds = (until - one.since) / _SECOND
@@ -334,7 +340,7 @@ def _add_time(one: np.void, until: int) -> None:  # pragma: no cover - compiled
 @numba.njit(nogil=True, cache=True)
 def _close(
     number: int,
-    one: np.void,
+    one: Any,
     time: int,
     end: int,
     minutes: npt.NDArray[np.void],
@@ -366,7 +372,7 @@ def _close(
 
 
 @numba.njit(nogil=True, cache=True)
-def fill_minute(row: np.void, number: int, one: np.void) -> None:  # pragma: no cover - compiled
+def fill_minute(row: Any, number: int, one: Any) -> None:  # pragma: no cover - compiled
     """Write the open minute of a point, as far as it has come, to a row."""
     row.number, row.time = number, one.minute
     row.count, row.quality, row.state = one.count, one.union, one.quality
