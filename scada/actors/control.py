@@ -13,13 +13,13 @@ from scada.actors.channel import ChannelView
 from scada.actors.messages import Changed, DirectControl, Operate, Report, StepAnswered, StepAsked, Tick
 from scada.actors.mirror import Mirror
 from scada.control import effects as fx
-from scada.control.desk import ControlDesk
+from scada.control.desk import ControlDesk, no_tags
 from scada.control.plant import Reading, SwitchgearTopology
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import Quality
 from scada.events.records import Event, EventKind
-from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.model_cim.tables import AlarmClass, Control, ModelTables
 from scada.protocols.driver import CommandResult, LinkState
 from scada.rtdb.changes import Snapshot
 from scada.security.audit import AuditLog
@@ -58,6 +58,7 @@ class ControlActor(Actor):
         channels: channel actors, by channel index.
         events: told of every result.
         clock: deadlines and stamps.
+        tags: which tags forbid a control to a value, empty if none does.
     """
 
     def __init__(
@@ -73,10 +74,11 @@ class ControlActor(Actor):
         channels: Mapping[int, Address],
         events: Address,
         clock: Clock,
+        tags: Callable[[Control, float], str] = no_tags,
     ) -> None:
         super().__init__(address, failed)
         self._mirror = Mirror(len(tables.points))
-        self._desk = ControlDesk(tables, clock, LivePlant(self._mirror, views), topology)
+        self._desk = ControlDesk(tables, clock, LivePlant(self._mirror, views), topology, tags=tags)
         self._audit = audit
         self._snapshot = snapshot
         self._channels = channels

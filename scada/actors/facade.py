@@ -19,6 +19,7 @@ from scada.actors.messages import (
     FollowChanges,
     FollowEvents,
     HistoryAsked,
+    OperatorAsked,
     ReplayAsked,
     Report,
     SetState,
@@ -26,8 +27,10 @@ from scada.actors.messages import (
     UnfollowChanges,
     UnfollowEvents,
 )
+from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.status import StatusReport
 from scada.actors.system import System
+from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.errors import ScadaError
 from scada.events.records import Alarm, Event
@@ -38,8 +41,11 @@ from scada.security.roles import Right
 
 ASK_S = 5.0
 """Longest wait for an actor's answer."""
+MARK_S = 2 * COMMIT_S
+"""The same for an order on operator data, which waits for the database's commit."""
 T = TypeVar("T")
 Step = pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
+MarkOrder = pb.HoldRequest | pb.ReleaseRequest | pb.TagRequest | pb.NoteRequest | pb.RemoveRequest
 
 
 class Facade:
@@ -151,6 +157,38 @@ class Facade:
         accepted = result.outcome is Outcome.CONFIRMED
         return ModeReply(accepted, "" if accepted else result.outcome.value, result.reason)
 
+    # ---------------------------------------------------------------- operator data
+
+    async def hold_point(self, request: pb.HoldRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Substitute or block."""
+        return await self._mark(request, principal, evidence)
+
+    async def release_point(self, request: pb.ReleaseRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Show the source's value again."""
+        return await self._mark(request, principal, evidence)
+
+    async def place_tag(self, request: pb.TagRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Hang a tag."""
+        return await self._mark(request, principal, evidence)
+
+    async def add_note(self, request: pb.NoteRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Write a note."""
+        return await self._mark(request, principal, evidence)
+
+    async def remove_mark(self, request: pb.RemoveRequest, principal: Principal, evidence: bytes) -> MarkReply:
+        """Take down a tag or remove a note."""
+        return await self._mark(request, principal, evidence)
+
+    async def _mark(self, request: MarkOrder, principal: Principal, evidence: bytes) -> MarkReply:
+        reply: MarkReply = await self._ask(self._system.operator, OperatorAsked(request, principal, evidence), MARK_S)
+        return reply
+
+    def operator_marks(self, station: str = "") -> Sequence[MarkReading]:
+        """Marks of a station; those that hold a value with what the point shows and what its source says."""
+        system = self._system
+        marks = [mark for mark in system.operator_view.marks if station in ("", mark.station)]
+        return mark_readings(marks, system.objects, system.store)
+
     # ---------------------------------------------------------------- applications
 
     def agc(self) -> pb.AgcStatus:
@@ -226,10 +264,10 @@ class Facade:
         return (folder / f"{stem}.svg").read_text("utf-8"), (folder / f"{stem}.json").read_text("utf-8")
 
     @staticmethod
-    async def _ask(address: Address, message: Any) -> Any:
+    async def _ask(address: Address, message: Any, timeout_s: float = ASK_S) -> Any:
         """Ask an actor without blocking the caller's event loop."""
         future = address.ask(message)
-        return await asyncio.to_thread(future.get, timeout=ASK_S)
+        return await asyncio.to_thread(future.get, timeout=timeout_s)
 
 
 def _settle(answer: Future[T]) -> Callable[[T], None]:

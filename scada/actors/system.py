@@ -28,6 +28,7 @@ from scada.actors.messages import (
     Report,
     Tick,
 )
+from scada.actors.operator import OperatorActor, OperatorView
 from scada.actors.replay import ReplayActor, ReplayView
 from scada.actors.rtdb import RtdbActor
 from scada.actors.standing import Standing, standing_orders
@@ -35,6 +36,9 @@ from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
+from scada.control.operator_ledger import marks_from_audit
+from scada.control.operator_store import OperatorStore
+from scada.control.tags import TagBoard
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ConfigError, ModelError, ScadaError, StoreError
 from scada.core.settings import Settings
@@ -42,13 +46,14 @@ from scada.events.log import EventLog
 from scada.events.records import Event, EventKind
 from scada.history.store import HistoryStore
 from scada.model_cim.cim import CimModel
+from scada.model_cim.objects import PlantObjects
 from scada.model_cim.points import load_model, pids
 from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables, PointKind
 from scada.protocols.driver import LinkState
 from scada.protocols.registry import make_driver
 from scada.rtdb.changes import ChangeSet
 from scada.rtdb.store import Store
-from scada.security.audit import AuditLog
+from scada.security.audit import AuditLog, read_audit
 from scada.security.roles import Right, system_principal
 
 _log = structlog.get_logger("system")
@@ -169,6 +174,18 @@ class System:
         self.audit = AuditLog(settings.security.audit, self.clock)
         self._closing.callback(self.audit.close)
         self._note_damage("audit.repaired", self.audit.repaired)
+        self._open_operator_data()
+
+    def _open_operator_data(self) -> None:
+        """Marks of operators; a damaged file is rebuilt from the audit log: a lost tag could let a control through."""
+        self.objects = PlantObjects(self.tables, self._model)
+        self.marks, damaged = OperatorStore.open_or_quarantine(self.settings.operator.path, self.clock)
+        self._closing.callback(self._close, "operator data", self.marks.close)
+        self._note_damage("operator.damaged", damaged)
+        if damaged:
+            found = marks_from_audit(read_audit(self.settings.security.audit), self.objects)
+            self.marks.write(found, (), self.marks.next_id)
+            self._started.append(self._event("operator.rebuilt", AlarmClass.ACCIDENT, 1, {"count": str(len(found))}))
 
     def _note_damage(self, key: str, text: str) -> None:
         if text:
@@ -188,6 +205,7 @@ class System:
             if user is not None:
                 view.state, view.reason = LinkState.QUARANTINED, f"quarantined by {user}"
         self._topology = LiveTopology(self._model, self.tables)
+        self.operator_view = OperatorView(TagBoard(self.marks.marks.values(), self.objects), tuple(self.marks.marks.values()))
 
     def _standing(self) -> Standing:
         return standing_orders(self.audit.records())
@@ -206,6 +224,7 @@ class System:
         self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
         self.dispatch, self.replay = Address("dispatch"), Address("replay")
+        self.operator = Address("operator")
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
 
@@ -228,7 +247,7 @@ class System:
         """Stop the channels, let everything that waits be handled and committed, close the databases."""
         self.timers.stop()
         names = [address.name for address in self.channels.values()]
-        names += ["replay", "dispatch", "avc", "agc", "control", "rtdb", "topology", "calc", "history", "events"]
+        names += ["replay", "dispatch", "avc", "agc", "control", "operator", "rtdb", "topology", "calc", "history", "events"]
         late = self.supervisor.stop(names)
         if late:
             _log.warning("actors did not stop in time", actors=late)
@@ -285,6 +304,18 @@ class System:
             snapshot=self.store.snapshot,
             views=self.channel_views,
             channels=self.channels,
+            tags=self.operator_view.forbids,
+            **common,
+        )
+        operator = partial(
+            OperatorActor,
+            objects=self.objects,
+            store=self.marks,
+            view=self.operator_view,
+            held=lambda: self.store.held,
+            audit=self.audit,
+            rtdb=self.rtdb,
+            channels=self.channels,
             **common,
         )
         avc = partial(
@@ -307,6 +338,7 @@ class System:
             return DispatchActor(address, failed, past=past, seen=sorted(accepted), agc=self.agc, view=view, **common)
 
         deciders: list[tuple[Address, Factory]] = [
+            (self.operator, operator),
             (self.control, control),
             (self.dispatch, dispatch),
             (self.replay, partial(ReplayActor, folder=settings.replay.path, view=self.replay_view, clock=self.clock)),

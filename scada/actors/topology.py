@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from scada.actors.base import Actor, Address
 from scada.actors.messages import ApplyDerived, Changed
 from scada.actors.mirror import Mirror
-from scada.control.plant import SwitchKind
+from scada.control.plant import HELD, SwitchKind
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import Clock
 from scada.core.quality import BAD_MASK, Quality
@@ -64,6 +65,7 @@ class LiveTopology:
         self._earth_open = topology.initial_earthing_open.copy()
         self._unknown = np.ones(len(self._open), dtype=np.bool_)
         self._earth_unknown = np.ones(len(self._earth_open), dtype=np.bool_)
+        self._held, self._earth_held = np.zeros(len(self._open), np.bool_), np.zeros(len(self._earth_open), np.bool_)
         self._lock = threading.Lock()
         self._bays = self._breakers_by_bay()
 
@@ -80,8 +82,8 @@ class LiveTopology:
     def update(self, value: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32]) -> None:
         """Take the positions from the columns of all points."""
         with self._lock:
-            _take(self._switch_pid, value, quality, self._open, self._unknown)
-            _take(self._earth_pid, value, quality, self._earth_open, self._earth_unknown)
+            self._held = _take(self._switch_pid, value, quality, self._open, self._unknown)
+            self._earth_held = _take(self._earth_pid, value, quality, self._earth_open, self._earth_unknown)
             # a unit counts as live unless it is known to stand still: what may be live is treated as live
             known = (quality[self._running_pid] & np.uint32(BAD_MASK)) == 0
             self._live = ~((self._running_pid >= 0) & known & (value[self._running_pid] == 0))
@@ -91,13 +93,17 @@ class LiveTopology:
         with self._lock:
             return self._open.copy(), self._earth_open.copy()
 
-    def state(self) -> tuple[TopologyState, Bool]:
-        """Present state and, per equipment, whether an unknown position could make it another."""
+    def state(self) -> tuple[TopologyState, Bool, Bool]:
+        """Present state and, per equipment, whether an unknown position, and whether a substituted one, could make it another."""
         with self._lock:
             open_, earth_open = self._open.copy(), self._earth_open.copy()
             unknown, earth_unknown, live = self._unknown.copy(), self._earth_unknown.copy(), self._live
+            held, earth_held = self._held, self._earth_held
         state = self._topology.process(open_, earth_open, live)
-        return state, self._topology.uncertain(open_, earth_open, unknown, earth_unknown, live)
+        uncertain = self._topology.uncertain(open_, earth_open, unknown, earth_unknown, live)
+        if not (held.any() or earth_held.any()):
+            return state, uncertain, np.zeros(len(uncertain), np.bool_)
+        return state, uncertain, self._topology.uncertain(open_, earth_open, held, earth_held, live)
 
     def _bounds(self, without: str) -> tuple[TopologyState, TopologyState]:
         """The states with every unknown switch open and with every unknown switch closed, one switch left out (open in both).
@@ -158,17 +164,37 @@ class LiveTopology:
         """True if any of its ends is earthed by a closed earthing switch, leaving the switch itself out."""
         return self._certain(equipment, lambda state, buses: bool(state.earthed[buses].any()))
 
+    def substituted(self) -> Sequence[str]:
+        """Paths of the switches whose position an operator entered or blocked."""
+        with self._lock:
+            rows = [(self._topology.switches, self._held), (self._topology.earthing, self._earth_held)]
+        return [self._model.path(names[row]) for names, held in rows for row in np.flatnonzero(held).tolist()]
+
+    def without_substituted(self) -> LiveTopology:
+        """A copy that takes those positions as unknown."""
+        with self._lock:
+            twin = copy(self)
+            doubted = self._unknown | self._held, self._earth_unknown | self._earth_held
+        twin._unknown, twin._earth_unknown = doubted  # noqa: SLF001 - our own
+        return twin
+
 
 def _take(
     pids: npt.NDArray[np.int64], value: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32], open_: Bool, unknown: Bool
-) -> None:
-    """Write positions and doubts; a switch without a point stays as the model has it, and in doubt."""
+) -> Bool:
+    """Write positions and doubts; a switch without a point stays as the model has it, and in doubt.
+
+    Returns:
+        The switches that stand as an operator says.
+    """
     measured = pids >= 0
     read = value[pids]
     known = ((quality[pids] & np.uint32(BAD_MASK)) == 0) & ((read == OPEN) | (read == CLOSED))
     unknown[:] = ~(measured & known)
     fresh = measured & known
     open_[fresh] = read[fresh] == OPEN
+    entered: Bool = fresh & ((quality[pids] & np.uint32(HELD)) != 0)
+    return entered
 
 
 class TopologyActor(Actor):
@@ -229,8 +255,9 @@ class TopologyActor(Actor):
         self._live.update(self._mirror.value, self._mirror.quality)
         if not len(self._pids):
             return
-        state, uncertain = self._live.state()
+        state, uncertain, substituted = self._live.state()
         quality = np.where(uncertain[self._rows], CALCULATED | UNCERTAIN, CALCULATED)
+        quality |= np.where(substituted[self._rows], int(Quality.SUBSTITUTED), 0)
         values = state.equipment[self._rows].astype(np.float64)
         now = self._clock.now_ns()
         batch = PointBatch.of(self._pids, values, quality=quality, received_at=now, flags=RecordFlag.REFRESH, source="topology")

@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from scada.control.effects import Audit, Effect, Reply, Report
-from scada.control.interlocks import FIVE_PREVENTION, Interlock, check_interlocks
+from scada.control.interlocks import FIVE_PREVENTION, Interlock, check_interlocks, rests_on_substituted
 from scada.control.plant import Plant, Reading, SwitchgearTopology, expected_feedback, has_followed
 from scada.control.records import ControlReply, Principal, SequenceState
+from scada.control.recovery import interrupted
 from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Request, Timings, audit_row, control_event
 from scada.core.clock import Clock
 from scada.core.quality import Quality
-from scada.events.records import Event, EventKind
-from scada.model_cim.tables import AlarmClass, Control, ControlKind, ModelTables
+from scada.model_cim.tables import Control, ControlKind, ModelTables
 from scada.protocols.driver import CommandResult, LinkState
 from scada.security.audit import AuditRecord, AuditRow
 from scada.security.roles import Right, is_responsible
@@ -28,9 +28,9 @@ Refusal = tuple[str, str]
 """(code, reason)."""
 
 
-def no_tags(control: Control) -> str:
-    """The tag hook where no tags are kept: nothing is blocked."""
-    del control
+def no_tags(control: Control, value: float) -> str:
+    """The tag hook where no tags are kept: nothing is forbidden."""
+    del control, value
     return ""
 
 
@@ -45,7 +45,7 @@ class ControlDesk:
         plant: present readings and links.
         topology: what the interlocks ask.
         interlocks: rules, evaluated at select and again at execute.
-        tags: why a control is blocked by a tag, empty text if it is not.
+        tags: which tags forbid a control to a value, empty text if none does; asked at select and again at execute.
         timings: deadlines.
         identifier: makes sequence ids, unique also over restarts.
     """
@@ -58,7 +58,7 @@ class ControlDesk:
         topology: SwitchgearTopology,
         *,
         interlocks: Sequence[Interlock] = FIVE_PREVENTION,
-        tags: Callable[[Control], str] = no_tags,
+        tags: Callable[[Control, float], str] = no_tags,
         timings: Timings = DEFAULT_TIMINGS,
         identifier: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
@@ -194,16 +194,7 @@ class ControlDesk:
 
     def recover(self, records: Iterable[AuditRecord]) -> list[Effect]:
         """After a restart: say which sequences the last run left unfinished. None of them is repeated."""
-        last: dict[str, AuditRow] = {}
-        for record in records:
-            row = record.row
-            if row.kind != "control" or not row.sequence_id:
-                continue
-            if row.step in ("result", "refused", "interrupted"):
-                last.pop(row.sequence_id, None)
-            elif row.step in ("select", "check_back", "execute"):
-                last[row.sequence_id] = row
-        return [effect for row in last.values() for effect in self._interrupted(row)]
+        return interrupted(records, self._tables, self._clock.now_ns())
 
     # ------------------------------------------------------------------ checks
 
@@ -221,14 +212,14 @@ class ControlDesk:
         for other in self._running.values():
             if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
                 return "locked", f"{other.request.principal.name} is operating this object"
-        if blocked := self._tags(control):
-            return "tagged", blocked
+        if refusal := self._marked(request):
+            return refusal
         state = self._plant.link_state(control.channel)
         if state is not LinkState.UP:
             return "link_down", f"the channel of the station is {state.value}"
         findings = check_interlocks(self._interlocks, control, request.value, self._plant, self._topology)
         if findings:
-            return "interlock", "; ".join(findings)
+            return "interlock", "; ".join(findings) + self._resting(request, findings)
         if control.kind is ControlKind.STEP and control.feedback is not None and not self._present(control).good:
             return "feedback_bad", "the present position is not known, so one step from it is not known either"
         return None
@@ -240,8 +231,27 @@ class ControlDesk:
             return None
         return "feedback_bad", "the present state is not known"
 
+    def _marked(self, request: Request) -> Refusal | None:
+        """What operators put in the way: a tag, or a feedback that shows what they say instead of what happens."""
+        control = request.control
+        if forbidden := self._tags(control, request.value):
+            return "tagged", forbidden
+        watched = request.watch or control.kind is not ControlKind.SETPOINT
+        if watched and self._present(control).held:
+            return "held", "an operator holds the feedback's value, so nobody would see what happens: release it first"
+        return None
+
+    def _resting(self, request: Request, findings: list[str]) -> str:
+        return rests_on_substituted(self._interlocks, request.control, request.value, self._plant, self._topology, findings)
+
     def _remark(self, request: Request, present: Reading) -> Refusal:
         """What an operator must be told although the control is allowed."""
+        code, reason = self._remark_on_feedback(request, present)
+        if resting := self._resting(request, []):
+            return code or "substituted", f"{reason or 'the interlocks allow it'}{resting}"
+        return code, reason
+
+    def _remark_on_feedback(self, request: Request, present: Reading) -> Refusal:
         control = request.control
         if control.feedback is None:
             return "no_feedback", "no feedback point watches this control"
@@ -337,41 +347,6 @@ class ControlDesk:
         )
         reply = ControlReply("", SequenceState.REFUSED, "unknown_control", "the model has no such control", value=value)
         return [Audit("", row), Reply(ticket, reply)]
-
-    def _interrupted(self, row: AuditRow) -> list[Effect]:
-        executed = row.step == "execute"
-        reason = (
-            "the control path stopped after the execute was sent: whether it operated is not known, it is not repeated"
-            if executed
-            else "the control path stopped before the execute: nothing was operated"
-        )
-        trace = AuditRow(
-            kind="control",
-            step="interrupted",
-            actor=row.actor,
-            station=row.station,
-            sequence_id=row.sequence_id,
-            mrid=row.mrid,
-            path=row.path,
-            value=row.value,
-            code="interrupted:executing" if executed else "interrupted:selected",
-            reason=reason,
-        )
-        control = self._tables.control_by_mrid.get(row.mrid)
-        event = Event(
-            time_ns=self._clock.now_ns(),
-            kind=EventKind.CONTROL,
-            alarm_class=AlarmClass.ABNORMAL if executed else AlarmClass.NOTICE,
-            priority=2 if executed else 3,
-            key="control.interrupted",
-            parameters={"sequence": row.sequence_id, "object": row.path, "reason": reason, "operator": row.actor},
-            mrid=row.mrid,
-            station=control.station if control else "",
-            path=row.path,
-            value=row.value,
-            actor=row.actor,
-        )
-        return [Audit(row.sequence_id, trace), Report(event)]
 
 
 def _lock(control: Control) -> str:

@@ -78,6 +78,9 @@ class NoEarthingOfLiveParts:
 FIVE_PREVENTION: Final[Sequence[Interlock]] = (NoLoadOnDisconnector(), NoClosingOntoEarth(), NoEarthingOfLiveParts())
 """The rules that hold at every site."""
 
+_NAMED: Final = 3
+"""Substituted switches that a reason names."""
+
 
 def check_interlocks(
     rules: Sequence[Interlock], control: Control, value: float, plant: Plant, topology: SwitchgearTopology
@@ -86,3 +89,19 @@ def check_interlocks(
     if control.kind not in (ControlKind.SINGLE, ControlKind.DOUBLE):
         return []
     return [finding for rule in rules for finding in rule.check(control, value, plant, topology)]
+
+
+def rests_on_substituted(
+    rules: Sequence[Interlock],
+    control: Control,
+    value: float,
+    plant: Plant,
+    topology: SwitchgearTopology,
+    findings: Sequence[str],
+) -> str:
+    """What to add to the rules' ``findings`` if they would be others without the positions that operators entered; else empty."""
+    names = topology.substituted()
+    if not names or check_interlocks(rules, control, value, plant, topology.without_substituted()) == findings:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f" (this rests on substituted positions: {', '.join(names[:_NAMED])}{more})"

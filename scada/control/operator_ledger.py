@@ -19,7 +19,7 @@ from scada.core.clock import Clock
 from scada.events.records import Event, EventKind
 from scada.model_cim.objects import ObjectKind, PlantObject, PlantObjects
 from scada.model_cim.tables import AlarmClass, ModelTables
-from scada.security.audit import AuditRow
+from scada.security.audit import AuditRecord, AuditRow
 from scada.security.roles import Right, is_responsible
 
 LONGEST_TEXT: Final = 500
@@ -341,4 +341,52 @@ def _row(order: Order, mark: Mark, *, code: str, old: float) -> AuditRow:
         code=f"{code}:{mark.tag_type}" if mark.tag_type else code,
         reason=order.reason.strip(),
         evidence=order.evidence,
+    )
+
+
+def marks_from_audit(records: Iterable[AuditRecord], objects: PlantObjects) -> list[Mark]:
+    """The marks that the accepted orders of an audit log leave standing; for a store that was lost.
+
+    Args:
+        records: the audit log, oldest first.
+        objects: gives the stations of objects that the model still has.
+    """
+    standing: dict[str, Mark] = {}
+    before: dict[str, Mark | None] = {}
+    for record in records:
+        row = record.row
+        number = row.sequence_id
+        if row.kind != "operator" or not number:
+            continue
+        if row.step == "failed":  # what was audited did not become durable
+            standing.pop(number, None)
+            undone = before.pop(number, None)
+            if undone is not None:
+                standing[str(undone.mark_id)] = undone
+        elif row.step in ("release", "remove"):
+            before[number] = standing.pop(number, None)
+        elif row.step in _KIND_OF:
+            mark = _mark_of(record, objects)
+            same = (key for key, old in standing.items() if mark.kind in HOLDS and old.kind in HOLDS and old.mrid == mark.mrid)
+            replaced = next(same, "")
+            before[number] = standing.pop(replaced, None)
+            standing[number] = mark
+    return sorted(standing.values(), key=lambda mark: mark.mark_id)
+
+
+def _mark_of(record: AuditRecord, objects: PlantObjects) -> Mark:
+    row = record.row
+    found = objects.find(row.mrid)
+    return Mark(
+        mark_id=int(row.sequence_id),
+        kind=_KIND_OF[row.step],
+        mrid=row.mrid,
+        path=row.path,
+        station=found.station if found else "",
+        value=row.value,
+        tag_type=row.code.partition(":")[2],
+        reason=row.reason,
+        user=row.actor,
+        workstation=row.station,
+        placed_ns=record.time_ns,
     )

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from scada.core.quality import BAD_MASK
+from scada.core.quality import BAD_MASK, Quality
 from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState
+
+HELD = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
+"""Quality of a point that shows what an operator says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Reading:
     def good(self) -> bool:
         """True if it may be acted on."""
         return not self.quality & BAD_MASK and not math.isnan(self.value)
+
+    @property
+    def held(self) -> bool:
+        """True if an operator substituted or blocked it: it may be acted on, but it proves nothing."""
+        return bool(self.quality & HELD)
 
 
 class Plant(Protocol):
@@ -74,6 +82,14 @@ class SwitchgearTopology(Protocol):
         """True if any of its ends is connected to earth by closed earthing switches, leaving the switch itself out."""
         ...
 
+    def substituted(self) -> Sequence[str]:
+        """Names of the switches whose position an operator entered or blocked."""
+        ...
+
+    def without_substituted(self) -> SwitchgearTopology:
+        """The same network with those positions unknown."""
+        ...
+
 
 def asks_to_close(control: Control, value: float) -> bool:
     """True if a switch command closes (IEC 60870-5-101: double command 2, single command 1)."""
@@ -101,8 +117,11 @@ def expected_feedback(control: Control, value: float, point: Point, present: Rea
 
 
 def has_followed(control: Control, expected: float, present: Reading) -> bool:
-    """True if a good feedback shows the expected value (set-points: within ``feedback_tolerance`` or float32 rounding)."""
-    if not present.good or math.isnan(expected):
+    """True if a good feedback shows the expected value (set-points: within ``feedback_tolerance`` or float32 rounding).
+
+    A feedback that an operator holds never shows anything.
+    """
+    if not present.good or present.held or math.isnan(expected):
         return False
     if control.kind is ControlKind.SETPOINT:
         return abs(present.value - expected) <= max(control.feedback_tolerance, 1e-6 * abs(expected))

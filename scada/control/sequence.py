@@ -278,6 +278,9 @@ class ControlSequence:
         if not self._confirmed:
             text = "neither confirmation nor feedback came: whether it operated is not known"
             return self._finish(SequenceState.TIMED_OUT, "confirmation_timeout", text)
+        if self.present.held:
+            text = "confirmed by the station, but an operator holds the feedback's value: whether it operated is not known"
+            return self._finish(SequenceState.EXEC_FAILED, "held", text)
         if not self.present.good:
             text = "confirmed by the station, but the feedback is not valid: whether it operated is not known"
             return self._finish(SequenceState.EXEC_FAILED, "feedback_bad", text)

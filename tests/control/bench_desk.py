@@ -119,6 +119,14 @@ class TableTopology:
         self.bypassed = False
         self.energised = False
         self.earthed = False
+        self.entered = []
+        self.doubting = self
+
+    def substituted(self):
+        return self.entered
+
+    def without_substituted(self):
+        return self.doubting
 
     def switch_kind(self, equipment):
         return self.kinds.get(equipment)

@@ -185,7 +185,7 @@ def test_link_down(bench, state):
 
 
 def test_tag(bench):
-    tagged = Bench(tags=lambda control: "tagged: maintenance" if control.mrid == "c-0" else "")
+    tagged = Bench(tags=lambda control, value: "tagged: maintenance" if control.mrid == "c-0" else "")
     assert refusal(tagged, tagged.select()) == "tagged"
     assert tagged.selected(POWER, 50.0)
 
