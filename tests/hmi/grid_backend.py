@@ -7,6 +7,7 @@ import math
 import random
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,11 @@ class GridBackend(OperatorTable):
             )
         return number
 
+    def group(self, alarm_id: int, head: int) -> None:
+        """An alarm belongs to the flood that began with another."""
+        with self._lock:
+            self.present = [replace(alarm, group=head) if alarm.alarm_id == alarm_id else alarm for alarm in self.present]
+
     # ---- Backend
 
     def snapshot(self, pids=None):
@@ -298,6 +304,8 @@ class GridBackend(OperatorTable):
             self.hidden[key] = Suppression(
                 name.mrid, name.key, kind, path, station, now, until, principal.name, request.reason, active
             )
+        key = "alarm.shelved" if hides else "alarm.unshelved"
+        self.report(Event(now, EventKind.SUPPRESSED, AlarmClass.NOTICE, 4, key, actor=principal.name))
         return pb.AlarmReply(accepted=not unknown, code="unknown" if unknown else "", unknown=unknown)
 
     async def alarm_kpi(self, request):

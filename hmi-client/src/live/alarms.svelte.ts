@@ -1,10 +1,23 @@
 /** Alarms and events. The server's list is the truth: an event that concerns an alarm makes the page fetch the list again. */
-import { AcknowledgeRequestSchema, type AlarmInfo, type EventInfo } from "../gen/scadapb/v1/scada_pb";
+import {
+  AcknowledgeRequestSchema,
+  AlarmServiceRequestSchema,
+  ShelveRequestSchema,
+  UnshelveRequestSchema,
+  type AlarmInfo,
+  type EventInfo,
+} from "../gen/scadapb/v1/scada_pb";
 import { server, unsigned } from "./server.svelte";
 
 export const Phase = { UnackActive: 1, AckActive: 2, UnackReturned: 3 } as const;
 
 const ACKNOWLEDGED = 10;
+
+/** Events of this kind say that an alarm was suppressed or is so no more. */
+export const SUPPRESSED = 18;
+
+/** Kinds that change the list of alarms whatever else they carry. */
+const CONCERNS = new Set([ACKNOWLEDGED, SUPPRESSED]);
 
 /** Events the page keeps; older ones are asked for. */
 const KEEP = 5000;
@@ -15,10 +28,18 @@ const GATHER_MS = 120;
 /** The sound repeats until it is silenced. */
 const REPEAT_MS = 5000;
 
+/** What an alarm is called whether it stands or not: its object and key. */
+export interface AlarmName {
+  mrid: string;
+  key: string;
+}
+
 export const unacknowledged = (alarm: AlarmInfo): boolean => alarm.phase !== Phase.AckActive;
 
 class Alarms {
   list: AlarmInfo[] = $state.raw([]);
+  /** Active alarms that are suppressed, and therefore not in the list. */
+  suppressed = $state(0);
   /** Newest first. */
   events: EventInfo[] = $state.raw([]);
   /** Newest first. */
@@ -54,7 +75,8 @@ class Alarms {
     const newest = this.events[0]?.eventId ?? 0n;
     const fresh = events.filter((event) => event.eventId > newest).reverse();
     this.events = [...fresh, ...this.events].slice(0, KEEP);
-    if (events.some((event) => event.alarmId > 0n || event.kind === ACKNOWLEDGED)) this.gather();
+    if (events.some((event) => event.alarmId > 0n || CONCERNS.has(event.kind))) this.gather();
+    server.happened(new Set(events.map((event) => event.kind)));
   }
 
   private gather(): void {
@@ -70,6 +92,7 @@ class Alarms {
     const before = this.sounding;
     const reply = await server.events.listAlarms({});
     this.list = reply.alarms.toSorted((a, b) => (a.alarmId < b.alarmId ? 1 : -1));
+    this.suppressed = reply.suppressed;
     if (!before) this.sound();
     return reply.lastEventId;
   }
@@ -79,6 +102,12 @@ class Alarms {
     if (ids.length === 0) return [];
     return (await server.events.acknowledge(unsigned(AcknowledgeRequestSchema, { alarmIds: ids }))).unknown;
   }
+
+  shelve = (alarms: AlarmName[], durationS: number, reason: string) =>
+    server.events.shelve(unsigned(ShelveRequestSchema, { alarms, durationS, reason }));
+  unshelve = (alarms: AlarmName[]) => server.events.unshelve(unsigned(UnshelveRequestSchema, { alarms }));
+  setService = (alarms: AlarmName[], outOfService: boolean, reason: string) =>
+    server.events.setAlarmService(unsigned(AlarmServiceRequestSchema, { alarms, outOfService, reason }));
 
   /** Quiet until a new alarm of the classes that sound; nothing is acknowledged. */
   silence(): void {

@@ -7,6 +7,7 @@ import {
   Events,
   History,
   Model,
+  OperatorData,
   Realtime,
   Regulation,
   type ControlInfo,
@@ -50,6 +51,7 @@ class Server {
   status: SystemStatus | undefined = $state.raw();
   byPid = $derived(new Map(this.points.map((point) => [point.pid, point])));
 
+  private waiting = new Map<number, (() => void)[]>();
   private frameAt = -Infinity;
   private frameTime = 0;
   private tunnel = new Tunnel(
@@ -64,6 +66,7 @@ class Server {
   readonly regulation = createClient(Regulation, this.transport);
   readonly dispatch = createClient(Dispatch, this.transport);
   readonly history = createClient(History, this.transport);
+  readonly operatorData = createClient(OperatorData, this.transport);
 
   constructor() {
     setInterval(() => this.tick(), 250);
@@ -110,6 +113,24 @@ class Server {
       }
       await sleep(300);
     }
+  }
+
+  /** Told of the kinds of events that came in. */
+  happened(kinds: Iterable<number>): void {
+    for (const kind of kinds) {
+      const due = this.waiting.get(kind) ?? [];
+      this.waiting.delete(kind);
+      for (const resolve of due) resolve();
+    }
+  }
+
+  /** Until an event of this kind comes in, or the connection to the server is lost. */
+  async changed(kind: number): Promise<void> {
+    const event = new Promise<void>((resolve) => this.waiting.set(kind, [...(this.waiting.get(kind) ?? []), resolve]));
+    const lost = (async () => {
+      while (this.link === "up") await sleep(1000);
+    })();
+    await Promise.race([event, lost]);
   }
 
   private async follow(): Promise<void> {

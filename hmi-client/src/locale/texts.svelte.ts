@@ -49,11 +49,19 @@ export function word(group: string, value: string | number): string {
   return catalogues[locale.language][`${group}.${value}`] ?? String(value);
 }
 
+/** Parameters that are words of the contract, in the operator's language. */
+function translated(parameters: Record<string, string>): Record<string, string> {
+  const { state, tag_type } = parameters;
+  return {
+    ...(state === undefined ? {} : { state: word("state", state) }),
+    ...(tag_type === undefined ? {} : { tag_type: eventTexts[locale.language][`tag_type.${tag_type}`] ?? tag_type }),
+  };
+}
+
 /** The text of an event or alarm; its key and parameters where the catalogue has none: never nothing. */
 export function eventText(key: string, parameters: Record<string, string>): string {
   const text = eventTexts[locale.language][key];
-  const state = parameters["state"];
-  if (text !== undefined) return fill(text, state === undefined ? parameters : { ...parameters, state: word("state", state) });
+  if (text !== undefined) return fill(text, { ...parameters, ...translated(parameters) });
   const rest = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
   return [key, ...rest].join(" ");
 }

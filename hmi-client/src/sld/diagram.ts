@@ -278,6 +278,18 @@ export class Diagram {
     element?.setAttribute("data-state", state ?? "unknown");
   }
 
+  /** Hang the tags on their equipment; `tags` gives each one's short mark by mRID. */
+  setTags(tags: ReadonlyMap<string, string>): void {
+    for (const old of this.svg.querySelectorAll(".sld-tag")) old.remove();
+    for (const [mrid, mark] of tags) {
+      for (const element of this.elements.get(bare(mrid)) ?? []) {
+        const text = this.text(element, -4, -3, "sld-tag");
+        text.textContent = mark;
+        text.setAttribute("data-testid", `sld-tag-${mrid}`);
+      }
+    }
+  }
+
   /** Outline the selected equipment. */
   select(mrid: string): void {
     for (const element of this.svg.querySelectorAll(".sld-selected")) element.classList.remove("sld-selected");
