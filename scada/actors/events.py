@@ -15,6 +15,7 @@ from scada.actors.messages import (
     ChannelState,
     FollowEvents,
     Report,
+    TagsChanged,
     Tick,
     UnfollowEvents,
 )
@@ -116,6 +117,8 @@ class EventActor(Actor):
                 events, acknowledged, unknown = self._engine.acknowledge(alarm_ids, user, self._clock.now_ns())
                 self._publish(events)
                 return acknowledged, unknown
+            case TagsChanged():
+                pass  # the alarm engine does not set alarms aside by tags yet
             case FollowEvents(listener):
                 self._listeners.append(listener)
                 return self._log.last_id
