@@ -16,7 +16,8 @@ from scada.rtdb import holds as held
 from scada.rtdb import journal
 from scada.rtdb.changes import GapError
 from scada.rtdb.image import IMAGE_DTYPE, Holds, Image
-from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, seal, unseal
+from scada.rtdb.lmdb_file import CorruptFileError, Transaction, seal, unseal
+from scada.rtdb.mapped import MappedFile
 
 PAGES: Final = "pages"
 META: Final = "meta"
@@ -66,8 +67,8 @@ def write(
     txn.put(META, _HOLDS, seal(held.stored(holds)))
 
 
-def restore(file: LmdbFile, capacity: int) -> Restored:
-    """The last checkpoint brought forward by the journal after it.
+def restore(file: MappedFile, capacity: int) -> Restored:
+    """The last checkpoint brought forward by the journal after it, as one transaction sees them.
 
     Args:
         file: with the tables :data:`PAGES`, :data:`META` and :data:`journal.TABLE`.
@@ -76,18 +77,36 @@ def restore(file: LmdbFile, capacity: int) -> Restored:
     Raises:
         CorruptFileError: a checksum is wrong, or the journal does not follow on the checkpoint.
     """
-    where = str(file.path)
     with file.read() as txn:
-        stored = txn.get(META, _STATE)
-        state = msgpack.unpackb(unseal(stored, where)) if stored else {"seq": 0, "capacity": 0}
-        image, head = Image.empty(max(capacity, state["capacity"])), int(state["seq"])
-        for page, blob in txn.ascending(PAGES):
-            image.load(int.from_bytes(page, "big") * PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))
-        names = txn.get(META, _IDENTITY)
-        kept = txn.get(META, _HOLDS)
+        return advance(txn, load(txn, str(file.path), capacity), str(file.path))
+
+
+def load(txn: Transaction, where: str, capacity: int = 0) -> Restored:
+    """The last checkpoint itself.
+
+    Raises:
+        CorruptFileError: a checksum is wrong.
+    """
+    stored = txn.get(META, _STATE)
+    state = msgpack.unpackb(unseal(stored, where)) if stored else {"seq": 0, "capacity": 0}
+    image = Image.empty(max(capacity, state["capacity"]))
+    for page, blob in txn.ascending(PAGES):
+        image.load(int.from_bytes(page, "big") * PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))
+    names, kept = txn.get(META, _IDENTITY), txn.get(META, _HOLDS)
+    identity = np.frombuffer(unseal(names, where), np.uint64) if names else np.zeros(0, np.uint64)
     holds = held.restored(unseal(kept, where)) if kept else Holds.none()
+    return Restored(image, int(state["seq"]), identity, holds)
+
+
+def advance(txn: Transaction, start: Restored, where: str) -> Restored:
+    """A state brought forward by the journal after it.
+
+    Raises:
+        CorruptFileError: a checksum is wrong, or the journal does not follow on the state.
+    """
+    image, head, identity, holds = start
     try:
-        for change in journal.follow(file, head):
+        for change in journal.within(txn, head, where):
             needed = int(change.records["pid"].max()) + 1
             if needed > image.capacity:  # the server grew after its last checkpoint
                 image = image.grown(needed)
@@ -97,5 +116,4 @@ def restore(file: LmdbFile, capacity: int) -> Restored:
         raise CorruptFileError(
             f"the journal lacks changes after {head}", where=where, mend="restore a backup or move it away"
         ) from error
-    identity = np.frombuffer(unseal(names, where), np.uint64) if names else np.zeros(0, np.uint64)
     return Restored(image, head, identity, holds)

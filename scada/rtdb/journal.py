@@ -13,8 +13,10 @@ from typing import Final
 import numpy as np
 
 from scada.core.batch import POINT_DTYPE
+from scada.core.errors import StoreError
 from scada.rtdb.changes import ChangeSet, GapError
-from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, seal, unseal
+from scada.rtdb.lmdb_file import CorruptFileError, Transaction, seal, unseal
+from scada.rtdb.mapped import MappedFile
 
 TABLE: Final = "journal"
 _HEADER: Final = struct.Struct("<HIq")
@@ -71,8 +73,8 @@ def append(txn: Transaction, change: ChangeSet) -> None:
     txn.put(TABLE, key(change.first), encode(change))
 
 
-def follow(file: LmdbFile, after: int) -> Iterator[ChangeSet]:
-    """Change sets after a sequence number, in order, read by short transactions.
+def within(txn: Transaction, after: int, where: str) -> Iterator[ChangeSet]:
+    """Change sets after a sequence number, in order, as one transaction sees them.
 
     The first one is cut if ``after`` lies inside it.
 
@@ -81,28 +83,36 @@ def follow(file: LmdbFile, after: int) -> Iterator[ChangeSet]:
         CorruptFileError: a blob is damaged.
     """
     wanted = after + 1
-    while True:
-        batch = _fetch(file, wanted)
-        if not batch:
-            return
-        for change in batch:
-            if change.first > wanted:
-                raise GapError(wanted, change.first)
-            skip = wanted - change.first
-            yield ChangeSet(wanted, change.records[skip:], change.received_at[skip:], change.committed_at) if skip else change
-            wanted = change.last + 1
+    start = next((stored for stored, _ in txn.descending(TABLE, key(wanted))), key(wanted))
+    for stored, blob in txn.ascending(TABLE, start):
+        change = decode(stored, blob, where)
+        if change.last < wanted:
+            continue
+        if change.first > wanted:
+            raise GapError(wanted, change.first)
+        skip = wanted - change.first
+        yield ChangeSet(wanted, change.records[skip:], change.received_at[skip:], change.committed_at) if skip else change
+        wanted = change.last + 1
 
 
-def _fetch(file: LmdbFile, wanted: int) -> list[ChangeSet]:
+def follow(file: MappedFile, after: int) -> Iterator[ChangeSet]:
+    """As :func:`within`, by short transactions, so that the follower may take its time over each change set."""
+    while batch := _fetch(file, after):
+        yield from batch
+        after = batch[-1].last
+
+
+def _fetch(file: MappedFile, after: int) -> list[ChangeSet]:
     batch: list[ChangeSet] = []
     fetched = 0
     with file.read() as txn:
-        start = next((stored for stored, _ in txn.descending(TABLE, key(wanted))), key(wanted))
-        for stored, blob in txn.ascending(TABLE, start):
-            change = decode(stored, blob, str(file.path))
-            if change.last >= wanted:
+        try:
+            for change in within(txn, after, str(file.path)):
                 batch.append(change)
-                fetched += len(blob)
-            if fetched > _BATCH_BYTES:
-                break
+                fetched += size(change)
+                if fetched > _BATCH_BYTES:
+                    break
+        except StoreError:
+            if not batch:  # what stands before the fault is given first
+                raise
     return batch
