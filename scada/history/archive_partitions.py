@@ -38,7 +38,7 @@ class _Part:
 
     @property
     def end(self) -> np.datetime64:
-        return self.start + np.timedelta64(1, _UNIT[self.table])
+        return self.start + np.int64(1)
 
     def bounds(self) -> str:
         first, last = (value.astype(_DAY) for value in (self.start, self.end))
@@ -150,5 +150,5 @@ def _window(now_ns: int, days: int, table: str) -> tuple[np.datetime64, np.datet
 
 def _start(table: str, name: str) -> np.datetime64:
     digits = name.removeprefix(f"{table}_")
-    parts = [digits[:4], digits[4:6], digits[6:]] if table == "sample" else [digits[:4], digits[4:]]
-    return np.datetime64("-".join(parts), _UNIT[table])
+    month = np.datetime64(f"{digits[:4]}-{digits[4:6]}")
+    return month if table == "minute" else np.datetime64(f"{month}-{digits[6:]}")
