@@ -89,7 +89,8 @@ def test_another_reader_of_parquet_sees_what_we_wrote(tmp_path):
     sql = duckdb.connect()
     kinds = dict(sql.execute(f"select column_name, column_type from (describe select * from '{file}')").fetchall())
     assert kinds == {
-        "time": "TIMESTAMPTZ_NS", "path": "VARCHAR", "mrid": "VARCHAR", "value": "DOUBLE", "unit": "VARCHAR", "marks": "VARCHAR", "quality": "UINTEGER",
+        "time": "TIMESTAMPTZ_NS", "path": "VARCHAR", "mrid": "VARCHAR",
+        "value": "DOUBLE", "unit": "VARCHAR", "marks": "VARCHAR", "quality": "UINTEGER",
     }  # fmt: skip
     rows = sql.execute(f"select epoch_ns(time), path, value, marks, quality from '{file}' order by time").fetchall()
     assert rows == [
