@@ -31,7 +31,7 @@ def placed(holds: Holds, image: Image, pid: int) -> Holds:
         return holds
     at = int(np.searchsorted(holds.pids, pid))
     shadow = Image.empty(len(holds.pids) + 1)
-    for old, new, present in zip(holds.shadow, shadow, image, strict=True):
+    for old, new, present in zip(holds.shadow.columns(), shadow.columns(), image.columns(), strict=True):
         new[:] = np.insert(old, at, present[pid])
     return Holds(np.insert(holds.pids, at, np.uint32(pid)), shadow)
 
@@ -59,7 +59,7 @@ def behind(holds: Holds, image: Image, pids: npt.NDArray[np.uint32]) -> Image:
         row = np.searchsorted(holds.pids, pids)
         row[row == len(holds.pids)] = 0
         at = np.flatnonzero(holds.pids[row] == pids)
-        for shown, shadow in zip(image, holds.shadow, strict=True):
+        for shown, shadow in zip(image.columns(), holds.shadow.columns(), strict=True):
             shown[at] = shadow[row[at]]
     return image
 

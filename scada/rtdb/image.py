@@ -82,7 +82,7 @@ class Image(NamedTuple):
 
     def clear(self, start: int = 0) -> None:
         """Forget the points from ``start`` on: never received."""
-        for column, nothing in zip(self, (np.nan, _NEVER, 0, 0, 0), strict=True):
+        for column, nothing in zip(self.columns(), (np.nan, _NEVER, 0, 0, 0), strict=True):
             column[start:] = nothing
 
     @property
@@ -102,12 +102,28 @@ class Image(NamedTuple):
 
     def take(self, other: Image) -> None:
         """Copy all points of an image that is no larger."""
-        for old, new in zip(other, self, strict=True):
+        for old, new in zip(other.columns(), self.columns(), strict=True):
             new[: len(old)] = old
 
     def picked(self, index: npt.NDArray[np.integer[Any]]) -> Image:
         """A copy of some points, in that order."""
-        return Image(*(column[index] for column in self))
+        return Image(*(column[index] for column in self.columns()))
+
+    def picked_known(self, pids: npt.NDArray[np.uint32]) -> Image:
+        """A copy of some points, in that order; those that the image does not have as never received."""
+        known = pids < self.capacity
+        if known.all():
+            return self.picked(pids)
+        some = Image.empty(len(pids))
+        for column, answer in zip(self.columns(), some.columns(), strict=True):
+            answer[known] = column[pids[known]]
+        return some
+
+    def copied(self) -> Image:
+        """A copy of all points, each column by itself in memory."""
+        copy = Image(*(np.empty(self.capacity, dtype=column.dtype) for column in self.columns()))
+        _copy_columns(self, copy)
+        return copy
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.void]:
         """Points ``start`` to ``stop`` as :data:`IMAGE_DTYPE` rows."""
@@ -120,6 +136,16 @@ class Image(NamedTuple):
         """Write :data:`IMAGE_DTYPE` rows from point ``start`` on."""
         for name, column in zip(self._fields, self.columns(), strict=True):
             column[start : start + len(rows)] = rows[name]
+
+
+@numba.njit(nogil=True, cache=True)
+def _copy_columns(image: Image, copy: Image) -> None:  # pragma: no cover - compiled
+    for i in range(len(copy.value)):
+        copy.value[i] = image.value[i]
+        copy.quality[i] = image.quality[i]
+        copy.source_time[i] = image.source_time[i]
+        copy.received_at[i] = image.received_at[i]
+        copy.seq[i] = image.seq[i]
 
 
 class Room(NamedTuple):
@@ -155,7 +181,7 @@ class Holds(NamedTuple):
 @numba.njit(nogil=True, cache=True)
 def hold_row(holds: Holds, pid: int) -> int:  # pragma: no cover - compiled
     """Row of a held point, -1 if it is not held."""
-    row = np.searchsorted(holds.pids, np.uint32(pid))
+    row: Any = np.searchsorted(holds.pids, np.uint32(pid))
     return row if row < holds.pids.size and holds.pids[row] == pid else -1
 
 
@@ -238,7 +264,7 @@ def apply_records(
             word |= np.uint32(_TIME_INVALID)
         number = seq + changes
         stamp = record.source_time
-        sent = np.int64(record.flags)
+        sent = record.flags
         row = -1
         if sent & _BACKFILL:
             flags = sent & (_EVENT | _BACKFILL)
@@ -322,7 +348,7 @@ def apply_quality(
 
 
 @numba.njit(nogil=True, cache=True)
-def _show(state: Image, row: int, record: np.void, received_at: int, seq: int) -> None:  # pragma: no cover - compiled
+def _show(state: Image, row: int, record: Any, received_at: int, seq: int) -> None:  # pragma: no cover - compiled
     state.value[row] = record.value
     state.quality[row] = record.quality
     state.source_time[row] = record.source_time

@@ -36,10 +36,8 @@ class Step:
         """Points concerned."""
         return self.confirmed if self.change is None else np.append(self.confirmed, self.change.records["pid"])
 
-    def replay(self, image: Image) -> None:
-        """Bring an image from the commit before to this one."""
-        if self.change is not None:
-            replay_changes(image, _NO_HOLDS, self.change.records, self.change.received_at, self.change.first)
+    def confirm(self, image: Image) -> None:
+        """Write the new times of the confirmed values into an image that has the changes."""
         image.source_time[self.confirmed] = self.source_time
         image.received_at[self.confirmed] = self.received_at
 

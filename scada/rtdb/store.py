@@ -51,8 +51,7 @@ class Store:
     of SOE to a station) waits until ``journaled`` has passed it. If more than ``journal_mb`` wait, the oldest are given up and
     counted in ``lost``; a follower that needs them is told by :class:`GapError`.
 
-    **Another process** may open the same LMDB file read-only and use the tables ``pages`` and ``journal`` by the layouts given in
-    this package; that reader is not part of this class.
+    **Another process** reads with :class:`scada.rtdb.reader.StoreReader`, and never makes the writer wait either.
 
     Args:
         path: folder; made if absent.
@@ -123,7 +122,7 @@ class Store:
         self._retry_at = 0.0
         self._dirty = np.ones(checkpoint.page_count(self.capacity), dtype=np.bool_)
         self._checkpoint_due = self._gap = False
-        self._published = Published(self._image, held.copied(self._holds), self.head)
+        self._published = Published(path, clock, self._image, held.copied(self._holds), self.head)
         self.event_pids = _sized(event_pids, self.capacity)
         self._forget_renumbered(identity)
         self._mark_old()
@@ -309,6 +308,7 @@ class Store:
             return
         self.commit()
         self._write(with_checkpoint=True)
+        self._published.close()
         self._file.close()
         if self.fault is not None:
             raise self.fault
@@ -325,6 +325,11 @@ class Store:
     def behind(self, pids: Pids | None = None) -> Snapshot:
         """As :meth:`snapshot`, but of the points an operator holds what their sources say."""
         return self._published.behind(pids)
+
+    @property
+    def not_shared(self) -> str:
+        """Why other processes cannot read the image (no room for it anywhere), empty if they can."""
+        return self._published.not_shared
 
     @property
     def held(self) -> Pids:
