@@ -8,8 +8,9 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from scada.core.errors import ConfigError
 
@@ -22,6 +23,16 @@ class SiteSettings(_Section):
     """Who we are."""
 
     name: str = Field("demo", description="Name of the site; the recipient of every signed message.")
+    time_zone: str = Field("UTC", description="IANA time zone in which hours, days and months of totals begin.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"no time zone {name!r}; write e.g. Asia/Shanghai") from error
+        return name
 
 
 class ClockSettings(_Section):

@@ -111,7 +111,7 @@ def test_calculated_points_follow_and_carry_the_worst_quality(tmp_path):
     tables = ModelTables("v", "calc", points, [], [], [], [], [])
     disk = Disk(tmp_path, points)
     rtdb = Box()
-    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, clock=disk.clock)
+    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, events=Box(), clock=disk.clock)
     actor.started()
     rtdb.take(ApplyDerived)
     actor.receive(Changed(disk.put([0, 1], [2.0, 3.0])))
@@ -149,7 +149,7 @@ def test_what_depends_on_a_held_point_follows_the_operator(tmp_path):
     points = [point(0), point(1), point(2, expression='"S/0" + "S/1"')]
     disk, rtdb = Disk(tmp_path, points), Box()
     tables = ModelTables("v", "calc", points, [], [], [], [], [])
-    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, clock=disk.clock)
+    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, events=Box(), clock=disk.clock)
     actor.started()
     actor.receive(Changed(disk.put([0, 1], [2.0, 3.0])))
     rtdb.take(ApplyDerived)
@@ -166,7 +166,7 @@ def test_a_result_held_by_the_operator_comes_back_at_the_release(tmp_path):
     points = [point(0), point(1), point(2, expression='"S/0" + "S/1"')]
     disk, rtdb = Disk(tmp_path, points), Box()
     tables = ModelTables("v", "calc", points, [], [], [], [], [])
-    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, clock=disk.clock)
+    actor = make(CalcActor, tables=tables, snapshot=disk.store.snapshot, rtdb=rtdb, events=Box(), clock=disk.clock)
     actor.started()
 
     def settle(change):

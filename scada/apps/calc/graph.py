@@ -81,7 +81,7 @@ class CalcGraph:
             values: value column indexed by pid, NaN where none.
             quality: quality words indexed by pid.
             now_ns: ns UTC.
-            times: ns UTC of each value, 0 = not known; without it results are stamped with now.
+            times: ns UTC of each value, 0 = not known; without it results have no source time.
         """
         self._note_holds(self.pids, quality)
         self._run(np.ones(len(self.pids), dtype=np.bool_), self._columns(values, quality, times), now_ns)
@@ -123,6 +123,11 @@ class CalcGraph:
         return self._batch(np.flatnonzero(altered & ~self._results.held), now_ns)
 
     # ------------------------------------------------------------ time and memory
+
+    @property
+    def remembers(self) -> bool:
+        """True if any expression has a function with memory."""
+        return len(self._keys) > 0
 
     def elapse(self, ns: int) -> None:
         """``ns`` passed in which the inputs held the values of the last evaluation; takes effect at the next one."""

@@ -185,7 +185,7 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
     """Run the dirty programs in order; a result that moved makes its dependents dirty.
 
     A result carries the worst quality of what it used (the bits together) and the newest of its times, never later than now and
-    never earlier than the time of the result before.
+    never earlier than the time of the result before; none if nothing it used has one.
 
     Args:
         program: what to run.
@@ -260,8 +260,7 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
         same = word == results.quality[i] and (value == results.value[i] or (np.isnan(value) and np.isnan(results.value[i])))
         if same:
             continue
-        time = max(times[0], results.time[i])
-        results.time[i] = min(time, now.wall) if time > 0 else now.wall
+        results.time[i] = min(max(times[0], results.time[i]), now.wall)
         results.value[i], results.quality[i], altered[i] = value, word, True
         pid = program.pids[i]
         if not results.held[i]:

@@ -26,7 +26,7 @@ Word = Any
 """A quality word (u4)."""
 
 SET_BACK_NS = 3600 * NS_PER_S
-"""A clock set back by less across the begin of a period does not begin the old one again."""
+"""A clock set back by less than this to before the begin of a period does not begin the old one again."""
 
 _BAD: Word = np.uint32(BAD_MASK)
 _GOOD: Word = np.uint32(0)
@@ -147,7 +147,7 @@ def _pass_time(spec: Record, cell: Record, ring: F8, now: Now) -> None:
     demand = spec.kind == _DEMAND
     clock = now.wall if demand else now.elapsed
     start = now.starts[spec.period]
-    if spec.period != _NO_PERIOD and cell.period - start > SET_BACK_NS:
+    if spec.period != _NO_PERIOD and cell.period - now.wall > SET_BACK_NS:
         cell.period = start
         cell.doubt |= _QUESTIONABLE
     if spec.period == _NO_PERIOD or start <= cell.period:
