@@ -28,6 +28,10 @@ def breaker(rig):
     return control
 
 
+async def collect(parts):
+    return [part async for part in parts]
+
+
 def test_99_percent_of_the_points_are_good_within_20_s(rig):
     status = rig.until(
         lambda: (s := rig.status()) and s.points_good >= 0.99 * s.points_total and s, 20 - time.monotonic() + rig.started
@@ -164,6 +168,71 @@ def test_an_outstation_that_dies_is_seen_alarmed_and_recovers_with_an_interrogat
     assert returned.alarm_id not in {a.alarm_id for a in rig.alarms()}
 
 
+def test_a_tag_keeps_everybody_from_the_breaker(rig):
+    control = breaker(rig)
+    tag = pb.TagRequest(object=control.equipment, type="maintenance", reason="permit 118")
+    placed = rig.signed("OperatorData/PlaceTag", tag)
+    assert placed.accepted, placed
+    refused, _ = rig.operate(control, 1)
+    assert (refused.state, refused.code) == (pb.CONTROL_STATE_REFUSED, "tagged")
+    assert "permit 118" in refused.reason
+    with pytest.raises(Exception, match="right"):
+        rig.signed("OperatorData/Remove", pb.RemoveRequest(mark_id=placed.mark_id, reason="mine"), "viewer")
+    assert rig.signed("OperatorData/Remove", pb.RemoveRequest(mark_id=placed.mark_id, reason="work done")).accepted
+    assert rig.operate(control, 1)[1].state == pb.CONTROL_STATE_SUCCESS
+    assert rig.operate(control, 2)[1].state == pb.CONTROL_STATE_SUCCESS
+
+
+def test_a_shelved_alarm_stands_apart_until_it_is_put_back(rig):
+    control = breaker(rig)
+    flow = rig.point(f"{control.path.rsplit('/', 1)[0]}/P")
+    name = pb.AlarmName(mrid=flow.mrid, key="limit.hihi")
+    reply = rig.signed("Events/Shelve", pb.ShelveRequest(alarms=[name], duration_s=8 * 3600 + 1, reason="too long"))
+    assert not reply.accepted
+    assert rig.signed("Events/Shelve", pb.ShelveRequest(alarms=[name], duration_s=600, reason="test of the CT")).accepted
+
+    def shelved():
+        found = rig.call("Events/ListSuppressed", pb.ListSuppressedRequest()).suppressions
+        return [one.reason for one in found if one.mrid == flow.mrid]
+
+    assert shelved() == ["test of the CT"]
+    assert rig.signed("Events/Unshelve", pb.UnshelveRequest(alarms=[name])).accepted
+    assert shelved() == []
+    kpi = rig.call("Events/GetAlarmKpi", pb.AlarmKpiRequest(from_ns=1, to_ns=rig.status().time_ns))
+    assert kpi.alarms >= 2
+
+
+def test_what_happened_around_the_last_switching_can_be_recalled(rig):
+    control = breaker(rig)
+    pid = int(control.feedback)
+    lines = [event for event in rig.events(kinds=[1], limit=2000) if event.pid == pid]
+    assert lines, "the switchings of the tests before"
+    at = lines[0].source_time_ns or lines[0].time_ns
+    request = pb.RecallRequest(at_ns=at, before_s=30, after_s=30, station=rig.tables.points[pid].station)
+    parts = rig.run(collect(rig.client().recall(request)))
+    head = parts[0].head
+    assert head.source == "journal"
+    assert head.complete, head.reason
+    events = [event.event_id for part in parts for event in part.events.events]
+    assert lines[0].event_id in events
+    moved = [(p, v) for part in parts for p, v in zip(part.changes.pid, part.changes.value, strict=True)]
+    assert (pid, lines[0].value) in moved
+    stamps = [time for part in parts for time in part.changes.time_ns]
+    assert stamps == sorted(stamps)
+
+
+def test_minutes_are_kept_of_every_value(rig):
+    unit = next(unit for unit in rig.tables.areas[0].units if unit.fuel == "hydro")
+    now = rig.status().time_ns
+    span = {"from_ns": now - int(300e9), "to_ns": now - int(60e9)}
+    minutes = rig.call("History/Query", pb.HistoryRequest(pids=[unit.power], period_s=60, **span)).series[0]
+    assert 2 <= len(minutes.time_ns) <= 5
+    assert all(time % int(60e9) == 0 for time in minutes.time_ns)
+    for low, mean, high in zip(minutes.minimum, minutes.time_weighted, minutes.maximum, strict=True):
+        assert low <= mean <= high
+    assert all(0 < good <= 60 for good in minutes.good_s)
+
+
 def test_a_viewer_may_look_but_not_touch(rig):
     assert rig.call("Realtime/GetStatus", pb.GetStatusRequest(), "viewer").points_total > 2000
     control = breaker(rig)
@@ -182,6 +251,10 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
     unit = next(unit for unit in rig.tables.areas[0].units if unit.fuel == "hydro")
     mode = pb.UnitMode(unit=unit.mrid, base_mode="BASE", reg_mode="A", base_point_mw=40)
     assert rig.signed("Control/SetMode", pb.SetModeRequest(unit=mode)).accepted
+    flow = rig.point("Longtan/110kV/Beishan 1/P")
+    held = rig.signed("OperatorData/Hold", pb.HoldRequest(point=flow.mrid, value=33.25, reason="transducer out for calibration"))
+    assert held.accepted, held
+    rig.until(lambda: rig.read(flow.pid)[0] == 33.25, 5, "the substituted value")
     seq = rig.status().seq
     rig.kill_server()
     rig.restart_server()
@@ -199,6 +272,13 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
     assert rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest()).interchange_setpoint_mw == ordered
     again = pb.AreaSetpoint(area=AREA, interchange_mw=0, order_id=orders[0])
     assert rig.signed("Dispatch/SendSetpoint", again, "dispatcher").code == pb.DISPATCH_CODE_DUPLICATE
+    value, quality = rig.read(flow.pid)
+    assert value == 33.25
+    assert quality & int(Quality.MANUAL)
+    marks = rig.call("OperatorData/List", pb.ListOperatorDataRequest()).marks
+    assert [(one.reason, one.user, one.value) for one in marks] == [("transducer out for calibration", "operator", 33.25)]
+    assert rig.signed("OperatorData/Release", pb.ReleaseRequest(point=flow.mrid, reason="back in place")).accepted
+    rig.until(lambda: rig.good(flow.pid) not in {None, 33.25}, 10, "the value of the field again")
     history = rig.call(
         "History/Query",
         pb.HistoryRequest(
