@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import structlog
@@ -16,7 +17,8 @@ import structlog
 from scada.actors.agc import AgcActor, AgcView
 from scada.actors.avc import AvcActor, AvcView
 from scada.actors.base import Address, Factory, Supervisor
-from scada.actors.calc import CalcActor
+from scada.actors.calc import TICK_S, CalcActor
+from scada.actors.calc_keeper import CalcKeeper
 from scada.actors.channel import LOST, ChannelActor, ChannelView
 from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor, DispatchView, past_orders
@@ -36,6 +38,8 @@ from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
+from scada.apps.calc.graph import CalcGraph
+from scada.apps.calc.state import CalcFile
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
 from scada.control.tags import TagBoard
@@ -105,6 +109,8 @@ class System:
         """Read the model with the point numbers of earlier versions, and keep the new ones."""
         path = self.settings.model.path
         model, tables, findings = load_model(path, self._kept_pids())
+        calculated = CalcGraph(tables.points).findings
+        findings += [model.finding(found.severity, found.rule, found.mrid, found.text, found.hint) for found in calculated]
         for finding in findings:
             log = _log.error if finding.severity in {"error", "fatal"} else _log.warning
             log("model", finding=str(finding))
@@ -166,6 +172,10 @@ class System:
         self.log, damaged = EventLog.open_or_quarantine(settings.events.path, self.clock, map_mb=settings.events.map_mb)
         self._closing.callback(self._close, "event log", self.log.close)
         self._note_damage("events.damaged", damaged)
+        totals, damaged = CalcFile.open_or_quarantine(settings.rtdb.path, self.clock)
+        self._closing.callback(self._close, "totals", totals.close)
+        self._note_damage("calc.damaged", damaged)
+        self._calc_keeper, self._zone = CalcKeeper(totals, self.store), ZoneInfo(settings.site.time_zone)
         self.samples, damaged = HistoryStore.open_or_quarantine(
             settings.history.path, self.clock, points, map_mb=settings.history.map_mb
         )
@@ -282,12 +292,13 @@ class System:
             events=self.events,
             **common,
         )
+        calc = partial(CalcActor, events=self.events, zone=self._zone, keeper=self._calc_keeper, **reads)
         return [
             (self.events, events),
             (self.history, partial(HistoryActor, rtdb=self.store, store=self.samples, events=self.events, **common)),
             (self.rtdb, rtdb),
             (self.topology, partial(TopologyActor, live=self._topology, **reads)),
-            (self.calc, partial(CalcActor, **reads)),
+            (self.calc, calc),
         ]
 
     def _deciders(self) -> list[tuple[Address, Factory]]:
@@ -396,6 +407,7 @@ class System:
             (settings.rtdb.checkpoint_s, self.rtdb, Checkpoint()),
             (0.2, self.events, tick),
             (1.0, self.history, tick),
+            (TICK_S, self.calc, tick),
             (0.1, self.control, tick),
             (1.0, self.dispatch, tick),
             (0.1, self.replay, tick),
