@@ -101,12 +101,11 @@ class PlantObjects:
             if point.removed:
                 return None
             return PlantObject(mrid, ObjectKind.POINT, point.path, point.station, self._above(point), int(point.pid))
-        return self._stations.get(mrid) or self._cim_object(mrid) or self._others.get(mrid)
+        return self._stations.get(mrid) or self._others.get(mrid) or self._cim_object(mrid) or self._bare_equipment(mrid)
 
     def _above(self, point: Point) -> tuple[str, ...]:
-        if not point.equipment:
-            return ()
-        return (point.equipment, *self._within(point.equipment, point.terminal, point.station))
+        within = self._within(point.equipment, point.terminal, point.station)
+        return (point.equipment, *within) if point.equipment else within
 
     def _within(self, equipment: str, terminal: str, station: str) -> tuple[str, ...]:
         """What a piece of equipment belongs to, seen from a terminal; without a CIM model the station is all we know."""
@@ -142,6 +141,13 @@ class PlantObjects:
             kind = ObjectKind.EQUIPMENT
         return PlantObject(mrid, kind, model.path(mrid), model.name(station) if station else "", within)
 
+    def _bare_equipment(self, mrid: str) -> PlantObject | None:
+        """Equipment of which only its points and controls are known."""
+        if mrid not in self._equipment:
+            return None
+        path, station = self._equipment[mrid]
+        return PlantObject(mrid, ObjectKind.EQUIPMENT, path, station, self._within(mrid, "", station))
+
     @cached_property
     def _equipment(self) -> dict[str, tuple[str, str]]:
         """Path and station of each piece of equipment that a point or a control names."""
@@ -154,15 +160,13 @@ class PlantObjects:
 
     @cached_property
     def _others(self) -> dict[str, PlantObject]:
-        """Equipment known only by its points, and what else the tables name."""
+        """What else the tables name: controls, channels, control areas."""
         tables = self._tables
         found: dict[str, PlantObject] = {}
         for control in tables.controls:
             found[control.mrid] = PlantObject(control.mrid, ObjectKind.OTHER, control.path, control.station)
         for channel in tables.channels:
             found[channel.mrid] = PlantObject(channel.mrid, ObjectKind.OTHER, channel.name, channel.station)
-        for mrid, (path, station) in self._equipment.items():
-            found[mrid] = PlantObject(mrid, ObjectKind.EQUIPMENT, path, station, self._within(mrid, "", station))
         for area in tables.areas:
             found[area.mrid] = PlantObject(area.mrid, ObjectKind.OTHER, area.name)
         return found
