@@ -30,21 +30,26 @@ def placed(holds: Holds, image: Image, pid: int) -> Holds:
     if hold_row(holds, pid) >= 0:
         return holds
     at = int(np.searchsorted(holds.pids, pid))
-    shadow = Image.empty(len(holds.pids) + 1)
-    for old, new, present in zip(holds.shadow.columns(), shadow.columns(), image.columns(), strict=True):
-        new[:] = np.insert(old, at, present[pid])
-    return Holds(np.insert(holds.pids, at, np.uint32(pid)), shadow)
+    more = Holds.of(np.insert(holds.pids, at, np.uint32(pid)))
+    for old, new, present in zip(holds.shadow.columns(), more.shadow.columns(), image.columns(), strict=True):
+        new[:at], new[at], new[at + 1 :] = old[:at], present[pid], old[at:]
+    return more
 
 
 def removed(holds: Holds, pid: int) -> Holds:
     """The holds without one."""
-    others = np.flatnonzero(holds.pids != pid)
-    return Holds(holds.pids[others], holds.shadow.picked(others))
+    return _some(holds, np.flatnonzero(holds.pids != pid))
 
 
 def copied(holds: Holds) -> Holds:
     """A copy that does not change any more."""
-    return Holds(holds.pids, holds.shadow.picked(np.arange(len(holds.pids))))
+    return _some(holds, np.arange(len(holds.pids)))
+
+
+def _some(holds: Holds, rows: npt.NDArray[np.intp]) -> Holds:
+    some = Holds.of(holds.pids[rows])
+    some.shadow.take(holds.shadow.picked(rows))
+    return some
 
 
 def behind(holds: Holds, image: Image, pids: npt.NDArray[np.uint32]) -> Image:
@@ -111,9 +116,9 @@ def stored(holds: Holds) -> bytes:
 def restored(blob: bytes) -> Holds:
     """The holds of a checkpoint."""
     rows = np.frombuffer(blob, STORED_DTYPE)
-    shadow = Image.empty(len(rows))
-    shadow.load(0, rows["state"])
-    return Holds(rows["pid"].astype(np.uint32), shadow)
+    holds = Holds.of(rows["pid"].astype(np.uint32))
+    holds.shadow.load(0, rows["state"])
+    return holds
 
 
 def _flags(image: Image, pid: int, value: float, word: int, *, is_event: bool) -> int:

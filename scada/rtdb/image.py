@@ -170,12 +170,21 @@ class Holds(NamedTuple):
     pids: npt.NDArray[np.uint32]
     """Ascending."""
     shadow: Image
-    """Row ``i`` belongs to ``pids[i]``."""
+    """Row ``i`` belongs to ``pids[i]``; two more rows are unused."""
+
+    @classmethod
+    def of(cls, pids: npt.NDArray[np.uint32]) -> Holds:
+        """These points, nothing known of them yet.
+
+        Two rows are always there, because columns with fewer are contiguous by definition: another type to the kernels, which
+        would be compiled for it in the middle of the service.
+        """
+        return cls(pids, Image.empty(len(pids) + 2))
 
     @classmethod
     def none(cls) -> Holds:
         """No point is held."""
-        return cls(np.empty(0, dtype=np.uint32), Image.empty(0))
+        return cls.of(np.empty(0, dtype=np.uint32))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -376,12 +385,15 @@ def replay_changes(
 
 
 def warm_up() -> None:
-    """Compile the kernels, for batches that may be written and for read-only ones, or load them from numba's cache."""
-    image, holds, room, touched = Image.empty(0), Holds.none(), Room.empty(0), np.empty(0, dtype=np.uint32)
+    """Compile the kernels for every kind of array they are given, or load them from numba's cache."""
+    image, holds, room, touched = Image.empty(2), Holds.none(), Room.empty(0), np.empty(0, dtype=np.uint32)
+    mapped = Image.of(np.frombuffer(bytes(2 * ROW_DTYPE.itemsize), ROW_DTYPE))
     frozen = room.after(0)
     for column in frozen:
         column.flags.writeable = False
     for records, received_at in (room, frozen):
         apply_records(image, holds, records, 0, 1, np.zeros(0, dtype=np.bool_), room, touched)
-        replay_changes(image, holds, records, received_at, 1)
+        for one in (image, image.copied(), mapped.copied()):
+            replay_changes(one, holds, records, received_at, 1)
     apply_quality(image, holds, touched, 0, 0, 0, 1, room)
+    hold_row(holds, 0)

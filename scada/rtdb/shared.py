@@ -132,7 +132,14 @@ def fence() -> None:  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True)
 def _publish(
-    header: Numbers, image: Image, ring: Ring, records: Records, received_at: Numbers, first: int, committed_at: int
+    header: Numbers,
+    image: Image,
+    holds: Holds,
+    ring: Ring,
+    records: Records,
+    received_at: Numbers,
+    first: int,
+    committed_at: int,
 ) -> None:  # pragma: no cover - compiled
     count, length = len(records), len(ring.records)
     last = first + count - 1
@@ -146,7 +153,7 @@ def _publish(
     _full_fence()
     header[_STARTED] = last
     _full_fence()
-    replay_changes(image, _NO_HOLDS, records, received_at, first)
+    replay_changes(image, holds, records, received_at, first)
     _full_fence()
     header[_FINISHED] = last
 
@@ -208,8 +215,9 @@ class SharedImage:
 
     def publish(self, change: ChangeSet) -> None:
         """Show the changes of a commit."""
-        memory = self._memory
-        _publish(memory.header, self.image, memory.ring, change.records, change.received_at, change.first, change.committed_at)
+        header, _, ring = self._memory
+        records, received_at = change.records, change.received_at
+        _publish(header, self.image, _NO_HOLDS, ring, records, received_at, change.first, change.committed_at)
 
     def beat(self, monotonic_s: float) -> None:
         """Say that the writer lives."""
@@ -327,9 +335,9 @@ def _forget(path: Path, link: Path, descriptor: int, process: int) -> None:
 
 def warm_up() -> None:
     """Compile the kernel, for change sets that may be written and for read-only ones, or load it from numba's cache."""
-    memory = arrays(bytearray(file_bytes(1, 2)), 1, 2)
+    memory = arrays(bytearray(file_bytes(2, 2)), 2, 2)
     records, received_at = np.empty(0, dtype=POINT_DTYPE), np.empty(0, dtype=np.int64)
     for _ in range(2):
-        _publish(memory.header, Image.of(memory.rows), memory.ring, records, received_at, 1, 0)
+        _publish(memory.header, Image.of(memory.rows), _NO_HOLDS, memory.ring, records, received_at, 1, 0)
         records.flags.writeable = received_at.flags.writeable = False
     fence()

@@ -497,7 +497,7 @@ class Store:
 
     def _mark_old(self) -> None:
         word = self._image.quality.copy()
-        word[self._holds.pids] = self._holds.shadow.quality
+        word[self._holds.pids] = self._holds.shadow.quality[: len(self._holds.pids)]
         restored = np.flatnonzero(word & _NOT_FROM_A_SOURCE == 0)
         self.set_quality(restored.astype(np.uint32), set_bits=int(Quality.OLD_DATA))
 
