@@ -1,116 +1,109 @@
-"""Limit, state and channel alarms, and the sequence of events, drawn from change sets. Pure: no file, no thread.
+"""The alarm engine: conditions with their delays, phases, suppression and annunciation, drawn from change sets.
 
-Phases follow ISA-18.2 / IEC 62682 (normal, unacknowledged, acknowledged, returned unacknowledged). Each limit of a point is an
-alarm of its own, so that crossing ``hi`` and then ``hihi`` gives two, with their own acknowledgement and return.
+Pure: no file, no thread; time comes from the clock. The parts:
+
+- :mod:`scada.events.conditions`, :mod:`scada.events.condition_table`: which conditions hold (limits, states, deviation, rate);
+- :mod:`scada.events.alarm_states`, :mod:`scada.events.alarm_list`: phases after ISA-18.2 / IEC 62682;
+- :mod:`scada.events.suppression`: shelved, suppressed by design, out of service, tagged;
+- :mod:`scada.events.annunciation`: chatter and flood groups.
+
+Each condition of a point is an alarm of its own, so that crossing ``hi`` and then ``hihi`` gives two, with their own
+acknowledgement and return.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from scada.core.batch import POINT_DTYPE, RecordFlag
-from scada.core.clock import Clock
-from scada.core.quality import Quality, is_good, marks
-from scada.events.records import Alarm, AlarmPhase, Event, EventKind
-from scada.model_cim.tables import AlarmClass, Point, PointKind
+from scada.core.batch import POINT_DTYPE
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.settings import AlarmSettings
+from scada.events.alarm_list import ACTIVE
+from scada.events.alarm_states import CHANNEL, AlarmStates
+from scada.events.condition_table import ConditionTable, Turn
+from scada.events.conditions import CONDITIONS, DEVIATION, RATE, STATE, STATUS_LINE, SUPPRESSES
+from scada.events.lines import Occasion, alarm_line, parameters_of, status_line
+from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
+from scada.events.suppression import AlarmSuppression
+from scada.model_cim.tables import AlarmClass, Point
 from scada.rtdb.changes import ChangeSet, Snapshot
 
-CONDITIONS: Final = ("limit.lolo", "limit.lo", "limit.hi", "limit.hihi", "state.alarm")
-"""Text keys of the alarms a point can have; the columns of the condition tables."""
-
-_RETURNED: Final = ("limit.lolo.returned", "limit.lo.returned", "limit.hi.returned", "limit.hihi.returned", "state.returned")
-_STATE: Final = 4
-_SOE_KINDS: Final = frozenset({PointKind.STATUS, PointKind.DOUBLE})
-_ACTIVE: Final = frozenset({AlarmPhase.UNACK_ACTIVE, AlarmPhase.ACK_ACTIVE})
-_CHANNEL: Final = "channel.down"
-
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Occasion:
-    """The value that made a condition begin or end."""
-
-    time_ns: int
-    value: float
-    source_time_ns: int = 0
-    seq: int = 0
+_WORST: Final = frozenset({"limit.lolo", "limit.hihi"})
+_NAN: Final = float("nan")
 
 
 class AlarmEngine:
     """States of all alarms.
 
-    Use: ``events = engine.process(change)``, then ``log.append(events, alarms=engine.take_changed(), seq=change.last)``, then
-    show them. After a restart: ``restore`` what the log holds, then ``process`` the changes after ``log.seq``, or ``resync`` with
-    a snapshot where the journal has a gap.
+    Use: ``events = engine.process(change)``, then ``log.append(events, alarms=engine.take_changed(),
+    suppressions=engine.take_suppressions(), seq=change.last)``, then show them. After a restart: ``restore`` what the log holds,
+    ``process`` the changes after ``log.seq``, then ``resync`` with a snapshot: it judges again what was waiting for its delay,
+    and what happened where the journal has a gap.
 
-    A value of bad quality (:data:`scada.core.quality.BAD_MASK`) neither begins nor ends a condition. A limit is violated beyond
-    it and returns when the value is back by ``hysteresis``; with ``delay_s`` it must have been violated so long, without a
-    break, before it becomes an alarm (a state alarm too).
+    A value of bad quality (:data:`scada.core.quality.BAD_MASK`) neither begins nor ends a condition, and while it is bad no delay
+    runs out. Delays run on the monotonic clock. A value an operator holds is judged as it is shown; what its source sends
+    meanwhile is not, but its changes of state are lines of the sequence of events (``status.behind_hold``).
 
     Args:
         points: indexed by pid.
-        clock: its monotonic time drives the delays.
+        clock: see above.
         next_id: reserves the number of the next event (:meth:`scada.events.log.EventLog.next_id`).
+        settings: section ``[alarms]``.
+        within: mRIDs of what a point belongs to (equipment, bay, station); suppressing one of them suppresses the point's alarms.
     """
 
-    def __init__(self, points: Sequence[Point], clock: Clock, next_id: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        points: Sequence[Point],
+        clock: Clock,
+        next_id: Callable[[], int],
+        settings: AlarmSettings | None = None,
+        within: Callable[[Point], Sequence[str]] = lambda point: (point.equipment,),
+    ) -> None:
+        settings = settings or AlarmSettings()
         self._points = points
         self._clock = clock
         self._next_id = next_id
-        limits = [point.limits for point in points]
-        self._low = np.array([(limit.lolo, limit.lo) for limit in limits], dtype=np.float64).reshape(-1, 2)
-        self._high = np.array([(limit.hi, limit.hihi) for limit in limits], dtype=np.float64).reshape(-1, 2)
-        self._hysteresis = np.array([limit.hysteresis for limit in limits], dtype=np.float64)
-        self._normal = np.array([point.normal_value for point in points], dtype=np.float64)
-        self._soe = np.array([point.kind in _SOE_KINDS for point in points], dtype=np.bool_)
-        self._held = np.zeros((len(points), len(CONDITIONS)), dtype=np.bool_)
-        self._value = np.full(len(points), np.nan)
-        self._good = np.zeros(len(points), dtype=np.bool_)
+        self._table = ConditionTable(points)
+        self._suppression = AlarmSuppression(points, self._table, clock, next_id, settings, within)
+        self._states = AlarmStates(next_id, self._suppression.kind_of, settings)
         self._waiting: dict[tuple[int, int], float] = {}
-        self._alarms: dict[tuple[str, str], Alarm] = {}
+        self._due: list[tuple[float, int, int]] = []
+        self._fast: set[int] = set()
         self._channels: dict[str, bool] = {}
-        self._changed: dict[int, Alarm] = {}
+        self._now = clock.monotonic()
 
     # ------------------------------------------------------------------ values
 
     def process(self, change: ChangeSet) -> list[Event]:
         """Events of a change set, in its order, numbered.
 
-        ``STATUS_CHANGE`` for status and double points: ``status.changed``; ``status.found`` if an interrogation found it;
-        ``status.reported`` if the source stamped a state that was known already. The first value of a point is not a change.
+        ``STATUS_CHANGE`` for status and double points (see :func:`scada.events.lines.status_line`); the first value of a point is
+        not a change.
         """
-        records = change.records
-        index = np.flatnonzero(records["pid"] < len(self._points))
-        pids = records["pid"][index].astype(np.intp)
-        flags = records["flags"][index]
-        good = is_good(records["quality"][index])
-        values = records["value"][index]
-        status = self._soe[pids] & _is_soe(flags, records["source_time"][index], records["quality"][index])
-        moved = good & (self._conditions(pids, values) != self._held[pids]).any(axis=1)
-        # a point that moves at one record is followed through all its records of this change set
-        followed = np.isin(pids, pids[moved]) & good
-        self._value[pids[good]] = values[good]
-        self._good[pids] = good
+        records, received_at = change.records, change.received_at
+        # a change set that waited was not received now; one of before the start counts from the start on
+        waited = max(0.0, (self._clock.now_ns() - change.committed_at) / NS_PER_S)
+        self._now = max(self._now, self._clock.monotonic() - waited)
         events: list[Event] = []
-        for i in np.flatnonzero(status | followed).tolist():
-            row = int(index[i])
-            occasion = _Occasion(
-                int(change.received_at[row]), float(values[i]), int(records["source_time"][row]), change.first + row
-            )
-            if status[i]:
-                events.append(self._status_event(int(pids[i]), int(flags[i]), int(records["quality"][row]), occasion))
-            if followed[i]:
-                events += self._follow(int(pids[i]), occasion)
+        for turn in self._table.judge(records, self._now):
+            record = records[turn.record]
+            stamp, seq = int(record["source_time"]), change.first + turn.record
+            occasion = Occasion(int(received_at[turn.record]), turn.value, stamp, seq, turn.measured)
+            if turn.column == STATUS_LINE:
+                point = self._points[int(record["pid"])]
+                events.append(status_line(point, int(record["flags"]), int(record["quality"]), occasion, self._next_id()))
+            else:
+                events += self._turned(turn, occasion)
         return events
 
     def resync(self, snapshot: Snapshot) -> list[Event]:
-        """Judge all present values at once, where the changes in between are not known: alarms, but no status changes."""
+        """Judge all present values at once: alarms, but no status changes. To be called once after a restart."""
         records = np.zeros(len(snapshot), dtype=POINT_DTYPE)
         for column in ("pid", "value", "quality", "source_time"):
             records[column] = getattr(snapshot, column)
@@ -119,79 +112,164 @@ class AlarmEngine:
         return [replace(event, seq=snapshot.seq) for event in events]
 
     def tick(self, now_ns: int) -> list[Event]:
-        """Alarms whose delay has passed. Call a few times a second.
+        """What time alone brings: delays that have passed, rates that are over, shelvings that expire, chattering that ends.
+
+        Call a few times a second.
 
         Args:
-            now_ns: UTC for their stamps.
+            now_ns: UTC for the stamps.
         """
-        if not self._waiting:
-            return []
-        now = self._clock.monotonic()
+        self._now = now = max(self._now, self._clock.monotonic())
         events: list[Event] = []
-        for (pid, column), due in sorted(self._waiting.items(), key=lambda item: item[1]):
-            if due <= now and self._good[pid]:
-                del self._waiting[pid, column]
-                events.append(self._raise_point(pid, column, _Occasion(now_ns, float(self._value[pid]))))
+        if self._fast:
+            for turn in self._table.advance(sorted(self._fast), now):
+                events += self._turned(turn, Occasion(now_ns, turn.value, measured=turn.measured))
+        events += self._ripen(now, now_ns)
+        ended, objects = self._suppression.expire(now_ns)
+        events += ended + self._review(objects, now_ns)
+        return events + self._states.tick(now, now_ns)
+
+    def _turned(self, turn: Turn, occasion: Occasion) -> list[Event]:
+        """A condition begins or is over: at once, or when its delay has passed without a break."""
+        if turn.column == SUPPRESSES:
+            events, objects = self._suppression.by_design(turn.row, bool(turn.began), occasion.time_ns)
+            return events + self._review(objects, occasion.time_ns)
+        if turn.column == RATE:
+            (self._fast.add if turn.began else self._fast.discard)(turn.row)
+        place = turn.row, turn.column
+        if self._waiting.pop(place, None) is not None:
+            return []  # back before its delay had passed
+        limits = self._points[self._table.pid(turn.row)].limits
+        delay = limits.delay_s if turn.began else limits.off_delay_s
+        if delay <= 0:
+            return self._settled(*place, occasion, began=bool(turn.began))
+        self._waiting[place] = self._now + delay
+        heappush(self._due, (self._now + delay, *place))
+        return []
+
+    def _ripen(self, now: float, now_ns: int) -> list[Event]:
+        events: list[Event] = []
+        doubtful = []
+        while self._due and self._due[0][0] <= now:
+            due, row, column = heappop(self._due)
+            if self._waiting.get((row, column)) != due:
+                continue  # it was over, and perhaps began anew
+            if not self._table.good(row):
+                doubtful.append((due, row, column))
+                continue
+            del self._waiting[row, column]
+            occasion = Occasion(now_ns, self._table.value(row), measured=self._table.measured(row, column, now))
+            events += self._settled(row, column, occasion, began=self._table.holds(row, column))
+        self._due += doubtful
+        heapify(self._due)
         return events
 
-    def _conditions(self, pids: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> Bools:
-        """Which conditions hold for these values, given which held before."""
-        value = values[:, None]
-        held = self._held[pids]
-        margin = np.where(held[:, :_STATE], self._hysteresis[pids][:, None], 0.0)
-        low = value < self._low[pids] + margin[:, :2]
-        high = value > self._high[pids] - margin[:, 2:]
-        normal = self._normal[pids][:, None]
-        return np.concatenate((low, high, (value != normal) & ~np.isnan(normal)), axis=1)
-
-    def _follow(self, pid: int, occasion: _Occasion) -> list[Event]:
-        conditions = self._conditions(np.array([pid]), np.array([occasion.value]))[0]
-        events = []
-        for column in np.flatnonzero(conditions != self._held[pid]).tolist():
-            began = bool(conditions[column])
-            self._held[pid, column] = began
-            delay = self._points[pid].limits.delay_s
-            if began and delay > 0:
-                self._waiting[pid, column] = self._clock.monotonic() + delay
-            elif began:
-                events.append(self._raise_point(pid, column, occasion))
-            elif self._waiting.pop((pid, column), None) is None:
-                events.append(self._return_point(pid, column, occasion))
-        return events
+    def _settled(self, row: int, column: int, occasion: Occasion, *, began: bool) -> list[Event]:
+        point = self._points[self._table.pid(row)]
+        limit, key = self._table.limit(row, column), CONDITIONS[column]
+        parameters = parameters_of(point, occasion.value, limit=limit, measured=occasion.measured)
+        if column == DEVIATION:
+            parameters["reference"] = self._points[self._table.reference(row)].path
+        if not began:
+            return self._states.end((point.mrid, key), parameters, occasion)
+        alarm = Alarm(
+            alarm_id=0,
+            phase=AlarmPhase.UNACK_ACTIVE,
+            alarm_class=point.alarm_class if column == STATE else AlarmClass.LIMIT,
+            priority=max(1, point.priority - 1) if key in _WORST else point.priority,
+            key=key,
+            parameters=parameters,
+            pid=int(point.pid),
+            mrid=point.mrid,
+            station=point.station,
+            path=point.path,
+            value=occasion.value,
+            limit=limit,
+            raised_ns=occasion.time_ns,
+            bay=point.bay,
+        )
+        return self._states.begin(alarm, occasion, self._now)
 
     # ------------------------------------------------------------------ operators and channels
 
-    def acknowledge(self, alarm_ids: Iterable[int], user: str, now_ns: int) -> tuple[list[Event], list[int], list[int]]:
+    def acknowledge(
+        self, alarm_ids: Iterable[int], user: str, now_ns: int, *, seen: int = 0
+    ) -> tuple[list[Event], list[int], list[int]]:
         """Acknowledge exactly these alarms.
 
         Args:
             alarm_ids: as shown to the user.
             user: who acknowledges.
             now_ns: UTC.
+            seen: the last event the user had seen, 0 = not said. An alarm that was raised again after it stays unacknowledged and
+                is returned as unknown: he has not seen that occurrence.
 
         Returns:
             (events, acknowledged ids, unknown ids). One already acknowledged counts as acknowledged, without a further event.
+            A suppressed alarm is not shown, so it is unknown.
         """
-        by_id = {alarm.alarm_id: alarm for alarm in self._alarms.values()}
-        events: list[Event] = []
-        acknowledged: list[int] = []
-        unknown: list[int] = []
-        for alarm_id in dict.fromkeys(alarm_ids):
-            alarm = by_id.get(alarm_id)
-            if alarm is None:
-                unknown.append(alarm_id)
-                continue
-            acknowledged.append(alarm_id)
-            if alarm.phase == AlarmPhase.ACK_ACTIVE:
-                continue
-            phase = AlarmPhase.ACK_ACTIVE if alarm.phase == AlarmPhase.UNACK_ACTIVE else AlarmPhase.NORMAL
-            self._set(replace(alarm, phase=phase, acknowledged_ns=now_ns, acknowledged_by=user))
-            parameters = {**alarm.parameters, "alarm": alarm.key}
-            occasion = _Occasion(now_ns, alarm.value)
-            events.append(
-                self._alarm_event(alarm, EventKind.ACKNOWLEDGED, "alarm.acknowledged", parameters, occasion, actor=user)
-            )
-        return events, acknowledged, unknown
+        return self._states.acknowledge(alarm_ids, user, now_ns, seen)
+
+    def shelve(
+        self, names: Iterable[tuple[str, str]], duration_s: float, user: str, reason: str, now_ns: int
+    ) -> tuple[list[Event], list[tuple[str, str]]]:
+        """Shelve alarms for a time; one that is shelved already is so for the new time.
+
+        Args:
+            names: (mRID of a point, equipment or channel, key; empty = every alarm of the object).
+            duration_s: above 0, at most the longest of the settings (8 h).
+            user: who does it.
+            reason: must be given.
+            now_ns: UTC.
+
+        Returns:
+            (events, names that are no alarms).
+
+        Raises:
+            SuppressionError: no reason, or no such duration.
+        """
+        events, unknown, objects = self._suppression.shelve(names, duration_s, user, reason, now_ns)
+        return events + self._review(objects, now_ns), unknown
+
+    def unshelve(self, names: Iterable[tuple[str, str]], user: str, now_ns: int) -> tuple[list[Event], list[tuple[str, str]]]:
+        """Take shelvings back; an empty key takes back all of the object.
+
+        Returns:
+            (events, names that are not shelved).
+        """
+        events, unknown, objects = self._suppression.end(names, SuppressionKind.SHELVED, "alarm.unshelved", user, "", now_ns)
+        return events + self._review(objects, now_ns), unknown
+
+    def set_service(
+        self, names: Iterable[tuple[str, str]], out: bool, user: str, reason: str, now_ns: int
+    ) -> tuple[list[Event], list[tuple[str, str]]]:
+        """Take alarms out of service until they are taken back, or take them back.
+
+        Args:
+            names: as for :meth:`shelve`.
+            out: True = out of service.
+            user: who does it.
+            reason: must be given to take out.
+            now_ns: UTC.
+
+        Returns:
+            (events, names that are no alarms, or are not out of service).
+
+        Raises:
+            SuppressionError: no reason.
+        """
+        events, unknown, objects = self._suppression.set_service(names, out, user, reason, now_ns)
+        return events + self._review(objects, now_ns), unknown
+
+    def set_tagged(self, tagged: Mapping[str, str], now_ns: int) -> list[Event]:
+        """Say which objects carry a tag that inhibits alarms.
+
+        Args:
+            tagged: mRID of a point, or of what a point belongs to (``within``) -> reason; all of them, each time.
+            now_ns: UTC.
+        """
+        events, objects = self._suppression.set_tagged(tagged, now_ns)
+        return events + self._review(objects, now_ns)
 
     def channel(self, name: str, mrid: str, up: bool, reason: str, now_ns: int) -> list[Event]:
         """A channel went up or down; a repeated report gives nothing.
@@ -203,197 +281,85 @@ class AlarmEngine:
             reason: one sentence.
             now_ns: UTC.
         """
+        self._suppression.know_channel(mrid, name)
         if self._channels.get(mrid) is up:
             return []
         self._channels[mrid] = up
         parameters = {"channel": name, "reason": reason}
-        occasion = _Occasion(now_ns, float("nan"))
-        alarm = self._alarms.get((mrid, _CHANNEL))
+        occasion = Occasion(now_ns)
+        standing = self._states.list.get((mrid, CHANNEL))
+        active = standing is not None and standing.phase in ACTIVE
+        fresh = Alarm(
+            0, AlarmPhase.UNACK_ACTIVE, AlarmClass.ABNORMAL, 2, CHANNEL, parameters, -1, mrid, "", name, _NAN, _NAN, now_ns
+        )
         if not up:
-            if alarm is not None and alarm.phase in _ACTIVE:
-                return []
-            fresh = Alarm(
-                0, AlarmPhase.UNACK_ACTIVE, AlarmClass.ABNORMAL, 2, _CHANNEL, parameters, -1, mrid, "", name, np.nan, np.nan, 0
-            )
-            return [self._raise(fresh, EventKind.CHANNEL_DOWN, occasion)]
-        if alarm is not None and alarm.phase in _ACTIVE:
-            return [self._return(alarm, EventKind.CHANNEL_UP, "channel.up", parameters, occasion)]
-        return [
-            Event(
-                now_ns,
-                EventKind.CHANNEL_UP,
-                AlarmClass.NOTICE,
-                4,
-                "channel.up",
-                parameters,
-                mrid=mrid,
-                path=name,
-                event_id=self._next_id(),
-            )
-        ]
+            return [] if active else self._states.begin(fresh, occasion, self._clock.monotonic())
+        if active:
+            return self._states.end((mrid, CHANNEL), parameters, occasion)
+        first = replace(fresh, alarm_class=AlarmClass.NOTICE, priority=4)
+        return [alarm_line(first, EventKind.CHANNEL_UP, "channel.up", parameters, occasion, self._next_id())]
 
     # ------------------------------------------------------------------ state
 
     def alarms(self) -> list[Alarm]:
-        """Present alarms, oldest first. Callable from any thread."""
-        return sorted(self._alarms.values(), key=lambda alarm: alarm.alarm_id)
+        """Shown alarms, oldest first; the same list until one changes (do not change it). Callable from any thread."""
+        return self._states.list.shown()
+
+    @property
+    def suppressed(self) -> int:
+        """How many alarms are active and hidden."""
+        return sum(alarm.phase in ACTIVE for alarm in self._states.list.hidden())
+
+    def suppressions(self) -> list[Suppression]:
+        """All suppressions in force, oldest first, with ``active``."""
+        return self._suppression.entries(alarm for alarm in self._states.list.hidden() if alarm.phase in ACTIVE)
 
     def take_changed(self) -> list[Alarm]:
-        """Alarms that changed since the last call, for the log; ``NORMAL`` = gone."""
-        changed = list(self._changed.values())
-        self._changed.clear()
-        return changed
+        """Alarms that changed since the last call, hidden ones too, for the log; ``NORMAL`` = gone.
 
-    def restore(self, alarms: Iterable[Alarm]) -> list[Event]:
-        """Take over the alarms of a log or of the engine before a model change; call before anything else.
+        They are also what changes in :meth:`alarms`: one that is ``NORMAL`` or ``suppressed`` leaves it.
+        """
+        return self._states.list.take_changed()
+
+    def take_suppressions(self) -> list[Suppression]:
+        """Suppressions that changed since the last call, for the log; kind ``NONE`` = remove the one of this ``name``."""
+        return self._suppression.take_changed()
+
+    def restore(self, alarms: Iterable[Alarm], suppressions: Iterable[Suppression] = ()) -> list[Event]:
+        """Take over alarms and suppressions of a log or of the engine before a model change; call before anything else.
 
         Returns:
-            Events of the alarms that ended because the model no longer has their point (store them).
+            Events of the alarms that ended because the model no longer has their point or condition, and of suppressions that the
+            model no longer has (store them).
         """
+        now_ns = self._clock.now_ns()
+        events = self._suppression.restore(suppressions, now_ns)
         pids = {point.mrid: int(point.pid) for point in self._points if not point.removed}
-        events = []
         for alarm in alarms:
             pid = pids.get(alarm.mrid, -1)
-            self._alarms[alarm.mrid, alarm.key] = replace(alarm, pid=pid)
-            if alarm.key == _CHANNEL:
-                self._channels[alarm.mrid] = alarm.phase not in _ACTIVE
+            bay = alarm.bay or (self._points[pid].bay if pid >= 0 else "")
+            alarm = replace(alarm, pid=pid, bay=bay, event_id=alarm.event_id or alarm.alarm_id)  # noqa: PLW2901 - of this model
+            self._states.restore(alarm, self._now)
+            if alarm.key == CHANNEL:
+                self._channels[alarm.mrid] = alarm.phase not in ACTIVE
+                self._suppression.know_channel(alarm.mrid, alarm.path)
                 continue
-            column = CONDITIONS.index(alarm.key)
-            if pid >= 0:
-                self._held[pid, column] = alarm.phase in _ACTIVE
-            elif alarm.phase in _ACTIVE:
-                kind = EventKind.STATE_RETURNED if column == _STATE else EventKind.LIMIT_RETURNED
-                occasion = _Occasion(self._clock.now_ns(), float("nan"))
-                events.append(self._return(replace(alarm, pid=-1), kind, "alarm.point_removed", alarm.parameters, occasion))
-        return events
+            column = CONDITIONS.index(alarm.key) if alarm.key in CONDITIONS else -1
+            row = self._table.row(pid, column) if pid >= 0 and column >= 0 else -1
+            if row < 0:
+                key = "alarm.point_removed" if pid < 0 else "alarm.condition_removed"
+                events += self._states.end((alarm.mrid, alarm.key), alarm.parameters, Occasion(now_ns), key=key)
+            elif alarm.phase in ACTIVE:
+                self._table.hold(row, column)
+                if column == RATE:
+                    self._fast.add(row)
+        return events + self._states.review(self._states.list.all(), now_ns)
 
-    def _set(self, alarm: Alarm) -> None:
-        key = (alarm.mrid, alarm.key)
-        if alarm.phase == AlarmPhase.NORMAL:
-            self._alarms.pop(key, None)
-        else:
-            self._alarms[key] = alarm
-        self._changed[alarm.alarm_id] = alarm
-
-    def _raise_point(self, pid: int, column: int, occasion: _Occasion) -> Event:
-        point = self._points[pid]
-        is_state = column == _STATE
-        limit = float("nan") if is_state else float((*self._low[pid], *self._high[pid])[column])
-        worst = CONDITIONS[column] in {"limit.lolo", "limit.hihi"}
-        fresh = Alarm(
-            alarm_id=0,
-            phase=AlarmPhase.UNACK_ACTIVE,
-            alarm_class=point.alarm_class if is_state else AlarmClass.LIMIT,
-            priority=max(1, point.priority - 1) if worst else point.priority,
-            key=CONDITIONS[column],
-            parameters=_parameters(point, occasion.value, limit),
-            pid=pid,
-            mrid=point.mrid,
-            station=point.station,
-            path=point.path,
-            value=occasion.value,
-            limit=limit,
-            raised_ns=occasion.time_ns,
-        )
-        return self._raise(fresh, EventKind.STATE_ALARM if is_state else EventKind.LIMIT_VIOLATED, occasion)
-
-    def _raise(self, fresh: Alarm, kind: EventKind, occasion: _Occasion) -> Event:
-        number = self._next_id()
-        standing = self._alarms.get((fresh.mrid, fresh.key))  # returned, not yet acknowledged: the same instance goes on
-        if standing is None:
-            alarm = replace(fresh, alarm_id=number, raised_ns=occasion.time_ns)
-        else:
-            alarm = replace(fresh, alarm_id=standing.alarm_id, raised_ns=standing.raised_ns)
-        self._set(alarm)
-        return self._alarm_event(alarm, kind, alarm.key, alarm.parameters, occasion, number=number)
-
-    def _return_point(self, pid: int, column: int, occasion: _Occasion) -> Event:
-        point = self._points[pid]
-        alarm = self._alarms[point.mrid, CONDITIONS[column]]
-        kind = EventKind.STATE_RETURNED if column == _STATE else EventKind.LIMIT_RETURNED
-        return self._return(alarm, kind, _RETURNED[column], _parameters(point, occasion.value, alarm.limit), occasion)
-
-    def _return(self, alarm: Alarm, kind: EventKind, key: str, parameters: dict[str, str], occasion: _Occasion) -> Event:
-        phase = AlarmPhase.NORMAL if alarm.phase == AlarmPhase.ACK_ACTIVE else AlarmPhase.UNACK_RETURNED
-        self._set(replace(alarm, phase=phase, returned_ns=occasion.time_ns))
-        return self._alarm_event(alarm, kind, key, parameters, occasion)
-
-    def _alarm_event(
-        self,
-        alarm: Alarm,
-        kind: EventKind,
-        key: str,
-        parameters: dict[str, str],
-        occasion: _Occasion,
-        *,
-        actor: str = "",
-        number: int = 0,
-    ) -> Event:
-        return Event(
-            time_ns=occasion.time_ns,
-            kind=kind,
-            alarm_class=alarm.alarm_class,
-            priority=alarm.priority,
-            key=key,
-            parameters=parameters,
-            pid=alarm.pid,
-            mrid=alarm.mrid,
-            station=alarm.station,
-            path=alarm.path,
-            value=occasion.value,
-            source_time_ns=occasion.source_time_ns,
-            alarm_id=alarm.alarm_id,
-            seq=occasion.seq,
-            actor=actor,
-            event_id=number or self._next_id(),
-        )
-
-    def _status_event(self, pid: int, flags: int, quality: int, occasion: _Occasion) -> Event:
-        point = self._points[pid]
-        if not flags & RecordFlag.VALUE_CHANGED:
-            key = "status.reported"
-        elif flags & RecordFlag.REFRESH:
-            key = "status.found"
-        else:
-            key = "status.changed"
-        parameters = _parameters(point, occasion.value, float("nan"))
-        if quality:
-            parameters["quality"] = marks(quality)
-        return Event(
-            time_ns=occasion.time_ns,
-            kind=EventKind.STATUS_CHANGE,
-            alarm_class=AlarmClass.CHANGE,
-            priority=point.priority,
-            key=key,
-            parameters=parameters,
-            pid=pid,
-            mrid=point.mrid,
-            station=point.station,
-            path=point.path,
-            value=occasion.value,
-            source_time_ns=occasion.source_time_ns,
-            seq=occasion.seq,
-            event_id=self._next_id(),
-        )
-
-
-def _is_soe(flags: npt.NDArray[np.uint8], source_time: npt.NDArray[np.int64], quality: npt.NDArray[np.uint32]) -> Bools:
-    """Records of a status that are lines of the sequence of events."""
-    changed = flags & RecordFlag.VALUE_CHANGED != 0
-    reported = (flags & RecordFlag.EVENT != 0) & (source_time != 0)
-    excluded = (flags & (RecordFlag.FIRST | RecordFlag.QUALITY_SET) != 0) | (quality & int(Quality.NEVER_RECEIVED) != 0)
-    lines: Bools = (changed | reported) & ~excluded
-    return lines
-
-
-def _parameters(point: Point, value: float, limit: float) -> dict[str, str]:
-    """What the texts of the faces may show."""
-    parameters = {"point": point.path, "value": f"{value:.6g}"}
-    if point.unit:
-        parameters["unit"] = point.unit
-    if not np.isnan(limit):
-        parameters["limit"] = f"{limit:.6g}"
-    label = point.states.get(int(value)) if float(value).is_integer() else None
-    if label is not None:
-        parameters["state"] = label
-    return parameters
+    def _review(self, objects: Iterable[str], now_ns: int) -> list[Event]:
+        """Hide and show the alarms of these objects as their suppressions stand now."""
+        touched = set(objects)
+        if not touched:
+            return []
+        owners = self._suppression.objects_of
+        found = [alarm for alarm in self._states.list.all() if not touched.isdisjoint(owners(alarm))]
+        return self._states.review(found, now_ns)

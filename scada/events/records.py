@@ -159,6 +159,7 @@ class Suppression:
         reason: why; path of the suppressing point where it is by design.
         active: a condition of these alarms holds now.
         left_s: what is left of a shelving, as last measured on the monotonic clock; after a restart it lasts no longer.
+        was: the kind it had, where it is over.
     """
 
     mrid: str
@@ -172,3 +173,9 @@ class Suppression:
     reason: str = ""
     active: bool = False
     left_s: float = 0.0
+    was: SuppressionKind = SuppressionKind.NONE
+
+    @property
+    def name(self) -> tuple[str, str, SuppressionKind]:
+        """What tells it from all others, also when it is over: several kinds may stand on one alarm."""
+        return self.mrid, self.key, self.kind or self.was

@@ -12,6 +12,7 @@ from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.ids import PointId
 from scada.core.quality import Quality
+from scada.core.settings import AlarmSettings
 from scada.events.alarms import AlarmEngine
 from scada.events.records import AlarmPhase, EventKind
 from scada.model_cim.tables import AlarmClass, Limits, Point, PointKind
@@ -41,10 +42,10 @@ POINTS = [
 class Bench:
     """An engine with a driven clock and change sets made by hand."""
 
-    def __init__(self, points=POINTS):
+    def __init__(self, points=POINTS, settings=None):
         self.clock = VirtualClock()
         self.ids = count(1)
-        self.engine = AlarmEngine(points, self.clock, self.ids.__next__)
+        self.engine = AlarmEngine(points, self.clock, self.ids.__next__, settings)
         self.seq = 0
 
     def feed(self, *rows):
@@ -345,7 +346,7 @@ values = st.lists(
 def test_any_sequence_alarms_like_the_plain_rule(sets):
     """However changes are cut into sets, each point alternates by the rule: > 10 begins, <= 8 ends, bad does nothing."""
     points = [point(pid, PointKind.ANALOG, limits=Limits(hi=10, hysteresis=2)) for pid in range(2)]
-    bench = Bench(points)
+    bench = Bench(points, AlarmSettings(chatter_count=1000))
     active = {0: False, 1: False}
     for rows in sets:
         expected = []
