@@ -15,10 +15,12 @@ COMMANDS = {
     "ctl": "Operate a running server from a terminal.",
     "demo": "Start simulator, server and operator station on the demo grid.",
     "dispatch": "Upstream dispatch: send a signed set-point or schedule.",
+    "history": "Recorded samples: query, export, import.",
     "hmi": "Start the operator station: serves the page on loopback and holds the operator's key.",
     "keys": "Make and show identities (SM2 keys and certificates).",
     "model": "Check and show a CIM model; draw its diagrams.",
     "replay": "Run a recorded IEC 104 trace through the live decoder.",
+    "rtdb": "Check, dump, measure, back up and restore the real-time database.",
     "serve": "Start the server.",
     "sim": "Start the plant simulator and its outstations.",
 }
