@@ -2,7 +2,7 @@
 
 Each hold and each release is one change record with channel ``OPERATOR``, dated by its ``received_at``, so that the journal alone
 brings the holds back. What the source says meanwhile is written to the shadow row of the point, by the kernels of
-:mod:`scada.rtdb.image`.
+:mod:`scada.rtdb.kernels`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scada.core.batch import OPERATOR, POINT_DTYPE, HoldAct, RecordFlag, Records
 from scada.core.quality import Quality
 from scada.rtdb.changes import ChangeSet
-from scada.rtdb.image import IMAGE_DTYPE, Holds, Image, hold_row, replay_changes
+from scada.rtdb.image import IMAGE_DTYPE, Holds, Image
+from scada.rtdb.kernels import hold_row, replay_changes
 
 STORED_DTYPE: Final = np.dtype([("pid", "<u4"), ("state", IMAGE_DTYPE)])
 """A held point of a checkpoint: its number and its shadow."""

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scada.core.batch import PointBatch, Records
 from scada.rtdb.changes import ChangeSet
 from scada.rtdb.holds import copied
-from scada.rtdb.image import Holds, Image, Room, apply_quality, apply_records, replay_changes
+from scada.rtdb.image import Holds, Image, Room
+from scada.rtdb.kernels import apply_quality, apply_records, replay_changes
 
 Pids = npt.NDArray[np.uint32]
 

@@ -16,9 +16,10 @@ from scada.core.clock import Clock, SystemClock
 from scada.core.errors import StoreError
 from scada.rtdb import journal
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
-from scada.rtdb.image import Holds, Image, replay_changes
+from scada.rtdb.image import Holds, Image
+from scada.rtdb.kernels import fence, replay_changes
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbView
-from scada.rtdb.shared import HEADER_BYTES, LAYOUT, LINK, MAGIC, Slot, arrays, fence, file_bytes, is_locked
+from scada.rtdb.shared import HEADER_BYTES, LAYOUT, LINK, MAGIC, Slot, arrays, file_bytes, is_locked
 from scada.rtdb.upgrades import LAYOUT as FILE_LAYOUT
 
 _NAME: Final = "rtdb"

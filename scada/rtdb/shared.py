@@ -30,14 +30,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from numba.extending import intrinsic
 
-from scada.core.batch import POINT_DTYPE, Records
+from scada.core.batch import POINT_DTYPE
 from scada.rtdb.changes import ChangeSet
-from scada.rtdb.image import ROW_DTYPE, Holds, Image, replay_changes
+from scada.rtdb.image import ROW_DTYPE, Holds, Image, Ring
+from scada.rtdb.kernels import FINISHED, OLDEST, STARTED, publish_changes
 
 LINK: Final = "rtdb.image"
 MAGIC: Final = int.from_bytes(b"SCADAIMG", "little")
@@ -64,24 +63,15 @@ class Slot(IntEnum):
     """Number at which this life of the writer began: what earlier lives told after it was lost."""
     STATE = 16
     """1 = in use; 0 = closed or replaced by another file: follow the link again."""
-    OLDEST = 17
+    OLDEST = OLDEST
     """Oldest change in the ring."""
-    STARTED = 18
-    FINISHED = 19
+    STARTED = STARTED
+    FINISHED = FINISHED
     BEAT = 20
     """Monotonic ns of the writer's last commit, with or without changes."""
 
 
-_OLDEST, _STARTED, _FINISHED = int(Slot.OLDEST), int(Slot.STARTED), int(Slot.FINISHED)
 _NO_HOLDS = Holds.none()
-
-
-class Ring(NamedTuple):
-    """The last changes."""
-
-    records: Records
-    received_at: Numbers
-    committed_at: Numbers
 
 
 class Memory(NamedTuple):
@@ -111,51 +101,6 @@ def arrays(buffer: Any, capacity: int, ring: int) -> Memory:
     committed = np.frombuffer(buffer, np.int64, ring, at + records.nbytes + received.nbytes)
     rows = np.frombuffer(buffer, ROW_DTYPE, capacity, HEADER_BYTES)
     return Memory(np.frombuffer(buffer, np.int64, HEADER_BYTES // 8), rows, Ring(records, received, committed))
-
-
-def _emit_fence(typing_context: Any) -> Any:  # noqa: ARG001 - numba calls it so
-    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return numba.types.void(), generate
-
-
-_full_fence: Any = intrinsic(_emit_fence)
-
-
-@numba.njit(nogil=True, cache=True)
-def fence() -> None:  # pragma: no cover - compiled
-    """What was written or read before this is done before what follows, for other processors too."""
-    _full_fence()
-
-
-@numba.njit(nogil=True, cache=True)
-def _publish(
-    header: Numbers,
-    image: Image,
-    holds: Holds,
-    ring: Ring,
-    records: Records,
-    received_at: Numbers,
-    first: int,
-    committed_at: int,
-) -> None:  # pragma: no cover - compiled
-    count, length = len(records), len(ring.records)
-    last = first + count - 1
-    header[_OLDEST] = max(header[_OLDEST], last - length + 1)
-    _full_fence()
-    for i in range(max(0, count - length), count):
-        place = (first + i) & (length - 1)
-        ring.records[place] = records[i]
-        ring.received_at[place] = received_at[i]
-        ring.committed_at[place] = committed_at
-    _full_fence()
-    header[_STARTED] = last
-    _full_fence()
-    replay_changes(image, holds, records, received_at, first)
-    _full_fence()
-    header[_FINISHED] = last
 
 
 class SharedImage:
@@ -217,7 +162,7 @@ class SharedImage:
         """Show the changes of a commit."""
         header, _, ring = self._memory
         records, received_at = change.records, change.received_at
-        _publish(header, self.image, _NO_HOLDS, ring, records, received_at, change.first, change.committed_at)
+        publish_changes(header, self.image, _NO_HOLDS, ring, records, received_at, change.first, change.committed_at)
 
     def beat(self, monotonic_s: float) -> None:
         """Say that the writer lives."""
@@ -331,13 +276,3 @@ def _forget(path: Path, link: Path, descriptor: int, process: int) -> None:
     with contextlib.suppress(OSError):
         path.unlink()
     os.close(descriptor)
-
-
-def warm_up() -> None:
-    """Compile the kernel, for change sets that may be written and for read-only ones, or load it from numba's cache."""
-    memory = arrays(bytearray(file_bytes(2, 2)), 2, 2)
-    records, received_at = np.empty(0, dtype=POINT_DTYPE), np.empty(0, dtype=np.int64)
-    for _ in range(2):
-        _publish(memory.header, Image.of(memory.rows), _NO_HOLDS, memory.ring, records, received_at, 1, 0)
-        records.flags.writeable = received_at.flags.writeable = False
-    fence()

@@ -8,7 +8,7 @@ import pytest
 from scada.core.batch import NO_PID, PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
 from scada.core.quality import Quality
-from scada.rtdb import image
+from scada.rtdb import kernels
 from scada.rtdb.changes import GapError
 from scada.rtdb.store import Store
 
@@ -248,5 +248,5 @@ def test_a_journal_without_checkpoints_stays_bounded(tmp_path, clock):
 
 
 def test_warm_up_compiles_what_the_store_calls():
-    image.warm_up()
-    assert len(image.apply_records.signatures) >= 2
+    kernels.warm_up()
+    assert len(kernels.apply_records.signatures) >= 2
