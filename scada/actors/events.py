@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
+from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.alarm_view import AlarmView
 from scada.actors.base import Actor, Address
 from scada.actors.messages import (
     Acknowledge,
@@ -15,15 +16,19 @@ from scada.actors.messages import (
     ChannelState,
     FollowEvents,
     Report,
+    Suppress,
     TagsChanged,
     Tick,
     UnfollowEvents,
 )
 from scada.core.clock import Clock
+from scada.core.settings import AlarmSettings
 from scada.events.alarms import AlarmEngine
 from scada.events.log import EventLog
-from scada.events.records import Alarm, Event, EventKind
-from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.events.records import Event, EventKind
+from scada.events.soe import SoeWindow, StatusLines
+from scada.events.suppression import SuppressionError
+from scada.model_cim.tables import AlarmClass, ModelTables, Point
 from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
 
@@ -33,22 +38,20 @@ Listener = Callable[[Sequence[Event]], None]
 CONSUMER = "events"
 """Name under which the journal is kept for the event log."""
 CATCH_UP = 20_000
-"""Records of the journal handled at a time after a restart."""
-
-
-@dataclass(slots=True)
-class AlarmView:
-    """Present alarms as last published; replaced as a whole, written by the event actor alone."""
-
-    alarms: Sequence[Alarm] = ()
-    last_event_id: int = 0
+"""Records of the journal that share one write of the log after a restart."""
+DRAIN = 256
+"""Waiting change sets that share one write of the log."""
+EXPIRE_S = 60.0
+"""Time between looks for events that are too old."""
 
 
 class EventActor(Actor):
     """Turns changes into events and alarms.
 
-    An event is on disk before anybody sees it. After a restart the changes that were committed but not yet judged are read from
-    the journal, so that no status change is lost between the database and the event log.
+    An event is on disk before anybody sees it. What waits in the mailbox shares one write. Lines of the sequence of events are
+    held back for a window, on disk too, and numbered in order of their source times; alarms are not held back. After a restart
+    the changes that were committed but not yet judged are read from the journal, and the held lines from the log, so that no
+    status change is lost between the database and the event log, nor told twice.
 
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
@@ -58,6 +61,9 @@ class EventActor(Actor):
         view: where present alarms are published.
         listeners: called with each stored list of events; shared with the next life.
         clock: stamps.
+        soe_window_s: how long lines of the sequence of events are held back.
+        settings: section ``[alarms]``.
+        within: mRIDs of what a point belongs to; see :class:`~scada.events.alarms.AlarmEngine`.
     """
 
     def __init__(
@@ -71,54 +77,101 @@ class EventActor(Actor):
         view: AlarmView,
         listeners: list[Listener],
         clock: Clock,
+        soe_window_s: float = 0.0,
+        settings: AlarmSettings | None = None,
+        within: Callable[[Point], Sequence[str]] = lambda point: (point.equipment,),
     ) -> None:
         super().__init__(address, failed)
-        self._tables = tables
         self._store = store
         self._log = log
         self._view = view
         self._listeners = listeners
         self._clock = clock
-        self._engine = AlarmEngine(tables.points, clock, log.next_id)
+        self._engine = AlarmEngine(tables.points, clock, log.next_id, settings, within)
+        self._lines = StatusLines(tables.points)
+        self._window = SoeWindow(soe_window_s, clock)
+        self._events: list[Event] = []
+        """Judged and not yet stored: numbered events of the engine."""
+        self._unheld: list[Event] = []
+        """Lines that do not wait in the window."""
+        self._held: list[Event] = []
+        """Lines that wait in the window and are not yet safe in the log."""
         self._seq = 0
         self._fault = ""
         self._lost = log.lost
+        self._expire_at = 0.0
 
     def started(self) -> None:
-        """Take the alarms over from the log and judge what happened since."""
-        self._publish(self._engine.restore(self._log.alarms()))
-        self._show()
+        """Take alarms and held lines over from the log and judge what happened since."""
+        self._log.forget_reserved()
+        self._unheld += self._window.take(self._log.held())
+        self._events += self._engine.restore(self._log.alarms(), self._log.suppressions())
         self._seq = self._log.seq
+        self._view.load(self._engine.alarms(), self._engine.suppressions(), self._log.last_id)
+        self._flush()
         self._store.register(CONSUMER, self._log.stored_seq)
+        self._catch_up_over_gaps()
+        self._events += self._engine.resync(self._store.snapshot())
+        self._flush()
+
+    def _catch_up_over_gaps(self) -> None:
+        """Judge what the journal holds after the last event; what it does not hold any more is said."""
+        while True:
+            try:
+                return self._catch_up()
+            except GapError as gap:
+                beyond = min(gap.oldest - 1, self._store.head)
+                if beyond == self._seq:
+                    return None
+                _log.warning("the journal does not hold all changes since the last event", reason=str(gap))
+                self._seq = beyond
+                self._flush([self._system("events.gap", AlarmClass.ABNORMAL, 2, {"reason": str(gap)})])
+
+    def _catch_up(self) -> None:
+        unwritten = 0
         try:
             for change in self._store.changes(self._seq):
                 self._judge_again(change)
-        except GapError as gap:
-            _log.warning("the journal does not reach back to the last event; all present values are judged", reason=str(gap))
-            snapshot = self._store.snapshot()
-            self._seq = snapshot.seq
-            self._publish(self._engine.resync(snapshot), snapshot.seq)
-            self._publish([self._system("events.gap", AlarmClass.ABNORMAL, 2, {"reason": str(gap)})])
+                unwritten += len(change)
+                if unwritten >= CATCH_UP:
+                    self._flush()
+                    unwritten = 0
+        finally:
+            self._flush()
+
+    def stopped(self) -> None:
+        """Number what is still held."""
+        self._flush(everything=True)
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
         match message:
             case Changed(changes):
                 self._judge(changes)
+                for waiting in self._mailbox.drain(Changed, DRAIN):  # if one makes us fail, all are read from the journal again
+                    self._judge(waiting.changes)
+                self._flush()
             case Tick():
-                self._publish(self._engine.tick(self._clock.now_ns()))
+                self._events += self._engine.tick(self._clock.now_ns())
+                self._flush()
                 self._store.acknowledge(CONSUMER, self._log.stored_seq)
+                self._expire()
                 self._watch_disk()
             case Report(events):
-                self._publish(events)
+                self._flush(events)
             case ChannelState(name, mrid, _, up, reason):
-                self._publish(self._engine.channel(name, mrid, up, reason, self._clock.now_ns()))
+                self._events += self._engine.channel(name, mrid, up, reason, self._clock.now_ns())
+                self._flush()
             case Acknowledge(alarm_ids, user):
                 events, acknowledged, unknown = self._engine.acknowledge(alarm_ids, user, self._clock.now_ns())
-                self._publish(events)
+                self._events += events
+                self._flush()
                 return acknowledged, unknown
-            case TagsChanged():
-                pass  # the alarm engine does not set alarms aside by tags yet
+            case Suppress(request, user):
+                return self._suppress(request, user)
+            case TagsChanged(reasons):
+                self._events += self._engine.set_tagged(reasons, self._clock.now_ns())
+                self._flush()
             case FollowEvents(listener):
                 self._listeners.append(listener)
                 return self._log.last_id
@@ -129,37 +182,73 @@ class EventActor(Actor):
                 return super().receive(message)
         return None
 
+    # ------------------------------------------------------------------ judging
+
     def _judge(self, change: ChangeSet) -> None:
-        if change.last <= self._seq:
-            return
-        self._publish(self._engine.process(change), change.last)
-        self._seq = change.last
+        if change.last > self._seq:
+            self._take_lines(change)
+            self._take_alarms(change)
+            self._seq = change.last
 
     def _judge_again(self, change: ChangeSet) -> None:
         """Judge what a forerunner may have failed at; what cannot be judged is said and passed over, so that others follow."""
-        try:
-            self._judge(change)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the alarms after it matter more
-            reason = f"{type(error).__name__}: {error}"
-            _log.error("changes could not be judged and are passed over", first=change.first, last=change.last, cause=reason)
-            parameters = {"first": str(change.first), "last": str(change.last), "reason": reason}
-            self._seq = change.last
-            self._publish([self._system("events.unjudged", AlarmClass.ACCIDENT, 1, parameters)], change.last)
+        for take in (self._take_lines, self._take_alarms):
+            try:
+                take(change)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the lines and alarms after it matter more
+                reason = f"{type(error).__name__}: {error}"
+                _log.error("changes could not be judged and are passed over", first=change.first, last=change.last, cause=reason)
+                parameters = {"first": str(change.first), "last": str(change.last), "reason": reason}
+                self._unheld.append(self._system("events.unjudged", AlarmClass.ACCIDENT, 1, parameters))
+        self._seq = change.last
 
-    def _publish(self, events: Sequence[Event], seq: int = 0) -> None:
-        changed = self._engine.take_changed()
-        if not events and not changed:
-            self._log.append((), seq=seq)  # keeps our place in the journal, and retries what a full disk held up
-            return
-        stored = self._log.append(events, alarms=changed, seq=seq)
-        self._show()
+    def _take_lines(self, change: ChangeSet) -> None:
+        lines = self._lines.of(change)
+        if lines:
+            at_once = self._window.take(lines)
+            self._unheld += at_once
+            passed = {line.seq for line in at_once}
+            self._held += [line for line in lines if line.seq not in passed]
+
+    def _take_alarms(self, change: ChangeSet) -> None:
+        self._events += [event for event in self._engine.process(change) if event.kind is not EventKind.STATUS_CHANGE]
+
+    def _suppress(self, request: pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest, user: str) -> pb.AlarmReply:
+        names, now_ns = [(name.mrid, name.key) for name in request.alarms], self._clock.now_ns()
+        try:
+            match request:
+                case pb.ShelveRequest():
+                    events, unknown = self._engine.shelve(names, request.duration_s, user, request.reason, now_ns)
+                case pb.UnshelveRequest():
+                    events, unknown = self._engine.unshelve(names, user, now_ns)
+                case _:
+                    events, unknown = self._engine.set_service(names, request.out_of_service, user, request.reason, now_ns)
+        except SuppressionError as error:
+            return pb.AlarmReply(code="invalid", reason=str(error))
+        self._events += events
+        self._flush()
+        accepted = len(unknown) < len(names)
+        missing = [pb.AlarmName(mrid=mrid, key=key) for mrid, key in unknown]
+        return pb.AlarmReply(accepted=accepted, code="" if accepted else "unknown_alarm", unknown=missing)
+
+    # ------------------------------------------------------------------ storing and telling
+
+    def _flush(self, reported: Iterable[Event] = (), *, everything: bool = False) -> None:
+        """Store what was judged and reported, and the lines whose window has passed; then show it."""
+        released = self._window.release(everything=everything)
+        passed = {line.seq for line in released}
+        hold = [line for line in self._held if line.seq not in passed]
+        events = [*self._events, *reported, *self._unheld, *released]  # numbered ones first
+        self._events, self._unheld, self._held = [], [], []
+        changed, suppressions = self._engine.take_changed(), self._engine.take_suppressions()
+        stored = self._log.append(events, alarms=changed, suppressions=suppressions, hold=hold, seq=self._seq)
+        if changed or suppressions or stored:
+            # hidden alarms may have changed too, and with them what is active under a suppression
+            hidden = suppressions or self._view.suppressions
+            self._view.update(changed, self._engine.suppressions() if hidden else None, self._log.last_id)
         if stored:
             self._call_listeners(stored)
-        self._watch_disk()
-
-    def _show(self) -> None:
-        self._view.alarms = self._engine.alarms()
-        self._view.last_event_id = self._log.last_id
+            self._watch_disk()
 
     def _call_listeners(self, events: Sequence[Event]) -> None:
         for listener in list(self._listeners):
@@ -169,6 +258,10 @@ class EventActor(Actor):
                 _log.error("a listener of events failed and is dropped", cause=f"{type(error).__name__}: {error}")
                 self._listeners.remove(listener)
 
+    def _expire(self) -> None:
+        if self._clock.monotonic() >= self._expire_at and not self._log.expire():
+            self._expire_at = self._clock.monotonic() + EXPIRE_S
+
     def _watch_disk(self) -> None:
         fault = "" if self._log.fault is None else str(self._log.fault)
         if fault == self._fault:
@@ -176,7 +269,7 @@ class EventActor(Actor):
         self._fault, previous = fault, self._fault
         if fault:
             _log.error("the event log cannot be written; events wait in memory", cause=fault)
-            self._publish([self._system("events.fault", AlarmClass.ACCIDENT, 1, {"reason": fault})])
+            self._flush([self._system("events.fault", AlarmClass.ACCIDENT, 1, {"reason": fault})])
         else:
             _log.info("the event log is written again")
             told = [self._system("events.recovered", AlarmClass.NOTICE, 3, {"reason": previous})]
@@ -184,7 +277,7 @@ class EventActor(Actor):
                 _log.error("events were given up unwritten", count=lost)
                 told.append(self._system("events.lost", AlarmClass.ACCIDENT, 1, {"count": str(lost)}))
             self._lost = self._log.lost
-            self._publish(told)
+            self._flush(told)
 
     def _system(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str]) -> Event:
         return Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -24,16 +24,19 @@ from scada.actors.messages import (
     Report,
     SetState,
     StepAsked,
+    Suppress,
     UnfollowChanges,
     UnfollowEvents,
 )
+from scada.actors.kpi import kpi_reply
 from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.status import StatusReport
 from scada.actors.system import System
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.errors import ScadaError
-from scada.events.records import Alarm, Event
+from scada.events.log_index import Order, Query
+from scada.events.records import Alarm, Event, Suppression
 from scada.protocols.driver import CommandResult, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
@@ -45,6 +48,7 @@ MARK_S = 2 * COMMIT_S
 """The same for an order on operator data, which waits for the database's commit."""
 T = TypeVar("T")
 Step = pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
+SuppressOrder = pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
 MarkOrder = pb.HoldRequest | pb.ReleaseRequest | pb.TagRequest | pb.NoteRequest | pb.RemoveRequest
 
 
@@ -90,8 +94,7 @@ class Facade:
 
     def alarms(self) -> tuple[Sequence[Alarm], int]:
         """Present alarms."""
-        view = self._system.alarm_view
-        return view.alarms, view.last_event_id
+        return self._system.alarm_view.read()
 
     def events(
         self, *, after_id: int = 0, from_ns: int = 0, to_ns: int = 0, kinds: Sequence[int] = (), limit: int = 1000
@@ -112,6 +115,56 @@ class Facade:
         """Acknowledge exactly these."""
         answer: tuple[list[int], list[int]] = await self._ask(self._system.events, Acknowledge(tuple(alarm_ids), principal.name))
         return answer
+
+    async def events_page(self, request: pb.ListEventsRequest, limit: int) -> Sequence[Event]:
+        """Stored events by all that the request names."""
+        order = Order.SOURCE if request.source_order else Order.NUMBER if request.after_id else Order.NEWEST
+        query = Query(
+            order,
+            after_id=request.after_id,
+            from_ns=request.from_ns,
+            to_ns=request.to_ns,
+            kinds=frozenset(request.kinds),
+            station=request.station,
+            text=request.text,
+            behind=request.behind,
+        )
+        return await asyncio.to_thread(self._system.log.find, query, limit)
+
+    def suppressions(self) -> Sequence[Suppression]:
+        """Suppressions in force."""
+        return self._system.alarm_view.suppressions
+
+    async def suppress(self, request: SuppressOrder, principal: Principal, evidence: bytes) -> pb.AlarmReply:
+        """Shelve, unshelve, take out of service or back; audited before it acts."""
+        reason = "" if isinstance(request, pb.UnshelveRequest) else request.reason
+        named = [f"{name.mrid} {name.key}".rstrip() for name in request.alarms]
+        row = AuditRow(
+            "alarm",
+            _suppression_step(request),
+            principal.name,
+            principal.station,
+            principal.session,
+            mrid=request.alarms[0].mrid[:64] if len(named) == 1 else "",
+            path="; ".join(named)[:1000],
+            reason=reason[:1000],
+            evidence=evidence,
+        )
+        await asyncio.to_thread(self._system.audit.append, row)
+        reply: pb.AlarmReply = await self._ask(self._system.events, Suppress(request, principal.name))
+        return reply
+
+    async def alarm_kpi(self, request: pb.AlarmKpiRequest) -> pb.AlarmKpi:
+        """Figures of a span."""
+        return await asyncio.to_thread(kpi_reply, self._system.log, self._system.alarm_view, request, self.clock.now_ns())
+
+    def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
+        """Everything around a time."""
+        return self._system.recaller.recall(request)
+
+    async def recalls(self) -> pb.RecallList:
+        """Captured disturbances, newest first."""
+        return await asyncio.to_thread(self._system.recaller.captured)
 
     # ---------------------------------------------------------------- control
 
@@ -268,6 +321,16 @@ class Facade:
         """Ask an actor without blocking the caller's event loop."""
         future = address.ask(message)
         return await asyncio.to_thread(future.get, timeout=timeout_s)
+
+
+def _suppression_step(request: SuppressOrder) -> str:
+    match request:
+        case pb.ShelveRequest():
+            return "shelve"
+        case pb.UnshelveRequest():
+            return "unshelve"
+        case _:
+            return "out_of_service" if request.out_of_service else "in_service"
 
 
 def _settle(answer: Future[T]) -> Callable[[T], None]:

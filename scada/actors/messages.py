@@ -14,7 +14,7 @@ from scada.actors.mailbox import Message
 from scada.control.records import ControlReply, Principal
 from scada.core.batch import PointBatch
 from scada.core.errors import ScadaError
-from scada.events.records import Alarm, Event
+from scada.events.records import Event
 from scada.protocols.driver import CommandResult, LinkState
 from scada.rtdb.changes import ChangeSet
 
@@ -141,16 +141,11 @@ class Acknowledge(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmsAsked(Message):
-    """Ask: present alarms; the reply is :class:`AlarmsReply`."""
+class Suppress(Message):
+    """Ask: shelve alarms or take them back, take them out of service or back; the reply is an ``AlarmReply``."""
 
-
-@dataclass(frozen=True, slots=True)
-class AlarmsReply:
-    """Present alarms and the id of the last event they include."""
-
-    alarms: Sequence[Alarm]
-    last_event_id: int
+    request: pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
+    user: str
 
 
 @dataclass(frozen=True, slots=True)

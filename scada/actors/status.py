@@ -9,9 +9,9 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada import __version__
+from scada.actors.alarm_view import AlarmView
 from scada.actors.base import Address
 from scada.actors.channel import ChannelView
-from scada.actors.events import AlarmView
 from scada.core.quality import is_good
 from scada.events.records import AlarmPhase
 from scada.model_cim.tables import ControlArea, ModelTables

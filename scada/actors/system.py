@@ -15,6 +15,7 @@ import numpy as np
 import structlog
 
 from scada.actors.agc import AgcActor, AgcView
+from scada.actors.alarm_view import AlarmView
 from scada.actors.avc import AvcActor, AvcView
 from scada.actors.base import Address, Factory, Supervisor
 from scada.actors.calc import TICK_S, CalcActor
@@ -22,7 +23,7 @@ from scada.actors.calc_keeper import CalcKeeper
 from scada.actors.channel import LOST, ChannelActor, ChannelView
 from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor, DispatchView, past_orders
-from scada.actors.events import AlarmView, EventActor
+from scada.actors.events import EventActor
 from scada.actors.history import HistoryActor, operations_since
 from scada.actors.messages import (
     Checkpoint,
@@ -169,7 +170,9 @@ class System:
         )
         self._closing.callback(self._close, "database", self.store.close)
         self._note_damage("rtdb.damaged", damaged)
-        self.log, damaged = EventLog.open_or_quarantine(settings.events.path, self.clock, map_mb=settings.events.map_mb)
+        self.log, damaged = EventLog.open_or_quarantine(
+            settings.events.path, self.clock, map_mb=settings.events.map_mb, keep_days=settings.events.keep_days
+        )
         self._closing.callback(self._close, "event log", self.log.close)
         self._note_damage("events.damaged", damaged)
         totals, damaged = CalcFile.open_or_quarantine(settings.rtdb.path, self.clock)
@@ -281,7 +284,14 @@ class System:
         model: dict[str, Any] = {"tables": self.tables, **common}
         reads: dict[str, Any] = {"snapshot": self.store.snapshot, "rtdb": self.rtdb, **model}
         events = partial(
-            EventActor, store=self.store, log=self.log, view=self.alarm_view, listeners=self._event_listeners, **model
+            EventActor,
+            store=self.store,
+            log=self.log,
+            view=self.alarm_view,
+            listeners=self._event_listeners,
+            soe_window_s=self.settings.events.soe_window_ms / 1000,
+            settings=self.settings.alarms,
+            **model,
         )
         rtdb = partial(
             RtdbActor,
@@ -336,6 +346,7 @@ class System:
             principal=avc_principal,
             standing=standing,
             operations=operations_since(self.samples, self.tables, now - now % DAY_NS, now),
+            tags=self.operator_view.forbids,
             view=self.avc_view,
             **acts,
         )
@@ -364,6 +375,7 @@ class System:
                 rtdb=self.rtdb,
                 principal=agc_principal,
                 standing=standing,
+                tags=self.operator_view.forbids,
                 view=self.agc_view,
                 **acts,
             )
@@ -405,7 +417,7 @@ class System:
         beats: list[tuple[float, Address, Any]] = [
             (1.0, self.rtdb, tick),
             (settings.rtdb.checkpoint_s, self.rtdb, Checkpoint()),
-            (0.2, self.events, tick),
+            (0.1, self.events, tick),
             (1.0, self.history, tick),
             (TICK_S, self.calc, tick),
             (0.1, self.control, tick),

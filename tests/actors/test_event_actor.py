@@ -8,7 +8,8 @@ from actors.harness import TABLES, Disk, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.actors.events import AlarmView, EventActor
+from scada.actors.alarm_view import AlarmView
+from scada.actors.events import EventActor
 from scada.actors.messages import Acknowledge, Changed, ChannelState, FollowEvents, Report, Tick, UnfollowEvents
 from scada.core.clock import VirtualClock
 from scada.core.errors import StoreError

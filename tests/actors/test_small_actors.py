@@ -10,11 +10,11 @@ from actors.harness import OPERATOR, Box, Disk, S, make
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.agc import AgcActor, AgcView
+from scada.actors.alarm_view import AlarmView
 from scada.actors.avc import AvcActor, AvcView
 from scada.actors.base import Address
 from scada.actors.channel import ChannelView
 from scada.actors.dispatch import DispatchActor, DispatchView
-from scada.actors.events import AlarmView
 from scada.actors.messages import (
     Apply,
     ApplyDerived,
