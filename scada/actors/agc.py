@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,13 +27,14 @@ from scada.actors.standing import Standing
 from scada.apps.agc_avc.controller import AgcController, AgcDecision
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.units import UnitModeError
+from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.batch import PointBatch
 from scada.core.clock import Clock
 from scada.core.quality import Quality
 from scada.core.settings import AgcSettings
 from scada.events.records import Event, EventKind
-from scada.model_cim.tables import AlarmClass, ControlArea, ModelTables
+from scada.model_cim.tables import AlarmClass, Control, ControlArea, ModelTables
 from scada.rtdb.changes import Snapshot
 
 _log = structlog.get_logger("agc")
@@ -63,6 +65,7 @@ class AgcActor(Actor):
         standing: orders of operators that hold since before this life.
         view: where the status is published.
         clock: stamps.
+        tags: which tags forbid a control to a value, empty if none does.
     """
 
     def __init__(
@@ -81,9 +84,12 @@ class AgcActor(Actor):
         standing: Callable[[], Standing],
         view: AgcView,
         clock: Clock,
+        tags: Callable[[Control, float], str] = no_tags,
     ) -> None:
         super().__init__(address, failed)
         self._controller = AgcController(area, settings, clock)
+        self._tags = tags
+        self._setpoints = [tables.controls[unit.setpoint] for unit in area.units if unit.setpoint >= 0]
         self._snapshot = snapshot
         self._rtdb = rtdb
         self._control = control
@@ -140,7 +146,8 @@ class AgcActor(Actor):
                 self._tell("agc.notice", {"text": str(error)})
 
     def _cycle(self) -> None:
-        decision = self._controller.cycle(Measurements(self._snapshot(self._controller.pids)))
+        forbidden = {control.cid: text for control in self._setpoints if (text := self._tags(control, math.nan))}
+        decision = self._controller.cycle(Measurements(self._snapshot(self._controller.pids), forbidden))
         for setpoint in decision.setpoints:
             self._control.tell(
                 DirectControl(

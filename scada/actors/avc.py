@@ -18,11 +18,12 @@ from scada.apps.agc_avc.units import UnitModeError
 from scada.apps.agc_avc.voltage import AvcController
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.apps.agc_avc.voltage_records import AvcDecision
+from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.clock import Clock
 from scada.core.settings import AvcSettings
 from scada.events.records import Event, EventKind
-from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.model_cim.tables import AlarmClass, Control, ModelTables
 from scada.rtdb.changes import Snapshot
 
 _log = structlog.get_logger("avc")
@@ -51,6 +52,7 @@ class AvcActor(Actor):
         operations: operations of each device today and the time of the last one, from before a restart.
         view: where the status is published.
         clock: stamps and intervals.
+        tags: which tags forbid a control to a value, empty if none does.
     """
 
     def __init__(
@@ -69,9 +71,15 @@ class AvcActor(Actor):
         operations: Mapping[str, tuple[int, int]],
         view: AvcView,
         clock: Clock,
+        tags: Callable[[Control, float], str] = no_tags,
     ) -> None:
         super().__init__(address, failed)
         self._controller = AvcController(tables.zones, settings, clock)
+        self._tags = tags
+        acted = [
+            cid for zone in tables.zones for cid in (*(s.setpoint for s in zone.sources), *(d.control for d in zone.devices))
+        ]
+        self._controls = [tables.controls[cid] for cid in acted if cid >= 0]
         # a life after a failure goes on from the counts its forerunner published
         done = {row.mrid: (row.operations_today, row.last_operation_ns) for zone in view.status.zones for row in zone.devices}
         for mrid in {*operations, *done}:
@@ -116,7 +124,7 @@ class AvcActor(Actor):
         return None
 
     def _cycle(self) -> None:
-        inputs = Measurements(self._snapshot(self._pids))
+        inputs = Measurements(self._snapshot(self._pids), self._forbidden())
         sensitivity, why_not = (None, "no network model") if self._network is None else self._network.sensitivity(inputs)
         if why_not != self._told:
             self._told = why_not
@@ -136,6 +144,11 @@ class AvcActor(Actor):
         self._view.status = avc_status(decision)
         for notice in decision.notices:
             self._tell("avc.notice", {"text": notice}, suspended="suspend" in notice)
+
+    def _forbidden(self) -> dict[int, str]:
+        """Controls that a tag forbids to either side: where people work, they switch."""
+        tags = self._tags
+        return {control.cid: text for control in self._controls if (text := tags(control, 1.0) or tags(control, 2.0))}
 
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:

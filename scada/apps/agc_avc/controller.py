@@ -245,7 +245,12 @@ class AgcController:
             setpoints = self._setpoints(now)
         elif usable:
             self._requirement.update(ace.ace_mw, deviation, dt)
-        return self._decision(ace, setpoints)
+        return self._decision(ace, setpoints, self._substituted(inputs))
+
+    def _substituted(self, inputs: Measurements) -> str:
+        """Which of the values that the ACE rests on an operator entered or blocked."""
+        sources = [("frequency", self.area.frequency), *((tie.name, tie.flow) for tie in self.area.ties)]
+        return ", ".join(name for name, pids in sources if inputs.rests_on_held(pids))
 
     def _ramp_interchange(self, dt: float) -> None:
         step = self._tuning.interchange_ramp(self.area) * dt / 60.0 if self._units else math.inf
@@ -422,7 +427,7 @@ class AgcController:
         self._short_of_reserve = short
         return up, down
 
-    def _decision(self, ace: Ace, setpoints: Sequence[SetPoint]) -> AgcDecision:
+    def _decision(self, ace: Ace, setpoints: Sequence[SetPoint], substituted: str) -> AgcDecision:
         up, down = self._reserves()
         for control in self._units:
             self._notices += control.notices
@@ -431,7 +436,7 @@ class AgcController:
         return AgcDecision(
             area=self.area.name,
             state=self.state,
-            reason=self._reason,
+            reason=_and_substituted(self._reason, substituted),
             control_mode=self._ace.mode,
             frequency_hz=ace.frequency_hz,
             ace_mw=ace.ace_mw,
@@ -467,11 +472,18 @@ class AgcController:
             ramp_up=unit.ramp_up,
             ramp_down=unit.ramp_down,
             available=under_control,
-            reason=control.reason or (self._bound(control) if under_control else f"AGC {self.state}"),
+            reason=_and_substituted(
+                control.reason or (self._bound(control) if under_control else f"AGC {self.state}"), control.substituted
+            ),
             last_command_ns=control.sent_ns,
             participation=unit.participation,
             forbidden=unit.forbidden,
         )
+
+
+def _and_substituted(reason: str, names: str) -> str:
+    """A reason, and what it rests on that operators entered."""
+    return "; ".join(text for text in (reason, f"substituted: {names}" if names else "") if text)
 
 
 def _pids(area: ControlArea) -> npt.NDArray[np.uint32]:

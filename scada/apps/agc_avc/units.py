@@ -82,6 +82,7 @@ class UnitControl:
         sent: last set-point sent, NaN = none since it came under control.
         free: a PV or wind plant that generates what it can (see :meth:`run_free`).
         reason: why it is off control; empty = it is on.
+        substituted: which of its measurements an operator entered or blocked.
         notices: sentences for the event log, taken by the controller each cycle.
     """
 
@@ -100,6 +101,7 @@ class UnitControl:
         self.sent_ns = 0
         self.free = False
         self.reason = "not read yet"
+        self.substituted = ""
         self.notices: list[str] = []
         self._lock = ""
         self._crossing = 0
@@ -148,12 +150,23 @@ class UnitControl:
         self.power = math.nan if power is None else power
         self.low, self.high = self.model_range
         self.limited_by = ""
-        reason = self._lock or self._unusable(inputs) or self._energy_limits(inputs)
+        self.substituted = self._held_measurements(inputs)
+        reason = self._lock or inputs.forbidden(self.unit.setpoint) or self._unusable(inputs) or self._energy_limits(inputs)
         if reason and not self.reason and reason != "mode AUTO O":
             self.notices.append(f"unit {self.unit.name} off control: {reason}")
         elif self.reason and not reason and not math.isnan(self._previous_power):
             self.notices.append(f"unit {self.unit.name} under control")
         self.reason = reason
+
+    def _held_measurements(self, inputs: Measurements) -> str:
+        unit = self.unit
+        named = (
+            ("output", unit.power),
+            ("remote status", unit.remote),
+            ("available power", unit.available),
+            ("state of charge", unit.state_of_charge),
+        )
+        return ", ".join(name for name, pid in named if inputs.is_held(pid))
 
     @property
     def model_range(self) -> tuple[float, float]:

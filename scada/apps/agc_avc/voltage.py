@@ -202,6 +202,9 @@ class _Zone:
             source.read(inputs)
         missing = [pilot.name for pilot, kv in zip(self.zone.pilots, self._voltage, strict=True) if math.isnan(kv)]
         self.reason = f"no usable voltage of {', '.join(missing)}" if missing else ""
+        held = [pilot.name for pilot in self.zone.pilots if inputs.rests_on_held(pilot.voltage)]
+        if held:
+            self._note(f"substituted: voltage of {', '.join(held)}")
 
     def _pilot_voltage(self, pilot: PilotNode, inputs: Measurements) -> float:
         """Voltage of a pilot, NaN if none is good or if it shows a fault, a dead bus or a wrong measurement."""

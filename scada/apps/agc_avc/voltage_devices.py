@@ -43,6 +43,7 @@ class DeviceControl:
         self._locked_at = -math.inf
         self._day = -1
         self._refusals = 0
+        self._held = False
 
     def restore(self, operations_today: int, last_operation_ns: int) -> None:
         """Take counts over from before a restart."""
@@ -55,12 +56,14 @@ class DeviceControl:
         """Take the position, count changes, and judge whether the device may be operated."""
         if self._today() != self._day:
             self._day, self.operations_today = self._today(), 0
-        position = inputs.read(self.device.position)
-        if position is not None and not math.isnan(self.position) and position != self.position:
+        position, held = inputs.read(self.device.position), inputs.is_held(self.device.position)
+        entered = held or self._held  # what an operator enters or releases is no operation
+        if position is not None and not entered and not math.isnan(self.position) and position != self.position:
             self.operations_today += 1
             self._stamp()
         self.position = math.nan if position is None else position
-        self.lock = self._why_locked()
+        self._held = held
+        self.lock = inputs.forbidden(self.device.control) or self._why_locked()
 
     def commanded(self) -> None:
         """A command was sent: the interval starts now."""
@@ -96,8 +99,8 @@ class DeviceControl:
 
     def _why_locked(self) -> str:
         device, now = self.device, self._clock.monotonic()
-        if math.isnan(self.position):
-            return "no good measurement of its position"
+        if self._held or math.isnan(self.position):
+            return "its position is substituted by an operator" if self._held else "no good measurement of its position"
         allowed = device.low_step <= self.position <= device.high_step if self._stepped else self.position in (OPEN, CLOSED)
         if not allowed:
             return f"position {self.position:g} is not a valid one"
@@ -141,6 +144,7 @@ class SourceControl:
         reactive: measured Mvar, NaN = unknown.
         sent: last set-point, NaN = none.
         reason: why it cannot be moved; empty = it can.
+        substituted: which of its measurements an operator entered or blocked.
     """
 
     def __init__(self, source: ReactiveSource, tuning: AvcTuning) -> None:
@@ -148,6 +152,7 @@ class SourceControl:
         self.reactive = math.nan
         self.sent = math.nan
         self.reason = "not read yet"
+        self.substituted = ""
         self._tuning = tuning
         self._refusals = 0
 
@@ -156,7 +161,11 @@ class SourceControl:
         source = self.source
         reactive, remote = inputs.read(source.power), 1.0 if source.remote is None else inputs.read(source.remote)
         self.reactive = math.nan if reactive is None else reactive
-        self.reason = ""
+        self.reason = inputs.forbidden(source.setpoint)
+        named = (("reactive power", source.power), ("remote status", source.remote))
+        self.substituted = ", ".join(name for name, pid in named if inputs.is_held(pid))
+        if self.reason:
+            return
         if not (source.minimum <= source.maximum and source.step > 0):
             self.reason = "limits or step of the model make no sense"
         elif reactive is None:
@@ -196,5 +205,5 @@ class SourceControl:
             minimum_mvar=self.source.minimum,
             maximum_mvar=self.source.maximum,
             available=not self.reason,
-            reason=self.reason,
+            reason=self.reason or (f"substituted: {self.substituted}" if self.substituted else ""),
         )
