@@ -20,6 +20,7 @@ from scada.model_cim.cim import CimModel
 from scada.model_cim.controls import build_controls
 from scada.model_cim.diagrams import diagram_stem
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.limits import LimitReader
 from scada.model_cim.locate import Locator
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.tables import (
@@ -27,7 +28,6 @@ from scada.model_cim.tables import (
     AlarmClass,
     ChannelSpec,
     Iec104Address,
-    Limits,
     ModbusAddress,
     ModelTables,
     Point,
@@ -127,7 +127,7 @@ class _PointBuilder:
         self._paths: dict[str, str] = {}
         self._addresses: dict[tuple[int | str, ...], str] = {}
         self._aliases: dict[str, dict[int, str]] = {}
-        self._limits: dict[str, Limits] = {}
+        self._limits = LimitReader(model, findings)
 
     def build(self, pid_of: dict[str, int]) -> list[Point]:
         """Points by pid, tombstones between them."""
@@ -142,7 +142,7 @@ class _PointBuilder:
         self._check_measurements()
         for mrid, pid in pid_of.items():
             table.setdefault(pid, _tombstone(mrid, pid))
-        return [table.get(pid) or _tombstone(f"pid-{pid}", pid) for pid in range(next_pid)]
+        return self._limits.resolve([table.get(pid) or _tombstone(f"pid-{pid}", pid) for pid in range(next_pid)])
 
     def _check_measurements(self) -> None:
         model = self._model
@@ -189,7 +189,8 @@ class _PointBuilder:
             sample_s=self._sample_s(measurement),
             minimum=model.number(measurement, f"{kind_name}.minValue"),
             maximum=model.number(measurement, f"{kind_name}.maxValue"),
-            limits=self._limits_of(measurement),
+            limits=self._limits.limits(measurement),
+            suppressed_by=self._limits.suppressed_by(measurement),
             states=self._states(measurement),
             alarm_class=self._alarm_class(measurement),
             priority=int(model.number(measurement, "sc:Measurement.alarmPriority", 3.0)),
@@ -260,32 +261,6 @@ class _PointBuilder:
         if aliases not in self._aliases:
             self._aliases[aliases] = states_of(self._model, aliases)
         return self._aliases[aliases]
-
-    def _limits_of(self, measurement: str) -> Limits:
-        model = self._model
-        sets = model.refs_to(measurement, "AnalogLimitSet.Measurements") or model.refs(measurement, "Analog.LimitSets")
-        if not sets:
-            return Limits()
-        if sets[0] not in self._limits:
-            self._limits[sets[0]] = self._limit_set(sets[0])
-        return self._limits[sets[0]]
-
-    def _limit_set(self, limit_set: str) -> Limits:
-        model = self._model
-        value = {"lolo": math.nan, "lo": math.nan, "hi": math.nan, "hihi": math.nan}
-        for limit in model.refs_to(limit_set, "AnalogLimit.LimitSet"):
-            kind = model.text(limit, "sc:AnalogLimit.kind") or model.name(limit)
-            if kind in value:
-                value[kind] = model.number(limit, "AnalogLimit.value")
-            else:
-                self._error("limit.kind", limit, f"AnalogLimit of kind {kind!r}", "sc:AnalogLimit.kind is lolo, lo, hi or hihi")
-        given = [number for number in value.values() if not math.isnan(number)]
-        if given != sorted(given):
-            self._error(
-                "limit.order", limit_set, f"limits are not in the order lolo, lo, hi, hihi: {given}", "correct the values"
-            )
-        hysteresis = model.number(limit_set, "sc:AnalogLimitSet.hysteresis", 0.0)
-        return Limits(**value, hysteresis=hysteresis, delay_s=model.number(limit_set, "sc:AnalogLimitSet.delay", 0.0))
 
     def _alarm_class(self, measurement: str) -> AlarmClass:
         text = self._model.text(measurement, "sc:Measurement.alarmClass")
