@@ -8,18 +8,18 @@ behind it are.
 from __future__ import annotations
 
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import pykka
 import structlog
 
-from scada.actors.mailbox import Envelope, Mailbox, new_future
+from scada.actors.asking import Answer, enter
+from scada.actors.health import DeadLetter, Health
+from scada.actors.mailbox import Envelope, Mailbox
 from scada.actors.timers import Timers
 from scada.core.clock import Clock
 
@@ -30,19 +30,6 @@ BACKOFF_MOST_S = 30.0
 RESTARTS_BEFORE_ALARM = 5
 """Failures within ``WINDOW_S`` after which an actor is reported as failing again and again."""
 WINDOW_S = 60.0
-
-
-@dataclass(slots=True)
-class Health:
-    """What the supervisor knows of one actor."""
-
-    name: str
-    state: str = "starting"
-    """``starting``, ``running``, ``waiting`` (for its restart), ``failing`` or ``stopped``."""
-    restarts: int = 0
-    reason: str = ""
-    handled: int = 0
-    busy_s: float = 0.0
 
 
 class Address:
@@ -61,10 +48,20 @@ class Address:
         self.mailbox.put(Envelope(message))
 
     def ask(self, message: Any) -> pykka.Future[Any]:
-        """Send and get a future of the reply; always ``get`` it with a timeout, and never from inside the actor asked."""
-        future = new_future()
+        """Send and get a future of the reply; always ``get`` it with a timeout.
+
+        A ``get`` from inside an actor that would close a circle of waiting raises
+        :class:`~scada.actors.asking.AskDeadlockError` at once.
+        """
+        future = Answer(self.name)
         self.mailbox.put(Envelope(message, future))
         return future
+
+    def age_s(self) -> float:
+        """Real seconds since the oldest message it has not dealt with was sent or, if none waits, taken in hand."""
+        began = self.health.began
+        in_hand = self.mailbox.now() - began if began else 0.0
+        return max(self.mailbox.oldest_s(), in_hand)
 
     def __repr__(self) -> str:
         return f"Address({self.name})"
@@ -105,6 +102,8 @@ class Actor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Wrap :meth:`started`: pykka would let a failure here pass unseen."""
+        enter(self.address.name)
+        self._mailbox.in_hand = None
         try:
             self.started()
         except Exception as error:
@@ -113,25 +112,34 @@ class Actor(pykka.ThreadingActor):
         self.address.health.state = "running"
 
     def on_stop(self) -> None:
-        """Handle what still waits, then run :meth:`stopped`."""
+        """Handle what still waits, then run :meth:`stopped`; a message that fails here costs none of those behind it."""
         self._mailbox.close()
         while not self._mailbox.empty():
             envelope = self._mailbox.get()
-            reply = self._handle_receive(envelope.message)
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(reply)
+            try:
+                reply = self._handle_receive(envelope.message)
+            except Exception as error:  # noqa: BLE001 - as in service, the others are delivered
+                if envelope.reply_to is not None:
+                    envelope.reply_to.set_exception()
+                else:
+                    self._failed(error)
+            else:
+                if envelope.reply_to is not None:
+                    envelope.reply_to.set(reply)
         self.stopped()
         self.address.health.state = "stopped"
 
     def on_receive(self, message: Any) -> Any:
         """Count and time :meth:`receive`."""
-        begin = time.perf_counter()
+        health = self.address.health
+        begin = health.began = self._mailbox.now()
         try:
             return self.receive(message)
+        except (SystemExit, KeyboardInterrupt) as error:  # pykka would stop every actor of the process
+            raise RuntimeError(f"a handler tried to end the process: {error!r}") from error
         finally:
-            health = self.address.health
-            health.handled += 1
-            health.busy_s += time.perf_counter() - begin
+            health.began = 0.0
+            health.handled_one(self._mailbox.now() - begin)
 
     def on_failure(
         self,
@@ -183,6 +191,7 @@ class Supervisor:
         self._children: dict[str, tuple[Address, Factory]] = {}
         self._running: dict[str, pykka.ActorRef[Any]] = {}
         self._failures: dict[str, deque[float]] = {}
+        self._draining: dict[str, tuple[Address, Factory]] = {}
         self._stopping = False
 
     def start(self, address: Address, factory: Factory) -> Address:
@@ -216,9 +225,14 @@ class Supervisor:
     def _on_failed(self, name: str, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
         with self._lock:
-            if self._stopping:
+            child = self._children.get(name) or self._draining.get(name)
+            if child is None:
                 return
-            address = self._children[name][0]
+            address = child[0]
+            self._bury(address, error, reason)
+            if self._stopping or name in self._draining:
+                _log.error("actor failed while it stopped", actor=name, reason=reason, at=_place(error))
+                return
             failures = self._failures[name]
             now = self._clock.monotonic()
             failures.append(now)
@@ -236,21 +250,48 @@ class Supervisor:
             self._escalate(name, reason)
         self._timers.after(delay, lambda: self._begin_again(name))
 
+    def _bury(self, address: Address, error: BaseException, reason: str) -> None:
+        """Keep the message that made an actor fail, and where."""
+        text = "".join(traceback.format_exception(error))
+        message, address.mailbox.in_hand = address.mailbox.in_hand, None
+        address.health.bury(DeadLetter(address.name, self._clock.now_ns(), message, reason, text))
+
     def stop(self, names: list[str], timeout_s: float = 5.0) -> list[str]:
-        """Stop actors in the given order, each after it handled what it had; returns those that did not stop in time."""
-        late = []
-        for name in names:
-            with self._lock:
-                ref = self._running.pop(name, None)
-                child = self._children.pop(name, None)
-            if ref is None or child is None:
-                continue
-            try:
+        """Stop actors in the given order, each after it handled what it had; returns those that did not stop in time.
+
+        One that waits for its restart gets a last life for what its mailbox holds.
+        """
+        return [name for name in names if not self._stop_one(name, timeout_s)]
+
+    def _stop_one(self, name: str, timeout_s: float) -> bool:
+        with self._lock:
+            child = self._children.pop(name, None)  # from here on no timer begins another life
+            ref = self._running.pop(name, None)
+            if child is None:
+                return True
+            self._draining[name] = child
+        address, factory = child
+        if address.health.state in ("waiting", "failing") and not address.mailbox.empty():
+            ref = self._last_life(address, factory)
+        try:
+            if ref is not None:
                 ref.stop(timeout=timeout_s)
-            except pykka.Timeout:
-                late.append(name)
-            child[0].mailbox.close()
-        return late
+        except pykka.Timeout:
+            return False
+        finally:
+            address.mailbox.close()
+            if left := address.mailbox.qsize():
+                _log.error("messages were left when an actor stopped", actor=name, count=left)
+            with self._lock:
+                del self._draining[name]
+        return True
+
+    def _last_life(self, address: Address, factory: Factory) -> pykka.ActorRef[Any] | None:
+        try:
+            return _start(factory(address, lambda error: self._on_failed(address.name, error)))
+        except Exception as error:  # noqa: BLE001 - it cannot be made: what waits stays unread and is counted
+            _log.error("actor cannot be made for its last messages", actor=address.name, reason=str(error))
+            return None
 
     def stop_all(self, timeout_s: float = 5.0) -> list[str]:
         """Stop every actor, the latest started first."""
@@ -263,6 +304,11 @@ class Supervisor:
         """Health of every actor, in order of start."""
         with self._lock:
             return [address.health for address, _ in self._children.values()]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Messages that made an actor fail, those kept, the oldest first."""
+        letters = [letter for health in self.health() for letter in list(health.dead_letters)]
+        return sorted(letters, key=lambda letter: letter.time_ns)
 
     def addresses(self) -> list[Address]:
         """Addresses of every actor, in order of start."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pykka import Future, ThreadingFuture
+from pykka import Future
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Envelope:
 
     message: Any
     reply_to: Future[Any] | None = None
+    at: float = 0.0
+    """Host monotonic seconds at which it was put; of coalesced messages, the first."""
 
 
 class Mailbox:
@@ -43,10 +47,16 @@ class Mailbox:
 
     Args:
         capacity: data messages held before senders wait.
+        now: host monotonic seconds.
+
+    Attributes:
+        in_hand: the message taken last; kept when it made its actor fail.
     """
 
-    def __init__(self, capacity: int = 1024) -> None:
+    def __init__(self, capacity: int = 1024, now: Callable[[], float] = time.monotonic) -> None:
         self.capacity = capacity
+        self.now = now
+        self.in_hand: Any = None
         self._control: deque[Envelope] = deque()
         self._data: deque[Envelope] = deque()
         self._pending: dict[object, Envelope] = {}
@@ -66,6 +76,9 @@ class Mailbox:
             if self.closed():
                 _refuse(envelope)
                 return
+            if not isinstance(envelope, Envelope):  # pykka's own, which asks an actor to stop
+                envelope = Envelope(envelope.message, envelope.reply_to)
+            envelope.at = self.now()
             if is_message and message.coalesce:
                 key = (type(message), message.coalesce_key())
                 waiting = self._pending.get(key)
@@ -100,7 +113,7 @@ class Mailbox:
 
     def _take(self, lane: deque[Envelope]) -> Envelope:
         envelope = lane.popleft()
-        message = envelope.message
+        self.in_hand = message = envelope.message
         if isinstance(message, Message) and message.coalesce:
             self._pending.pop((type(message), message.coalesce_key()), None)
         if lane is self._data:
@@ -121,6 +134,12 @@ class Mailbox:
             self._closed = True
             self._room.notify_all()
 
+    def oldest_s(self) -> float:
+        """Real seconds the longest waiting message has waited, 0 if none waits."""
+        with self._lock:
+            heads = [lane[0].at for lane in (self._control, self._data) if lane]
+        return self.now() - min(heads) if heads else 0.0
+
     def qsize(self) -> int:
         """Messages waiting in both lanes."""
         return len(self._control) + len(self._data)
@@ -133,8 +152,3 @@ def _refuse(envelope: Envelope) -> None:
 
 class StoppedError(RuntimeError):
     """An ask went to an actor that has been stopped for good."""
-
-
-def new_future() -> Future[Any]:
-    """A future that an actor's reply resolves."""
-    return ThreadingFuture()

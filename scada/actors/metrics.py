@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Address
+from scada.actors.health import HANDLING_S
 from scada.actors.ports import check_port
 from scada.core.settings import MetricsSettings
 
@@ -62,16 +64,22 @@ class SystemCollector(Collector):
 
     def _actors(self) -> Iterator[Metric]:
         depth = GaugeMetricFamily("scada_actor_mailbox", "Messages waiting", labels=["actor"])
-        handled = CounterMetricFamily("scada_actor_handled", "Messages handled", labels=["actor"])
-        busy = CounterMetricFamily("scada_actor_busy_seconds", "Time spent in handlers", labels=["actor"])
+        oldest = GaugeMetricFamily("scada_actor_oldest_seconds", "Age of the oldest message not dealt with", labels=["actor"])
+        handling = HistogramMetricFamily("scada_actor_handling_seconds", "Time a message took", labels=["actor"])
         restarts = CounterMetricFamily("scada_actor_restarts", "Restarts after a failure", labels=["actor"])
+        dead = CounterMetricFamily("scada_actor_dead_letters", "Messages that made the actor fail", labels=["actor"])
+        running = GaugeMetricFamily("scada_actor_running", "1 while it runs", labels=["actor"])
         for address in self._addresses():
-            health = address.health
-            depth.add_metric([health.name], address.mailbox.qsize())
-            handled.add_metric([health.name], health.handled)
-            busy.add_metric([health.name], health.busy_s)
-            restarts.add_metric([health.name], health.restarts)
-        yield from (depth, handled, busy, restarts)
+            health, name = address.health, [address.health.name]
+            depth.add_metric(name, address.mailbox.qsize())
+            oldest.add_metric(name, address.age_s())
+            sums = accumulate(list(health.classes))
+            bounds = [*(str(bound) for bound in HANDLING_S), "+Inf"]
+            handling.add_metric(name, list(zip(bounds, sums, strict=True)), health.busy_s)
+            restarts.add_metric(name, health.restarts)
+            dead.add_metric(name, health.dead)
+            running.add_metric(name, health.state == "running")
+        yield from (depth, oldest, handling, restarts, dead, running)
 
 
 def serve_metrics(settings: MetricsSettings, collector: SystemCollector) -> Callable[[], None]:

@@ -33,6 +33,7 @@ from scada.actors.messages import (
 )
 from scada.actors.operator import OperatorActor, OperatorView
 from scada.actors.replay import ReplayActor, ReplayView
+from scada.actors.resources import LOOK_S, ResourceActor
 from scada.actors.rtdb import RtdbActor
 from scada.actors.standing import Standing, standing_orders
 from scada.actors.timers import Timers
@@ -236,7 +237,7 @@ class System:
         self.rtdb, self.events = Address("rtdb"), Address("events")
         self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
-        self.dispatch, self.replay = Address("dispatch"), Address("replay")
+        self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
         self.operator = Address("operator")
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
@@ -260,7 +261,7 @@ class System:
         """Stop the channels, let everything that waits be handled and committed, close the databases."""
         self.timers.stop()
         names = [address.name for address in self.channels.values()]
-        names += ["replay", "dispatch", "avc", "agc", "control", "operator", "rtdb", "topology", "calc", "history", "events"]
+        names += ["resources", "replay", "dispatch", "avc", "agc", "control", "operator", "rtdb", "topology", "calc", "history", "events"]
         late = self.supervisor.stop(names)
         if late:
             _log.warning("actors did not stop in time", actors=late)
@@ -364,6 +365,7 @@ class System:
             (self.control, control),
             (self.dispatch, dispatch),
             (self.replay, partial(ReplayActor, folder=settings.replay.path, view=self.replay_view, clock=self.clock)),
+            (self.resources, self._resources()),
             (self.avc, avc),
         ]
         area = next((area for area in self.tables.areas if area.controlled), None)
@@ -405,6 +407,18 @@ class System:
             clock=self.clock,
         )
 
+    def _resources(self) -> Factory:
+        settings = self.settings
+        folders = {"rtdb": settings.rtdb.path, "events": settings.events.path, "history": settings.history.path}
+        return partial(
+            ResourceActor,
+            actors=self.supervisor.addresses,
+            folders={**folders, "audit": settings.security.audit},
+            settings=settings.resources,
+            events=self.events,
+            clock=self.clock,
+        )
+
     def _voltage_network(self) -> VoltageNetwork | None:
         try:
             return VoltageNetwork(self._model, self.tables, self.tables.zones) if self.tables.zones else None
@@ -420,6 +434,7 @@ class System:
             (0.1, self.events, tick),
             (1.0, self.history, tick),
             (TICK_S, self.calc, tick),
+            (LOOK_S, self.resources, tick),
             (0.1, self.control, tick),
             (1.0, self.dispatch, tick),
             (0.1, self.replay, tick),

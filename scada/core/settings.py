@@ -146,6 +146,15 @@ class AvcSettings(_Section):
     start: Literal["on", "off"] = Field("off", description="State after start of the server.")
 
 
+class ResourceSettings(_Section):
+    """From where on the server says that it runs short."""
+
+    behind_s: float = Field(5.0, gt=0, description="Age of the oldest message of an actor, real seconds.")
+    memory_percent: float = Field(70.0, gt=0, le=100, description="Memory of the process, share of the host's.")
+    files_percent: float = Field(80.0, gt=0, le=100, description="Open files, share of the limit of the process.")
+    disk_mb: int = Field(1024, ge=0, description="Free space on the disk of each database, MiB.")
+
+
 class ChannelSettings(_Section):
     """Overrides of a channel's address and protocol parameters; the key is the channel's name in the model."""
 
@@ -178,6 +187,7 @@ class Settings(_Section):
     agc: AgcSettings = AgcSettings()
     avc: AvcSettings = AvcSettings()
     replay: ReplaySettings = ReplaySettings()
+    resources: ResourceSettings = ResourceSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
 
 
