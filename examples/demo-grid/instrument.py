@@ -21,6 +21,8 @@ BREAKER: tuple[Signal, ...] = (
     ("Control circuit broken", "ControlCircuitBroken", "ABNORMAL", 2),
     ("Bay unit comm lost", "CommunicationLost", "ABNORMAL", 3),
 )
+MADE_BY_BAY_UNIT = dict.fromkeys(("SpringNotCharged", "ControlCircuitBroken"), "Bay unit comm lost")
+"""Signals that mean nothing while their bay unit does not answer."""
 HIGH: tuple[Signal, ...] = (
     ("SF6 low", "SF6Low", "ABNORMAL", 2),
     ("SF6 lockout", "SF6Lockout", "ABNORMAL", 1),
@@ -66,6 +68,8 @@ class Instrument:
         self._writer = PointWriter(self._common, None)
         self._power: dict[str, str] = {}
         self._lines: set[str] = set()
+        self._frequency = ""
+        """The first station's frequency, which those of the others are compared with: an island shows."""
         self._devices: list[VoltageDevice] = []
 
     def profiles(self) -> list[Profile]:
@@ -99,7 +103,7 @@ class Instrument:
             self._busbars(level)
             for bay in level.bays:
                 self._bay(bay)
-        self._writer.limits("oil", (75.0, 85.0), 2.0, 10.0)
+        self._writer.limits("oil", (75.0, 85.0), 2.0, 10.0, offDelay=10.0, rate=3.0, rateWindow=120.0)
         for transformer in station.transformers:
             where = (station.name, transformer.name)
             self._writer.analog(
@@ -117,6 +121,7 @@ class Instrument:
         for signal in STATION:
             self._writer.signal((station.name,), signal, station.identity)
         self._writer.write_limits(station)
+        self._frequency = self._frequency or mrid(station.name, station.levels[0].name, "Bus I", "Frequency", "value")
         return file
 
     def _busbars(self, level: Level) -> None:
@@ -138,7 +143,8 @@ class Instrument:
                     phases=phases,
                 )
             if kv >= 110:
-                self._writer.limits("frequency", (49.5, 49.8, 50.2, 50.5), 0.02, 2.0)
+                apart = {"deviation": 0.1, "reference": Ref(self._frequency)} if self._frequency else {}
+                self._writer.limits("frequency", (49.5, 49.8, 50.2, 50.5), 0.02, 2.0, **apart)
                 self._writer.analog(where, "Frequency", "Frequency", bus, terminal, "Hz", limits="frequency", deadband=0.001)
             self._writer.energised(where, bus, terminal, alarm="ABNORMAL")
 
@@ -162,7 +168,7 @@ class Instrument:
         high = level.kv >= 110
         role = bay.feeder.role if bay.feeder else ""
         for signal in (*BREAKER, *(HIGH if high else ()), *OF_ROLE.get(role, ())):
-            self._writer.signal(where, signal, bay.breaker.identity)
+            self._writer.signal(where, signal, bay.breaker.identity, MADE_BY_BAY_UNIT.get(signal[1], ""))
         self._writer.discrete(
             where, "Local control", "LocalControl", bay.breaker.identity, kind="status", states="yes-no", alarm="NOTICE"
         )

@@ -36,7 +36,7 @@ class PointWriter:
     def __init__(self, file: Profile, channel: Channel | None) -> None:
         self.file = file
         self._channel = channel
-        self._limit_sets: dict[str, tuple[tuple[float, ...], float, float, list[Value]]] = {}
+        self._limit_sets: dict[str, tuple[tuple[float, ...], dict[str, Value], list[Value]]] = {}
 
     def analog(
         self,
@@ -76,7 +76,7 @@ class PointWriter:
             properties["sc:Measurement.alarmPriority"] = "2"
         measurement = self.file.put("Analog", mrid(*where, name), properties)
         if limits:
-            self._limit_sets[limits][3].append(Ref(measurement))
+            self._limit_sets[limits][2].append(Ref(measurement))
         return self._value("Analog", measurement, where, name, "analog", expression, deadband)
 
     def discrete(
@@ -92,6 +92,7 @@ class PointWriter:
         alarm: str = "NOTICE",
         priority: int = 3,
         normal: int | None = None,
+        suppressed_by: str = "",
         limits: tuple[int, int] | None = None,
         expression: str = "",
     ) -> str:
@@ -112,13 +113,26 @@ class PointWriter:
             properties["Discrete.minValue"], properties["Discrete.maxValue"] = str(limits[0]), str(limits[1])
         if normal is not None:
             properties["sc:Measurement.normalState"] = str(normal)
+        if suppressed_by:
+            properties["sc:Measurement.suppressedBy"] = Ref(suppressed_by)
         measurement = self.file.put("Discrete", mrid(*where, name), properties)
         return self._value("Discrete", measurement, where, name, kind, expression, 0.0)
 
-    def signal(self, where: Sequence[str], signal: Signal, resource: str) -> None:
-        """An alarm signal: normal 0, alarm 1."""
+    def signal(self, where: Sequence[str], signal: Signal, resource: str, suppressed_by: str = "") -> None:
+        """An alarm signal: normal 0, alarm 1; while the signal ``suppressed_by`` of the same place is 1 it gives no alarm."""
         name, measures, alarm, priority = signal
-        self.discrete(where, name, measures, resource, kind="status", states="alarm", alarm=alarm, priority=priority, normal=0)
+        self.discrete(
+            where,
+            name,
+            measures,
+            resource,
+            kind="status",
+            states="alarm",
+            alarm=alarm,
+            priority=priority,
+            normal=0,
+            suppressed_by=mrid(*where, suppressed_by, "value") if suppressed_by else "",
+        )
 
     def energised(self, where: Sequence[str], resource: str, terminal: str, alarm: str = "CHANGE") -> None:
         """The calculated energised state of equipment."""
@@ -183,13 +197,14 @@ class PointWriter:
 
     # limits
 
-    def limits(self, name: str, values: tuple[float, ...], hysteresis: float, delay: float) -> None:
-        """Announce a set of limits: two or four values, hysteresis, delay in s."""
-        self._limit_sets.setdefault(name, (values, hysteresis, delay, []))
+    def limits(self, name: str, values: tuple[float, ...], hysteresis: float, delay: float, **more: Value) -> None:
+        """Announce a set of limits: two or four values, hysteresis, delay in s, further attributes of the set."""
+        attributes: dict[str, Value] = {"hysteresis": hysteresis, "delay": delay, **more}
+        self._limit_sets.setdefault(name, (values, attributes, []))
 
     def write_limits(self, station: Station) -> None:
         """Write the limit sets that points took."""
-        for name, (values, hysteresis, delay, measurements) in self._limit_sets.items():
+        for name, (values, attributes, measurements) in self._limit_sets.items():
             if not measurements:
                 continue
             limit_set = self.file.put(
@@ -197,8 +212,7 @@ class PointWriter:
                 mrid(station.name, "limits", name),
                 {
                     "IdentifiedObject.name": name,
-                    "sc:AnalogLimitSet.hysteresis": hysteresis,
-                    "sc:AnalogLimitSet.delay": delay,
+                    **{f"sc:AnalogLimitSet.{attribute}": value for attribute, value in attributes.items()},
                     "AnalogLimitSet.Measurements": measurements,
                 },
             )
