@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.ctl_marks import MARKS
 from scada.cli.ctl_orders import ORDERS
 from scada.cli.ctl_regulation import REGULATION
 from scada.cli.link import Link, link_options, make_link, pass_link
@@ -34,7 +35,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     make_link(ctx, given)
 
 
-for _command in (*ORDERS, *REGULATION):
+for _command in (*ORDERS, *MARKS, *REGULATION):
     command.add_command(_command)
 
 

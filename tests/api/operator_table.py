@@ -29,8 +29,8 @@ _NAMES = {
 class OperatorTable:
     """Mixed into a backend with ``tables``, ``clock``, ``value``, ``quality``, ``report``, ``_acts`` and ``_show``.
 
-    ``_acts(name, request, principal, evidence)`` notes what arrived; ``_show(pids, values, qualities)`` writes the image past the hold; ``aside(pids, values, qualities)`` is asked by the backend
-    what of a batch the points may show.
+    ``_acts(name, request, principal, evidence)`` notes what arrived; ``_show(pids, values, qualities)`` writes the image past the
+    hold; ``aside(pids, values, qualities)`` is asked by the backend what of a batch the points may show.
     """
 
     def keep_operator_data(self, model=None) -> None:

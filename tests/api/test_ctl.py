@@ -7,63 +7,14 @@ import re
 import sys
 
 import pytest
-import structlog
-from click.testing import CliRunner
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.client import ScadaClient
-from scada.api.server import ApiThread
 from scada.cli import ctl, dispatch
 from scada.cli.dispatch import read_values
 from scada.cli.main import main
-from scada.core.clock import SystemClock
 from scada.core.errors import ScadaError
-from scada.core.settings import ApiSettings
 from scada.events.records import EventKind
-from scada.security.identities import init_identities, load_authority, load_grants, load_identity
-from scada.security.session import SessionServer
-
-
-@pytest.fixture(scope="module")
-def present_keys(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("present") / "keys"
-    init_identities(folder, SystemClock())
-    return folder
-
-
-@pytest.fixture
-def live(make_backend, present_keys):
-    """A backend on the system's clock, served."""
-    clock = SystemClock()
-    backend = make_backend(clock)
-    sessions = SessionServer(
-        site="demo",
-        identity=load_identity(present_keys, "server", clock),
-        authority=load_authority(present_keys),
-        grants=load_grants(present_keys),
-        clock=clock,
-    )
-    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0))
-    with structlog.testing.capture_logs():
-        thread.start()
-        backend.thread = thread
-        yield backend
-        thread.stop()
-
-
-@pytest.fixture
-def run(live, present_keys):
-    def invoke(group, *words, code=0, answer=None, lang="en"):
-        server = live.thread.server
-        options = ["--server", f"127.0.0.1:{server.port}", "--control-port", str(server.control_port)]
-        options += ["--keys", str(present_keys), "--lang", lang]
-        result = CliRunner().invoke(group.command, [*options, *words], input=answer)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return invoke
 
 
 def test_status(run, live):
