@@ -34,3 +34,27 @@ def test_overload_makes_the_sender_wait_and_loses_nothing(scenes, capsys):
 
 def test_beats_that_come_too_fast_are_one(scenes):
     assert scenes["coalescing"]() == ["life", 1.0, "tick"]
+
+
+def test_the_poison_is_kept_with_its_traceback(scenes):
+    letter = scenes["poison"]()
+    assert letter.message.value == -1.0
+    assert "a meter cannot read -1.0" in letter.traceback
+
+
+def test_a_slow_handler_shows_while_it_lasts_and_afterwards(scenes):
+    age, slow = scenes["slow_handler"]()
+    assert age > 0.05
+    assert slow == 1
+
+
+def test_actors_that_would_wait_for_each_other_are_refused(scenes):
+    assert "b -> a -> b" in scenes["deadlock_refused"]()
+
+
+def test_an_actor_that_fails_again_and_again_is_reported(scenes):
+    assert scenes["escalation"]() == [("meter", "ValueError: a meter cannot read -1.0")]
+
+
+def test_an_ordered_stop_handles_what_waits_even_if_the_actor_was_down(scenes):
+    assert scenes["stop_with_drain"]() == ["life", "life", 1.0, 2.0, 3.0]

@@ -205,3 +205,133 @@ def test_timers_run_in_order_and_can_be_cancelled():
     clock.advance(30.0)
     timers.run_due()
     assert ran.count("tick") == 3
+
+
+# ---------------------------------------------------------------- what is known of an actor
+
+
+def test_the_message_that_made_an_actor_fail_is_kept_with_its_traceback(world):
+    _, _, supervisor, _ = world
+    address = supervisor.start(Address("recorder"), Recorder)
+    address.tell(Boom())
+    assert wait_for(lambda: address.health.dead == 1)
+    [letter] = supervisor.dead_letters()
+    assert (letter.actor, letter.message, letter.reason) == ("recorder", Boom(), "ValueError: poison")
+    assert "raise ValueError" in letter.traceback
+
+
+def test_a_message_taken_from_the_mailbox_in_passing_is_the_one_kept(world):
+    supervisor = world[2]
+
+    class Greedy(Recorder):
+        def receive(self, message):
+            for more in self._mailbox.drain(Data, 1):
+                raise ValueError(f"cannot take {more}")
+
+    gate = threading.Event()
+
+    class Slow(Greedy):
+        def receive(self, message):
+            gate.wait(5)
+            return super().receive(message)
+
+    address = supervisor.start(Address("greedy"), Slow)
+    address.tell(Data(n=1))
+    address.tell(Data(n=2))
+    gate.set()
+    assert wait_for(lambda: address.health.dead == 1)
+    assert address.health.dead_letters[0].message == Data(n=2)
+
+
+def test_the_age_of_the_oldest_message_counts_the_one_in_hand():
+    now = [10.0]
+    address = Address("slow")
+    address.mailbox.now = lambda: now[0]
+    assert address.age_s() == 0.0
+    address.tell(Tick(n=1))
+    now[0] = 12.0
+    address.tell(Tick(n=2))
+    address.tell(Data(n=1))
+    assert address.age_s() == 2.0, "a newer beat does not make the first one younger"
+    address.mailbox.get()
+    assert address.age_s() == 0.0
+    address.health.began = 11.0
+    assert address.age_s() == 1.0
+
+
+def test_handling_times_fall_into_classes():
+    from scada.actors.health import HANDLING_S, Health
+
+    health = Health("a")
+    for seconds in (0.00005, 0.5, 0.5, 99.0):
+        health.handled_one(seconds)
+    assert health.classes == [1, 0, 0, 0, 2, 0, 1]
+    assert len(health.classes) == len(HANDLING_S) + 1
+    assert health.busy_s == pytest.approx(100.00005)
+
+
+def test_a_handler_that_would_end_the_process_only_fails(world):
+    supervisor = world[2]
+
+    class Quitter(Recorder):
+        def receive(self, message):
+            if isinstance(message, Boom):
+                raise SystemExit(3)
+            return super().receive(message)
+
+    bystander = supervisor.start(Address("bystander"), Recorder)
+    address = supervisor.start(Address("quitter"), Quitter)
+    address.tell(Boom())
+    assert wait_for(lambda: address.health.state == "waiting")
+    assert bystander.ask(Get()).get(timeout=5) == []
+
+
+# ---------------------------------------------------------------- stop
+
+
+def test_an_actor_that_waits_for_its_restart_still_handles_what_it_has(world):
+    supervisor = world[2]
+    address = supervisor.start(Address("recorder"), Recorder)
+    address.tell(Boom())
+    assert wait_for(lambda: address.health.state == "waiting")
+    for n in range(5):
+        address.tell(Data(n=n))
+    assert supervisor.stop(["recorder"]) == []
+    assert [message.n for message in Recorder.seen] == list(range(5))
+
+
+def test_a_poison_met_while_stopping_costs_itself_alone(world):
+    supervisor = world[2]
+    gate = threading.Event()
+
+    class Slow(Recorder):
+        def receive(self, message):
+            gate.wait(5)
+            if message == Data(n=2):
+                raise ValueError("poison")
+            return super().receive(message)
+
+    address = supervisor.start(Address("slow"), Slow)
+    for n in range(5):
+        address.tell(Data(n=n))
+    gate.set()
+    supervisor.stop(["slow"])
+    assert [message.n for message in Recorder.seen] == [0, 1, 3, 4]
+    assert [letter.message for letter in address.health.dead_letters] == [Data(n=2)]
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_set_wall_clock_moves_no_timer(jump):
+    clock = VirtualClock()
+    timers, ran = Timers(clock), []
+    timers.every(1.0, lambda: ran.append(1))
+    clock.jump(jump)
+    assert timers.run_due() == 0
+    clock.advance(1.0)
+    assert timers.run_due() == 1
+    clock.jump(-jump)
+    clock.advance(1.0)
+    assert timers.run_due() == 1

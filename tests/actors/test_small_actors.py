@@ -357,6 +357,8 @@ def overview(demo, folder):
     disk.put([frequency, 0], [50.02, float("nan")])
     address = Address("rtdb")
     address.health.restarts = 3
+    for seconds in (0.002, 5.0):
+        address.health.handled_one(seconds)
     status = StatusReport(tables, "site", 5).make(
         7, disk.store.snapshot(), views, AlarmView(), [address], pb.AgcStatus(state="on"), pb.AvcStatus(state="off")
     )
@@ -388,6 +390,10 @@ def test_metrics_can_be_scraped_and_a_busy_port_is_said(demo, tmp_path):
     lines = text.splitlines()
     assert "scada_points_good 1.0" in lines
     assert 'scada_actor_restarts_total{actor="rtdb"} 3.0' in lines
+    assert 'scada_actor_handling_seconds_bucket{actor="rtdb",le="0.01"} 1.0' in lines
+    assert 'scada_actor_handling_seconds_count{actor="rtdb"} 2.0' in lines
+    assert 'scada_actor_oldest_seconds{actor="rtdb"} 0.0' in lines
+    assert 'scada_actor_dead_letters_total{actor="rtdb"} 0.0' in lines
     assert any(line.startswith("scada_channel_values_total{") for line in lines)
     assert 'scada_frequency_hz{area="East"} 50.02' in lines
 
