@@ -211,7 +211,7 @@ class EventActor(Actor):
             self._held += [line for line in lines if line.seq not in passed]
 
     def _take_alarms(self, change: ChangeSet) -> None:
-        self._events += [event for event in self._engine.process(change) if event.kind is not EventKind.STATUS_CHANGE]
+        self._events += self._engine.process(change)
 
     def _suppress(self, request: pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest, user: str) -> pb.AlarmReply:
         names, now_ns = [(name.mrid, name.key) for name in request.alarms], self._clock.now_ns()

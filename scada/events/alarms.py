@@ -26,8 +26,8 @@ from scada.core.settings import AlarmSettings
 from scada.events.alarm_list import ACTIVE
 from scada.events.alarm_states import CHANNEL, AlarmStates
 from scada.events.condition_table import ConditionTable, Turn
-from scada.events.conditions import CONDITIONS, DEVIATION, RATE, STATE, STATUS_LINE, SUPPRESSES
-from scada.events.lines import Occasion, alarm_line, parameters_of, status_line
+from scada.events.conditions import CONDITIONS, DEVIATION, RATE, STATE, SUPPRESSES
+from scada.events.lines import Occasion, alarm_line, parameters_of
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.events.suppression import AlarmSuppression
 from scada.model_cim.tables import AlarmClass, Point
@@ -47,7 +47,7 @@ class AlarmEngine:
 
     A value of bad quality (:data:`scada.core.quality.BAD_MASK`) neither begins nor ends a condition, and while it is bad no delay
     runs out. Delays run on the monotonic clock. A value an operator holds is judged as it is shown; what its source sends
-    meanwhile is not, but its changes of state are lines of the sequence of events (``status.behind_hold``).
+    meanwhile is not. Lines of the sequence of events are the business of :mod:`scada.events.soe`.
 
     Args:
         points: indexed by pid.
@@ -81,11 +81,7 @@ class AlarmEngine:
     # ------------------------------------------------------------------ values
 
     def process(self, change: ChangeSet) -> list[Event]:
-        """Events of a change set, in its order, numbered.
-
-        ``STATUS_CHANGE`` for status and double points (see :func:`scada.events.lines.status_line`); the first value of a point is
-        not a change.
-        """
+        """Events of a change set, in its order, numbered. Lines of the sequence of events are made elsewhere."""
         records, received_at = change.records, change.received_at
         # a change set that waited was not received now; one of before the start counts from the start on
         waited = max(0.0, (self._clock.now_ns() - change.committed_at) / NS_PER_S)
@@ -95,15 +91,11 @@ class AlarmEngine:
             record = records[turn.record]
             stamp, seq = int(record["source_time"]), change.first + turn.record
             occasion = Occasion(int(received_at[turn.record]), turn.value, stamp, seq, turn.measured)
-            if turn.column == STATUS_LINE:
-                point = self._points[int(record["pid"])]
-                events.append(status_line(point, int(record["flags"]), int(record["quality"]), occasion, self._next_id()))
-            else:
-                events += self._turned(turn, occasion)
+            events += self._turned(turn, occasion)
         return events
 
     def resync(self, snapshot: Snapshot) -> list[Event]:
-        """Judge all present values at once: alarms, but no status changes. To be called once after a restart."""
+        """Judge all present values at once. To be called once after a restart."""
         records = np.zeros(len(snapshot), dtype=POINT_DTYPE)
         for column in ("pid", "value", "quality", "source_time"):
             records[column] = getattr(snapshot, column)

@@ -16,7 +16,6 @@ from scada.events.conditions import (
     CONDITIONS,
     DEVIATION,
     NOTHING,
-    ONLY_STATUS,
     RATE,
     RATE_DTYPE,
     STATE,
@@ -28,9 +27,8 @@ from scada.events.conditions import (
     judge_records,
     measure,
 )
-from scada.model_cim.tables import Point, PointKind
+from scada.model_cim.tables import Point
 
-_SOE_KINDS: Final = frozenset({PointKind.STATUS, PointKind.DOUBLE})
 _ROOM: Final = 4096
 _INF: Final = float("inf")
 _NAN: Final = float("nan")
@@ -90,7 +88,6 @@ class ConditionTable:
 
     def _fill(self, points: Sequence[Point], chosen: Sequence[int], reference: Sequence[int], kinds: Sequence[int]) -> None:
         row_of, rows = self._tables.row_of, self._tables.rows
-        row_of[[int(point.pid) for point in points if point.kind in _SOE_KINDS and not point.removed]] = ONLY_STATUS
         row_of[chosen] = np.arange(len(chosen))
         rows["value"] = np.nan
         rows["pid"] = chosen
@@ -99,7 +96,6 @@ class ConditionTable:
         for name in ("lolo", "lo", "hi", "hihi", "hysteresis", "deviation"):
             rows[name] = [getattr(points[pid].limits, name) for pid in chosen]
         rows["normal"] = [points[pid].normal_value for pid in chosen]
-        rows["status"] = [points[pid].kind in _SOE_KINDS for pid in chosen]
         rows["rate"] = NOTHING
         rows["rate"][self._tables.rates["row"]] = np.arange(len(self._tables.rates))
 

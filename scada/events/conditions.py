@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.core.batch import POINT_DTYPE, RecordFlag, Records
-from scada.core.quality import BAD_MASK, Quality
+from scada.core.quality import BAD_MASK
 
 CONDITIONS: Final = (
     "limit.lolo",
@@ -46,8 +46,6 @@ DEVIATION: Final = 5
 RATE: Final = 6
 SUPPRESSES: Final = 7
 """Column of a point that suppresses others by design: it is 1. Bad quality ends it, for then nothing is known."""
-STATUS_LINE: Final = 255
-"""Not a condition: the record is a line of the sequence of events."""
 
 _LOLO, _LO, _HI, _HIHI = (1 << column for column in range(STATE))
 _LIMITS: Final = _LOLO | _LO | _HI | _HIHI
@@ -57,18 +55,11 @@ _RATE_BIT: Final = 1 << RATE
 _SUPPRESSES_BIT: Final = 1 << SUPPRESSES
 _SIMPLE: Final = _LIMITS | _STATE_BIT | _SUPPRESSES_BIT
 NOTHING: Final = -1
-ONLY_STATUS: Final = -2
 STEPS: Final = 15
 """A rate's window in steps; its ring holds one more."""
 
 _BAD: Final = BAD_MASK
-_NEVER: Final = int(Quality.NEVER_RECEIVED)
 _ASIDE: Final = RecordFlag.ASIDE
-_HELD: Final = RecordFlag.HELD
-_BACKFILL: Final = RecordFlag.BACKFILL
-_CHANGED: Final = RecordFlag.VALUE_CHANGED
-_EVENT: Final = RecordFlag.EVENT
-_NO_CHANGE: Final = RecordFlag.FIRST | RecordFlag.QUALITY_SET
 
 ROW_DTYPE: Final = np.dtype(
     [
@@ -88,14 +79,14 @@ ROW_DTYPE: Final = np.dtype(
         ("kinds", "u1"),
         ("held", "u1"),
         ("good", "u1"),
-        ("status", "u1"),
-    ]
+    ],
+    align=True,
 )
 """A point with conditions.
 
 ``value`` last good one; ``reference`` row the deviation is from, -1 = none; ``rate`` index into the rates, -1 = none;
 ``first_dependent`` and ``dependents`` its part of the list of rows whose deviation is from this one; ``kinds`` and ``held`` bit
-n = column n exists, holds; ``status`` 1 = its changes are lines of the sequence of events.
+n = column n exists, holds.
 """
 
 RATE_DTYPE: Final = np.dtype([("limit", "<f8"), ("step", "<f8"), ("since", "<f8"), ("bucket", "<i8"), ("row", "<i8")])
@@ -105,10 +96,10 @@ last step; ``row`` its point."""
 TURN_DTYPE: Final = np.dtype(
     [("record", "<i4"), ("row", "<i4"), ("column", "u1"), ("began", "u1"), ("value", "<f8"), ("measured", "<f8")]
 )
-"""A condition that begins or ends (or a ``STATUS_LINE``).
+"""A condition that begins or ends.
 
-``record`` index in the change set; ``row`` of the table, negative = a status without conditions; ``value`` of the point;
-``measured`` the deviation, or the rate in units per minute, else NaN.
+``record`` index in the change set, -1 = none; ``row`` of the table; ``value`` of the point; ``measured`` the deviation, or the
+rate in units per minute, else NaN.
 """
 
 
@@ -116,7 +107,7 @@ class Tables(NamedTuple):
     """What the kernels work on; a named tuple, so that they take it as it is."""
 
     row_of: npt.NDArray[np.int32]
-    """Row of each pid; -1 = nothing, -2 = only lines of the sequence of events."""
+    """Row of each pid, -1 = none."""
     rows: npt.NDArray[np.void]
     dependents: npt.NDArray[np.int32]
     rates: npt.NDArray[np.void]
@@ -165,12 +156,10 @@ def judge_records(
         if row == NOTHING:
             continue
         record = records[i]
-        if count + (rows[row].dependents if row >= 0 else 0) + 9 > len(turns):
-            return i, count
-        if (row == ONLY_STATUS or rows[row].status) and _is_line(record.flags, record.source_time, record.quality):
-            count = _turn(turns, count, i, row, STATUS_LINE, 1, record.value, np.nan)
-        if row < 0 or record.flags & _ASIDE != 0:
+        if record.flags & _ASIDE != 0:
             continue
+        if count + rows[row].dependents + 8 > len(turns):
+            return i, count
         good = record.quality & np.uint32(_BAD) == 0 and np.isfinite(record.value)
         entry = rows[row]
         entry.good = good
@@ -328,14 +317,6 @@ def _judge_deviation(
         return count
     entry.held = np.int64(entry.held) ^ _DEVIATION_BIT
     return _turn(turns, count, i, row, DEVIATION, after, entry.value, deviation)
-
-
-@numba.njit(nogil=True, cache=True)
-def _is_line(flags: int, source_time: int, quality: int) -> bool:  # pragma: no cover - compiled
-    """Whether a record of a status is a line of the sequence of events: it changed, or its source stamped it again."""
-    if flags & (_NO_CHANGE | _BACKFILL) != 0 or quality & np.uint32(_NEVER) != 0:
-        return False
-    return flags & _CHANGED != 0 or (flags & _EVENT != 0 and (source_time != 0 or flags & _HELD != 0))
 
 
 @numba.njit(nogil=True, cache=True)

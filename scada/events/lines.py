@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scada.core.batch import RecordFlag
-from scada.core.quality import marks
 from scada.events.records import Alarm, Event, EventKind, Suppression
 from scada.model_cim.tables import AlarmClass, Point
 
@@ -43,41 +41,6 @@ def parameters_of(point: Point, value: float, *, limit: float = math.nan, measur
     if label is not None:
         parameters["state"] = label
     return parameters
-
-
-def status_line(point: Point, flags: int, quality: int, occasion: Occasion, number: int) -> Event:
-    """The line of a status change in the sequence of events.
-
-    ``status.changed``; ``status.found`` if an interrogation found it; ``status.reported`` if the source stamped a state that was
-    known already; ``status.behind_hold`` if an operator holds the point, so that it does not show the change.
-    """
-    if flags & RecordFlag.HELD:
-        key = "status.behind_hold"
-    elif not flags & RecordFlag.VALUE_CHANGED:
-        key = "status.reported"
-    elif flags & RecordFlag.REFRESH:
-        key = "status.found"
-    else:
-        key = "status.changed"
-    parameters = parameters_of(point, occasion.value)
-    if quality:
-        parameters["quality"] = marks(quality)
-    return Event(
-        time_ns=occasion.time_ns,
-        kind=EventKind.STATUS_CHANGE,
-        alarm_class=AlarmClass.CHANGE,
-        priority=point.priority,
-        key=key,
-        parameters=parameters,
-        pid=int(point.pid),
-        mrid=point.mrid,
-        station=point.station,
-        path=point.path,
-        value=occasion.value,
-        source_time_ns=occasion.source_time_ns,
-        seq=occasion.seq,
-        event_id=number,
-    )
 
 
 def alarm_line(

@@ -13,6 +13,7 @@ from scada.core.ids import PointId
 from scada.events.alarms import AlarmEngine
 from scada.events.log import EventLog
 from scada.events.records import AlarmPhase, EventKind
+from scada.events.soe import StatusLines
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Limits, Point, PointKind
 from scada.rtdb.store import Store
@@ -46,7 +47,8 @@ class Life:
             self.history.append(change)
 
     def judge(self, change):
-        self.log.append(self.engine.process(change), alarms=self.engine.take_changed(), seq=change.last)
+        events = [*self.engine.process(change), *StatusLines(POINTS).of(change)]
+        self.log.append(events, alarms=self.engine.take_changed(), seq=change.last)
 
     def die(self):
         for file in (self.store._file, self.log._file, self.history._file):
