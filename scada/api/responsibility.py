@@ -1,6 +1,7 @@
 """Right and area of responsibility of orders that name no control: modes, dispatch, acknowledgement.
 
-Controls are judged by the control desk, which knows their equipment; these are judged here, before they reach an application.
+Controls are judged by the control desk, which knows their equipment, and operator data by its ledger, which knows every object;
+these are judged here, before they reach an application.
 """
 
 from __future__ import annotations

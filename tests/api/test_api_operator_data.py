@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from dataclasses import replace
 
+import grpc
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.faults import CallError
 from scada.control.operator_data import MarkKind
 from scada.control.tags import TAG_TYPES
 from scada.core.quality import Quality
@@ -102,3 +106,92 @@ async def test_bad_orders_are_refused_with_a_code_and_change_nothing(operator, b
     assert await marks(operator) == []
     assert backend.behind == {}
     assert backend.rows[-1].code == f"refused:{code}"
+
+
+# ---------------------------------------------------------------- who may not
+
+ORDERS = {
+    "Hold": pb.HoldRequest(point="point-2", value=1, reason="x"),
+    "Release": pb.ReleaseRequest(point="point-2", reason="x"),
+    "PlaceTag": pb.TagRequest(object="point-2", type="defect", reason="x"),
+    "AddNote": pb.NoteRequest(object="point-2", text="x"),
+    "Remove": pb.RemoveRequest(mark_id=1, reason="x"),
+}
+
+
+@pytest.mark.parametrize("method", ORDERS)
+@pytest.mark.parametrize("name", ["viewer", "engineer", "dispatcher"])
+async def test_without_the_right_nothing_reaches_the_ledger(connect, backend, method, name):
+    client = await connect(name)
+    with pytest.raises(CallError) as caught:
+        await client.signed(f"OperatorData/{method}", ORDERS[method])
+    assert (caught.value.status, caught.value.code) == (grpc.StatusCode.PERMISSION_DENIED, "unauthorised")
+    assert backend.acted == []
+    assert backend.stored[-1].key == "security.refused"
+
+
+async def test_who_may_look_may_list(connect):
+    for name in ("viewer", "dispatcher", "engineer"):
+        assert await marks(await connect(name)) == []
+
+
+@pytest.mark.parametrize("areas", [{"North"}, {"West"}, set()])
+async def test_outside_the_area_nothing_is_placed_or_removed(sessions, connect, backend, areas):
+    clerk = await connect("operator")
+    placed = await clerk.signed("OperatorData/PlaceTag", pb.TagRequest(object="station-east", type="defect", reason="x"))
+    await clerk.signed("OperatorData/Hold", ORDERS["Hold"])
+    sessions._grants = {name: replace(grant, areas=frozenset(areas)) for name, grant in sessions._grants.items()}
+    stranger = await connect("operator")
+    for method, request in (ORDERS | {"Remove": pb.RemoveRequest(mark_id=placed.mark_id, reason="x")}).items():
+        reply = await stranger.signed(f"OperatorData/{method}", request)
+        assert (reply.accepted, reply.code) == (False, "no_area"), method
+        assert backend.rows[-1].code == "refused:no_area"
+    assert len(await marks(stranger)) == 2
+
+
+@pytest.mark.parametrize("method", ORDERS)
+async def test_forged_replayed_and_unsigned_orders_are_refused(operator, backend, method):
+    path = f"/scadapb.v1.OperatorData/{method}"
+
+    async def refused(raw: bytes) -> str:
+        with pytest.raises(CallError) as caught:
+            await operator._unary(operator.control, f"OperatorData/{method}", raw, 5.0)
+        return caught.value.code
+
+    signed = pb.Signed.FromString(operator.session.seal(path, ORDERS[method]))
+    other = pb.HoldRequest(point="point-3", value=9, reason="forged").SerializeToString()
+    forged = pb.Signed(header=signed.header, body=other, sig=signed.sig, mac=signed.mac)
+    assert await refused(forged.SerializeToString()) == "bad_mac"
+    assert await refused(pb.Signed(header=signed.header, body=signed.body).SerializeToString()) == "unsigned"
+    assert await refused(operator.session.seal("/scadapb.v1.Control/Cancel", ORDERS[method])) == "wrong_method"
+    assert backend.acted == []
+    envelope = operator.session.seal(path, ORDERS[method])
+    await operator._unary(operator.control, f"OperatorData/{method}", envelope, 5.0)
+    assert await refused(envelope) == "replayed"
+    assert len(backend.acted) == 1
+    if method == "Hold":
+        assert backend.rows[0].evidence == envelope
+
+
+async def test_orders_are_not_served_where_the_viewers_are(operator):
+    with pytest.raises(CallError) as caught:
+        await operator._unary(operator.server, "OperatorData/Hold", b"", 5.0)
+    assert caught.value.status == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_two_operators_at_once(connect, backend):
+    first, second = await connect("operator"), await connect("operator")
+    backend.apply([2], [41.0])
+    orders = [
+        client.signed("OperatorData/Hold", pb.HoldRequest(point="point-2", value=value, reason="x"))
+        for client, value in ((first, 1.0), (second, 2.0))
+    ]
+    replies = await asyncio.gather(*orders)
+    assert sorted((reply.mark_id, reply.code) for reply in replies) == [(1, ""), (2, "replaced")]
+    (mark,) = await marks(first)
+    assert mark.mark_id == 2
+    assert backend.value[2] == mark.value
+    release = pb.ReleaseRequest(point="point-2", reason="repaired")
+    done = await asyncio.gather(*(client.signed("OperatorData/Release", release) for client in (first, second)))
+    assert sorted(reply.code for reply in done) == ["", "not_held"]
+    assert backend.value[2] == 41.0
