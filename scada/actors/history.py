@@ -59,11 +59,13 @@ class HistoryActor(Actor):
         self._lost = store.lost
 
     def started(self) -> None:
-        """Take in what was committed since the last sample."""
+        """Take in what was committed since the last sample, and mark the time in which nobody recorded."""
         self._rtdb.register(CONSUMER, self._store.stored_seq)
         try:
+            snapshot = self._rtdb.snapshot()  # the changes that follow reach at least as far
             for change in self._rtdb.changes(self._store.seq):
                 self._store.append(change)
+            self._store.began(snapshot)
         except GapError as gap:
             _log.warning("the journal does not reach back to the last sample; the history has a gap", reason=str(gap))
             self._store.resync(self._rtdb.snapshot())

@@ -182,6 +182,11 @@ class Historian(Protocol):
     backfilled: int
     retention: Retention
 
+    @property
+    def stored_seq(self) -> int:
+        """``seq`` as it stands on disk: where the next life goes on, also after a kill; the journal may forget what is before."""
+        ...
+
     def set_points(self, points: Sequence[Point]) -> None:
         """Take the points of a (new) model version, indexed by pid.
 

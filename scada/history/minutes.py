@@ -18,6 +18,7 @@ MAX_PERIODS: Final = 100_000
 """Periods a query answers at most, for one point."""
 
 Minutes = npt.NDArray[np.void]
+Touched = npt.NDArray[np.void]
 
 
 def check_periods(from_ns: int, to_ns: int, period_s: int) -> tuple[int, int]:
@@ -160,7 +161,7 @@ def minutes_of(number: int, samples: Samples, gaps: I8, span: tuple[int, int]) -
     return made[(made["time"] >= span[0]) & (made["time"] < span[1])]
 
 
-def with_unkept(made: Minutes, before: Minutes, late: Samples) -> Minutes:
+def with_unkept(made: Minutes, before: Minutes, late: Touched) -> Minutes:
     """Minutes made of the samples kept, and what they were before late values came: nothing that was counted is forgotten.
 
     Extremes, count and total take in both; the value in force is that of the samples, right within the dead-band.
@@ -168,16 +169,18 @@ def with_unkept(made: Minutes, before: Minutes, late: Samples) -> Minutes:
     Args:
         made: of :func:`minutes_of`.
         before: the minutes as they were, in order of time.
-        late: the late values among the samples.
+        late: the late values among the samples (``TOUCHED_DTYPE``).
     """
     shared, new, old = np.intersect1d(made["time"], before["time"], assume_unique=True, return_indices=True)
-    late = late[is_good(late["quality"]) & ~np.isnan(late["value"])]
-    index = np.searchsorted(shared, late["time"] // MINUTE_NS * MINUTE_NS)
-    inside = index < len(shared)
-    inside[inside] = shared[index[inside]] == (late["time"] // MINUTE_NS * MINUTE_NS)[inside]
-    made, index = made.copy(), index[inside]
+    if not len(shared):
+        return made
+    late = late[~np.isnan(late["value"])]
+    start = late["time"] // MINUTE_NS * MINUTE_NS
+    index = np.minimum(np.searchsorted(shared, start), len(shared) - 1)
+    inside = shared[index] == start
+    made, index, value = made.copy(), index[inside], late["value"][inside]
     made["count"][new] = before["count"][old] + np.bincount(index, minlength=len(shared)).astype(np.uint32)
-    made["total"][new] = before["total"][old] + np.bincount(index, late["value"][inside], minlength=len(shared))
+    made["total"][new] = before["total"][old] + np.bincount(index, value, minlength=len(shared))
     made["minimum"][new] = np.fmin(made["minimum"][new], before["minimum"][old])
     made["maximum"][new] = np.fmax(made["maximum"][new], before["maximum"][old])
     return made

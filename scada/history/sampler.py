@@ -219,9 +219,10 @@ class Sampler:
         return made if one["flags"] & 2 else made[:0]
 
 
-def late_columns(change: ChangeSet) -> list[LateColumns]:
-    """The late values (``RecordFlag.BACKFILL``) of a change set, by point."""
-    late = change.records[change.records["flags"] & RecordFlag.BACKFILL != 0]
+def late_columns(change: ChangeSet, skip: int = 0) -> list[LateColumns]:
+    """The late values (``RecordFlag.BACKFILL``) of a change set from its record ``skip`` on, by point."""
+    records = change.records[skip:]
+    late = records[records["flags"] & RecordFlag.BACKFILL != 0]
     if not len(late):
         return []
     order = np.argsort(late["pid"], kind="stable")

@@ -87,8 +87,9 @@ ON_CHANGE: Final = 0
 DOOR: Final = 1
 FIXED: Final = 2
 
-TOUCHED_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8")])
-"""A point and a time whose minute must be computed anew from the samples."""
+TOUCHED_DTYPE: Final = np.dtype([("number", "<u4"), ("time", "<i8"), ("value", "<f8")])
+"""A point and a time whose minute must be computed anew from the samples; ``value`` of a late good value that is in no
+minute yet, else NaN."""
 
 FIXED_WAIT_NS: Final = 2 * NS_PER_S
 """A fixed sample is taken so long after its time, for values still on their way."""
@@ -183,7 +184,11 @@ def observe(  # noqa: PLR0912 - one pass, one loop
             time = one.since
         if row.kind & LATE or time < one.since:
             _keep(kept, counts, row.number, time, value, quality)
-            _touch(touched, counts, row.number, time)
+            good = quality & _BAD == 0 and not np.isnan(value)
+            if good and one.minute <= time < one.minute + _MINUTE:
+                _count(one, value)
+                good = False
+            _touch(touched, counts, row.number, time, value if good else np.nan)
             if one.flags & _KNOWN and how.band > 0 and one.kept_time <= time < one.since and one.flags & _RESTATED == 0:
                 # what came after it was passed over as close to the sample before it: say what is in force
                 _keep(kept, counts, row.number, one.since, one.value, one.quality)
@@ -211,14 +216,20 @@ def observe(  # noqa: PLR0912 - one pass, one loop
         one.since, one.value, one.quality = time, value, quality
         one.union |= quality
         if quality & _BAD == 0 and not np.isnan(value):
-            one.count += 1
-            one.total += value
+            _count(one, value)
             one.last = value
-            if not one.minimum <= value:
-                one.minimum = value
-            if not one.maximum >= value:
-                one.maximum = value
     return len(inputs)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(one: Any, value: float) -> None:  # pragma: no cover - compiled
+    """Take a good value into the open minute."""
+    one.count += 1
+    one.total += value
+    if not one.minimum <= value:
+        one.minimum = value
+    if not one.maximum >= value:
+        one.maximum = value
 
 
 @numba.njit(nogil=True, cache=True)
@@ -232,10 +243,10 @@ def _keep(
 
 @numba.njit(nogil=True, cache=True)
 def _touch(
-    touched: npt.NDArray[np.void], counts: npt.NDArray[np.int64], number: int, time: int
+    touched: npt.NDArray[np.void], counts: npt.NDArray[np.int64], number: int, time: int, value: float
 ) -> None:  # pragma: no cover - compiled
     row = touched[counts[2]]
-    row.number, row.time = number, time
+    row.number, row.time, row.value = number, time, value
     counts[2] += 1
 
 
@@ -358,7 +369,7 @@ def _close(
     fill_minute(minutes[counts[1]], number, one)
     counts[1] += 1
     if one.late:
-        _touch(touched, counts, number, one.minute)
+        _touch(touched, counts, number, one.minute, np.nan)
         one.late -= 1
     if end < time:
         one.quality, one.value = _LOST, np.nan
@@ -410,57 +421,6 @@ def advance(
             one.kept_time, one.kept_value = one.held_time, one.held_value
             one.flags &= ~_HELD
     return len(numbers)
-
-
-@numba.njit(nogil=True, cache=True)
-def select_samples(
-    records: Records,
-    received_at: npt.NDArray[np.int64],
-    number_of: npt.NDArray[np.uint32],
-    deadband: npt.NDArray[np.float64],
-    last_value: npt.NDArray[np.float64],
-    last_quality: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.void],
-) -> int:  # pragma: no cover - compiled
-    """Copy the changes worth keeping to ``rows`` and return how many.
-
-    A change is kept if its quality differs from that of the last kept sample of its point, or its value by more than the dead
-    band, or if it is an event. It is dated by its source, or by its receipt where the source gave no valid time.
-
-    Args:
-        records: changes, in order.
-        received_at: ns UTC, one a record.
-        number_of: history number of each pid.
-        deadband: of each pid, in the unit of the point.
-        last_value: last kept value of each history number, NaN = none; updated.
-        last_quality: its quality, -1 = none; updated.
-        rows: room for as many rows as there are records.
-    """
-    kept = 0
-    for i in range(len(records)):
-        record = records[i]
-        pid = record.pid
-        if pid >= number_of.size:
-            continue
-        number = number_of[pid]
-        value = record.value
-        quality = np.int64(record.quality)
-        step = abs(value - last_value[number])
-        near = step <= deadband[pid] or (np.isnan(value) and np.isnan(last_value[number]))
-        if near and quality == last_quality[number] and record.flags & _EVENT_FLAG == 0:
-            continue
-        last_value[number] = value
-        last_quality[number] = quality
-        time = record.source_time
-        stamped = record.time_quality & _FLAG_INVALID == 0 and quality & _TIME_INVALID == 0 and record.flags & _QUALITY_SET == 0
-        if time <= 0 or not stamped:
-            time = received_at[i]
-        rows[kept].number = number
-        rows[kept].time = time
-        rows[kept].value = value
-        rows[kept].quality = record.quality
-        kept += 1
-    return kept
 
 
 def warm_up() -> None:

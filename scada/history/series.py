@@ -80,6 +80,19 @@ class Buckets:
         self._all.add(samples["value"], starts, touched)
         self._good.add(np.where(is_good(samples["quality"]), samples["value"], np.nan), starts, touched)
 
+    def add_minutes(self, minutes: npt.NDArray[np.void]) -> None:
+        """Collect minutes of the span (``MINUTE_DTYPE``), in order of time; each counts where it starts."""
+        if not len(minutes):
+            return
+        index = np.clip((minutes["time"] - self._from_ns) // self._width, 0, len(self._filled) - 1)
+        self._filled[index] = True
+        np.bitwise_or.at(self._quality, index, minutes["quality"])
+        for column in ("time", "quality"):
+            self._last[column][index] = minutes[column if column == "time" else "state"]
+        self._last["value"][index] = minutes["last"]
+        np.fmin.at(self._good.low, index, minutes["minimum"])
+        np.fmax.at(self._good.high, index, minutes["maximum"])
+
     def series(self, pid: int, before: Samples) -> Series:
         """The buckets that hold samples."""
         where = np.flatnonzero(self._filled)

@@ -1,100 +1,112 @@
-"""History of samples: a tail in memory, made durable in seconds and sealed into compressed chunks of one point and one hour."""
+"""The embedded historian: one LMDB file of chunks, minutes, a log of inputs and the state they led to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import POINT_DTYPE, Records
-from scada.core.clock import NS_PER_S, Clock
+from scada.core.batch import RecordFlag
+from scada.core.clock import Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
-from scada.history import chunk
-from scada.history.chunk import SAMPLE_DTYPE, Samples
-from scada.history.sampling import ROW_DTYPE, select_samples
-from scada.history.series import Buckets, Series, raw_series
-from scada.model_cim.tables import Point, PointKind
+from scada.history.backfilling import Refusals, recompute
+from scada.history.interface import Aggregates, BackfillCounts, Before, HistorianStatus, LateColumns, Retention
+from scada.history.minutes import check_periods
+from scada.history.reading import RAW_LIMIT, Reader
+from scada.history.rotation import LOG, STATES, Limits, Rotation
+from scada.history.sampler import Sampler, late_columns
+from scada.history.series import Series
+from scada.history.shelf import DAY_NS, HOUR_NS, TABLES, MinuteShelf, SampleShelf
+from scada.history.upgrade import from_layout_1
+from scada.model_cim.tables import Point
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
-from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine, seal, unseal
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine
+
+__all__ = ["RAW_LIMIT", "HistoryStore"]
 
 _NAME: Final = "history"
-_LAYOUT: Final = 1
-_CHUNKS: Final = "chunks"
-_TAIL: Final = "tail"
+_LAYOUT: Final = 2
 _NAMES: Final = "names"
 _META: Final = "meta"
-_DAMAGED: Final = "damaged"
-"""Chunks that could not be read when they were to be merged; kept for an expert, not read again."""
+_GAPS: Final = "gaps"
 _SEQ: Final = b"seq"
-_HOUR: Final = 3600 * NS_PER_S
-_SEAL_ROWS: Final = 200_000
-_SEAL_ROWS_OF_A_POINT: Final = 32
-"""The tail is sealed when it is so long on average, because a chunk of a few samples costs as much as one of many."""
-_SEAL_S: Final = 600.0
+_RECORDED_TO: Final = b"recorded_to"
+_OLDEST: Final = b"oldest"
 _MAX_ROWS: Final = 2_000_000
 _FULL_AT: Final = 0.8
-RAW_LIMIT: Final = 100_000
-"""Raw samples a query answers at most, for one point."""
-
-_BANDED: Final = frozenset({PointKind.ANALOG, PointKind.COUNTER})
+_IDLE_S: Final = 10.0
+"""With nothing to write, the file is told this often that nothing was to be written."""
+_OLD: Final = int(Quality.OLD_DATA)
 
 
 class HistoryStore:
-    """Samples of all points. One thread uses it.
+    """See :class:`scada.history.interface.Historian`.
 
-    A sample is queryable as soon as :meth:`append` returned and durable after the next :meth:`flush`. After a crash, feed the
-    changes after ``seq`` from the journal of the RTDB again: nothing is lost or doubled; or :meth:`resync` where the journal has
-    a gap. Samples are kept by the mRID of their point, so a renumbered model finds its own history.
-
-    With a full disk samples wait in memory (at most 2 000 000, then the oldest are given up and counted in ``lost``) and are
-    retried at each flush; ``fault`` says why. When 80 % of the map are used, the oldest hours make room.
+    With a full disk samples wait in memory (at most 2 000 000, then the oldest are given up, counted in ``lost`` and shown as a
+    gap) and are retried at each flush; ``fault`` says why. When 80 % of the map are used, the oldest hours make room.
 
     Args:
         path: folder; made if absent.
-        clock: for the time between seals.
+        clock: time.
         points: indexed by pid.
         map_mb: fixed size of the file.
+        retention: how long what is kept, if there is room.
 
     Raises:
         StoreError: see :class:`scada.rtdb.lmdb_file.LmdbFile`.
-
-    Attributes:
-        seq: RTDB sequence number of the last change taken in.
-        fault: why the file cannot be written at present, or None.
-        lost: samples given up unwritten since the store was opened.
-        damaged: chunks found unreadable and set aside since then.
     """
 
-    def __init__(self, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048, retention: Retention | None = None
+    ) -> None:
         self._clock = clock
+        self.retention = retention or Retention()
         self.fault: StoreError | None = None
-        self.lost = self.damaged = 0
+        self.lost = self.backfilled = 0
+        self._opened_ns = clock.now_ns()
         self._file = LmdbFile(
-            path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_CHUNKS, _TAIL, _NAMES, _META, _DAMAGED), metasync=False
+            path,
+            _NAME,
+            layout=_LAYOUT,
+            map_mb=map_mb,
+            databases=(*TABLES, LOG, STATES, _GAPS, _NAMES, _META),
+            metasync=False,
+            upgrades=MappingProxyType({1: from_layout_1}),
         )
         try:
+            where = str(self._file.path)
+            self._sampler = Sampler()
+            self._samples, self._minutes = SampleShelf("chunks", HOUR_NS, where), MinuteShelf("minutes", DAY_NS, where)
+            self._reader = Reader(self._samples, self._minutes, self._sampler)
+            self._rotation = Rotation(self._sampler, self._samples, self._minutes, clock, where)
             with self._file.read() as txn:
-                self.seq = self._stored_seq = int.from_bytes(txn.get(_META, _SEQ) or b"", "big")
-                tail = [np.frombuffer(unseal(blob, self._where), ROW_DTYPE) for _, blob in txn.ascending(_TAIL)]
                 self._numbers = {name: int.from_bytes(number, "big") for name, number in txn.ascending(_NAMES)}
-            self._rows = np.concatenate([*tail, np.empty(1024, ROW_DTYPE)])
-            self._count = self._flushed = len(self._rows) - 1024
-            self._last_value = np.zeros(0)
-            self._last_quality = np.zeros(0, dtype=np.int64)
+                self._gaps = [(int.from_bytes(start, "big"), int.from_bytes(end, "big")) for start, end in txn.ascending(_GAPS)]
+                self.seq, recorded_to, self._oldest_ns = (_number(txn, key) for key in (_SEQ, _RECORDED_TO, _OLDEST))
+            self._gaps_written = len(self._gaps)
+            self._sampler.gaps = np.array([start for start, _ in self._gaps], dtype=np.int64)
             self.set_points(points)
+            with self._file.read() as txn:
+                self._rotation.load(txn, self._recompute)
         except BaseException:
             self._file.close()
             raise
-        self._sealed_at = clock.monotonic()
+        self._space_before_ns = 0
+        self._heard_ns, self._stored_seq = recorded_to, self.seq
+        self._catching_up = True
+        self._marked = False
+        self._lost_span: tuple[int, int] | None = None
+        self._written_at = clock.monotonic()
 
     @classmethod
     def open_or_quarantine(
-        cls, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048
+        cls, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int = 2048, retention: Retention | None = None
     ) -> tuple[HistoryStore, str]:
         """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
 
@@ -105,15 +117,11 @@ class HistoryStore:
             StoreError: any other fault.
         """
         try:
-            return cls(path, clock, points, map_mb=map_mb), ""
+            return cls(path, clock, points, map_mb=map_mb, retention=retention), ""
         except CorruptFileError as error:
             aside = quarantine(path, _NAME, clock.now_ns())
-            store = cls(path, clock, points, map_mb=map_mb)
+            store = cls(path, clock, points, map_mb=map_mb, retention=retention)
             return store, f"{error.what}; {error.where} was moved to {aside.name} and an empty history started"
-
-    @property
-    def _where(self) -> str:
-        return str(self._file.path)
 
     @property
     def stored_seq(self) -> int:
@@ -133,135 +141,161 @@ class HistoryStore:
                 for name, number in added.items():
                     txn.put(_NAMES, name, number.to_bytes(4, "big"))
             self._numbers.update(added)
-        self._number_of = np.array([self._numbers[point.mrid.encode()] for point in points], dtype=np.uint32)
-        self._deadband = np.array([point.deadband if point.kind in _BANDED else 0.0 for point in points], dtype=np.float64)
-        self._seal_rows = min(max(_SEAL_ROWS, _SEAL_ROWS_OF_A_POINT * len(points)), _MAX_ROWS // 2)
-        grown = len(self._numbers) - len(self._last_value)
-        self._last_value = np.append(self._last_value, np.full(grown, np.nan))
-        self._last_quality = np.append(self._last_quality, np.full(grown, -1, dtype=np.int64))
+        numbers = np.array([self._numbers[point.mrid.encode()] for point in points], dtype=np.uint32)
+        self._sampler.configure(points, numbers, len(self._numbers))
+        self._rotation.grow(len(self._numbers))
 
     # ------------------------------------------------------------------ writing
 
     def append(self, change: ChangeSet) -> int:
-        """Take in changes; those up to ``seq`` were taken already and are passed over.
-
-        Returns:
-            Number of samples kept.
-
-        Raises:
-            GapError: changes between ``seq`` and these are missing; read them from the journal first.
-        """
+        """Take in changes; see the interface."""
         if 0 < self.seq < change.first - 1:
             raise GapError(self.seq + 1, change.first)
         skip = max(0, self.seq + 1 - change.first)
         if skip >= len(change):
             return 0
+        if self._catching_up and _is_restart(change):
+            self._add_gap(self._heard_ns, int(change.received_at.min()))
+            self._marked = True
+        self._heard_ns = max(self._heard_ns, change.committed_at)
         self.seq = change.last
-        return self._keep(change.records[skip:], change.received_at[skip:])
+        kept = self._take(self._sampler.inputs_of(change, skip))
+        late = late_columns(change, skip)
+        return kept + self.backfill(late).stored if late else kept
 
     def resync(self, snapshot: Snapshot) -> int:
-        """Take in the present values, where the changes in between are not known, and go on from their number.
+        """Go on from a snapshot after a gap; see the interface."""
+        now = self._clock.now_ns()
+        self._add_gap(self._heard_ns, now)
+        self._catching_up, self._heard_ns, self.seq = False, now, snapshot.seq
+        kept = self._take(self._sampler.present(snapshot))
+        return kept + self._take(self._sampler.present(snapshot, since=now))
 
-        Returns:
-            Number of samples kept.
-        """
-        present = np.flatnonzero(snapshot.quality & np.uint32(Quality.NEVER_RECEIVED) == 0)
-        records = np.zeros(len(present), dtype=POINT_DTYPE)
-        for column in ("pid", "value", "quality", "source_time"):
-            records[column] = getattr(snapshot, column)[present]
-        self.seq = snapshot.seq
-        return self._keep(records, snapshot.received_at[present])
+    def began(self, snapshot: Snapshot) -> int:
+        """Say that recording goes on from now; see the interface."""
+        if not self._catching_up:
+            return 0
+        self._catching_up = False
+        if not self._marked:
+            self._add_gap(self._heard_ns, self._opened_ns)
+        return self._take(self._sampler.present(snapshot, since=self._gaps[-1][1])) if self._gaps else 0
 
-    def _keep(self, records: Records, received_at: npt.NDArray[np.int64]) -> int:
-        needed = self._count + len(records)
-        if needed > len(self._rows):
-            rows = np.empty(2 * needed, dtype=ROW_DTYPE)
-            rows[: self._count] = self._rows[: self._count]
-            self._rows = rows
-        kept = int(
-            select_samples(
-                records,
-                received_at,
-                self._number_of,
-                self._deadband,
-                self._last_value,
-                self._last_quality,
-                self._rows[self._count :],
-            )
-        )
-        self._count += kept
-        return kept
+    def _take(self, inputs: npt.NDArray[np.void]) -> int:
+        self._rotation.inputs.extend(inputs)
+        return self._sampler.observe(inputs)
+
+    def _add_gap(self, from_ns: int, to_ns: int) -> None:
+        if 0 < from_ns < to_ns:
+            self._gaps.append((from_ns, to_ns))
+            self._gaps.sort()
+            self._gaps_written = 0
+            self._sampler.gaps = np.array([start for start, _ in self._gaps], dtype=np.int64)
+
+    def backfill(self, late: Sequence[LateColumns]) -> BackfillCounts:
+        """Store late values; see the interface."""
+        oldest, now = self._limits(self._clock.now_ns()).samples_before, self._clock.now_ns()
+        refusals, stored, known = Refusals(len(self._sampler.number_of), oldest, now), 0, 0
+        with self._reading() as txn:
+            for columns in refusals.sift(late):
+                inputs = self._sampler.late_inputs(columns)
+                there = self._reader.known(txn, int(inputs["number"][0]), inputs)
+                stored, known = stored + int((~there).sum()), known + int(there.sum())
+                self._take(inputs[~there])
+            self._recompute(txn)
+        self.backfilled += stored
+        return BackfillCounts(stored, known, refusals.count, refusals.reason)
+
+    def _recompute(self, txn: Transaction) -> None:
+        recompute(txn, self._reader, self._sampler, self._clock.now_ns())
 
     def flush(self) -> None:
-        """Make everything appended so far durable; seals the tail when it is long or old. Call every second or two."""
-        if self.seq == self._stored_seq and self._count == 0:
-            return
-        due = self._count >= self._seal_rows or self._clock.monotonic() - self._sealed_at >= _SEAL_S
+        """Make everything appended so far durable; see the interface."""
+        self._flush(0.0)
+
+    def _flush(self, hurry: float) -> None:
+        now = self._clock.now_ns()
         try:
+            self._sampler.advance(now)
+            if self._sampler.touched.count:
+                with self._reading() as txn:
+                    self._recompute(txn)
+            if self._idle():
+                return
+            if self._lost_span:
+                self._add_gap(*self._lost_span)
+            limits = self._limits(now)
             with self._file.write() as txn:
-                if due:
-                    self._seal(txn)
-                elif self._count > self._flushed:
-                    rows = self._rows[self._flushed : self._count]
-                    txn.put(_TAIL, self._flushed.to_bytes(8, "big"), seal(rows.tobytes()))
-                txn.put(_META, _SEQ, self.seq.to_bytes(8, "big"))
+                committed = self._rotation.write(txn, now, limits, hurry=max(hurry, 0.1 if self._space_before_ns else 0.0))
+                for start, end in self._gaps[self._gaps_written :]:
+                    txn.put(_GAPS, start.to_bytes(8, "big"), end.to_bytes(8, "big"))
+                for key, number in ((_SEQ, self.seq), (_RECORDED_TO, max(now, 0)), (_OLDEST, self._oldest_ns)):
+                    txn.put(_META, key, number.to_bytes(8, "big"))
+                used = sum(txn.size(table) for table in ("chunks", "minutes", LOG))
         except StoreError as error:
             self.fault = error
             self._give_up_oldest()
             return
-        self.fault = None
-        self._stored_seq = self.seq
-        if due:
-            self._count = 0
-            self._sealed_at = self._clock.monotonic()
-        self._flushed = self._count
+        turns = self._rotation.turns
+        committed()
+        self._gaps_written, self._stored_seq, self._lost_span, self.fault = len(self._gaps), self.seq, None, None
+        self._written_at = self._clock.monotonic()
+        self._make_room(used, limits, now, turned=self._rotation.turns > turns)
 
-    def _seal(self, txn: Transaction) -> None:
-        """Merge the tail into the chunks of its points and hours."""
-        rows = self._rows[: self._count]
-        hours = rows["time"] // _HOUR
-        order = np.lexsort((rows["time"], hours, rows["number"]))
-        rows, hours = rows[order], hours[order]
-        starts = np.flatnonzero((np.diff(rows["number"], prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
-        columns = chunk.Columns(_samples(rows), starts)
-        places = zip(rows["number"][starts].tolist(), hours[starts].tolist(), strict=True)
-        for (start, stop), (number, hour) in zip(pairwise([*starts.tolist(), len(rows)]), places, strict=True):
-            key = _key(number, hour)
-            stored = txn.get(_CHUNKS, key)
-            if stored is None:
-                blob = columns.encode(start, stop)
-            else:
-                blob = chunk.encode(self._merged(txn, key, stored, _samples(rows[start:stop])))
-            txn.put(_CHUNKS, key, blob)
-        for key in [key for key, _ in txn.ascending(_TAIL)]:
-            txn.delete(_TAIL, key)
-        while txn.size(_CHUNKS) > _FULL_AT * self._file.map_bytes:
-            _drop_oldest_hour(txn)
+    def _idle(self) -> bool:
+        """Nothing to write, and the file was told so not long ago."""
+        waits = self._sampler.kept.count or self._sampler.minutes.count or self._gaps_written < len(self._gaps)
+        same = self.seq == self._stored_seq and not self._rotation.waiting and not waits
+        return same and self._clock.monotonic() - self._written_at < _IDLE_S
 
-    def _merged(self, txn: Transaction, key: bytes, stored: bytes, samples: Samples) -> Samples:
-        try:
-            return _in_order(np.concatenate((chunk.decode(stored, self._where), samples)))
-        except CorruptFileError:
-            txn.put(_DAMAGED, key, stored)
-            self.damaged += 1
-            return samples
+    def _limits(self, now: int) -> Limits:
+        raw, minute = (
+            max(0, now - days * DAY_NS) if days else 0 for days in (self.retention.raw_days, self.retention.minute_days)
+        )
+        return Limits(max(raw, self._space_before_ns), minute)
+
+    def _make_room(self, used: int, limits: Limits, now: int, *, turned: bool) -> None:
+        """Choose what the coming flushes remove: a tenth of the hours while more than 80 % of the map are used."""
+        if turned and limits.samples_before:
+            self._oldest_ns = max(self._oldest_ns, limits.samples_before // HOUR_NS * HOUR_NS)
+            self._reader.raw_from_ns = self._oldest_ns
+        if turned or not self._space_before_ns:
+            self._space_before_ns = 0
+            if used > _FULL_AT * self._file.map_bytes:
+                oldest = self._oldest_ns or self._first_sample()
+                self._space_before_ns = min(oldest + max(HOUR_NS, (now - oldest) // 10), now)
+
+    def _first_sample(self) -> int:
+        """Time of the oldest sample; 0 = there is none. Looks at every point."""
+        first, start = 0, b""
+        with self._file.read() as txn:
+            while (found := next(txn.ascending("chunks", start), None)) is not None:
+                slot = int.from_bytes(found[0][4:8], "big") * HOUR_NS
+                first = min(first or slot, slot)
+                start = (int.from_bytes(found[0][:4], "big") + 1).to_bytes(4, "big")
+        return first
 
     def _give_up_oldest(self) -> None:
-        surplus = self._count - _MAX_ROWS
-        if surplus > 0:
-            self._rows[:_MAX_ROWS] = self._rows[surplus : self._count].copy()
-            self._count = _MAX_ROWS
-            self._flushed = max(0, self._flushed - surplus)
-            self.lost += surplus
+        """Bound what waits in memory while nothing can be written."""
+        if self._rotation.inputs.count > _MAX_ROWS:
+            self._rotation.drop_inputs()
+        for tail in (self._sampler.kept, self._sampler.minutes):
+            surplus = tail.count - _MAX_ROWS
+            if surplus <= 0:
+                continue
+            if tail is self._sampler.kept:
+                times = tail.rows["time"][:surplus]
+                span = (int(times.min()), int(times.max()) + 1)
+                self._lost_span = (
+                    (min(span[0], self._lost_span[0]), max(span[1], self._lost_span[1])) if self._lost_span else span
+                )
+                self.lost += surplus
+            tail.keep(np.arange(tail.count) >= surplus)
 
     def close(self) -> None:
-        """Flush and close; may be called twice.
-
-        Raises:
-            StoreError: the last samples could not be written.
-        """
+        """Flush and close; see the interface."""
         if self._file.closed:
             return
+        self._written_at -= _IDLE_S
         self.flush()
         self._file.close()
         if self.fault is not None:
@@ -269,101 +303,94 @@ class HistoryStore:
 
     # ------------------------------------------------------------------ reading
 
-    def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
-        """The samples of a point.
+    @contextmanager
+    def _reading(self) -> Iterator[Transaction]:
+        """A read transaction; chunks found damaged in it are set aside afterwards."""
+        with self._file.read() as txn:
+            yield txn
+        damaged = [(shelf, one) for shelf in (self._samples, self._minutes) for one in shelf.damaged]
+        if damaged:
+            with self._file.write() as txn:
+                for shelf, one in damaged:
+                    shelf.set_aside(txn, one)
+            self._samples.damaged.clear()
+            self._minutes.damaged.clear()
 
-        Args:
-            pid: which point.
-            from_ns: start, ns UTC, included.
-            to_ns: end, excluded.
-            buckets: 0 = the samples as they were, at most :data:`RAW_LIMIT`; else at most so many buckets.
-
-        Raises:
-            StoreError: no such point, or the span is empty.
-            CorruptFileError: a chunk is damaged.
-        """
-        if not 0 <= pid < len(self._number_of):
+    def _ask(self, pid: int, from_ns: int, to_ns: int) -> None:
+        if not 0 <= pid < len(self._sampler.number_of):
             raise StoreError(f"there is no point {pid}", where="history", mend="ask for points of the present model")
         if not 0 <= from_ns < to_ns:
             raise StoreError(f"the span {from_ns}..{to_ns} is empty", where="history", mend="give a start before the end")
-        number = int(self._number_of[pid])
-        tail = _samples(self._rows[: self._count][self._rows["number"][: self._count] == number])
-        with self._file.read() as txn:
-            before = self._before(txn, number, from_ns, tail)
-            tail = _in_order(_within(tail, from_ns, to_ns))
-            parts = self._chunks(txn, number, from_ns, to_ns)
-            if not buckets:
-                samples, truncated = _first(parts, tail, RAW_LIMIT)
-                return raw_series(pid, samples, before, truncated=truncated)
-            collected = Buckets(from_ns, to_ns, buckets)
-            for part in parts:
-                collected.add(part)
-            collected.add(tail)
-            return collected.series(pid, before)
+
+    def _answer(self, ask: Callable[[Transaction], Series | Aggregates]) -> Series | Aggregates:
+        """Ask, and once more if a chunk was damaged: the second answer shows where nothing is known."""
+        lost = self.damaged
+        with self._reading() as txn:
+            answer = ask(txn)
+        if self.damaged == lost:
+            return answer
+        with self._reading() as txn:
+            return ask(txn)
+
+    @property
+    def damaged(self) -> int:
+        """Chunks found unreadable and set aside since the store was opened."""
+        return self._samples.lost_chunks + self._minutes.lost_chunks
+
+    def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
+        """The samples of a point; see the interface."""
+        self._ask(pid, from_ns, to_ns)
+        answer = self._answer(lambda txn: self._reader.series(txn, pid, from_ns, to_ns, buckets))
+        assert isinstance(answer, Series)
+        return answer
 
     def query_many(self, pids: Sequence[int], from_ns: int, to_ns: int, buckets: int = 0) -> list[Series]:
         """:meth:`query` for several points."""
         return [self.query(pid, from_ns, to_ns, buckets) for pid in pids]
 
-    def _chunks(self, txn: Transaction, number: int, from_ns: int, to_ns: int) -> Iterator[Samples]:
-        for key, blob in txn.ascending(_CHUNKS, _key(number, from_ns // _HOUR)):
-            if key > _key(number, (to_ns - 1) // _HOUR):
-                return
-            yield _within(chunk.decode(blob, self._where), from_ns, to_ns)
+    def aggregates(self, pid: int, from_ns: int, to_ns: int, period_s: int) -> Aggregates:
+        """Statistics by period; see the interface."""
+        self._ask(pid, from_ns, to_ns)
+        span, now = check_periods(from_ns, to_ns, period_s), self._clock.now_ns()
+        answer = self._answer(lambda txn: self._reader.aggregates(txn, pid, span, period_s, now))
+        assert isinstance(answer, Aggregates)
+        return answer
 
-    def _before(self, txn: Transaction, number: int, from_ns: int, tail: Samples) -> Samples:
-        earlier = [tail[tail["time"] < from_ns]]
-        for key, blob in txn.descending(_CHUNKS, _key(number, from_ns // _HOUR)):
-            if key[:4] != _key(number, 0)[:4]:
-                break
-            samples = chunk.decode(blob, self._where)
-            samples = samples[samples["time"] < from_ns]
-            if len(samples):
-                earlier.insert(0, samples[-1:])
-                break
-        return _in_order(np.concatenate(earlier))[-1:]
+    def before(self, pids: Sequence[int], at_ns: int) -> Before:
+        """The samples in force just before a moment; see the interface."""
+        asked = np.array(pids, dtype=np.uint32)
+        times, values = np.zeros(len(asked), dtype=np.int64), np.full(len(asked), np.nan)
+        quality = np.full(len(asked), int(Quality.NEVER_RECEIVED), dtype=np.uint32)
+        with self._reading() as txn:
+            for index, pid in enumerate(pids):
+                self._ask(pid, 0, max(1, at_ns))
+                found = self._reader.before(txn, int(self._sampler.number_of[pid]), at_ns)
+                if len(found):
+                    times[index], values[index], quality[index] = found[0].tolist()
+        return Before(asked, times, values, quality)
 
-
-def _first(parts: Iterator[Samples], tail: Samples, limit: int) -> tuple[Samples, bool]:
-    """The first ``limit`` of all samples in order of time, and whether there are more; decodes no more chunks than needed."""
-    taken: list[Samples] = []
-    count = 0
-    for part in parts:
-        taken.append(part)
-        count += len(part)
-        if count > limit:
-            break
-    samples = _in_order(np.concatenate([*taken, tail]))
-    return samples[:limit], len(samples) > limit
-
-
-def _drop_oldest_hour(txn: Transaction) -> None:
-    """Remove the chunks of the oldest hour of all points."""
-    firsts: list[bytes] = []
-    start = b""
-    while (found := next(txn.ascending(_CHUNKS, start), None)) is not None:
-        firsts.append(found[0])
-        start = (int.from_bytes(found[0][:4], "big") + 1).to_bytes(4, "big")
-    oldest = min(key[4:] for key in firsts)
-    for key in firsts:
-        if key[4:] == oldest:
-            txn.delete(_CHUNKS, key)
+    def status(self) -> HistorianStatus:
+        """How the history stands."""
+        with self._file.read() as txn:
+            stored = sum(txn.size(table) for table in (*TABLES, LOG, STATES, _GAPS, _NAMES, _META))
+        return HistorianStatus(
+            backend="embedded",
+            oldest_ns=self._oldest_ns or self._first_sample(),
+            stored_bytes=stored,
+            waiting=self._rotation.waiting,
+            lost=self.lost,
+            backfilled=self.backfilled,
+            damaged=self.damaged,
+            fault="" if self.fault is None else str(self.fault),
+            retention=self.retention,
+        )
 
 
-def _samples(rows: npt.NDArray[np.void]) -> Samples:
-    samples = np.empty(len(rows), dtype=SAMPLE_DTYPE)
-    for column in ("time", "value", "quality"):
-        samples[column] = rows[column]
-    return samples
+def _is_restart(change: ChangeSet) -> bool:
+    """Whether it is the change set with which a database marks every value from before its start."""
+    marked = (change.records["flags"] & RecordFlag.QUALITY_SET != 0) & (change.records["quality"] & np.uint32(_OLD) != 0)
+    return bool(marked.all())
 
 
-def _within(samples: Samples, from_ns: int, to_ns: int) -> Samples:
-    return samples[(samples["time"] >= from_ns) & (samples["time"] < to_ns)]
-
-
-def _in_order(samples: Samples) -> Samples:
-    return samples[np.argsort(samples["time"], kind="stable")]
-
-
-def _key(number: int, hour: int) -> bytes:
-    return number.to_bytes(4, "big") + hour.to_bytes(4, "big")
+def _number(txn: Transaction, key: bytes) -> int:
+    return int.from_bytes(txn.get(_META, key) or b"", "big")

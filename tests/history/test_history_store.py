@@ -4,16 +4,15 @@ import resource
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from scada.core.batch import POINT_DTYPE, RecordFlag, TimeQuality
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.errors import StoreError
 from scada.core.ids import PointId
 from scada.core.quality import Quality
-from scada.history import chunk
+from scada.history import chunk, reading
 from scada.history import store as store_module
+from scada.history.interface import NOT_RECORDED
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point, PointKind
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
@@ -87,7 +86,7 @@ def raw(history, pid, start=0, stop=1e6):
 def seal(history, clock):
     clock.advance(601)
     history.flush()
-    assert history._count == 0
+    assert history._sampler.kept.count == 0
 
 
 # ---------------------------------------------------------------- what is kept, and when it was
@@ -212,7 +211,7 @@ def test_more_buckets_than_nanoseconds(history, feed):
 
 
 def test_raw_samples_are_limited(history, feed, clock, monkeypatch):
-    monkeypatch.setattr(store_module, "RAW_LIMIT", 100)
+    monkeypatch.setattr(reading, "RAW_LIMIT", 100)
     for hour in range(3):
         history.append(feed(*[(0, hour * 3600 + i, float(i)) for i in range(60)]))
         seal(history, clock)
@@ -316,21 +315,38 @@ def test_a_damaged_file_is_moved_aside(history, feed, tmp_path, clock):
     fresh.close()
 
 
-def test_a_damaged_chunk_is_named_set_aside_and_stops_nothing(history, feed, clock, tmp_path):
+def test_a_damaged_chunk_is_set_aside_counted_and_shown_as_a_gap(history, feed, clock, tmp_path):
     history.append(feed((0, 1, 1.0), (3, 1, 3.0)))
     seal(history, clock)
     with history._file.write() as txn:
         ((key, blob), *_) = txn.ascending("chunks")
         txn.put("chunks", key, blob[:-1] + b"x")
-    with pytest.raises(CorruptFileError, match="checksum"):
-        raw(history, 0)
+    found = raw(history, 0, -3600)
+    assert (found.quality.tolist(), np.isnan(found.value).all(), history.damaged) == ([NOT_RECORDED], True, 1)
     assert raw(history, 3).value.tolist() == [3.0]
     history.append(feed((0, 2, 2.0)))
     seal(history, clock)
-    assert (history.fault, history.damaged) == (None, 1)
-    assert raw(history, 0).value.tolist() == [2.0]
+    assert (history.fault, history.damaged, history.status().damaged) == (None, 1, 1)
+    assert raw(history, 0, -3600).quality.tolist() == [NOT_RECORDED, 0]
     with history._file.read() as txn:
-        assert txn.get("damaged", key) == blob[:-1] + b"x"
+        assert txn.get("damaged", b"chunks " + key) == blob[:-1] + b"x"
+
+
+@pytest.mark.parametrize("table", ["chunks", "minutes"])
+def test_a_damaged_part_is_set_aside_when_it_is_to_be_merged(history, feed, clock, table):
+    history.append(feed((0, 1, 1.0), (0, 61, 1.5)))
+    seal(history, clock)
+    with history._file.write() as txn:
+        ((key, blob),) = txn.ascending(table)
+        txn.put(table, key, blob[:-1] + b"x")
+    clock.advance(2 * 86_400)
+    history.append(feed((0, 2 * 86_400, 2.0)))
+    seal(history, clock)
+    assert (history.fault, history.damaged) == (None, 1)
+    assert raw(history, 0).value.tolist()[-1] == 2.0
+    if table == "minutes":
+        found = history.aggregates(0, at(-20), at(40), 60)
+        assert len(found) == 0, "the minute is not known any more"
 
 
 def test_a_full_disk_keeps_samples_in_memory(history, feed, tmp_path, monkeypatch):
@@ -372,7 +388,7 @@ def test_the_oldest_hours_make_room(history, feed, clock, tmp_path, monkeypatch)
     history.close()
 
 
-# ---------------------------------------------------------------- against plain lists
+# ---------------------------------------------------------------- chunks
 
 
 def test_chunks_come_back_as_they_were():
@@ -386,62 +402,3 @@ def test_chunks_come_back_as_they_were():
     assert chunk.decode(blob, "x").tobytes() == samples.tobytes()
     with pytest.raises(CorruptFileError):
         chunk.decode(blob[:-1], "x")
-
-
-rows_of = st.lists(
-    st.tuples(st.sampled_from([0, 3]), st.integers(0, 8000), st.integers(-3, 3).map(float), st.sampled_from([0, BAD]))
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    steps=st.lists(st.tuples(rows_of, st.sampled_from(["", "flush", "seal", "crash"])), max_size=6),
-    start=st.integers(0, 8000),
-    length=st.integers(1, 8000),
-    buckets=st.integers(1, 7),
-)
-def test_any_history_answers_like_a_plain_list(tmp_path_factory, steps, start, length, buckets):
-    clock, feed, path = VirtualClock(), Feed(), tmp_path_factory.mktemp("history")
-    history = HistoryStore(path, clock, POINTS, map_mb=16)
-    expected = {0: [], 3: []}
-    last = {}
-    for rows, then in steps:
-        history.append(feed(*rows))
-        for pid, second, value, quality in rows:
-            if last.get(pid) != (value, quality):
-                last[pid] = (value, quality)
-                expected[pid].append((second, value, quality))
-        if then == "flush":
-            history.flush()
-        elif then == "seal":
-            seal(history, clock)
-        elif then == "crash":
-            seq = history.seq
-            history.flush()
-            history = reopened(history, path)
-            clock = history._clock
-            assert history.seq == seq
-            last.clear()  # the first change after a restart is always kept
-    for pid, samples in expected.items():
-        samples.sort(key=lambda sample: sample[0])
-        inside = [sample for sample in samples if start <= sample[0] < start + length]
-        before = [sample for sample in samples if sample[0] < start][-1:]
-        found = raw(history, pid, start, start + length)
-        assert list(zip(seconds(found), found.value.tolist(), found.quality.tolist(), strict=True)) == inside
-        assert [(row["value"], row["quality"]) for row in found.before] == [sample[1:] for sample in before]
-        check_buckets(history.query(pid, at(start), at(start + length), buckets), inside, start, length, buckets)
-    history._file.close()
-
-
-def check_buckets(found, inside, start, length, buckets):
-    width = -(-length * NS_PER_S // buckets)
-    groups = {}
-    for sample in inside:
-        groups.setdefault((sample[0] - start) * NS_PER_S // width, []).append(sample)
-    assert found.time_ns.tolist() == [at(start) + index * width for index in sorted(groups)]
-    for i, index in enumerate(sorted(groups)):
-        group = groups[index]
-        trusted = [value for _, value, quality in group if not quality] or [value for _, value, _ in group]
-        assert (found.minimum[i], found.maximum[i]) == (min(trusted), max(trusted))
-        assert found.value[i] == group[-1][1]
-        assert found.quality[i] == np.bitwise_or.reduce([quality for *_, quality in group])
