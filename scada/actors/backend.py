@@ -7,7 +7,7 @@ only hand over (e.g. ``loop.call_soon_threadsafe``).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.clock import Clock
+from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
 from scada.model_cim.tables import ModelTables
 from scada.rtdb.changes import ChangeSet, Snapshot
@@ -81,11 +82,11 @@ class Backend(Protocol):
         """Figures of EEMUA 191 over a span of the event log."""
         ...
 
-    def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
-        """Everything around a time: head, values in force, then events and changes by slices of time."""
+    async def recall(self, request: pb.RecallRequest) -> Recall:
+        """Everything around a time."""
         ...
 
-    async def recalls(self) -> pb.RecallList:
+    async def recalls(self) -> Sequence[RecallInfo]:
         """Disturbances captured by themselves, newest first."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Address
+from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,
     ChannelAction,
@@ -28,7 +29,6 @@ from scada.actors.messages import (
     UnfollowChanges,
     UnfollowEvents,
 )
-from scada.actors.kpi import kpi_reply
 from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.status import StatusReport
 from scada.actors.system import System
@@ -36,6 +36,7 @@ from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.errors import ScadaError
 from scada.events.log_index import Order, Query
+from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
 from scada.protocols.driver import CommandResult, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
@@ -158,13 +159,13 @@ class Facade:
         """Figures of a span."""
         return await asyncio.to_thread(kpi_reply, self._system.log, self._system.alarm_view, request, self.clock.now_ns())
 
-    def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
+    async def recall(self, request: pb.RecallRequest) -> Recall:
         """Everything around a time."""
-        return self._system.recaller.recall(request)
+        return await asyncio.to_thread(self._system.recaller.find, request)
 
-    async def recalls(self) -> pb.RecallList:
+    async def recalls(self) -> Sequence[RecallInfo]:
         """Captured disturbances, newest first."""
-        return await asyncio.to_thread(self._system.recaller.captured)
+        return await asyncio.to_thread(self._system.recalls.listed)
 
     # ---------------------------------------------------------------- control
 

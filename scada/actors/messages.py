@@ -141,6 +141,13 @@ class Acknowledge(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class AccidentsSeen(Message):
+    """Stored events among which there are alarms of the class accident: what stands around them is to be captured."""
+
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
 class Suppress(Message):
     """Ask: shelve alarms or take them back, take them out of service or back; the reply is an ``AlarmReply``."""
 

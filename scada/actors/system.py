@@ -26,12 +26,14 @@ from scada.actors.dispatch import DispatchActor, DispatchView, past_orders
 from scada.actors.events import EventActor
 from scada.actors.history import HistoryActor, operations_since
 from scada.actors.messages import (
+    AccidentsSeen,
     Checkpoint,
     MarkQuality,
     Report,
     Tick,
 )
 from scada.actors.operator import OperatorActor, OperatorView
+from scada.actors.recall import RecallActor, Recaller, is_accident
 from scada.actors.replay import ReplayActor, ReplayView
 from scada.actors.resources import LOOK_S, ResourceActor
 from scada.actors.rtdb import RtdbActor
@@ -49,6 +51,7 @@ from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ConfigError, ModelError, ScadaError, StoreError
 from scada.core.settings import Settings
 from scada.events.log import EventLog
+from scada.events.recall import RecallFolder
 from scada.events.records import Event, EventKind
 from scada.history.store import HistoryStore
 from scada.model_cim.cim import CimModel
@@ -238,9 +241,13 @@ class System:
         self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
         self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
-        self.operator = Address("operator")
+        self.operator, self.recall = Address("operator"), Address("recall")
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
+        self.recalls = RecallFolder(self.settings.events.recalls, self.settings.events.recall_keep)
+        self.recaller = Recaller(self.tables, self.store, self.log, self.recalls, self.history, self.clock)
+        if self.settings.events.recall_keep:
+            self._event_listeners.append(self._see_accidents)
 
     # ---------------------------------------------------------------- life
 
@@ -261,7 +268,21 @@ class System:
         """Stop the channels, let everything that waits be handled and committed, close the databases."""
         self.timers.stop()
         names = [address.name for address in self.channels.values()]
-        names += ["resources", "replay", "dispatch", "avc", "agc", "control", "operator", "rtdb", "topology", "calc", "history", "events"]
+        names += [
+            "resources",
+            "recall",
+            "replay",
+            "dispatch",
+            "avc",
+            "agc",
+            "control",
+            "operator",
+            "rtdb",
+            "topology",
+            "calc",
+            "history",
+            "events",
+        ]
         late = self.supervisor.stop(names)
         if late:
             _log.warning("actors did not stop in time", actors=late)
@@ -307,10 +328,27 @@ class System:
         return [
             (self.events, events),
             (self.history, partial(HistoryActor, rtdb=self.store, store=self.samples, events=self.events, **common)),
+            *self._capturing(),
             (self.rtdb, rtdb),
             (self.topology, partial(TopologyActor, live=self._topology, **reads)),
             (self.calc, calc),
         ]
+
+    def _capturing(self) -> list[tuple[Address, Factory]]:
+        """The actor that captures disturbances, unless none are to be kept."""
+        if not self.settings.events.recall_keep:
+            return []
+        capturing = partial(
+            RecallActor,
+            recaller=self.recaller,
+            folder=self.recalls,
+            store=self.store,
+            log=self.log,
+            events=self.events,
+            settings=self.settings.events,
+            clock=self.clock,
+        )
+        return [(self.recall, capturing)]
 
     def _deciders(self) -> list[tuple[Address, Factory]]:
         """Actors that act on the plant, and the replay."""
@@ -433,6 +471,7 @@ class System:
             (settings.rtdb.checkpoint_s, self.rtdb, Checkpoint()),
             (0.1, self.events, tick),
             (1.0, self.history, tick),
+            (1.0, self.recall, tick),
             (TICK_S, self.calc, tick),
             (LOOK_S, self.resources, tick),
             (0.1, self.control, tick),
@@ -454,6 +493,11 @@ class System:
             if self.channels[view.spec.index].name == name:
                 fed = [point.pid for point in self.tables.points_of_channel(view.spec.index)]
                 self.rtdb.tell(MarkQuality(np.array(fed, dtype=np.uint32), set_bits=LOST))
+
+    def _see_accidents(self, events: Sequence[Event]) -> None:
+        accidents = [event for event in events if is_accident(event)]
+        if accidents:
+            self.recall.tell(AccidentsSeen(accidents))
 
     def _escalated(self, name: str, reason: str) -> None:
         self.events.tell(Report((self._event("actor.failing", AlarmClass.ACCIDENT, 1, {"actor": name, "reason": reason}),)))

@@ -11,6 +11,7 @@ from scada.api import messages
 from scada.api.event_feed import EventFeed
 from scada.api.faults import malformed
 from scada.api.gate import Gate, Method
+from scada.api.recall_parts import recall_parts
 from scada.api.responsibility import check_acknowledge, check_alarms
 from scada.control.records import Principal
 from scada.events.records import Alarm
@@ -73,7 +74,7 @@ class EventServices:
     async def list_recalls(self, request: pb.ListRecallsRequest, principal: Principal) -> pb.RecallList:
         """Disturbances that were captured by themselves, newest first."""
         del request, principal
-        return await self._backend.recalls()
+        return pb.RecallList(recalls=[messages.recall_info(info) for info in await self._backend.recalls()])
 
     async def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
         """Everything around a time."""
@@ -83,7 +84,7 @@ class EventServices:
             raise malformed(f"a recall shows at most {RECALL_S} s before and after")
         if any(pid >= len(self._backend.tables.points) for pid in request.pids):
             raise malformed("a recall names a point that is not in the model")
-        async for part in self._backend.recall(request):
+        for part in recall_parts(await self._backend.recall(request)):
             yield part
 
     # ------------------------------------------------------------------ orders

@@ -10,6 +10,7 @@ from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, SequenceState
 from scada.control.tags import TAG_TYPES
 from scada.core.batch import NO_PID
+from scada.events.recall import RecallInfo
 from scada.events.records import Alarm, Event, Suppression
 from scada.model_cim.tables import (
     Address,
@@ -80,6 +81,18 @@ def alarm_info(alarm: Alarm) -> pb.AlarmInfo:
         group=alarm.group,
         chattering=alarm.chattering,
         occurrences=alarm.occurrences,
+    )
+
+
+def recall_info(info: RecallInfo) -> pb.RecallInfo:
+    """A captured disturbance."""
+    return pb.RecallInfo(
+        at_ns=info.at_ns,
+        from_ns=info.from_ns,
+        to_ns=info.to_ns,
+        reason=info.reason,
+        event_id=info.event_id,
+        complete=info.complete,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from scada.core.clock import SystemClock, VirtualClock
 from scada.core.ids import PointId
 from scada.core.quality import Quality
 from scada.core.settings import ApiSettings
+from scada.events.recall import CHANGE_DTYPE, Recall, RecallInfo
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.model_cim.tables import (
     AlarmClass,
@@ -267,11 +269,13 @@ class TableBackend(OperatorTable):
         return pb.AlarmKpi(from_ns=request.from_ns, to_ns=request.to_ns, alarms=3, acknowledge_median_s=math.nan)
 
     async def recall(self, request):
-        yield pb.RecallPart(head=pb.RecallHead(from_ns=request.at_ns, source="journal", complete=True))
-        yield pb.RecallPart(changes=pb.RecallChanges(time_ns=[request.at_ns], pid=[1], value=[2.0], quality=[0]))
+        start, changes = np.zeros(3, CHANGE_DTYPE), np.zeros(12_000, CHANGE_DTYPE)
+        changes["time"], changes["pid"], changes["value"] = request.at_ns + np.arange(12_000), 1, 2.0
+        events = [Event(request.at_ns + n, EventKind.SYSTEM, AlarmClass.NOTICE, 4, f"k{n}") for n in (0, 6000, 13_000)]
+        return Recall(request.at_ns, request.at_ns, request.at_ns + 20_000, "journal", True, "", start, changes, events)
 
     async def recalls(self):
-        return pb.RecallList(recalls=[pb.RecallInfo(at_ns=5, reason="S/Q1", complete=True)])
+        return [RecallInfo(Path("x"), 5, reason="S/Q1", complete=True)]
 
     async def acknowledge(self, alarm_ids, principal):
         self.acted.append(("acknowledge", alarm_ids, principal.name, b""))

@@ -106,11 +106,17 @@ async def test_kpi(operator):
         await operator.call("Events/GetAlarmKpi", pb.AlarmKpiRequest(from_ns=9, to_ns=5))
 
 
-async def test_recall(operator):
+async def test_recall_comes_in_slices_of_time(operator):
     parts = [part async for part in operator.recall(pb.RecallRequest(at_ns=7, before_s=60, after_s=60))]
-    assert [part.WhichOneof("part") for part in parts] == ["head", "changes"]
-    assert parts[1].changes.value[0] == 2.0
-    assert (await operator.call("Events/ListRecalls", pb.ListRecallsRequest())).recalls[0].at_ns == 5
+    kinds = [part.WhichOneof("part") for part in parts]
+    assert kinds == ["head", "start", "events", "changes", "events", "changes", "changes", "events"]
+    assert [event.key for part in parts for event in part.events.events] == ["k0", "k6000", "k13000"]
+    times = [time for part in parts for time in part.changes.time_ns]
+    assert times == list(range(7, 12_007))
+    assert parts[3].changes.value[0] == 2.0
+    assert parts[0].head.source == "journal"
+    (info,) = (await operator.call("Events/ListRecalls", pb.ListRecallsRequest())).recalls
+    assert (info.at_ns, info.reason, info.complete) == (5, "S/Q1", True)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.api.messages import event_info
 from scada.control.records import ControlReply, ModeReply, SequenceState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.quality import BAD_MASK, Quality
+from scada.events.recall import CHANGE_DTYPE, Recall, RecallInfo
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
@@ -336,41 +336,26 @@ class GridBackend(OperatorTable):
 
     async def recall(self, request):
         begin, end = request.at_ns - request.before_s * NS_PER_S, request.at_ns + request.after_s * NS_PER_S
-        yield pb.RecallPart(head=pb.RecallHead(from_ns=begin, to_ns=end, source="journal", complete=True))
         pids = list(request.pids) or [int(p.pid) for p in self.tables.points if request.station in ("", p.station)]
         snapshot = self.snapshot(pids)
-        start = pb.PointFrame(
-            seq=snapshot.seq, time_ns=begin, full=True, pid=pids, value=snapshot.value, quality=snapshot.quality
-        )
-        yield pb.RecallPart(start=start)
+        start = np.zeros(len(pids), CHANGE_DTYPE)
+        start["pid"], start["value"], start["quality"] = snapshot.pid, snapshot.value, snapshot.quality
         found = [event for event in self.stored if begin <= (event.source_time_ns or event.time_ns) < end]
-        yield pb.RecallPart(events=pb.EventList(events=[event_info(event) for event in found]))
         moved = [event for event in found if event.kind is EventKind.STATUS_CHANGE and event.pid in set(pids)]
-        yield pb.RecallPart(
-            changes=pb.RecallChanges(
-                time_ns=[event.source_time_ns for event in moved],
-                pid=[event.pid for event in moved],
-                value=[event.value for event in moved],
-                quality=[0] * len(moved),
-                received_ns=[event.time_ns for event in moved],
-            )
-        )
+        changes = np.zeros(len(moved), CHANGE_DTYPE)
+        for row, event in zip(changes, moved, strict=True):
+            row["time"], row["pid"], row["value"], row["received"] = event.source_time_ns, event.pid, event.value, event.time_ns
+        return Recall(request.at_ns, begin, end, "journal", True, "", start, changes, found)
 
     async def recalls(self):
         accidents = [alarm for alarm in self.present if alarm.alarm_class is AlarmClass.ACCIDENT]
-        return pb.RecallList(
-            recalls=[
-                pb.RecallInfo(
-                    at_ns=alarm.raised_ns,
-                    from_ns=alarm.raised_ns - 60 * NS_PER_S,
-                    to_ns=alarm.raised_ns + 60 * NS_PER_S,
-                    reason=alarm.path,
-                    event_id=alarm.alarm_id,
-                    complete=True,
-                )
-                for alarm in reversed(accidents)
-            ]
-        )
+        around = 60 * NS_PER_S
+        return [
+            RecallInfo(
+                Path(), alarm.raised_ns, alarm.raised_ns - around, alarm.raised_ns + around, alarm.alarm_id, alarm.path, True
+            )
+            for alarm in reversed(accidents)
+        ]
 
     async def acknowledge(self, alarm_ids, principal):
         self.acted.append(("acknowledge", list(alarm_ids)))
