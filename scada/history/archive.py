@@ -7,9 +7,9 @@ was lost is known when it is sent again: nothing is lost or doubled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,14 @@ from scada.history.chunk import SAMPLE_DTYPE, Samples
 from scada.history.connection import ArchiveError, Connection
 from scada.history.copy_format import TupleLayout, from_timestamps, to_timestamps
 from scada.history.interface import Retention
+from scada.history.outbox import Parcel
 from scada.history.sampling import MINUTE_DTYPE
-from scada.model_cim.tables import Point
 
 Rows = npt.NDArray[np.void]
 
 SAMPLE: Final = TupleLayout(("point", "i4"), ("ns", "i2"), ("time", "i8"), ("value", "f8"), ("quality", "i4"))
 _READ: Final = TupleLayout(("time", "i8"), ("ns", "i2"), ("value", "f8"), ("quality", "i4"))
-_BEFORE: Final = TupleLayout(("point", "i4"), ("time", "i8"), ("ns", "i2"), ("value", "f8"), ("quality", "i4"))
+_GAP: Final = TupleLayout(("time", "i8"), ("ns", "i2"))
 _WORDS: Final = ("count", "quality", "state")
 _NUMBERS: Final = ("minimum", "maximum", "total", "area", "good_s", "last")
 MINUTE: Final = TupleLayout(
@@ -38,8 +38,20 @@ MINUTE: Final = TupleLayout(
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
 """Pauses between attempts to reach the server; each is twice the one before."""
-_NEAR_NS: Final = 2 * 86_400 * NS_PER_S
+DAY_NS: Final = 86_400 * NS_PER_S
+_NEAR_NS: Final = 2 * DAY_NS
 _LAST_NS: Final = 2**63 - 1
+
+
+class PointName(NamedTuple):
+    """What is told of a point; all but the mRID empty if the model no longer has it."""
+
+    mrid: str
+    path: str = ""
+    name: str = ""
+    station: str = ""
+    unit: str = ""
+    kind: str = ""
 
 
 class Archive:
@@ -76,7 +88,7 @@ class Archive:
         self.fault: ArchiveError | None = None
         self._connection: Connection | None = None
         self._partitions = Partitions()
-        self._ids: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._ids: dict[str, tuple[int, PointName]] = {}
         self._pause_s = 0.0
         self._next_at = 0.0
 
@@ -138,83 +150,52 @@ class Archive:
 
     # ------------------------------------------------------------------ writing
 
-    def taken(self, spool: str) -> int:
-        """Number of the last block taken over from a spool; 0 = none."""
+    def taken(self, outbox: str) -> tuple[int, int]:
+        """Number and digest of the last parcel taken over from an outbox; 0 = none."""
         with self._session() as connection:
-            found = connection.rows("select block from intake where spool = %s", (spool,))
-        return int(found[0][0]) if found else 0
+            found = connection.rows("select block, digest from intake where outbox = %s", (outbox,))
+        return (int(found[0][0]), int(found[0][1])) if found else (0, 0)
 
-    def take(self, spool: str, block: int, points: Sequence[Point], samples: Rows, late: Rows, minutes: Rows) -> int:
-        """Take over the blocks up to ``block`` in one transaction, unless they were taken already.
+    def take(self, outbox: str, parcel: Parcel, name_of: Callable[[int], PointName], *, doubt_ns: int = 0) -> None:
+        """Take over a parcel in one transaction.
 
         Args:
-            spool: identity of the server's spool.
-            block: number of the last of the blocks.
-            points: indexed by the ``number`` of the rows.
-            samples: of ``ROW_DTYPE``, in order of arrival.
-            late: of ``ROW_DTYPE``; those that are there already change nothing.
-            minutes: of ``MINUTE_DTYPE``; they replace those that are there.
-
-        Returns:
-            Number of late samples that were new.
+            outbox: identity of the server's outbox.
+            parcel: later than those taken from it.
+            name_of: what the numbers of its rows stand for.
+            doubt_ns: samples up to this time are stored only if they are not there.
 
         Raises:
             ArchiveError: nothing was taken over, or, after a broken connection, everything or nothing: ask :meth:`taken`.
         """
         with self._session() as connection, connection.transaction():
-            found = connection.rows("select block from intake where spool = %s for update", (spool,))
-            if found and found[0][0] >= block:
-                return 0
-            stored = self._put(connection, points, samples, late, minutes)
+            ids = self._ids_of(connection, parcel, name_of)
+            now, retention = self._clock.now_ns(), self.retention
+            for table, rows in self._partitions.split(connection, "sample", parcel.samples, now, retention.raw_days):
+                doubtful = rows["time"] <= doubt_ns
+                _put_missing(connection, table, _sample_tuples(rows[doubtful], ids))
+                connection.copy_in(_copy(table, SAMPLE), SAMPLE.encode(_sample_tuples(rows[~doubtful], ids)))
+            for table, rows in self._partitions.split(connection, "minute", parcel.minutes, now, retention.minute_days):
+                _put_minutes(connection, table, _minute_tuples(rows, ids))
+            if len(parcel.gaps):
+                times = ", ".join(f"({moment(us)}, {ns})" for us, ns in (divmod(gap, 1000) for gap in parcel.gaps.tolist()))
+                connection.run(f"insert into gap values {times} on conflict do nothing")
             connection.rows(
-                "insert into intake values (%s, %s) on conflict (spool) do update set block = excluded.block, at = now()",
-                (spool, block),
+                "insert into intake values (%s, %s, %s) on conflict (outbox)"
+                " do update set block = excluded.block, digest = excluded.digest, at = now()",
+                (outbox, parcel.block, parcel.digest),
             )
-        return stored
 
-    def backfill(self, points: Sequence[Point], late: Rows, minutes: Callable[[], Rows]) -> int:
-        """Store late samples at once, and then the minutes that ``minutes`` makes of what is there.
-
-        Returns:
-            Number of samples that were new.
-        """
-        with self._session() as connection, connection.transaction():
-            none = late[:0]
-            stored = self._put(connection, points, none, late, none)
-            if stored:
-                self._put(connection, points, none, none, minutes())
-        return stored
-
-    def _put(self, connection: Connection, points: Sequence[Point], samples: Rows, late: Rows, minutes: Rows) -> int:
-        ids = self._ids_of(connection, points, [samples, late, minutes])
-        now, raw, by_minute = self._clock.now_ns(), self.retention.raw_days, self.retention.minute_days
-        for table, rows in self._partitions.split(connection, "sample", samples, now, raw):
-            connection.copy_in(_copy(table, SAMPLE), SAMPLE.encode(_sample_tuples(rows, ids)))
-        stored = sum(
-            _put_late(connection, table, _sample_tuples(rows, ids))
-            for table, rows in self._partitions.split(connection, "sample", late, now, raw)
-        )
-        for table, rows in self._partitions.split(connection, "minute", minutes, now, by_minute):
-            _put_minutes(connection, table, _minute_tuples(rows, ids))
-        return stored
-
-    def _ids_of(self, connection: Connection, points: Sequence[Point], tables: Sequence[Rows]) -> npt.NDArray[np.int32]:
+    def _ids_of(self, connection: Connection, parcel: Parcel, name_of: Callable[[int], PointName]) -> npt.NDArray[np.int32]:
         """The archive's number of each point in the rows, by its number there; a point that is new or renamed is written."""
-        used = np.unique(np.concatenate([rows["number"] for rows in tables])).tolist()
-        ids = np.zeros(len(points), dtype=np.int32)
+        used = np.unique(np.concatenate([parcel.samples["number"], parcel.minutes["number"]])).tolist()
+        ids = np.zeros(used[-1] + 1 if used else 0, dtype=np.int32)
         for number in used:
-            point = points[number]
-            words = (point.path, point.name, point.station, point.unit, point.kind.name.lower())
-            known = self._ids.get(point.mrid)
-            if known is None or known[1] != words:
-                found = connection.rows(
-                    "insert into point (mrid, path, name, station, unit, kind) values (%s, %s, %s, %s, %s, %s)"
-                    " on conflict (mrid) do update set path = excluded.path, name = excluded.name, station = excluded.station,"
-                    " unit = excluded.unit, kind = excluded.kind returning id",
-                    (point.mrid, *words),
-                )
-                known = (int(found[0][0]), words)
-                self._ids[point.mrid] = known
+            name = name_of(number)
+            known = self._ids.get(name.mrid)
+            if known is None or known[1] != name:
+                known = (_write_name(connection, name), name)
+                self._ids[name.mrid] = known
             ids[number] = known[0]
         return ids
 
@@ -246,29 +227,39 @@ class Archive:
             )
         return _samples(_READ.decode(stream))
 
-    def before(self, points: Sequence[int], at_ns: int) -> dict[int, Samples]:
-        """The last sample before a moment of each point that has one."""
-        found: dict[int, Samples] = {}
+    def last_before(self, point: int, at_ns: int) -> Samples:
+        """The last sample of a point before a moment; empty if there is none."""
+        columns = "time, ns, value, quality"
         with self._session() as connection:
-            for bound in (_since(max(0, at_ns - _NEAR_NS)), "true"):
-                if missing := sorted(set(points) - found.keys()):
-                    stream = connection.copy_out(_before_sql(missing, f"{bound} and {_until(at_ns)}"))
-                    tuples = _BEFORE.decode(stream)
-                    samples = _samples(tuples)
-                    found.update({int(point): samples[i : i + 1] for i, point in enumerate(tuples["point"])})
+            for near in (_since(max(0, at_ns - _NEAR_NS)), "true"):
+                where = f"point = {point} and {near} and {_until(at_ns)}"
+                stream = connection.copy_out(
+                    f"copy (select {columns} from (select {columns}, 0 as stray, ctid from sample where {where} union all"
+                    f" select {columns}, 1, ctid from sample_stray where {where}) s"
+                    " order by time desc, ns desc, stray desc, ctid desc limit 1) to stdout (format binary)"
+                )
+                if len(found := _samples(_READ.decode(stream))):
+                    break
         return found
 
     def minutes(self, point: int, from_ns: int, to_ns: int) -> Rows:
-        """The minutes of a point that start in a span, of ``MINUTE_DTYPE`` with ``number`` 0."""
-        where = f"point = {point} and {_since(from_ns, ns=False)} and {_until(to_ns, ns=False)}"
-        columns = ", ".join(MINUTE.columns)
+        """The minutes of a point that start in a span (``MINUTE_DTYPE``, ``number`` is ``point``)."""
+        return self._minutes(point, f"{_since(from_ns, ns=False)} and {_until(to_ns, ns=False)}", "order by time")
+
+    def minute_before(self, point: int, at_ns: int) -> Rows:
+        """The last minute of a point that starts before a moment; empty if there is none."""
+        return self._minutes(point, _until(at_ns, ns=False), "order by time desc limit 1")
+
+    def _minutes(self, point: int, span: str, order: str) -> Rows:
+        where, columns = f"point = {point} and {span}", ", ".join(MINUTE.columns)
         with self._session() as connection:
             stream = connection.copy_out(
                 f"copy (select {columns} from minute where {where} union all select {columns} from minute_stray where {where}"
-                " order by time) to stdout (format binary)"
+                f" {order}) to stdout (format binary)"
             )
         tuples = MINUTE.decode(stream)
         rows = np.zeros(len(tuples), dtype=MINUTE_DTYPE)
+        rows["number"] = point
         rows["time"] = from_timestamps(tuples["time"], np.zeros(1, dtype=np.int64))
         for name in _WORDS:
             rows[name] = tuples[name].astype("<i4").view("<u4")
@@ -276,24 +267,56 @@ class Archive:
             rows[name] = tuples[name]
         return rows
 
+    def days(self, point: int, from_ns: int, to_ns: int) -> list[int]:
+        """Starts of the UTC days of a span, ns, in which a point may have samples."""
+        with self._session() as connection:
+            stray = connection.rows(
+                "select distinct (extract(epoch from date_trunc('day', time)))::int8 from sample_stray"
+                f" where point = {point} and {_since(from_ns)} and {_until(to_ns)}"
+            )
+        found = {int(row[0]) * NS_PER_S for row in stray} | set(self._partitions.days())
+        return sorted(day for day in found if day < to_ns and day + DAY_NS > from_ns)
+
+    def gaps(self) -> npt.NDArray[np.int64]:
+        """Starts of the gaps, ns UTC, ascending."""
+        with self._session() as connection:
+            tuples = _GAP.decode(connection.copy_out("copy (select time, ns from gap order by 1, 2) to stdout (format binary)"))
+        return from_timestamps(tuples["time"], tuples["ns"])
+
     def extent(self) -> tuple[int, int]:
         """Time of the oldest sample (0 = none), and bytes stored."""
         with self._session() as connection:
             return self._partitions.oldest(connection), self._partitions.stored_bytes(connection)
 
 
-def _put_late(connection: Connection, table: str, tuples: npt.NDArray[np.void]) -> int:
-    """Insert the samples that are not there; how many were."""
+def _write_name(connection: Connection, name: PointName) -> int:
+    """The archive's number of a point; one that the model no longer has keeps what is known of it."""
+    if not name.path:
+        found = connection.rows("select id from point where mrid = %s", (name.mrid,))
+        if found:
+            return int(found[0][0])
+    written = connection.rows(
+        "insert into point (mrid, path, name, station, unit, kind) values (%s, %s, %s, %s, %s, %s) on conflict (mrid) do update"
+        " set path = excluded.path, name = excluded.name, station = excluded.station, unit = excluded.unit, kind = excluded.kind"
+        " returning id",
+        name,
+    )
+    return int(written[0][0])
+
+
+def _put_missing(connection: Connection, table: str, tuples: npt.NDArray[np.void]) -> None:
+    """Insert the samples that are not there."""
+    if not len(tuples):
+        return
     connection.run(
-        "create temporary table if not exists late (like sample) on commit delete rows; truncate late;"
-        # each late sample is looked for by the index, however little is known about the temporary table
+        "create temporary table if not exists doubtful (like sample) on commit delete rows; truncate doubtful;"
+        # each one is looked for by the index, however little is known about the temporary table
         " set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_seqscan = off"
     )
-    connection.copy_in(_copy("late", SAMPLE), SAMPLE.encode(tuples))
-    same = "s.point = l.point and s.time = l.time and s.ns = l.ns and s.value = l.value and s.quality = l.quality"
-    fresh = f"select distinct l.* from late l where not exists (select from {table} s where {same})"
-    found = connection.rows(f"with put as (insert into {table} {fresh} order by 1, 3, 2 returning 1) select count(*) from put")
-    return int(found[0][0])
+    connection.copy_in(_copy("doubtful", SAMPLE), SAMPLE.encode(tuples))
+    same = "s.point = d.point and s.time = d.time and s.ns = d.ns and s.value = d.value and s.quality = d.quality"
+    missing = f"select d.* from doubtful d where not exists (select from {table} s where {same}) order by d.ctid"
+    connection.run(f"insert into {table} {missing}")
 
 
 def _put_minutes(connection: Connection, table: str, tuples: npt.NDArray[np.void]) -> None:
@@ -336,15 +359,6 @@ def _samples(tuples: npt.NDArray[np.void]) -> Samples:
     samples["value"] = tuples["value"]
     samples["quality"] = tuples["quality"].astype("<i4").view("<u4")
     return samples
-
-
-def _before_sql(points: Sequence[int], where: str) -> str:
-    columns = "time, ns, value, quality"
-    asked = ", ".join(map(str, points))
-    one = f"select {columns}, 0 as stray, ctid from sample where point = p and {where}"
-    stray = f"select {columns}, 1, ctid from sample_stray where point = p and {where}"
-    last = f"select {columns} from ({one} union all {stray}) u order by time desc, ns desc, stray desc, ctid desc limit 1"
-    return f"copy (select p, {columns} from unnest(array[{asked}]) p cross join lateral ({last}) s) to stdout (format binary)"
 
 
 def moment(us: int) -> str:

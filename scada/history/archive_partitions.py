@@ -118,6 +118,10 @@ class Partitions:
         self._parts.discard(part)
         return True
 
+    def days(self) -> list[int]:
+        """Starts of the days that have a partition of samples, ns UTC."""
+        return [int(part.start.astype("datetime64[ns]").astype(np.int64)) for part in self._parts if part.table == "sample"]
+
     def oldest(self, connection: Connection) -> int:
         """Time of the oldest sample, ns UTC; 0 = there is none."""
         days = sorted((part for part in self._parts if part.table == "sample"), key=lambda part: part.start)

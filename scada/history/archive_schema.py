@@ -39,9 +39,11 @@ create unique index on minute (point, time);
 create table minute_stray (like minute);
 create unique index on minute_stray (point, time);
 create table gap (time timestamptz not null, ns smallint not null, primary key (time, ns));
-create table intake (spool text primary key, block bigint not null, at timestamptz not null default now());
+create table intake (
+  outbox text primary key, block bigint not null, digest bigint not null, at timestamptz not null default now()
+);
 comment on table sample is 'one row a sample; stamps far outside the days kept are in sample_stray';
-comment on table intake is 'last block taken over from the spool of each server, written with its rows in one transaction';
+comment on table intake is 'last parcel taken over from the outbox of a server, written with its rows in one transaction';
 """
 
 _QUALITY_WORDS: Final = ",\n    ".join(

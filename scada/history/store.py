@@ -75,7 +75,7 @@ class HistoryStore:
             _NAME,
             layout=_LAYOUT,
             map_mb=map_mb,
-            databases=(*TABLES, LOG, STATES, _GAPS, _NAMES, _META),
+            databases=(*TABLES, LOG, STATES, _GAPS, _NAMES, _META, *self._more_tables()),
             metasync=False,
             upgrades=MappingProxyType({1: from_layout_1}),
         )
@@ -230,6 +230,7 @@ class HistoryStore:
                     txn.put(_GAPS, start.to_bytes(8, "big"), end.to_bytes(8, "big"))
                 for key, number in ((_SEQ, self.seq), (_RECORDED_TO, max(now, 0)), (_OLDEST, self._oldest_ns)):
                     txn.put(_META, key, number.to_bytes(8, "big"))
+                committed_along = self._write_along(txn)
                 used = sum(txn.size(table) for table in ("chunks", "minutes", LOG))
         except StoreError as error:
             self.fault = error
@@ -237,9 +238,20 @@ class HistoryStore:
             return
         turns = self._rotation.turns
         committed()
+        committed_along()
         self._gaps_written, self._stored_seq, self._lost_span, self.fault = len(self._gaps), self.seq, None, None
         self._written_at = self._clock.monotonic()
         self._make_room(used, limits, now, turned=self._rotation.turns > turns)
+
+    @classmethod
+    def _more_tables(cls) -> Sequence[str]:
+        """Tables in the file that a historian has which passes the history on."""
+        return ()
+
+    def _write_along(self, txn: Transaction) -> Callable[[], None]:
+        """What such a historian writes in the transaction of a flush; the result is called once that is committed."""
+        del txn
+        return lambda: None
 
     def _idle(self) -> bool:
         """Nothing to write, and the file was told so not long ago."""

@@ -1,0 +1,98 @@
+"""Questions to the archive: the embedded history's own reader over shelves whose chunks come from PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from scada.core.clock import Clock
+from scada.history.archive import DAY_NS, Archive
+from scada.history.interface import Aggregates
+from scada.history.minutes import check_periods
+from scada.history.reading import Reader
+from scada.history.sampler import Sampler
+from scada.history.sampling import STATE_DTYPE
+from scada.history.series import Series
+from scada.history.shelf import HOUR_NS, MinuteShelf, SampleShelf
+from scada.model_cim.tables import Point
+
+_MOST_ROWS: Final = 5_000_000
+"""Samples of one point and day; a station that sends more is broken."""
+
+
+class ArchiveReader:
+    """Answers as :class:`~scada.history.interface.Historian` does, from what PostgreSQL has taken over.
+
+    Args:
+        archive: connected when first asked.
+        clock: nothing is known after now.
+        points: indexed by pid.
+    """
+
+    def __init__(self, archive: Archive, clock: Clock, points: Sequence[Point]) -> None:
+        self._archive, self._clock = archive, clock
+        self._points = points
+
+    def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
+        """See :meth:`scada.history.interface.Historian.query`.
+
+        Raises:
+            ArchiveError: PostgreSQL does not answer or refuses.
+        """
+        reader, here = self._reader(pid)
+        return reader.series(_NO_TRANSACTION, here, from_ns, to_ns, buckets)
+
+    def aggregates(self, pid: int, from_ns: int, to_ns: int, period_s: int) -> Aggregates:
+        """See :meth:`scada.history.interface.Historian.aggregates`.
+
+        Raises:
+            ArchiveError: PostgreSQL does not answer or refuses.
+        """
+        reader, here = self._reader(pid)
+        span = check_periods(from_ns, to_ns, period_s)
+        return reader.aggregates(_NO_TRANSACTION, here, span, period_s, self._clock.now_ns())
+
+    def _reader(self, pid: int) -> tuple[Reader, int]:
+        """A reader with nothing in memory, for whom a pid is the archive's number."""
+        still = Sampler()
+        still.gaps = self._archive.gaps()
+        point = self._archive.id_of(self._points[pid].mrid)
+        still.number_of = np.zeros(pid + 1, dtype=np.uint32)
+        still.number_of[pid] = point
+        still.state = np.zeros(point + 1, STATE_DTYPE)
+        return Reader(_Samples(self._archive), _Minutes(self._archive), still), pid
+
+
+_NO_TRANSACTION: Any = None
+
+
+class _Samples(SampleShelf):
+    """Samples of PostgreSQL by the day."""
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__("sample", HOUR_NS, "PostgreSQL")
+        self._archive = archive
+
+    def slots(self, txn: Any, number: int, from_ns: int, to_ns: int, *, down: bool = False) -> Iterator[Any]:
+        """The samples of each day that meets a span; downwards only the last one before its end."""
+        del txn
+        if down:
+            yield self._archive.last_before(number, to_ns)
+            return
+        for day in self._archive.days(number, from_ns, to_ns):
+            yield self._archive.samples(number, max(day, from_ns), min(day + DAY_NS, to_ns), _MOST_ROWS)
+
+
+class _Minutes(MinuteShelf):
+    """Minutes of PostgreSQL."""
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__("minute", DAY_NS, "PostgreSQL")
+        self._archive = archive
+
+    def slots(self, txn: Any, number: int, from_ns: int, to_ns: int, *, down: bool = False) -> Iterator[Any]:
+        """The minutes of a span; downwards only the last one before its end."""
+        del txn
+        yield self._archive.minute_before(number, to_ns) if down else self._archive.minutes(number, from_ns, to_ns)
