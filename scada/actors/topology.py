@@ -45,10 +45,12 @@ class LiveTopology:
     Args:
         model: the CIM model.
         tables: its points, for the positions.
+        earthed: mRIDs of what carries a portable earth, as tagged; asked at every question.
     """
 
-    def __init__(self, model: CimModel, tables: ModelTables) -> None:
+    def __init__(self, model: CimModel, tables: ModelTables, earthed: Callable[[], Sequence[str]] = tuple) -> None:
         self._topology = Topology(model)
+        self._portable = earthed
         self._model = model
         positions = {p.equipment: int(p.pid) for p in tables.points if p.measurement_type == "SwitchPosition" and not p.removed}
         topology = self._topology
@@ -118,7 +120,13 @@ class LiveTopology:
             least[self._row[without]] = most[self._row[without]] = True
         if without in self._earth_row:
             earth_least[self._earth_row[without]] = earth_most[self._earth_row[without]] = True
-        return self._topology.process(least, earth_least), self._topology.process(most, earth_most)
+        states = self._topology.process(least, earth_least), self._topology.process(most, earth_most)
+        # a switch has two sides and the tag does not say which of them is earthed: it forbids its own closing only
+        tagged = [mrid for mrid in self._portable() if mrid not in self._row and mrid not in self._earth_row]
+        for state in states:
+            for mrid in tagged:
+                state.earthed[state.bus_of_node[list(self._topology.ends(mrid))]] = True
+        return states
 
     def equipment(self) -> Sequence[str]:
         """MRIDs of the rows of :attr:`TopologyState.equipment`."""
@@ -161,7 +169,7 @@ class LiveTopology:
         return self._certain(equipment, lambda state, buses: bool(state.energised[buses].any()))
 
     def is_earthed(self, equipment: str) -> bool | None:
-        """True if any of its ends is earthed by a closed earthing switch, leaving the switch itself out."""
+        """True if any of its ends is earthed, by a closed earthing switch or a portable earth, leaving the switch itself out."""
         return self._certain(equipment, lambda state, buses: bool(state.earthed[buses].any()))
 
     def substituted(self) -> Sequence[str]:

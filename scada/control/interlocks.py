@@ -51,7 +51,7 @@ class NoClosingOntoEarth:
             return []
         match topology.is_earthed(control.equipment):
             case True:
-                return [f"the {kind.value} would close onto earth: an earthing switch on one side is closed"]
+                return [f"the {kind.value} would close onto earth: one side is earthed by a closed switch or a portable earth"]
             case None:
                 return ["it is not known whether it would close onto earth: the position of a switch beside it is not known"]
             case _:

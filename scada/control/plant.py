@@ -79,7 +79,7 @@ class SwitchgearTopology(Protocol):
         ...
 
     def is_earthed(self, equipment: str) -> bool | None:
-        """True if any of its ends is connected to earth by closed earthing switches, leaving the switch itself out."""
+        """True if any of its ends is connected to earth (earthing switch, portable earth), leaving the switch itself out."""
         ...
 
     def substituted(self) -> Sequence[str]:

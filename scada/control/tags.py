@@ -37,11 +37,13 @@ class TagType:
         key: its name in messages and in the text ``tag_type.<key>``.
         control: which controls it forbids.
         alarms: True if alarms of the tagged points are set aside while it hangs.
+        earths: True if the tagged part (line, transformer, busbar, machine) counts as earthed for the interlocks.
     """
 
     key: str
     control: Inhibit = Inhibit.NONE
     alarms: bool = False
+    earths: bool = False
 
     def forbids(self, control: Control, value: float) -> bool:
         """True if a control to this value must not be operated under the tag."""
@@ -57,7 +59,7 @@ _TYPES = (
     # out of service and worked on: what it signals means nothing, and nobody may operate it from here
     TagType("maintenance", Inhibit.ALL, alarms=True),
     # a portable earth is in place: no instrument shows it
-    TagType("earthed", Inhibit.CLOSE),
+    TagType("earthed", Inhibit.CLOSE, earths=True),
     # after a trip the line must not be closed again before the crew was asked
     TagType("live_work", Inhibit.CLOSE),
     # secondary test: signals are made by the test set, the primary plant is in service
@@ -77,10 +79,14 @@ class TagBoard:
     Args:
         marks: every mark.
         objects: the model's objects.
+
+    Attributes:
+        earthed: mRIDs of what carries a portable earth.
     """
 
     def __init__(self, marks: Iterable[Mark], objects: PlantObjects) -> None:
         self._objects = objects
+        self.earthed: tuple[str, ...] = ()
         self._forbidding: dict[str, list[Mark]] = {}
         self._silencing: list[Mark] = []
         for mark in marks:
@@ -92,6 +98,8 @@ class TagBoard:
                     self._forbidding.setdefault(mrid, []).append(mark)
             if tag.alarms:
                 self._silencing.append(mark)
+            if tag.earths:
+                self.earthed += tuple(self._counts_for(mark))
 
     def _counts_for(self, mark: Mark) -> Sequence[str]:
         """The tagged object; for a point also the equipment it measures: nobody hangs a safety tag on a number."""

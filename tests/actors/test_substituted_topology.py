@@ -19,7 +19,8 @@ class Grid:
 
     def __init__(self, demo):
         self.model, self.tables = demo
-        self.live = LiveTopology(self.model, self.tables)
+        self.earthed = []
+        self.live = LiveTopology(self.model, self.tables, lambda: self.earthed)
         self.positions = {p.equipment: int(p.pid) for p in self.tables.points if p.measurement_type == "SwitchPosition"}
         count = len(self.tables.points)
         self.value, self.quality = np.full(count, np.nan), np.full(count, int(Quality.NEVER_RECEIVED), np.uint32)
@@ -99,3 +100,18 @@ def test_states_that_rest_on_a_held_position_carry_substituted(demo, grid, tmp_p
     marked = states()["quality"] & int(Quality.SUBSTITUTED) != 0
     assert 0 < marked.sum() < len(line)
     disk.close()
+
+
+def test_a_portable_earth_on_a_line_forbids_to_close_onto_it(grid):
+    topology = grid.live._topology
+    grid.put(BREAKER, OPEN)
+    line = next(mrid for mrid in grid.model.ids("ACLineSegment"))
+    ends = set(topology.ends(line))
+    near = next(s for s in grid.positions if ends & set(topology.ends(s)) and grid.live.switch_kind(s) is SwitchKind.DISCONNECTOR)
+    control = next(c for c in grid.tables.controls if c.equipment == near)
+    assert not any("earth" in finding for finding in grid.verdict(control.path, 2)[0])
+    grid.earthed = [line]
+    assert any("portable earth" in finding for finding in grid.verdict(control.path, 2)[0])
+    assert grid.live.is_earthed(near) is True
+    grid.earthed = [near, grid.control(BREAKER).equipment, "not in the model"]
+    assert grid.live.is_earthed(near) is False, "of a switch it is not known which side"
