@@ -221,7 +221,7 @@ class System:
             user = quarantined.get(view.spec.name)
             if user is not None:
                 view.state, view.reason = LinkState.QUARANTINED, f"quarantined by {user}"
-        self._topology = LiveTopology(self._model, self.tables)
+        self._topology = LiveTopology(self._model, self.tables, lambda: self.operator_view.board.earthed)
         self.operator_view = OperatorView(TagBoard(self.marks.marks.values(), self.objects), tuple(self.marks.marks.values()))
 
     def _standing(self) -> Standing:
