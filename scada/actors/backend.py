@@ -159,7 +159,15 @@ class Backend(Protocol):
 
     # history, replay, diagrams
     async def history(self, request: pb.HistoryRequest) -> pb.HistoryReply:
-        """Samples or min/max buckets."""
+        """Samples, min/max buckets, or aggregates by period."""
+        ...
+
+    async def backfill(self, request: pb.BackfillRequest, principal: Principal, evidence: bytes) -> pb.BackfillReply:
+        """Store late values; audited before."""
+        ...
+
+    async def history_status(self) -> pb.HistoryStatus:
+        """How the history stands."""
         ...
 
     async def replay(self, action: str, request: pb.ReplayRequest | pb.ReplayCommand) -> pb.ReplayState:

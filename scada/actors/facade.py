@@ -292,8 +292,34 @@ class Facade:
     # ---------------------------------------------------------------- history, replay, diagrams
 
     async def history(self, request: pb.HistoryRequest) -> pb.HistoryReply:
-        """Samples or buckets."""
-        answer: Future[pb.HistoryReply | ScadaError] = Future()
+        """Samples, buckets or periods."""
+        reply: pb.HistoryReply = await self._ask_history(request)
+        return reply
+
+    async def backfill(self, request: pb.BackfillRequest, principal: Principal, evidence: bytes) -> pb.BackfillReply:
+        """Late values; audited before they are stored."""
+        row = AuditRow(
+            "history",
+            "backfill",
+            principal.name,
+            principal.station,
+            principal.session,
+            path=request.source[:1000],
+            value=float(sum(len(one.time_ns) for one in request.points)),
+            reason=request.reason[:1000],
+            evidence=evidence,
+        )
+        await asyncio.to_thread(self._system.audit.append, row)
+        reply: pb.BackfillReply = await self._ask_history(request)
+        return reply
+
+    async def history_status(self) -> pb.HistoryStatus:
+        """How the history stands."""
+        reply: pb.HistoryStatus = await self._ask_history(pb.HistoryStatusRequest())
+        return reply
+
+    async def _ask_history(self, request: pb.HistoryRequest | pb.BackfillRequest | pb.HistoryStatusRequest) -> Any:
+        answer: Future[Any] = Future()
         self._system.history.tell(HistoryAsked(request, _settle(answer)))
         reply = await asyncio.wrap_future(answer)
         if isinstance(reply, ScadaError):

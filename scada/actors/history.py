@@ -15,8 +15,8 @@ from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import is_good
 from scada.events.records import Event, EventKind
+from scada.history.interface import Aggregates, Historian, HistorianStatus, LateColumns
 from scada.history.series import Series
-from scada.history.store import HistoryStore
 from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
@@ -46,7 +46,7 @@ class HistoryActor(Actor):
         failed: Callable[[BaseException], None],
         *,
         rtdb: Store,
-        store: HistoryStore,
+        store: Historian,
         events: Address,
         clock: Clock,
     ) -> None:
@@ -56,7 +56,7 @@ class HistoryActor(Actor):
         self._events = events
         self._clock = clock
         self._fault = ""
-        self._lost = store.lost
+        self._lost, self._damaged = store.lost, store.damaged
 
     def started(self) -> None:
         """Take in what was committed since the last sample, and mark the time in which nobody recorded."""
@@ -83,9 +83,10 @@ class HistoryActor(Actor):
                 self._store.flush()
                 self._rtdb.acknowledge(CONSUMER, self._store.stored_seq)
                 self._watch_disk()
+                self._watch_damage()
             case HistoryAsked(request, reply):
                 try:
-                    reply(self._query(request))
+                    reply(self._answer(request))
                 except ScadaError as error:
                     reply(error)
             case _:
@@ -96,16 +97,53 @@ class HistoryActor(Actor):
         if changes.last > self._store.seq:
             self._store.append(changes)
 
+    def _answer(self, request: pb.HistoryRequest | pb.BackfillRequest | pb.HistoryStatusRequest) -> object:
+        match request:
+            case pb.HistoryRequest():
+                return self._query(request)
+            case pb.BackfillRequest():
+                return self._backfill(request)
+            case _:
+                return _status(self._store.status())
+
     def _query(self, request: pb.HistoryRequest) -> pb.HistoryReply:
         if len(request.pids) > MAX_PENS or request.buckets > MAX_BUCKETS or request.to_ns <= request.from_ns:
             raise ScadaError(
                 f"a query takes at most {MAX_PENS} points, {MAX_BUCKETS} buckets and a span that ends after it begins"
             )
-        reply = pb.HistoryReply()
-        for pid in request.pids:
-            series = self._store.query(pid, request.from_ns, request.to_ns, request.buckets)
+        reply, (from_ns, to_ns) = pb.HistoryReply(), (request.from_ns, request.to_ns)
+        if request.period_s:
+            before = self._store.before(request.pids, from_ns)
+            for index, pid in enumerate(request.pids):
+                shown = _periods(self._store.aggregates(pid, from_ns, to_ns, request.period_s))
+                if before.time_ns[index]:
+                    _show_before(shown, before.value[index], before.quality[index])
+                reply.series.append(shown)
+            return reply
+        for series in self._store.query_many(request.pids, from_ns, to_ns, request.buckets):
             reply.series.append(_shown(series))
         return reply
+
+    def _backfill(self, request: pb.BackfillRequest) -> pb.BackfillReply:
+        late = [
+            LateColumns(
+                one.pid, np.array(one.time_ns, dtype=np.int64), np.array(one.value), np.array(one.quality, dtype=np.uint32)
+            )
+            for one in request.points
+        ]
+        counts = self._store.backfill(late)
+        self._store.flush()
+        _log.info("late values", source=request.source, stored=counts.stored, known=counts.known, refused=counts.refused)
+        if counts.stored:
+            said = {"source": request.source, "count": str(counts.stored), "reason": request.reason}
+            self._tell("history.backfilled", AlarmClass.NOTICE, 4, said)
+        return pb.BackfillReply(stored=counts.stored, known=counts.known, refused=counts.refused, reason=counts.reason)
+
+    def _watch_damage(self) -> None:
+        if more := self._store.damaged - self._damaged:
+            _log.error("unreadable parts of the history were set aside", count=more)
+            self._tell("history.damaged_parts", AlarmClass.ABNORMAL, 2, {"count": str(more)})
+            self._damaged = self._store.damaged
 
     def _watch_disk(self) -> None:
         fault = "" if self._store.fault is None else str(self._store.fault)
@@ -128,7 +166,7 @@ class HistoryActor(Actor):
         self._events.tell(Report((event,)))
 
 
-def operations_since(store: HistoryStore, tables: ModelTables, from_ns: int, to_ns: int) -> dict[str, tuple[int, int]]:
+def operations_since(store: Historian, tables: ModelTables, from_ns: int, to_ns: int) -> dict[str, tuple[int, int]]:
     """Operations of each device of AVC in a span, from the history of its position; call before the history actor starts.
 
     Returns:
@@ -158,7 +196,39 @@ def _shown(series: Series) -> pb.HistorySeries:
         truncated=series.truncated,
     )
     if len(series.before):
-        shown.has_before = True
-        shown.before_value = float(series.before["value"][0])
-        shown.before_quality = int(series.before["quality"][0])
+        _show_before(shown, series.before["value"][0], series.before["quality"][0])
     return shown
+
+
+def _show_before(shown: pb.HistorySeries, value: float, quality: int) -> None:
+    shown.has_before, shown.before_value, shown.before_quality = True, float(value), int(quality)
+
+
+def _periods(found: Aggregates) -> pb.HistorySeries:
+    return pb.HistorySeries(
+        pid=found.pid,
+        time_ns=found.time_ns.tolist(),
+        value=found.last.tolist(),
+        minimum=found.minimum.tolist(),
+        maximum=found.maximum.tolist(),
+        quality=found.quality.tolist(),
+        mean=found.mean.tolist(),
+        time_weighted=found.time_weighted.tolist(),
+        count=found.count.tolist(),
+        good_s=found.good_s.tolist(),
+    )
+
+
+def _status(found: HistorianStatus) -> pb.HistoryStatus:
+    return pb.HistoryStatus(
+        backend=found.backend,
+        oldest_ns=found.oldest_ns,
+        stored_bytes=found.stored_bytes,
+        waiting=found.waiting,
+        lost=found.lost,
+        backfilled=found.backfilled,
+        damaged=found.damaged,
+        fault=found.fault,
+        raw_days=found.retention.raw_days,
+        minute_days=found.retention.minute_days,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.mailbox import Message
 from scada.control.records import ControlReply, Principal
 from scada.core.batch import PointBatch
-from scada.core.errors import ScadaError
 from scada.events.records import Event
 from scada.protocols.driver import CommandResult, LinkState
 from scada.rtdb.changes import ChangeSet
@@ -305,10 +304,10 @@ class DispatchAsked(Message):
 
 @dataclass(frozen=True, slots=True)
 class HistoryAsked(Message):
-    """A query; ``reply`` is called with the answer, or with the fault."""
+    """A query, late values, or how the history stands; ``reply`` is called with the answer, or with the fault."""
 
-    request: pb.HistoryRequest
-    reply: Callable[[pb.HistoryReply | ScadaError], None]
+    request: pb.HistoryRequest | pb.BackfillRequest | pb.HistoryStatusRequest
+    reply: Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ REPLY_TYPES = _reply_types()
 """Reply class of each method, ``Service/Method``."""
 
 
+VIEW_ORDERS = frozenset({"History/Backfill"})
+"""Signed methods that only the server of the views offers."""
+
+
 class ScadaClient:
     """One identity's session with one server.
 
@@ -141,7 +145,7 @@ class ScadaClient:
         return REPLY_TYPES[method].FromString(await self.relay(method, request.SerializeToString(), timeout_s=timeout_s))
 
     async def signed(self, method: str, request: Message, *, timeout_s: float = SIGNED_TIMEOUT_S) -> Any:
-        """A signed call on the control server.
+        """A signed call: on the control server, or on that of the views for :data:`VIEW_ORDERS`.
 
         Args:
             method: ``Service/Method``, e.g. ``Control/Select``.
@@ -157,7 +161,8 @@ class ScadaClient:
 
         async def _attempt() -> bytes:
             envelope = self.session.seal(f"/{PACKAGE}.{method}", request)
-            return await self._unary(self.control, method, envelope, timeout_s)
+            server = self.server if method in VIEW_ORDERS else self.control
+            return await self._unary(server, method, envelope, timeout_s)
 
         return REPLY_TYPES[method].FromString(await self._with_session(_attempt))
 

@@ -80,6 +80,17 @@ def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: Mo
             _check(principal, tables, channel.name, [channel.station] if channel.station else [])
 
 
+def check_points(pids: Sequence[int], principal: Principal, tables: ModelTables) -> None:
+    """Late values are of points within the sender's areas.
+
+    Raises:
+        CallError: ``no_area``, and none is stored.
+    """
+    for pid in pids:
+        point = tables.points[pid]
+        _check(principal, tables, point.path, [point.station] if point.station else [])
+
+
 def _areas_of_unit(tables: ModelTables, mrid: str) -> list[str]:
     return [area.name for area in tables.areas if any(unit.mrid == mrid for unit in area.units)]
 

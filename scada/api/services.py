@@ -20,6 +20,7 @@ from scada.api.event_services import EventServices
 from scada.api.faults import CallError, malformed
 from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
+from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
 from scada.api.responsibility import check_dispatch, check_mode
 from scada.control.records import Principal
@@ -44,6 +45,7 @@ class Services:
         self._backend = backend
         self._hub = hub
         self._events = EventServices(backend, events)
+        self._history = HistoryServices(backend)
 
     # ------------------------------------------------------------------ model
 
@@ -204,14 +206,6 @@ class Services:
         del request, principal
         return self._backend.dispatch()
 
-    async def query_history(self, request: pb.HistoryRequest, principal: Principal) -> pb.HistoryReply:
-        """Samples or min/max buckets."""
-        del principal
-        if not request.pids or request.to_ns <= request.from_ns:
-            raise malformed("a history query needs points and a span that ends after it starts")
-        self._check_known(request.pids)
-        return await self._backend.history(request)
-
     async def start_replay(self, request: pb.ReplayRequest, principal: Principal) -> pb.ReplayState:
         """Start an isolated replay of a recorded trace."""
         del principal
@@ -252,7 +246,7 @@ class Services:
                 gate.query("Regulation/GetAgc", pb.GetAgcRequest, self.get_agc),
                 gate.query("Regulation/GetAvc", pb.GetAvcRequest, self.get_avc),
                 gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
-                gate.query("History/Query", pb.HistoryRequest, self.query_history),
+                *self._history.view_methods(gate),
                 gate.query("Replay/Start", pb.ReplayRequest, self.start_replay),
                 gate.query("Replay/Command", pb.ReplayCommand, self.command_replay),
                 gate.query("Replay/GetState", pb.ReplayCommand, self.get_replay),

@@ -65,6 +65,8 @@ class HistorySettings(_Section):
 
     path: Path = Field(Path("var/history"), description="Folder of the history.")
     map_mb: int = Field(2048, ge=16, description="Fixed size of the history environment in MiB.")
+    raw_days: int = Field(0, ge=0, description="Days samples are kept; 0 = as long as there is room.")
+    minute_days: int = Field(0, ge=0, description="Days the minutes (min, max, mean ...) are kept; 0 = for ever.")
 
 
 class EventSettings(_Section):

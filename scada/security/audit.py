@@ -56,7 +56,8 @@ class AuditRow:
     """What was done, by whom, to what.
 
     Attributes:
-        kind: ``control``, ``mode``, ``dispatch``, ``acknowledge``, ``alarm``, ``security`` or ``system``.
+        kind: ``control``, ``mode``, ``dispatch``, ``acknowledge``, ``alarm``, ``history``, ``security`` or
+            ``system``.
         step: which step of it, e.g. ``select``, ``execute``, ``result``, ``refused``.
         actor: identity that acts.
         station: workstation.

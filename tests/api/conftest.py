@@ -348,6 +348,13 @@ class TableBackend(OperatorTable):
             series=[pb.HistorySeries(pid=pid, time_ns=[request.from_ns], value=[1.5], quality=[0]) for pid in request.pids]
         )
 
+    async def backfill(self, request, principal, evidence):
+        self.acted.append(("backfill", request, principal.name, evidence))
+        return pb.BackfillReply(stored=sum(len(one.time_ns) for one in request.points))
+
+    async def history_status(self):
+        return pb.HistoryStatus(backend="embedded", stored_bytes=4096, raw_days=30)
+
     async def replay(self, action, request):
         return pb.ReplayState(replay_id="r1", state="running" if action == "start" else action)
 

@@ -68,6 +68,7 @@ class GridBackend(OperatorTable):
         self.modes = {unit.mrid: (unit.base_mode, unit.reg_mode, math.nan) for unit in self.units}
         self.channel_state = dict.fromkeys((channel.name for channel in self.tables.channels), "up")
         self.orders: list[pb.DispatchOrder] = []
+        self.late: dict[int, set[tuple[int, float, int]]] = {}
         self.started = clock.now_ns()
         self._lock = threading.RLock()
         self._on_changes: list = []
@@ -614,17 +615,48 @@ class GridBackend(OperatorTable):
 
     async def history(self, request):
         series = []
-        step = max(1, (request.to_ns - request.from_ns) // 120)
+        period = request.period_s * NS_PER_S
+        step = period or max(1, (request.to_ns - request.from_ns) // 120)
+        first = -(-request.from_ns // period) * period if period else request.from_ns
         for pid in request.pids:
             now = float(self.value[pid])
-            times = list(range(request.from_ns, request.to_ns, step))
+            times = list(range(first, request.to_ns, step))
             values = [now * (1 + 0.02 * math.sin(i / 7 + pid)) for i in range(len(times))]
             if self.tables.points[pid].measurement_type == "Frequency":
                 values = [50 + 0.03 * math.sin(i / 9) for i in range(len(times))]
-            series.append(
-                pb.HistorySeries(pid=pid, time_ns=times, value=values, minimum=values, maximum=values, quality=[0] * len(times))
-            )
+            late = sorted(one for one in self.late.get(pid, ()) if request.from_ns <= one[0] < request.to_ns)
+            rows = sorted([*zip(times, values, [0] * len(times), strict=True), *([] if period else late)])
+            times, values, quality = ([row[column] for row in rows] for column in range(3))
+            made = pb.HistorySeries(pid=pid, time_ns=times, value=values, minimum=values, maximum=values, quality=quality)
+            if period:
+                made.mean.extend(values)
+                made.time_weighted.extend(values)
+                made.count.extend([60] * len(times))
+                made.good_s.extend([float(request.period_s)] * len(times))
+            series.append(made)
         return pb.HistoryReply(series=series)
+
+    async def backfill(self, request, principal, evidence):
+        self.acted.append(("backfill", request))
+        stored = known = refused = 0
+        for one in request.points:
+            there = self.late.setdefault(one.pid, set())
+            for row in zip(one.time_ns, one.value, one.quality, strict=True):
+                if row[0] > self.clock.now_ns():
+                    refused += 1
+                elif row in there:
+                    known += 1
+                else:
+                    there.add(row)
+                    stored += 1
+        reason = "a time stamp lies in the future" if refused else ""
+        return pb.BackfillReply(stored=stored, known=known, refused=refused, reason=reason)
+
+    async def history_status(self):
+        late = sum(len(rows) for rows in self.late.values())
+        return pb.HistoryStatus(
+            backend="embedded", oldest_ns=self.started, stored_bytes=52_428_800, backfilled=late, raw_days=400, minute_days=3660
+        )
 
     async def replay(self, action, request):
         return pb.ReplayState(replay_id="1", state=action)
