@@ -53,6 +53,7 @@ from scada.core.settings import Settings
 from scada.events.log import EventLog
 from scada.events.recall import RecallFolder
 from scada.events.records import Event, EventKind
+from scada.history.interface import Retention
 from scada.history.store import HistoryStore
 from scada.model_cim.cim import CimModel
 from scada.model_cim.objects import PlantObjects
@@ -184,7 +185,11 @@ class System:
         self._note_damage("calc.damaged", damaged)
         self._calc_keeper, self._zone = CalcKeeper(totals, self.store), ZoneInfo(settings.site.time_zone)
         self.samples, damaged = HistoryStore.open_or_quarantine(
-            settings.history.path, self.clock, points, map_mb=settings.history.map_mb
+            settings.history.path,
+            self.clock,
+            points,
+            map_mb=settings.history.map_mb,
+            retention=Retention(settings.history.raw_days, settings.history.minute_days),
         )
         self._closing.callback(self._close, "history", self.samples.close)
         self._note_damage("history.damaged", damaged)

@@ -170,7 +170,6 @@ class Historian(Protocol):
         seq: RTDB sequence number of the last change taken in; 0 = none.
         fault: why nothing can be written at present, or None. What was appended then waits in memory, bounded.
         lost: samples given up unwritten since it was opened.
-        damaged: chunks found unreadable and set aside since then.
         backfilled: late values stored since then.
         retention: how long what is kept.
     """
@@ -178,9 +177,13 @@ class Historian(Protocol):
     seq: int
     fault: StoreError | None
     lost: int
-    damaged: int
     backfilled: int
     retention: Retention
+
+    @property
+    def damaged(self) -> int:
+        """Chunks found unreadable and set aside since it was opened."""
+        ...
 
     @property
     def stored_seq(self) -> int:
