@@ -56,7 +56,7 @@ class AuditRow:
     """What was done, by whom, to what.
 
     Attributes:
-        kind: ``control``, ``mode``, ``dispatch``, ``acknowledge``, ``alarm``, ``history``, ``security`` or
+        kind: ``control``, ``mode``, ``dispatch``, ``acknowledge``, ``alarm``, ``history``, ``operator``, ``security`` or
             ``system``.
         step: which step of it, e.g. ``select``, ``execute``, ``result``, ``refused``.
         actor: identity that acts.
