@@ -258,13 +258,13 @@ def _window(tables: Tables, number: int, now: float) -> tuple[float, float]:  # 
     """Length of a rate's window at ``now`` and the value in force at its start; brings its ring up to ``now``."""
     rate = tables.rates[number]
     ring = tables.rings[number]
-    bucket = np.int64(np.floor(now / rate.step))
+    bucket = np.int64(np.ceil(now / rate.step))
     last = ring[rate.bucket % (STEPS + 1)]
     for step in range(max(rate.bucket + 1, bucket - STEPS), bucket + 1):
         ring[step % (STEPS + 1)] = last
     if bucket > rate.bucket:
         tables.rates[number].bucket = bucket
-    return now - (bucket - STEPS + 1) * rate.step, ring[(bucket - STEPS) % (STEPS + 1)]
+    return now - (bucket - STEPS) * rate.step, ring[(bucket - STEPS) % (STEPS + 1)]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -294,7 +294,7 @@ def _judge_rate(
     rate = tables.rates[entry.rate]
     if rate.since == np.inf:
         rate.since = now
-        rate.bucket = np.int64(np.floor(now / rate.step))
+        rate.bucket = np.int64(np.ceil(now / rate.step))
     else:
         _window(tables, entry.rate, now)
     tables.rings[entry.rate, rate.bucket % (STEPS + 1)] = entry.value

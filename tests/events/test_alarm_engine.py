@@ -5,78 +5,22 @@ from itertools import count
 
 import numpy as np
 import pytest
+from events.alarm_bench import BAD, CHANGED, EVENT, FIRST, POINTS, Bench, keys, point, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.core.batch import PointBatch, RecordFlag
-from scada.core.clock import NS_PER_S, VirtualClock
-from scada.core.ids import PointId
+from scada.core.batch import RecordFlag
+from scada.core.clock import NS_PER_S
 from scada.core.quality import Quality
 from scada.core.settings import AlarmSettings
 from scada.events.alarms import AlarmEngine
 from scada.events.records import AlarmPhase, EventKind
-from scada.model_cim.tables import AlarmClass, Limits, Point, PointKind
-from scada.rtdb.changes import ChangeSet, Snapshot
-
-CHANGED, FIRST, EVENT = RecordFlag.VALUE_CHANGED, RecordFlag.FIRST, RecordFlag.EVENT
-BAD = int(Quality.INVALID)
-
-
-def point(pid, kind, **more):
-    return Point(
-        PointId(pid), f"m{pid}", f"S/V/B/{pid}", str(pid), kind, "", more.pop("unit", ""), "", "", "S", "B", 0, None, **more
-    )
-
-
-LIMITS = Limits(lolo=-20, lo=-10, hi=10, hihi=20, hysteresis=2)
-POINTS = [
-    point(0, PointKind.ANALOG, unit="MW", limits=LIMITS, priority=2),
-    point(1, PointKind.ANALOG, limits=Limits(hi=10, hysteresis=2, delay_s=5)),
-    point(2, PointKind.DOUBLE, states={0: "moving", 1: "open", 2: "closed"}),
-    point(3, PointKind.STATUS, states={0: "normal", 1: "trip"}, normal_value=0, alarm_class=AlarmClass.ACCIDENT, priority=1),
-    point(4, PointKind.ANALOG),
-    point(5, PointKind.TEXT_STATE, normal_value=1),
-]
-
-
-class Bench:
-    """An engine with a driven clock and change sets made by hand."""
-
-    def __init__(self, points=POINTS, settings=None):
-        self.clock = VirtualClock()
-        self.ids = count(1)
-        self.engine = AlarmEngine(points, self.clock, self.ids.__next__, settings)
-        self.seq = 0
-
-    def feed(self, *rows):
-        """Rows of (pid, value[, quality[, flags[, source_time]]]) in one change set."""
-        filled = [(*row, *(0, CHANGED, 0)[len(row) - 2 :]) for row in rows]
-        columns = list(zip(*filled, strict=True))
-        batch = PointBatch.of(columns[0], columns[1], quality=columns[2], source_time=columns[4], received_at=0)
-        batch.records["flags"] = columns[3]
-        change = ChangeSet(self.seq + 1, batch.records, np.full(len(rows), self.clock.now_ns()), self.clock.now_ns())
-        self.seq = change.last
-        return self.engine.process(change)
-
-    def tick(self, seconds):
-        self.clock.advance(seconds)
-        return self.engine.tick(self.clock.now_ns())
-
-    def acknowledge(self, *ids):
-        return self.engine.acknowledge(ids, "li", self.clock.now_ns())
-
-    @property
-    def phases(self):
-        return {(alarm.pid, alarm.key): alarm.phase for alarm in self.engine.alarms()}
+from scada.model_cim.tables import AlarmClass, Limits, PointKind
 
 
 @pytest.fixture
 def bench():
     return Bench()
-
-
-def keys(events):
-    return [event.key for event in events]
 
 
 # ---------------------------------------------------------------- phases (ISA-18.2)
@@ -308,12 +252,6 @@ def test_a_point_that_left_the_model_ends_its_alarm(bench):
     events = after.engine.restore(bench.engine.alarms())
     assert keys(events) == ["alarm.point_removed", "alarm.point_removed"]
     assert [(alarm.mrid, alarm.phase) for alarm in after.engine.alarms()] == [("m3", AlarmPhase.UNACK_RETURNED)]
-
-
-def snapshot(values, quality=0):
-    pids = np.arange(len(values), dtype=np.uint32)
-    zeros = np.zeros(len(values), dtype=np.int64)
-    return Snapshot(50, pids, np.array(values, dtype=float), np.full(len(values), quality, dtype=np.uint32), zeros, zeros)
 
 
 def test_resync_judges_present_values_without_inventing_changes(bench):
