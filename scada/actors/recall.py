@@ -74,19 +74,14 @@ class Recaller:
         to_ns = request.at_ns + request.after_s * NS_PER_S
         pids = self._wanted(request)
         found = self._of_journal(request.at_ns, from_ns, to_ns, pids)
-        if found is None:
-            info = self._folder.covering(from_ns, to_ns)
-            if info is not None:
-                found = self._folder.read(info.path).within(from_ns, to_ns)
-        if found is None:
-            found = self._of_history(request.at_ns, from_ns, to_ns, pids)
+        found = found or self._of_capture(from_ns, to_ns)
+        found = found or self._of_history(request.at_ns, from_ns, to_ns, pids)
         return replace(found.of(pids, request.station), at_ns=request.at_ns)
 
     def capture(self, span: Span) -> Recall:
         """Everything of a span, for its file."""
         found = self._of_journal(span.at_ns, span.from_ns, span.to_ns, None)
-        if found is None:
-            found = self._of_history(span.at_ns, span.from_ns, span.to_ns, None)
+        found = found or self._of_history(span.at_ns, span.from_ns, span.to_ns, None)
         return replace(found, event_id=span.event_id)
 
     # ------------------------------------------------------------------ sources
@@ -127,6 +122,16 @@ class Recaller:
         return Recall(
             at_ns, from_ns, to_ns, "journal", not missing, "; ".join(missing), start, changes, self._events(from_ns, to_ns)
         )
+
+    def _of_capture(self, from_ns: int, to_ns: int) -> Recall | None:
+        info = self._folder.covering(from_ns, to_ns)
+        if info is None:
+            return None
+        try:
+            return self._folder.read(info.path).within(from_ns, to_ns)
+        except StoreError as error:
+            _log.error("a captured disturbance cannot be read", cause=str(error))
+            return None
 
     def _with_history(self, start: recall.Rows, unknown: Pids, from_ns: int) -> tuple[recall.Rows, Pids]:
         """Values at the start of points of which the journal holds only later changes."""
