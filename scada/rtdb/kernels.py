@@ -51,18 +51,13 @@ def hold_row(holds: Holds, pid: int) -> int:  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _write(
-    state: Image, row: int, new: float, word: int, stamp: int, sent: int, received_at: int, seq: int, is_event: bool
+def _compared(
+    old: float, old_word: int, old_stamp: int, new: float, word: int, stamp: int, sent: int, is_event: bool
 ) -> int:  # pragma: no cover - compiled
-    """Write what arrived to a row; returns the flags of the change, or ``_TOUCHED_ONLY``."""
-    old = state.value[row]
-    old_word = state.quality[row]
+    """Flags of the change from one state to another, ``_TOUCHED_ONLY`` if there is none."""
     value_differs = new != old and not (np.isnan(new) and np.isnan(old))
-    new_event = sent & _EVENT != 0 and stamp != 0 and stamp != state.source_time[row]
-    state.received_at[row] = received_at
+    new_event = sent & _EVENT != 0 and stamp != 0 and stamp != old_stamp
     if not (value_differs or word != old_word or new_event):
-        if stamp != 0:
-            state.source_time[row] = stamp
         return _TOUCHED_ONLY
     flags = sent & (_EVENT | _REFRESH)
     if value_differs and word & np.uint32(_NEVER) == 0:
@@ -71,11 +66,36 @@ def _write(
             flags |= _EVENT
     if old_word & np.uint32(_NEVER) != 0:
         flags |= _FIRST
-    state.value[row] = new
-    state.quality[row] = word
-    state.source_time[row] = stamp
-    state.seq[row] = seq
     return flags
+
+
+@numba.njit(nogil=True, cache=True)
+def _write(
+    state: Image, row: int, new: float, word: int, stamp: int, received_at: int, seq: int, flags: int
+) -> None:  # pragma: no cover - compiled
+    """Write a compared state to a row."""
+    state.received_at[row] = received_at
+    if flags & _TOUCHED_ONLY == 0:
+        state.value[row] = new
+        state.quality[row] = word
+        state.source_time[row] = stamp
+        state.seq[row] = seq
+    elif stamp != 0:
+        state.source_time[row] = stamp
+
+
+@numba.njit(nogil=True, cache=True)
+def _write_behind(
+    holds: Holds, pid: int, new: float, word: int, stamp: int, sent: int, received_at: int, seq: int, is_event: bool
+) -> int:  # pragma: no cover - compiled
+    """Write to the shadow of a point; returns the flags of the change, 0 if the point is not held."""
+    row = hold_row(holds, pid)
+    if row < 0:
+        return 0
+    shadow = holds.shadow
+    flags = _compared(shadow.value[row], shadow.quality[row], shadow.source_time[row], new, word, stamp, sent, is_event)
+    _write(shadow, row, new, word, stamp, received_at, seq, flags)
+    return flags | _HELD
 
 
 @numba.njit(nogil=True, cache=True)
@@ -127,24 +147,30 @@ def apply_records(
             word |= np.uint32(_INVALID)
         if record.time_quality & _TIME_INVALID_FLAG:
             word |= np.uint32(_TIME_INVALID)
-        number = seq + changes
         stamp = record.source_time
         sent = record.flags
-        row = -1
+        flags = 0
         if sent & _BACKFILL:
             flags = sent & (_EVENT | _BACKFILL)
-        else:
-            if image.quality[pid] & np.uint32(_HOLD_BITS) != 0:
-                row = hold_row(holds, pid)
-            if row >= 0:
-                flags = _HELD | _write(holds.shadow, row, new, word, stamp, sent, received_at, number, event_pids[pid])
-                held += 1
+        elif image.quality[pid] & np.uint32(_HOLD_BITS) != 0:
+            flags = _write_behind(holds, pid, new, word, stamp, sent, received_at, seq + changes, event_pids[pid])
+            held += flags != 0
+        if flags & _ASIDE == 0:  # not held: written here, for a call with all columns costs more than the rest
+            flags = _compared(
+                image.value[pid], image.quality[pid], image.source_time[pid], new, word, stamp, sent, event_pids[pid]
+            )
+            image.received_at[pid] = received_at
+            if flags & _TOUCHED_ONLY == 0:
+                image.value[pid] = new
+                image.quality[pid] = word
+                image.source_time[pid] = stamp
+                image.seq[pid] = seq + changes
             else:
-                flags = _write(image, pid, new, word, stamp, sent, received_at, number, event_pids[pid])
-        if flags & _TOUCHED_ONLY:
-            if row < 0:
+                if stamp != 0:
+                    image.source_time[pid] = stamp
                 touched[touches] = pid
                 touches += 1
+        if flags & _TOUCHED_ONLY:
             continue
         room.records[changes] = record
         room.records[changes].quality = word
