@@ -22,6 +22,8 @@ from scada.rtdb.mapped import MappedFile
 PAGES: Final = "pages"
 META: Final = "meta"
 PAGE_POINTS: Final = 1024
+ROW_BYTES: Final = IMAGE_DTYPE.itemsize
+"""Of one point in a page."""
 _STATE: Final = b"state"
 _IDENTITY: Final = b"identity"
 _HOLDS: Final = b"holds"
@@ -81,14 +83,27 @@ def restore(file: MappedFile, capacity: int) -> Restored:
         return advance(txn, load(txn, str(file.path), capacity), str(file.path))
 
 
+def number(txn: Transaction, where: str) -> int:
+    """Sequence number the last checkpoint stands for.
+
+    Raises:
+        CorruptFileError: its checksum is wrong.
+    """
+    return int(_state(txn, where)["seq"])
+
+
+def _state(txn: Transaction, where: str) -> dict[str, int]:
+    stored = txn.get(META, _STATE)
+    return dict(msgpack.unpackb(unseal(stored, where))) if stored else {"seq": 0, "capacity": 0}
+
+
 def load(txn: Transaction, where: str, capacity: int = 0) -> Restored:
     """The last checkpoint itself.
 
     Raises:
         CorruptFileError: a checksum is wrong.
     """
-    stored = txn.get(META, _STATE)
-    state = msgpack.unpackb(unseal(stored, where)) if stored else {"seq": 0, "capacity": 0}
+    state = _state(txn, where)
     image = Image.empty(max(capacity, state["capacity"]))
     for page, blob in txn.ascending(PAGES):
         image.load(int.from_bytes(page, "big") * PAGE_POINTS, np.frombuffer(unseal(blob, where), IMAGE_DTYPE))

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import lmdb
 import lmdb.verify
@@ -120,6 +120,12 @@ class MappedFile:
         if not self.closed:
             self._env.close()
             self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def explain(self, error: Exception) -> StoreError:
         """Our error for one of LMDB or the operating system."""
