@@ -204,7 +204,8 @@ class EventLog:
         self._stored_seq = self.seq
         self._held.update(self._waiting_held)
         for event in self._waiting:
-            self._held.pop(event.seq, None)
+            if event.kind is EventKind.STATUS_CHANGE:
+                self._held.pop(event.seq, None)
         for number, alarm in self._waiting_alarms.items():
             if alarm.phase == AlarmPhase.NORMAL:
                 self._alarms.pop(number, None)
