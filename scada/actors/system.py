@@ -42,7 +42,7 @@ from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
-from scada.apps.calc.graph import CalcGraph
+from scada.apps.calc.graph import expression_findings
 from scada.apps.calc.state import CalcFile
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
@@ -115,8 +115,7 @@ class System:
         """Read the model with the point numbers of earlier versions, and keep the new ones."""
         path = self.settings.model.path
         model, tables, findings = load_model(path, self._kept_pids())
-        calculated = CalcGraph(tables.points).findings
-        findings += [model.finding(found.severity, found.rule, found.mrid, found.text, found.hint) for found in calculated]
+        findings += expression_findings(model, tables.points)
         for finding in findings:
             log = _log.error if finding.severity in {"error", "fatal"} else _log.warning
             log("model", finding=str(finding))

@@ -87,15 +87,13 @@ def diagrams(path: Path, *, out: Path | None) -> None:
 
 
 def _load(path: Path) -> tuple[CimModel, ModelTables, list[Finding]]:
-    from scada.apps.calc.graph import CalcGraph
+    from scada.apps.calc.graph import expression_findings
     from scada.model_cim.points import build_tables
     from scada.model_cim.reader import ModelReader
 
     model = ModelReader(path).read()
     tables, findings = build_tables(model)
-    calculated = CalcGraph(tables.points).findings
-    placed = [model.finding(fault.severity, fault.rule, fault.mrid, fault.text, fault.hint) for fault in calculated]
-    return model, tables, [*findings, *placed]
+    return model, tables, [*findings, *expression_findings(model, tables.points)]
 
 
 def _show_summary(tables: ModelTables, station: str | None) -> None:

@@ -105,14 +105,14 @@ def parse(text: str) -> Expression:
 
 
 def _tokens(text: str) -> list[_Token]:
-    tokens, at = [], 0
-    while text[at:].strip():
+    tokens, at, end = [], 0, len(text.rstrip())
+    while at < end:
         match = _TOKEN.match(text, at)
-        column = at + len(text[at:]) - len(text[at:].lstrip()) + 1
         if match is None or match.lastgroup is None:
-            what = "a quoted name that does not end" if text[column - 1] == '"' else f"a stray {text[column - 1]!r}"
-            raise ExpressionError(what, where=f"column {column}", mend='points are written "in double quotes"')
-        tokens.append(_Token(match.lastgroup, match.group(match.lastgroup), column))
+            at += len(text[at:]) - len(text[at:].lstrip())
+            what = "a quoted name that does not end" if text[at] == '"' else f"a stray {text[at]!r}"
+            raise ExpressionError(what, where=f"column {at + 1}", mend='points are written "in double quotes"')
+        tokens.append(_Token(match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup) + 1))
         at = match.end()
     tokens.append(_Token("end", "", len(text) + 1))
     return tokens

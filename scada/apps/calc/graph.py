@@ -22,6 +22,7 @@ from scada.apps.calc.state import CalcState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.ids import normalise_mrid
 from scada.core.quality import Quality
+from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.tables import Point, PointKind
 
@@ -34,6 +35,13 @@ _EVENT_KINDS = frozenset({PointKind.STATUS, PointKind.DOUBLE, PointKind.TEXT_STA
 def is_reserved(expression: str) -> bool:
     """True for expressions that another application fills: ``topology`` and ``agc.*``."""
     return expression.strip() == "topology" or expression.strip().startswith("agc.")
+
+
+def expression_findings(model: CimModel, points: Sequence[Point]) -> list[Finding]:
+    """What is wrong with the expressions of a model, each at the file and line where it is written."""
+    prop = "sc:MeasurementValue.expression"
+    found = CalcGraph(points).findings
+    return [model.finding(one.severity, one.rule, one.mrid, one.text, one.hint, prop=prop) for one in found]
 
 
 class CalcGraph:
