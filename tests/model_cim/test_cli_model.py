@@ -33,7 +33,8 @@ def test_check_places_a_wrong_expression_in_its_file(edited):
     path = edited("SC.xml", '"East/Generation" - ', '"East/Generatoin" - ')
     result = run("check", path)
     assert result.exit_code == 1
-    assert re.search(rf'{re.escape(str(path))}/SC\.xml:\d+ error calc\.unknown_point \S+ .*"East/Generatoin"', result.output)
+    found = re.search(rf'{re.escape(str(path))}/SC\.xml:(\d+) error calc\.unknown_point \S+ .*"East/Generatoin"', result.output)
+    assert "East/Generatoin" in (path / "SC.xml").read_text("utf-8").splitlines()[int(found[1]) - 1], "the very line"
 
 
 def test_check_of_a_broken_file_goes_on_to_the_end_and_is_json_if_asked(write):
