@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from capacity import group as capacity
 from chain import group as chain
 from events import group as events
 from rtdb import group as rtdb
 
-GROUPS = {"chain": chain, "events": events, "rtdb": rtdb}
+GROUPS = {"capacity": capacity, "chain": chain, "events": events, "rtdb": rtdb}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A process of a measurement: started, asked line by line, ended."""
+"""A process of a measurement: started, asked line by line, ended; or run once for one answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,33 @@ from typing import Any, Self
 
 class WorkerError(RuntimeError):
     """A process of the measurement ended or did not answer."""
+
+
+BENCH = Path(__file__).resolve().parent
+
+
+def resident_mb() -> float:
+    """Memory of this process that lies in RAM, MiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def once(module: str, *arguments: str, timeout_s: float, python: str = sys.executable) -> dict[str, Any]:
+    """Run a module of the bench in a process of its own; what its last line says.
+
+    Raises:
+        WorkerError: it failed or took too long.
+    """
+    command, variables = [python, "-m", module, *arguments], {**os.environ, "PYTHONPATH": str(BENCH)}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=variables)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WorkerError(f"{module}: {error}") from error
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise WorkerError(f"{module} {' '.join(arguments[:1])} failed: {last[0][:300]}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def cpu_seconds(pid: int) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from chain.server import SITE, GeneratedSystem
 from chain.tables import tables
+from workers import resident_mb
 
 from scada.actors.facade import Facade
 from scada.actors.messages import Acknowledge, Apply
@@ -42,12 +43,6 @@ BEYOND: Final = 1.5e9
 """A value between the limits ``hi`` and ``hihi`` of :mod:`chain.tables`: one alarm."""
 
 Pids = npt.NDArray[np.uint32]
-
-
-def resident_mb() -> float:
-    """Memory of this process that lies in RAM, MiB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
 
 class Watch:

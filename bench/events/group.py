@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from figures import Figure
+from workers import WorkerError, once
 
 NAMES = ("events.flood", "events.flood.missing", "events.flood.memory")
-BENCH = Path(__file__).resolve().parents[1]
 PEER = "Geo SCADA Expert, published burst"
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Run the flood and give its figures."""
     seconds = 10 if quick else 60
-    done = subprocess.run(
-        [sys.executable, "-m", "events.flood", "--seconds", str(seconds)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(BENCH)},
-    )
-    if done.returncode:
-        yield Figure("events.flood", None, "ms", 1000.0, note=(done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300])
+    try:
+        found = once("events.flood", "--seconds", str(seconds), timeout_s=600.0)
+    except WorkerError as error:
+        yield Figure("events.flood", None, "ms", 1000.0, note=str(error))
         return
-    found = json.loads(done.stdout.splitlines()[-1])
     kept_up = "" if found["late_s"] < 1.0 else f"; the load itself came {found['late_s']:.1f} s late"
     work = f"500 alarms/s for {seconds} s on top of 20 000 changes/s, each back after 2 s, acknowledged every second{kept_up}"
     yield Figure("events.flood", found["age_p99_ms"], "ms", 1000.0, note=f"change to alarm list, p99; {work}")

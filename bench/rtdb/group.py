@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,11 +15,10 @@ from typing import Any
 from figures import Figure
 from peers import PeerError, environment
 from rtdb.load import BATCH, POINTS, Run
-from workers import Worker
+from workers import BENCH, Worker, WorkerError, once
 
 NAMES = ("rtdb.apply", "rtdb.apply.cpu_us", "rtdb.durable", "rtdb.durable.commit_p99", "rtdb.snapshot", "rtdb.restart")
 """Head figures; ``.scattered``: points drawn from everywhere instead of runs of neighbours."""
-BENCH = Path(__file__).resolve().parents[1]
 WORK = f"{POINTS} points, batches of {BATCH}, a commit every 20 ms"
 RECORDS = 10_000_000
 _TIMEOUT_S = 600.0
@@ -74,7 +72,7 @@ def _snapshot(seconds: float) -> Iterator[Figure]:
     mget, note = None, "Redis was not measured"
     try:
         mget, note = _other("redis", 0.2, []).get("mget_ms"), ""
-    except (PeerError, OSError) as error:
+    except (PeerError, WorkerError) as error:
         note = str(error)
     peers = {"redis MGET": mget}
     yield Figure("rtdb.snapshot", found["p50_ms"], "ms", 20.0, beside=peers, note=f"{POINTS} points, 100 000 changes/s; {note}")
@@ -125,7 +123,7 @@ def _stretch(writer: _Writer, seconds: float) -> float:
 def _reading(folder: Path, seconds: float) -> Iterator[None]:
     """A reader process at work meanwhile."""
     command = [sys.executable, "-m", "rtdb.ours", "read", str(folder), "--seconds", str(seconds)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_variables()):
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(BENCH)}):
         yield
 
 
@@ -135,7 +133,7 @@ def _ours(verb: str, seconds: float, *arguments: str) -> dict[str, Any]:
 
 
 def _ours_in(folder: Path, verb: str, seconds: float, *arguments: str) -> dict[str, Any]:
-    return _answer([sys.executable, "-m", "rtdb.ours", verb, str(folder), "--seconds", str(seconds), *arguments])
+    return once("rtdb.ours", verb, str(folder), "--seconds", str(seconds), *arguments, timeout_s=_TIMEOUT_S)
 
 
 def _peers(
@@ -149,7 +147,7 @@ def _peers(
         try:
             run = _run(_other(name, seconds, more))
             rates[name], cpu[name] = run.rate, run.cpu_us
-        except (PeerError, OSError, subprocess.SubprocessError) as error:
+        except (PeerError, WorkerError) as error:
             rates[name] = cpu[name] = None
             notes.append(f"{name}: {error}")
     return rates, cpu, notes
@@ -162,20 +160,7 @@ def _other(name: str, seconds: float, more: list[str]) -> dict[str, Any]:
             raise PeerError("redis-server is not installed")
         python = str(environment("redis") / "python")
     with _folder() as folder:
-        return _answer([python, "-m", "rtdb.others", name, str(folder), "--seconds", str(seconds), *more])
-
-
-def _answer(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=_variables())
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise PeerError(f"{command[3]} failed: {last[0][:300]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
-
-
-def _variables() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(BENCH)}
+        return once("rtdb.others", name, str(folder), "--seconds", str(seconds), *more, timeout_s=_TIMEOUT_S, python=python)
 
 
 def _run(answer: dict[str, Any]) -> Run:

@@ -59,7 +59,9 @@ def test_the_groups_are_named():
     done = subprocess.run(
         [sys.executable, str(BENCH / "run.py"), "--list"], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split()[:4] == ["chain", "chain.throughput", "chain.cpu_us", "chain.latency_p99"]
+    groups = [line.split() for line in done.stdout.splitlines()]
+    assert {"capacity", "chain", "events", "rtdb"} <= {group[0] for group in groups}
+    assert all(name.startswith(f"{group[0]}.") for group in groups for name in group[1:])
 
 
 class Line:
