@@ -55,7 +55,7 @@ class PointName(NamedTuple):
 
 
 class Archive:
-    """One server's history in one schema of PostgreSQL. One thread uses it at a time.
+    """One server's history in one schema of PostgreSQL. One thread uses it at a time, but for :meth:`break_off`.
 
     It connects when it is first needed, and again after the connection broke, with growing pauses in which every call fails at
     once with the last error.
@@ -91,6 +91,7 @@ class Archive:
         self._ids: dict[str, tuple[int, PointName]] = {}
         self._pause_s = 0.0
         self._next_at = 0.0
+        self._busy: tuple[float, Connection] | None = None
 
     # ------------------------------------------------------------------ connection
 
@@ -102,6 +103,7 @@ class Archive:
             ArchiveError: no connection, or what is done with it failed.
         """
         connection = self._open()
+        self._busy = (self._clock.monotonic(), connection)
         try:
             yield connection
         except ArchiveError as error:
@@ -110,6 +112,8 @@ class Archive:
         except BaseException:
             self.close()
             raise
+        finally:
+            self._busy = None
         self.fault = None
         self._pause_s = 0.0
 
@@ -141,6 +145,15 @@ class Archive:
     def due(self) -> bool:
         """Whether a call now would be tried; False during a pause."""
         return self.fault is None or self._clock.monotonic() >= self._next_at
+
+    def break_off(self, after_s: float) -> None:
+        """Cut the connection if something has been waiting for an answer for so long: a server that hangs keeps silent for ever.
+
+        Called from any thread; the call that waits then fails.
+        """
+        busy = self._busy
+        if busy is not None and self._clock.monotonic() - busy[0] >= after_s:
+            busy[1].abort()
 
     def close(self) -> None:
         """Give the connection up; may be called twice."""

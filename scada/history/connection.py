@@ -43,6 +43,10 @@ class Connection(Protocol):
         """All of what is done within, or nothing at any exception."""
         ...
 
+    def abort(self) -> None:
+        """Cut the connection under a call that waits in another thread, which then fails; never fails itself."""
+        ...
+
     def close(self) -> None:
         """Give the connection up; may be called twice and never fails."""
         ...

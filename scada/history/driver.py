@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -108,6 +110,11 @@ class PsycopgConnection:
         """All of it or nothing."""
         with self._explained(), self._connection.transaction():
             yield
+
+    def abort(self) -> None:
+        """Cut the connection under a call that waits in another thread."""
+        with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Give the connection up."""

@@ -27,6 +27,7 @@ TABLES: Final = (TABLE, "outbox_meta")
 _META: Final = TABLES[1]
 _IDENTITY: Final = b"identity"
 _LAST: Final = b"last"
+_BEGAN: Final = b"began"
 _DOUBT: Final = b"doubt"
 _SEQ: Final = b"seq"
 _TIME: Final = b"time"
@@ -63,9 +64,11 @@ class Outbox:
     Args:
         file: open, with :data:`TABLES`.
         most_bytes: when the parcels take more than this, the oldest are given up.
+        now_ns: present time, ns UTC.
 
     Attributes:
         identity: names this file in PostgreSQL.
+        began_ns: when the outbox was made; what is older need not be in this file.
         doubt_ns: rows up to this time may be in PostgreSQL already, whatever the numbers say; 0 = none.
         last: number of the last parcel.
         seq, time_ns: sequence number and time up to which the history went through here.
@@ -73,20 +76,21 @@ class Outbox:
         given_up: those given up since the file was opened; from the first of them on PostgreSQL is told of a gap.
     """
 
-    def __init__(self, file: LmdbFile, most_bytes: int) -> None:
+    def __init__(self, file: LmdbFile, most_bytes: int, now_ns: int) -> None:
         self._file, self._most_bytes = file, most_bytes
         self._lock = Lock()
         self._sizes: dict[int, tuple[int, int]] = {}
         self.given_up = 0
         with file.read() as txn:
             self.identity = (txn.get(_META, _IDENTITY) or b"").decode()
-            self.doubt_ns, self.last, self.seq, self.time_ns = (
-                int.from_bytes(txn.get(_META, key) or b"", "big") for key in (_DOUBT, _LAST, _SEQ, _TIME)
+            self.began_ns, self.doubt_ns, self.last, self.seq, self.time_ns = (
+                int.from_bytes(txn.get(_META, key) or b"", "big") for key in (_BEGAN, _DOUBT, _LAST, _SEQ, _TIME)
             )
             for key, blob in txn.ascending(TABLE):
                 self._sizes[int.from_bytes(key, "big")] = (_waiting(blob), len(blob))
         if not self.identity:
-            self.renew(0)
+            self.began_ns = now_ns
+            self.renew(now_ns)
 
     @property
     def rows(self) -> int:
@@ -103,7 +107,9 @@ class Outbox:
 
         Args:
             txn: of the file.
-            samples, minutes, gaps: see :class:`Parcel`.
+            samples: see :class:`Parcel`.
+            minutes: the same.
+            gaps: the same.
             at: sequence number and time, ns UTC, up to which the history is complete with this parcel.
         """
         for key, number in zip((_SEQ, _TIME), at, strict=True):
@@ -184,7 +190,8 @@ class Outbox:
         identity = secrets.token_hex(8)
         with self._file.write() as txn:
             txn.put(_META, _IDENTITY, identity.encode())
-            txn.put(_META, _DOUBT, doubt_ns.to_bytes(8, "big"))
+            for key, number in ((_DOUBT, doubt_ns), (_BEGAN, self.began_ns)):
+                txn.put(_META, key, number.to_bytes(8, "big"))
         self.identity, self.doubt_ns = identity, doubt_ns
 
 

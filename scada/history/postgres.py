@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from scada.core.clock import Clock
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.quality import is_good
 from scada.history.archive import Archive, PointName
 from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
-from scada.history.interface import Aggregates, HistorianStatus, Retention
+from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, HistorianStatus, Retention
 from scada.history.outbox import TABLES, Outbox, together
+from scada.history.sampling import MINUTE_DTYPE
 from scada.history.series import Series
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point
@@ -130,11 +133,11 @@ class PostgresHistorian(HistoryStore):
     ) -> None:
         self._archive = archive
         self._names: Sequence[PointName] = ()
+        self._told = np.zeros(0, dtype=np.int64)
         super().__init__(path, clock, points, map_mb=map_mb, retention=retention)
-        self.outbox = Outbox(self._file, int(OUTBOX_SHARE * self._file.map_bytes))
+        self.outbox = Outbox(self._file, int(OUTBOX_SHARE * self._file.map_bytes), clock.now_ns())
         self.shipper = Shipper(self.outbox, archive, clock, self._names)
         self.archived = ArchiveReader(archive, clock, points)
-        self._began_ns = clock.now_ns() if not self.outbox.last else 0
         if 0 < self.outbox.seq != self.seq:  # the file was written by a historian without an outbox
             self.outbox.report_gap(self.outbox.time_ns)
         # what the last life flushed is in the outbox or in PostgreSQL
@@ -169,7 +172,7 @@ class PostgresHistorian(HistoryStore):
         shipment = self.outbox.put(
             txn,
             self._sampler.kept.rows[self._passed_samples :],
-            self._sampler.minutes.rows[self._passed_minutes :],
+            np.concatenate([self._sampler.minutes.rows[self._passed_minutes :], over := self._minutes_over()]),
             np.array(gaps, dtype=np.int64),
             (self.seq, self._clock.now_ns()),
         )
@@ -177,9 +180,35 @@ class PostgresHistorian(HistoryStore):
         def committed() -> None:
             self._passed_samples, self._passed_minutes = self._sampler.kept.count, self._sampler.minutes.count
             self._passed_gaps.update(gaps)
+            self._told[over["number"]] = over["time"]
             shipment.committed()
 
         return committed
+
+    def _minutes_over(self) -> npt.NDArray[np.void]:
+        """The last minute of each point that rests, once it is over: the embedded store makes it when the next value comes."""
+        if len(self._told) < len(self._sampler.state):
+            self._told = np.append(self._told, np.zeros(len(self._sampler.state) - len(self._told), dtype=np.int64))
+        state, now = self._sampler.state, self._clock.now_ns()
+        rests = (state["minute"] > 0) & (state["minute"] + 2 * MINUTE_NS <= now) & (state["late"] == 0)
+        numbers = np.flatnonzero(rests & (state["minute"] != self._told))
+        one = state[numbers]
+        over = np.zeros(len(numbers), MINUTE_DTYPE)
+        over["number"], over["time"] = numbers, one["minute"]
+        over["quality"], over["state"] = one["union"], one["quality"]
+        for name in ("count", "minimum", "maximum", "total", "area", "good_s", "last"):
+            over[name] = one[name]
+        end = one["minute"] + MINUTE_NS
+        gaps = np.append(self._sampler.gaps, np.iinfo(np.int64).max)
+        gap = gaps[np.searchsorted(gaps, one["since"])]
+        seconds = np.maximum(np.minimum(end, gap) - one["since"], 0) / NS_PER_S
+        good = is_good(one["quality"]) & ~np.isnan(one["value"])
+        over["good_s"] += np.where(good, seconds, 0.0)
+        over["area"] += np.where(good, seconds * one["value"], 0.0)
+        lost = gap < end
+        over["state"][lost] = NOT_RECORDED
+        over["quality"][lost] |= np.uint32(NOT_RECORDED)
+        return over
 
     def _give_up_oldest(self) -> None:
         kept, minutes = self._sampler.kept.count, self._sampler.minutes.count
@@ -191,7 +220,7 @@ class PostgresHistorian(HistoryStore):
 
     def answers(self, from_ns: int) -> bool:
         """Whether the embedded store has everything from a time on that PostgreSQL has."""
-        first = max(self._oldest_ns, self._began_ns)
+        first = max(self._oldest_ns, self.outbox.began_ns)
         return from_ns >= first or self.shipper.oldest_ns >= first
 
     def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
@@ -238,5 +267,8 @@ class PostgresHistorian(HistoryStore):
 
     def close(self) -> None:
         """Flush and close; what PostgreSQL has not taken waits in the file."""
-        super().close()
-        self._archive.close()
+        self._archive.break_off(0.0)
+        try:
+            super().close()
+        finally:
+            self._archive.close()
