@@ -28,7 +28,7 @@ from scada.events.log import EventLog
 from scada.events.records import Event, EventKind
 from scada.events.soe import SoeWindow, StatusLines
 from scada.events.suppression import SuppressionError
-from scada.model_cim.tables import AlarmClass, ModelTables, Point
+from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
 
@@ -63,7 +63,6 @@ class EventActor(Actor):
         clock: stamps.
         soe_window_s: how long lines of the sequence of events are held back.
         settings: section ``[alarms]``.
-        within: mRIDs of what a point belongs to; see :class:`~scada.events.alarms.AlarmEngine`.
     """
 
     def __init__(
@@ -79,7 +78,6 @@ class EventActor(Actor):
         clock: Clock,
         soe_window_s: float = 0.0,
         settings: AlarmSettings | None = None,
-        within: Callable[[Point], Sequence[str]] = lambda point: (point.equipment,),
     ) -> None:
         super().__init__(address, failed)
         self._store = store
@@ -87,7 +85,7 @@ class EventActor(Actor):
         self._view = view
         self._listeners = listeners
         self._clock = clock
-        self._engine = AlarmEngine(tables.points, clock, log.next_id, settings, within)
+        self._engine = AlarmEngine(tables.points, clock, log.next_id, settings)
         self._lines = StatusLines(tables.points)
         self._window = SoeWindow(soe_window_s, clock)
         self._events: list[Event] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from scada.events.records import Alarm, AlarmPhase
 
 ACTIVE = frozenset({AlarmPhase.UNACK_ACTIVE, AlarmPhase.ACK_ACTIVE})
@@ -16,11 +14,13 @@ class AlarmList:
     def __init__(self) -> None:
         self._alarms: dict[tuple[str, str], Alarm] = {}
         self._shown: dict[int, Alarm] = {}
+        self._hidden: dict[int, Alarm] = {}
         self._changed: dict[int, Alarm] = {}
         self._highest = 0
         self._in_order = True
         self._list: tuple[int, list[Alarm]] = (0, [])
         self.revision = 0
+        self.hidden_revision = 0
 
     def get(self, name: tuple[str, str]) -> Alarm | None:
         """The alarm of this object and key, shown or hidden; None if it is normal."""
@@ -42,7 +42,15 @@ class AlarmList:
             self._alarms.pop(name, None)
         else:
             self._alarms[name] = alarm
-        if alarm.phase == AlarmPhase.NORMAL or alarm.suppressed:
+        stands = alarm.phase != AlarmPhase.NORMAL
+        self._show(alarm, stands and not alarm.suppressed)
+        if self._hidden.pop(alarm.alarm_id, None) is not None or alarm.suppressed:
+            self.hidden_revision += 1
+        if stands and alarm.suppressed:
+            self._hidden[alarm.alarm_id] = alarm
+
+    def _show(self, alarm: Alarm, shown: bool) -> None:
+        if not shown:
             if self._shown.pop(alarm.alarm_id, None) is None:
                 return
         else:
@@ -64,9 +72,9 @@ class AlarmList:
         self._list = (revision, shown)
         return shown
 
-    def hidden(self) -> Iterator[Alarm]:
-        """Suppressed alarms."""
-        return (alarm for alarm in self._alarms.values() if alarm.suppressed)
+    def hidden_active(self) -> list[Alarm]:
+        """Suppressed alarms whose cause persists."""
+        return [alarm for alarm in self._hidden.values() if alarm.phase in ACTIVE]
 
     def all(self) -> list[Alarm]:
         """Shown and hidden ones."""

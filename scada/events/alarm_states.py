@@ -102,7 +102,7 @@ class AlarmStates:
         events = [alarm_line(alarm, kinds[0], alarm.key, alarm.parameters, occasion, number)]
         if from_now:
             self._chattering[name] = alarm
-            events.append(self._quiet(alarm, "alarm.chattering", occasion))
+            events.append(self._quiet(replace(alarm, occurrences=self._chatter.count), "alarm.chattering", occasion))
         return events
 
     def _begin_hidden(self, alarm: Alarm, occasion: Occasion) -> list[Event]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 import numpy as np
@@ -54,7 +54,6 @@ class AlarmEngine:
         clock: see above.
         next_id: reserves the number of the next event (:meth:`scada.events.log.EventLog.next_id`).
         settings: section ``[alarms]``.
-        within: mRIDs of what a point belongs to (equipment, bay, station); suppressing one of them suppresses the point's alarms.
     """
 
     def __init__(
@@ -63,19 +62,19 @@ class AlarmEngine:
         clock: Clock,
         next_id: Callable[[], int],
         settings: AlarmSettings | None = None,
-        within: Callable[[Point], Sequence[str]] = lambda point: (point.equipment,),
     ) -> None:
         settings = settings or AlarmSettings()
         self._points = points
         self._clock = clock
         self._next_id = next_id
         self._table = ConditionTable(points)
-        self._suppression = AlarmSuppression(points, self._table, clock, next_id, settings, within)
+        self._suppression = AlarmSuppression(points, self._table, clock, next_id, settings)
         self._states = AlarmStates(next_id, self._suppression.kind_of, settings)
         self._waiting: dict[tuple[int, int], float] = {}
         self._due: list[tuple[float, int, int]] = []
         self._fast: set[int] = set()
         self._channels: dict[str, bool] = {}
+        self._listed: tuple[tuple[int, int], list[Suppression]] = ((-1, -1), [])
         self._now = clock.monotonic()
 
     # ------------------------------------------------------------------ values
@@ -152,8 +151,8 @@ class AlarmEngine:
             del self._waiting[row, column]
             occasion = Occasion(now_ns, self._table.value(row), measured=self._table.measured(row, column, now))
             events += self._settled(row, column, occasion, began=self._table.holds(row, column))
-        self._due += doubtful
-        heapify(self._due)
+        for entry in doubtful:
+            heappush(self._due, entry)
         return events
 
     def _settled(self, row: int, column: int, occasion: Occasion, *, began: bool) -> list[Event]:
@@ -257,7 +256,7 @@ class AlarmEngine:
         """Say which objects carry a tag that inhibits alarms.
 
         Args:
-            tagged: mRID of a point, or of what a point belongs to (``within``) -> reason; all of them, each time.
+            tagged: mRID of a point or of equipment -> reason; all of them, each time. Those without an alarm are passed over.
             now_ns: UTC.
         """
         events, objects = self._suppression.set_tagged(tagged, now_ns)
@@ -300,11 +299,14 @@ class AlarmEngine:
     @property
     def suppressed(self) -> int:
         """How many alarms are active and hidden."""
-        return sum(alarm.phase in ACTIVE for alarm in self._states.list.hidden())
+        return len(self._states.list.hidden_active())
 
     def suppressions(self) -> list[Suppression]:
-        """All suppressions in force, oldest first, with ``active``."""
-        return self._suppression.entries(alarm for alarm in self._states.list.hidden() if alarm.phase in ACTIVE)
+        """All suppressions in force, oldest first, with ``active``; the same list until one changes (do not change it)."""
+        revision = self._states.list.hidden_revision, self._suppression.revision
+        if self._listed[0] != revision:
+            self._listed = revision, self._suppression.entries(self._states.list.hidden_active())
+        return self._listed[1]
 
     def take_changed(self) -> list[Alarm]:
         """Alarms that changed since the last call, hidden ones too, for the log; ``NORMAL`` = gone.

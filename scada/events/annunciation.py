@@ -22,7 +22,7 @@ class ChatterFilter:
     """
 
     def __init__(self, count: int, window_s: float) -> None:
-        self._count = count
+        self.count = count
         self._window_s = window_s
         self._raises: OrderedDict[Name, deque[float]] = OrderedDict()
         self._chattering: dict[Name, int] = {}
@@ -37,15 +37,15 @@ class ChatterFilter:
         Returns:
             (it is chattering, it is so from this raise on).
         """
-        times = self._raises.setdefault(name, deque(maxlen=self._count))
+        times = self._raises.setdefault(name, deque(maxlen=self.count))
         times.append(now)
         self._raises.move_to_end(name)
         if name in self._chattering:
             self._chattering[name] += 1
             return True, False
-        if len(times) < self._count or now - times[0] > self._window_s:
+        if len(times) < self.count or now - times[0] > self._window_s:
             return False, False
-        self._chattering[name] = self._count
+        self._chattering[name] = self.count
         return True, True
 
     def ended(self, now: float) -> list[tuple[Name, int]]:
@@ -62,7 +62,7 @@ class ChatterFilter:
 
     def restore(self, name: Name, now: float) -> None:
         """An alarm was chattering when the server stopped: it must be quiet for a whole window from now on."""
-        self._raises[name] = deque([now], maxlen=self._count)
+        self._raises[name] = deque([now], maxlen=self.count)
         self._chattering[name] = 1
 
 

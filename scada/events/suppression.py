@@ -48,7 +48,6 @@ class AlarmSuppression:
         clock: see :class:`SuppressionRegister`.
         next_id: reserves the number of the next event.
         settings: longest shelving.
-        within: mRIDs of what a point belongs to.
     """
 
     def __init__(
@@ -58,12 +57,10 @@ class AlarmSuppression:
         clock: Clock,
         next_id: Callable[[], int],
         settings: AlarmSettings,
-        within: Callable[[Point], Sequence[str]],
     ) -> None:
         self._points = points
         self._table = table
         self._next_id = next_id
-        self._within = within
         self._shelve_max_s = settings.shelve_max_s
         self._register = SuppressionRegister(clock, settings.shelve_max_s)
         self._channels: dict[str, str] = {}
@@ -75,8 +72,13 @@ class AlarmSuppression:
         return self._register.kind_of(self.objects_of(alarm), alarm.key) if self._register else SuppressionKind.NONE
 
     def objects_of(self, alarm: Alarm) -> tuple[str, ...]:
-        """MRIDs of an alarm's object and of what that belongs to."""
-        return (alarm.mrid,) if alarm.pid < 0 else (alarm.mrid, *self._within(self._points[alarm.pid]))
+        """MRIDs of an alarm's object and of its equipment."""
+        return (alarm.mrid,) if alarm.pid < 0 else (alarm.mrid, self._points[alarm.pid].equipment)
+
+    @property
+    def revision(self) -> int:
+        """Grows when a suppression begins, ends or changes."""
+        return self._register.revision
 
     def know_channel(self, mrid: str, name: str) -> None:
         """Let the alarm of a channel be named."""
@@ -89,8 +91,8 @@ class AlarmSuppression:
         for pid in self._table.pids():
             point = self._points[pid]
             found[point.mrid] = point.path, point.station
-            for mrid in self._within(point):
-                found.setdefault(mrid, (point.path.rpartition("/")[0], point.station))
+            if point.equipment:
+                found.setdefault(point.equipment, (point.path.rpartition("/")[0], point.station))
         return found
 
     def _entry(self, name: Name, kind: SuppressionKind, now_ns: int, user: str, reason: str) -> Suppression | None:
@@ -165,15 +167,22 @@ class AlarmSuppression:
     def set_tagged(self, tagged: Mapping[str, str], now_ns: int) -> tuple[list[Event], list[str]]:
         """See :meth:`scada.events.alarms.AlarmEngine.set_tagged`; (events, objects to be reviewed)."""
         before = {key[0]: key for key in self._register.of_kind(_TAGGED)}
-        gone = sorted(before.keys() - tagged.keys())
-        events = [self._line(self._register.remove(before[mrid]), "alarm.unsuppressed", now_ns) for mrid in gone]
-        new = [mrid for mrid in tagged if mrid not in before]
-        for mrid in new:
-            path, station = self._objects.get(mrid, (self._channels.get(mrid, mrid), ""))
-            entry = Suppression(mrid, "", _TAGGED, path, station, now_ns, reason=tagged[mrid])
+        gone = [self._register.remove(key) for mrid, key in before.items() if mrid not in tagged]
+        wanted = (self._entry((mrid, ""), _TAGGED, now_ns, "", reason) for mrid, reason in tagged.items())
+        entries = [entry for entry in wanted if entry is not None]
+        for entry in entries:
             self._register.add(entry)
-            events.append(self._line(entry, "alarm.suppressed_by_tag", now_ns))
-        return events, [*gone, *new]
+        new = [entry for entry in entries if entry.mrid not in before]
+        events = self._by_reason(gone, "alarm.unsuppressed", now_ns) + self._by_reason(new, "alarm.suppressed_by_tag", now_ns)
+        return events, [entry.mrid for entry in (*gone, *new)]
+
+    def _by_reason(self, entries: Iterable[Suppression], key: str, now_ns: int) -> list[Event]:
+        """One event for all objects of a tag: a station may have thousands of points."""
+        groups: dict[str, list[Suppression]] = {}
+        for entry in entries:
+            groups.setdefault(entry.reason, []).append(entry)
+        counts = {reason: str(len(group)) if len(group) > 1 else "" for reason, group in groups.items()}
+        return [self._line(group[0], key, now_ns, count=counts[reason]) for reason, group in groups.items()]
 
     # ------------------------------------------------------------------ the model and time
 

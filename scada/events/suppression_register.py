@@ -46,6 +46,7 @@ class SuppressionRegister:
         self._due: dict[Key, float] = {}
         self._changed: dict[Key, Suppression] = {}
         self._kept_at = clock.monotonic()
+        self.revision = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -65,11 +66,13 @@ class SuppressionRegister:
             self._due[key] = self._clock.monotonic() + duration_s
             entry = replace(entry, until_ns=self._clock.now_ns() + round(duration_s * NS_PER_S), left_s=duration_s)
         self._entries[key] = self._changed[key] = entry
+        self.revision += 1
         self._of.setdefault(entry.mrid, {})[key] = None
 
     def remove(self, key: Key) -> Suppression:
         """Take a suppression back; returns it as it was."""
         entry = self._entries.pop(key)
+        self.revision += 1
         self._due.pop(key, None)
         of_object = self._of[entry.mrid]
         del of_object[key]
@@ -105,6 +108,7 @@ class SuppressionRegister:
         now = self._clock.monotonic()
         if now - self._kept_at >= _KEEP_S:
             self._kept_at = now
+            self.revision += 1
             for key, due in self._due.items():
                 until_ns = self._clock.now_ns() + round((due - now) * NS_PER_S)
                 self._entries[key] = self._changed[key] = replace(self._entries[key], until_ns=until_ns, left_s=due - now)

@@ -288,6 +288,16 @@ def test_tags_hide_alarms_of_their_object_and_of_what_belongs_to_it(bench):
     assert bench.phases == {(0, "limit.hi"): UNACK, (1, "state.alarm"): UNACK}
 
 
+def test_the_tag_of_a_station_is_one_event(bench):
+    now = bench.clock.now_ns()
+    tagged = dict.fromkeys(["m0", "m1", "m2", "m4", "gone"], "station is being rebuilt")
+    (told,) = bench.engine.set_tagged(tagged, now)
+    assert (told.key, told.parameters["count"], told.mrid) == ("alarm.suppressed_by_tag", "3", "m0")
+    assert {one.mrid for one in bench.engine.suppressions()} == {"m0", "m1", "m2"}, "only what can alarm"
+    assert bench.engine.set_tagged({**tagged, "m0": "other words"}, now) == []
+    assert bench.engine.suppressions()[0].reason == "other words"
+
+
 def test_an_alarm_is_hidden_until_the_last_suppression_is_gone(bench):
     bench.feed((0, 11.0))
     bench.shelve("m0", "limit.hi", seconds=60)
