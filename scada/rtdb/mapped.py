@@ -112,7 +112,9 @@ class MappedFile:
             sync_path(target.parent)
         except (lmdb.Error, OSError) as error:
             target.unlink(missing_ok=True)
-            fault = self.explain(error)
+            # the engine writes past the page cache: where a block does not fit as a whole, the system calls it a wrong argument
+            cut = isinstance(error, lmdb.InvalidParameterError)
+            fault = self.explain(OSError(errno.ENOSPC, "") if cut else error)
             raise type(fault)(fault.what, where=str(target), mend=fault.mend) from error
 
     def close(self) -> None:
@@ -173,7 +175,7 @@ class Transaction:
         value: bytes | None = self._txn.get(key, db=self._tables[table])
         return value
 
-    def put(self, table: str, key: bytes, value: bytes) -> None:
+    def put(self, table: str, key: bytes, value: bytes | memoryview) -> None:
         """Set a value."""
         self._txn.put(key, value, db=self._tables[table])
 
