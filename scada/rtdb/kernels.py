@@ -56,7 +56,7 @@ def _compared(
 ) -> int:  # pragma: no cover - compiled
     """Flags of the change from one state to another, ``_TOUCHED_ONLY`` if there is none."""
     value_differs = new != old and not (np.isnan(new) and np.isnan(old))
-    new_event = sent & _EVENT != 0 and stamp != 0 and stamp != old_stamp
+    new_event = sent & _EVENT != 0 and stamp != 0 and stamp != old_stamp  # noqa: PLR1714 - a kernel
     if not (value_differs or word != old_word or new_event):
         return _TOUCHED_ONLY
     flags = sent & (_EVENT | _REFRESH)
@@ -266,6 +266,17 @@ def replay_changes(
                 _show(holds.shadow, row, record, received_at[i], first + i)
 
 
+@numba.njit(nogil=True, cache=True)
+def mark_pages(
+    dirty: Bools, page_points: int, records: Records, confirmed: npt.NDArray[np.uint32]
+) -> None:  # pragma: no cover - compiled
+    """Mark the pages of the checkpoint that a commit changed."""
+    for record in records:
+        dirty[record.pid // page_points] = True
+    for pid in confirmed:
+        dirty[pid // page_points] = True
+
+
 def _emit_fence(typing_context: Any) -> Any:  # noqa: ARG001 - numba calls it so
     def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
         builder.fence("seq_cst")
@@ -328,4 +339,5 @@ def warm_up() -> None:
     header, ring = np.zeros(64, dtype=np.int64), Ring(room.records[:0], touched.astype(np.int64), touched.astype(np.int64))
     for records, received_at in (room, frozen):
         publish_changes(header, image, holds, ring, records, received_at, 1, 0)
+        mark_pages(np.zeros(0, dtype=np.bool_), 1, records, touched)
     fence()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,15 @@ from scada.core.batch import PointBatch, Records
 from scada.rtdb.changes import ChangeSet
 from scada.rtdb.holds import copied
 from scada.rtdb.image import Holds, Image, Room
-from scada.rtdb.kernels import apply_quality, apply_records, replay_changes
+from scada.rtdb.kernels import apply_quality, apply_records, mark_pages, replay_changes
 
 Pids = npt.NDArray[np.uint32]
 
 _NO_HOLDS = Holds.none()
+_NO_RECORDS = Room.empty(0).records
+_SMALL = 1024
+_LARGE = 1 << 18
+_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +37,48 @@ class Step:
     def __bool__(self) -> bool:
         return self.change is not None or len(self.confirmed) > 0 or self.holds is not None
 
-    @property
-    def pids(self) -> Pids:
-        """Points concerned."""
-        return self.confirmed if self.change is None else np.append(self.confirmed, self.change.records["pid"])
+    def mark(self, dirty: npt.NDArray[np.bool_], page_points: int) -> None:
+        """Mark the pages of the points concerned."""
+        mark_pages(dirty, page_points, _NO_RECORDS if self.change is None else self.change.records, self.confirmed)
 
     def confirm(self, image: Image) -> None:
         """Write the new times of the confirmed values into an image that has the changes."""
         image.source_time[self.confirmed] = self.source_time
         image.received_at[self.confirmed] = self.received_at
+
+
+class _Memory:
+    """Memory of large change sets, used again when nobody holds them any more.
+
+    Fresh memory is mapped page by page as it is first written, which costs more than all the rest of a commit.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: list[Room] = []
+
+    def copy(self, room: Room, count: int) -> Room:
+        """A read-only copy of the first rows."""
+        if count <= _SMALL:
+            copy = Room(room.records[:count].copy(), room.received_at[:count].copy())
+        else:
+            into = self._room(count)
+            copy = Room(into.records[:count], into.received_at[:count])
+            copy.records.view(np.uint64)[:] = room.records[:count].view(np.uint64)  # numpy copies records field by field
+            copy.received_at[:] = room.received_at[:count]
+        for column in copy:
+            column.flags.writeable = False
+        return copy
+
+    def _room(self, count: int) -> Room:
+        length = 1 << (count - 1).bit_length()
+        for room in self._rooms:
+            # a view of an array counts as a reference to it: two are those of the room and of the question
+            if len(room.records) == length and sys.getrefcount(room.records) == sys.getrefcount(room.received_at) == 2:
+                return room
+        room = Room.empty(length)
+        if length <= _LARGE:
+            self._rooms = [*self._rooms[-(_KEPT - 1) :], room]
+        return room
 
 
 class Pending:
@@ -55,6 +93,7 @@ class Pending:
         self.changes = self.unknown = self.unknown_pid = 0
         self._touches = 0
         self._room = Room.empty(1024)
+        self._memory = _Memory()
         self._touched = np.empty(1024, dtype=np.uint32)
         self._held = 0
 
@@ -95,8 +134,7 @@ class Pending:
         """Everything collected, as the step after ``head``; the collection is empty then."""
         change = None
         if self.changes:
-            records, received_at = self._room.records[: self.changes].copy(), self._room.received_at[: self.changes].copy()
-            records.flags.writeable = received_at.flags.writeable = False
+            records, received_at = self._memory.copy(self._room, self.changes)
             change = ChangeSet(head + 1, records, received_at, now_ns)
         confirmed = self._touched[: self._touches].copy()
         moved = copied(holds) if self._held else None

@@ -116,7 +116,7 @@ class Store:
         self.fault: StoreError | None = None
         self.journaled = self.head
         self.lost = 0
-        self._pending = Pending()
+        self._pending, self._encoder = Pending(), journal.Encoder()
         self._unwritten: deque[ChangeSet] = deque()
         self._unwritten_bytes = self._tail_bytes = 0
         self._retry_at = 0.0
@@ -263,7 +263,7 @@ class Store:
             The changes, or None if there were none. With a full disk they are returned (and readable) too, but ``fault`` is set.
         """
         step = self._pending.take(self._image, self._holds, self.head, self._clock.now_ns())
-        self._dirty[step.pids // checkpoint.PAGE_POINTS] = True
+        step.mark(self._dirty, checkpoint.PAGE_POINTS)
         if step.change is not None:
             self._unwritten.append(step.change)
             self._unwritten_bytes += journal.size(step.change)
@@ -433,7 +433,7 @@ class Store:
         try:
             with self._file.write() as txn:
                 for change in self._unwritten:
-                    journal.append(txn, change)
+                    journal.append(txn, change, self._encoder)
                 if with_checkpoint:
                     checkpoint.write(txn, self._image, self._dirty, last, self._identity, self._holds)
                     self._retention.trim(txn, last + 1)
