@@ -7,11 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from scada.history.interface import MAX_AHEAD_NS, MINUTE_NS, LateColumns
-from scada.history.minutes import with_unkept
+from scada.history.interface import MINUTE_NS, LateColumns
 from scada.history.reading import Reader
 from scada.history.sampler import Sampler
-from scada.history.sampling import MINUTE_DTYPE
 from scada.history.shelf import HOUR_NS
 from scada.rtdb.lmdb_file import Transaction
 
@@ -25,7 +23,7 @@ class Refusals:
     Args:
         points: number of points.
         oldest_ns: what is older is not kept; 0 = everything is.
-        now_ns: nothing is later, but for clocks that are not quite right.
+        now_ns: nothing is later.
 
     Attributes:
         count: values refused.
@@ -33,7 +31,7 @@ class Refusals:
     """
 
     def __init__(self, points: int, oldest_ns: int, now_ns: int) -> None:
-        self._points, self._oldest_ns, self._latest_ns = points, oldest_ns, now_ns + MAX_AHEAD_NS
+        self._points, self._oldest_ns, self._latest_ns = points, oldest_ns, now_ns
         self.count = 0
         self.reason = ""
 
@@ -56,7 +54,7 @@ class Refusals:
                 yield LateColumns(one.pid, one.time_ns[good], one.value[good], one.quality[good])
 
 
-def recompute(txn: Transaction, reader: Reader, sampler: Sampler, now_ns: int) -> None:
+def recompute(txn: Transaction, reader: Reader, sampler: Sampler) -> None:
     """Compute the minutes anew that late values touch: from theirs to that of the next sample after them.
 
     The open minute is not made here: its samples are asked when it is over (``late`` of the state).
@@ -69,10 +67,9 @@ def recompute(txn: Transaction, reader: Reader, sampler: Sampler, now_ns: int) -
     for late in np.split(touched, np.flatnonzero(apart) + 1):
         number, last = int(late["number"][0]), int(late["time"][-1])
         start = int(late["time"][0]) // MINUTE_NS * MINUTE_NS
-        next_ns = min(reader.next_time(txn, number, last), max(now_ns, last))
+        opened = int(sampler.state[number]["minute"])
+        next_ns = min(reader.next_time(txn, number, last), opened)
         stop = next_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS
-        made = reader.made_anew(txn, number, start, stop, np.zeros(0, MINUTE_DTYPE))
-        if not sampler.exact[number]:
-            old, _ = reader.minutes(txn, number, start, stop, carried=False)
-            made = with_unkept(made, old, late)
-        sampler.minutes.extend(made[made["time"] != sampler.state[number]["minute"]])
+        old, _ = reader.minutes(txn, number, start, stop, carried=False)
+        made = reader.made_anew(txn, number, start, stop, old, late)
+        sampler.minutes.extend(made[made["time"] < opened])

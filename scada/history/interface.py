@@ -36,8 +36,7 @@ nothing else.
 
 MINUTE_NS: Final[int] = 60 * NS_PER_S
 MAX_AHEAD_NS: Final[int] = 60 * NS_PER_S
-"""A stamp so much later than its receipt is not believed: the sample is dated by its receipt and marked ``TIME_INVALID``; a late
-value with a stamp so far ahead of now is refused."""
+"""A stamp so much later than its receipt is not believed: the sample is dated by its receipt and marked ``TIME_INVALID``."""
 
 
 @dataclass(frozen=True, slots=True)

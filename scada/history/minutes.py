@@ -12,7 +12,16 @@ from scada.core.errors import StoreError
 from scada.core.quality import is_good
 from scada.history.chunk import Samples
 from scada.history.interface import F8, I8, MINUTE_NS, NOT_RECORDED, Aggregates
-from scada.history.sampling import CONFIG_DTYPE, INPUT_DTYPE, MINUTE_DTYPE, ROW_DTYPE, STATE_DTYPE, TOUCHED_DTYPE, observe
+from scada.history.sampling import (
+    CONFIG_DTYPE,
+    INPUT_DTYPE,
+    MINUTE_DTYPE,
+    ROW_DTYPE,
+    STATE_DTYPE,
+    TOUCHED_DTYPE,
+    fill_minute,
+    observe,
+)
 
 MAX_PERIODS: Final = 100_000
 """Periods a query answers at most, for one point."""
@@ -139,7 +148,7 @@ class _Periods:
         )
 
 
-def minutes_of(number: int, samples: Samples, gaps: I8, span: tuple[int, int]) -> Minutes:
+def minutes_of(number: int, samples: Samples, gaps: I8, span: tuple[int, int], *, is_open: bool = False) -> Minutes:
     """The minutes of a span that samples make.
 
     Args:
@@ -147,6 +156,7 @@ def minutes_of(number: int, samples: Samples, gaps: I8, span: tuple[int, int]) -
         samples: of one point, in order of time, from the one in force at the start of the span on.
         gaps: starts of the gaps, ascending.
         span: start and end, whole minutes.
+        is_open: the last minute is not complete: it accounts to the last sample.
     """
     inputs = np.zeros(len(samples) + 1, INPUT_DTYPE)
     for column in ("time", "value", "quality"):
@@ -155,7 +165,10 @@ def minutes_of(number: int, samples: Samples, gaps: I8, span: tuple[int, int]) -
     state, config = np.zeros(1, STATE_DTYPE), np.zeros(1, CONFIG_DTYPE)
     kept, touched = np.empty(2 * len(inputs) + 8, ROW_DTYPE), np.empty(8, TOUCHED_DTYPE)
     minutes, counts = np.empty(len(inputs) + 8, MINUTE_DTYPE), np.zeros(3, dtype=np.int64)
-    observe(inputs, 0, state, config, gaps, kept, minutes, touched, counts)
+    observe(inputs[:-1] if is_open else inputs, 0, state, config, gaps, kept, minutes, touched, counts)
+    if is_open and state[0]["minute"]:
+        fill_minute(minutes[counts[1]], number, state[0])
+        counts[1] += 1
     made = minutes[: counts[1]]
     made["number"] = number
     return made[(made["time"] >= span[0]) & (made["time"] < span[1])]

@@ -9,8 +9,9 @@ import numpy as np
 
 from scada.history.chunk import SAMPLE_DTYPE, Samples
 from scada.history.interface import I8, MINUTE_NS, NOT_RECORDED, Aggregates
-from scada.history.minutes import Minutes, compose, minutes_of
+from scada.history.minutes import Minutes, Touched, compose, minutes_of, with_unkept
 from scada.history.sampler import Sampler
+from scada.history.sampling import TOUCHED_DTYPE
 from scada.history.series import Buckets, Series, raw_series
 from scada.history.shelf import DAY_NS, Shelf, samples_of
 from scada.rtdb.lmdb_file import Transaction
@@ -170,10 +171,9 @@ class Reader:
         start = int(state["minute"])
         if not start or start >= to_ns or (start < from_ns and not carried):
             return minutes, ends
+        if state["late"]:
+            made = self.made_anew(txn, number, start, start + MINUTE_NS, made, np.zeros(0, TOUCHED_DTYPE), is_open=True)
         end = int(state["since"])
-        if state["late"]:  # late values lie in it
-            end = start + MINUTE_NS
-            made = self.made_anew(txn, number, start, end, np.zeros(0, minutes.dtype))
         minutes, ends = np.concatenate([minutes, made]), np.append(ends, np.full(len(made), end))
         order = np.argsort(minutes["time"], kind="stable")
         minutes, ends = minutes[order], ends[order]
@@ -182,10 +182,26 @@ class Reader:
             minutes, ends = minutes[later:], ends[later:]
         return minutes, ends
 
-    def made_anew(self, txn: Transaction, number: int, from_ns: int, to_ns: int, none: Minutes) -> Minutes:
-        """The minutes of a span as the samples make them; ``none`` if there are no samples."""
+    def made_anew(
+        self, txn: Transaction, number: int, from_ns: int, to_ns: int, old: Minutes, late: Touched, *, is_open: bool = False
+    ) -> Minutes:
+        """The minutes of a span as the samples make them.
+
+        Args:
+            txn: of the file.
+            number: of the point.
+            from_ns: start of the span, a whole minute.
+            to_ns: its end, a whole minute.
+            old: as they were; what they counted is not forgotten where not every value is a sample.
+            late: late values that ``old`` did not count (``TOUCHED_DTYPE``).
+            is_open: the last minute is not complete: it accounts to the last value.
+        """
         samples = np.concatenate([self.last_before(txn, number, from_ns), self.samples(txn, number, from_ns, to_ns)])
-        return minutes_of(number, samples, self._sampler.gaps, (from_ns, to_ns)) if len(samples) else none
+        if is_open and not self._sampler.exact[number]:
+            one = self._sampler.state[number]  # the last value need not be a sample
+            samples = np.append(samples, np.array([(one["since"], one["value"], one["quality"])], dtype=samples.dtype))
+        made = minutes_of(number, samples, self._sampler.gaps, (from_ns, to_ns), is_open=is_open)
+        return made if self._sampler.exact[number] else with_unkept(made, old, late)
 
     def aggregates(self, txn: Transaction, pid: int, span: tuple[int, int], period_s: int, now_ns: int) -> Aggregates:
         """See :meth:`scada.history.interface.Historian.aggregates`; ``span`` of whole periods."""

@@ -27,7 +27,7 @@ EVENT: Final = 1
 RECEIPT: Final = 2
 """Dated by its receipt: never stands before what was received earlier."""
 LATE: Final = 4
-"""A late value: kept as it is, not the present one."""
+"""A late value: kept as it is. In the history it is in force until the next sample, though it is not the present value."""
 
 MINUTE_DTYPE: Final = np.dtype(
     [
@@ -78,7 +78,7 @@ STATE_DTYPE: Final = np.dtype(
     align=True,
 )
 """What is carried from value to value of a point. ``since`` time of the value in force; ``minute`` start of the open minute (0 =
-none); ``tick`` next fixed sample (0 = none); ``late`` how many of the next minutes must be computed anew because of late values;
+none); ``tick`` next fixed sample (0 = none); ``late`` the open minute must be computed anew because of late values;
 ``hour`` and ``day`` belong to the store: the oldest ones with parts not merged yet (0 = none)."""
 
 CONFIG_DTYPE: Final = np.dtype([("band", "<f8"), ("period", "<i8"), ("mode", "u1")], align=True)
@@ -182,7 +182,7 @@ def observe(  # noqa: PLR0912 - one pass, one loop
         time, value, quality = row.time, row.value, int(row.quality)
         if row.kind & RECEIPT and time < one.since:
             time = one.since
-        if row.kind & LATE or time < one.since:
+        if time < one.since:
             _keep(kept, counts, row.number, time, value, quality)
             good = quality & _BAD == 0 and not np.isnan(value)
             if good and one.minute <= time < one.minute + _MINUTE:
@@ -193,7 +193,7 @@ def observe(  # noqa: PLR0912 - one pass, one loop
                 # what came after it was passed over as close to the sample before it: say what is in force
                 _keep(kept, counts, row.number, one.since, one.value, one.quality)
                 one.flags |= _RESTATED
-            one.late = max(one.late, 2 if time >= one.minute else 1)
+            one.late = 1
             continue
         end = time
         if gaps.size:
@@ -211,8 +211,12 @@ def observe(  # noqa: PLR0912 - one pass, one loop
             if one.flags & _HELD:
                 _keep(kept, counts, row.number, one.held_time, one.held_value, one.kept_quality)
             one.flags = 0
-        one.flags &= ~_RESTATED
-        _sample(row, one, how, time, value, quality, kept, counts)
+        if row.kind & LATE:  # kept as it is; so is the next value, for what the dead-band knows is not in force now
+            _turn(row.number, one, how, time, value, quality, kept, counts)
+            one.flags = one.tick = 0
+        else:
+            one.flags &= ~_RESTATED
+            _sample(row, one, how, time, value, quality, kept, counts)
         one.since, one.value, one.quality = time, value, quality
         one.union |= quality
         if quality & _BAD == 0 and not np.isnan(value):
@@ -370,16 +374,16 @@ def _close(
     counts[1] += 1
     if one.late:
         _touch(touched, counts, number, one.minute, np.nan)
-        one.late -= 1
+        one.late = 0
     if end < time:
         one.quality, one.value = _LOST, np.nan
     one.minute = one.since = time // _MINUTE * _MINUTE
     _clear(one)
-    if one.quality != _LOST:
+    if end > one.minute and one.quality != _LOST:
         one.union = one.quality
-    if one.quality & _BAD == 0 and not np.isnan(one.value):
-        one.minimum = one.maximum = one.last = one.value
-    _add_time(one, end)
+        if one.quality & _BAD == 0 and not np.isnan(one.value):
+            one.minimum = one.maximum = one.last = one.value
+        _add_time(one, end)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -206,7 +206,7 @@ class HistoryStore:
         return BackfillCounts(stored, known, refusals.count, refusals.reason)
 
     def _recompute(self, txn: Transaction) -> None:
-        recompute(txn, self._reader, self._sampler, self._clock.now_ns())
+        recompute(txn, self._reader, self._sampler)
 
     def flush(self) -> None:
         """Make everything appended so far durable; see the interface."""
@@ -338,6 +338,7 @@ class HistoryStore:
         """Ask, and once more if a chunk was damaged: the second answer shows where nothing is known."""
         lost = self.damaged
         with self._reading() as txn:
+            self._recompute(txn)
             answer = ask(txn)
         if self.damaged == lost:
             return answer
