@@ -119,7 +119,9 @@ class Facade:
 
     async def events_page(self, request: pb.ListEventsRequest, limit: int) -> Sequence[Event]:
         """Stored events by all that the request names."""
-        order = Order.SOURCE if request.source_order else Order.NUMBER if request.after_id else Order.NEWEST
+        order = Order.TIME if request.oldest_first else Order.NEWEST
+        if request.source_order or request.after_id:
+            order = Order.SOURCE if request.source_order else Order.NUMBER
         query = Query(
             order,
             after_id=request.after_id,

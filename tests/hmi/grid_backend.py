@@ -264,6 +264,8 @@ class GridBackend(OperatorTable):
         found = self.events(
             after_id=request.after_id, from_ns=request.from_ns, to_ns=request.to_ns, kinds=request.kinds, limit=len(self.stored)
         )
+        if request.oldest_first:
+            found = found[::-1]
         if request.source_order:
             found = sorted((e for e in found if e.kind is EventKind.STATUS_CHANGE), key=lambda e: e.source_time_ns or e.time_ns)
         if request.behind:

@@ -671,7 +671,7 @@ class AlarmList(_message.Message):
     def __init__(self, alarms: _Optional[_Iterable[_Union[AlarmInfo, _Mapping]]] = ..., last_event_id: _Optional[int] = ..., suppressed: _Optional[int] = ...) -> None: ...
 
 class ListEventsRequest(_message.Message):
-    __slots__ = ("after_id", "from_ns", "to_ns", "kinds", "limit", "station", "text", "behind", "source_order")
+    __slots__ = ("after_id", "from_ns", "to_ns", "kinds", "limit", "station", "text", "behind", "source_order", "oldest_first")
     AFTER_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_NS_FIELD_NUMBER: _ClassVar[int]
     TO_NS_FIELD_NUMBER: _ClassVar[int]
@@ -681,6 +681,7 @@ class ListEventsRequest(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     BEHIND_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ORDER_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FIRST_FIELD_NUMBER: _ClassVar[int]
     after_id: int
     from_ns: int
     to_ns: int
@@ -690,7 +691,8 @@ class ListEventsRequest(_message.Message):
     text: str
     behind: int
     source_order: bool
-    def __init__(self, after_id: _Optional[int] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., limit: _Optional[int] = ..., station: _Optional[str] = ..., text: _Optional[str] = ..., behind: _Optional[int] = ..., source_order: _Optional[bool] = ...) -> None: ...
+    oldest_first: bool
+    def __init__(self, after_id: _Optional[int] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., limit: _Optional[int] = ..., station: _Optional[str] = ..., text: _Optional[str] = ..., behind: _Optional[int] = ..., source_order: _Optional[bool] = ..., oldest_first: _Optional[bool] = ...) -> None: ...
 
 class EventList(_message.Message):
     __slots__ = ("events", "last_event_id")
