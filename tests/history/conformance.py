@@ -483,7 +483,7 @@ class Contract:
         start, feed, plain, gaps = clock.now_ns(), Feeder(clock), PlainPoint(), []
         historian = rig.open()
         feed.catch_up(historian)
-        durable, recorded = [], clock.now_ns() - 1
+        durable, recorded = [], 0
         for what, rows in steps:
             if what == "live":
                 for seconds, value, is_bad in rows:
@@ -512,15 +512,15 @@ class Contract:
                     rig.kill(historian)
                     plain.arrived = list(durable)  # late values by call are kept from the next flush on
                 clock.advance(5)
-                count = len(feed.journal)
                 feed.restarted()
                 historian = rig.open()
                 feed.catch_up(historian)
-                if len(feed.journal) > count or plain.arrived:
+                if recorded:
                     gaps.append((recorded, clock.now_ns()))
+                if feed.seq:
                     plain.arrived.append((clock.now_ns(), float(feed.value[0]), int(feed.quality[0])))
                     durable.append(plain.arrived[-1])
-                recorded = clock.now_ns()
+                    recorded = clock.now_ns()
             check(historian, plain, start, clock.now_ns(), gaps)
         rig.kill(historian)
 
