@@ -94,9 +94,8 @@ class AlarmStates:
             self.list.put(replace(fresh, chattering=True))
             return []
         number = self._next_id()
-        alarm = replace(fresh, alarm_id=fresh.alarm_id or number, event_id=number, chattering=chattering)
-        if standing is None and alarm.bay:
-            alarm = self._group(alarm, now)
+        group = self._group(fresh, number, now) if standing is None else fresh.group
+        alarm = replace(fresh, alarm_id=fresh.alarm_id or number, event_id=number, chattering=chattering, group=group)
         self.list.put(alarm)
         kinds = _KINDS.get(alarm.key, _LIMIT_KINDS)
         events = [alarm_line(alarm, kinds[0], alarm.key, alarm.parameters, occasion, number)]
@@ -114,13 +113,16 @@ class AlarmStates:
         self.list.put(alarm)
         return [self._quiet(alarm, "alarm.raised_suppressed", occasion, number)]
 
-    def _group(self, alarm: Alarm, now: float) -> Alarm:
-        group, others = self._floods.raised((alarm.station, alarm.bay), alarm.alarm_id, now)
-        for number in others:
-            other = self.list.shown_by_id(number)
-            if other is not None:
-                self.list.put(replace(other, group=group))
-        return replace(alarm, group=group)
+    def _group(self, fresh: Alarm, number: int, now: float) -> int:
+        """The flood group of a new alarm, 0 = none; earlier alarms that belong to it learn it now."""
+        if not fresh.bay:
+            return 0
+        group, earlier = self._floods.raised((fresh.station, fresh.bay), number, now)
+        for alarm_id in earlier:
+            alarm = self.list.shown_by_id(alarm_id)
+            if alarm is not None:
+                self.list.put(replace(alarm, group=group))
+        return group
 
     def end(self, name: tuple[str, str], parameters: dict[str, str], occasion: Occasion, *, key: str = "") -> list[Event]:
         """A condition is over (after its off-delay).
