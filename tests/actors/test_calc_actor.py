@@ -8,6 +8,7 @@ from actors.harness import Box, Disk, S, make, point
 
 from scada.actors.calc import CalcActor
 from scada.actors.calc_keeper import CONSUMER, CalcKeeper
+from scada.actors.mailbox import Envelope
 from scada.actors.messages import ApplyDerived, Changed, Tick
 from scada.apps.calc.state import CalcFile
 from scada.core.clock import VirtualClock
@@ -261,3 +262,25 @@ def test_a_damaged_file_is_moved_aside_and_totals_begin_anew(tmp_path):
     assert file.load() is None
     assert list((tmp_path / "rtdb").glob("calc.lmdb.corrupt-*"))
     file.close()
+
+
+def test_change_sets_that_wait_get_their_own_time_though_a_beat_overtakes_them(plant):
+    """Power 1.0 for 10 s, then 3.0; the actor is busy and sees both late."""
+    plant.send(1.0, 0.0)
+    plant.clock.advance(10)
+    change = plant.disk.put([0], [3.0])
+    plant.clock.advance(5)
+    plant.actor._mailbox.put(Envelope(Changed(change)))
+    plant.actor.receive(Tick())  # overtakes; must not hold 1.0 for 15 s
+    plant.actor.receive(plant.actor._mailbox.get().message)
+    plant.feed_back()
+    plant.wait(1)
+    assert plant.shown(2)[0] == pytest.approx(10 * 1.0 + 6 * 3.0)
+
+
+def test_totals_move_under_steady_load_in_which_a_beat_never_finds_the_mailbox_empty(plant):
+    plant.send(2.0, 0.0)
+    for n in range(30):
+        plant.clock.advance(0.5)
+        plant.send(2.0, float(n + 1))
+    assert plant.shown(2)[0] == pytest.approx(30.0, abs=2.0)

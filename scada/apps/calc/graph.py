@@ -174,15 +174,14 @@ class CalcGraph:
         """Take over the cells of calls that are still there; returns the mask of the others, which are new."""
         self._elapsed = state.elapsed_ns
         kept = {key.tobytes(): index for index, key in enumerate(state.keys)}
+        old = np.array([kept.get(key.tobytes(), -1) for key in self._keys], dtype=np.int64)
+        known = np.flatnonzero(old >= 0)
+        self.memory.cells[known] = state.cells[old[known]]
         ends = 2 * np.cumsum(state.slots, dtype=np.int64)
-        fresh = np.ones(len(self._keys), dtype=np.bool_)
-        for index, key in enumerate(self._keys):
-            old = kept.get(key.tobytes())
-            if old is not None:
-                fresh[index] = False
-                self.memory.cells[index] = state.cells[old]
-                self.memory.ring[self.memory.window(index)] = state.ring[ends[old] - 2 * state.slots[old] : ends[old]]
-        return fresh
+        for index in known[self.memory.specs["slots"][known] > 0]:
+            end = ends[old[index]]
+            self.memory.ring[self.memory.window(index)] = state.ring[end - 2 * state.slots[old[index]] : end]
+        return old < 0
 
     def forget(self, cells: Mask) -> None:
         """Begin these cells anew at the next evaluation."""
