@@ -107,7 +107,9 @@ def apply_records(
     seq: int,
     event_pids: Bools,
     room: Room,
+    used: int,
     touched: npt.NDArray[np.uint32],
+    touches: int,
 ) -> tuple[int, int, int, int, int]:  # pragma: no cover - compiled
     """Write records into an image and emit what differs, in order.
 
@@ -125,13 +127,15 @@ def apply_records(
         received_at: ns UTC.
         seq: number of the first change.
         event_pids: mask of the status points.
-        room: takes the differing records; at least as long as ``records``.
-        touched: takes the pids of the others; at least as long as ``records``.
+        room: takes the differing records from place ``used`` on, if it must all of them.
+        used: see ``room``.
+        touched: takes the pids of the others from place ``touches`` on, if it must all of them.
+        touches: see ``touched``.
 
     Returns:
-        (changes, touches, records of held points, records of unknown pid, the last such pid).
+        (changes, new number of touches, records of held points, records of unknown pid, the last such pid).
     """
-    changes = touches = held = unknown = 0
+    changes = held = unknown = 0
     unknown_pid = 0
     capacity = image.value.size
     for i in range(len(records)):
@@ -172,10 +176,11 @@ def apply_records(
                 touches += 1
         if flags & _TOUCHED_ONLY:
             continue
-        room.records[changes] = record
-        room.records[changes].quality = word
-        room.records[changes].flags = flags
-        room.received_at[changes] = received_at
+        place = used + changes
+        room.records[place] = record
+        room.records[place].quality = word
+        room.records[place].flags = flags
+        room.received_at[place] = received_at
         changes += 1
     return changes, touches, held, unknown, unknown_pid
 
@@ -331,7 +336,7 @@ def warm_up() -> None:
     for column in frozen:
         column.flags.writeable = False
     for records, received_at in (room, frozen):
-        apply_records(image, holds, records, 0, 1, np.zeros(0, dtype=np.bool_), room, touched)
+        apply_records(image, holds, records, 0, 1, np.zeros(0, dtype=np.bool_), room, 0, touched, 0)
         for one in (image, image.copied(), mapped.copied()):
             replay_changes(one, holds, records, received_at, 1)
     apply_quality(image, holds, touched, 0, 0, 0, 1, room)

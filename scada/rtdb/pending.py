@@ -100,17 +100,18 @@ class Pending:
     def apply(self, image: Image, holds: Holds, batch: PointBatch, head: int, event_pids: npt.NDArray[np.bool_]) -> int:
         """Write a batch into the image; returns the number of changes. ``head`` is the last committed number."""
         self._make_room(len(batch))
-        changes, touches, held, unknown, pid = apply_records(
+        changes, self._touches, held, unknown, pid = apply_records(
             image,
             holds,
             batch.records,
             batch.received_at,
             head + 1 + self.changes,
             event_pids,
-            self._room.after(self.changes),
-            self._touched[self._touches :],
+            self._room,
+            self.changes,
+            self._touched,
+            self._touches,
         )
-        self._touches += touches
         return self._collected(changes, held, unknown, pid)
 
     def set_quality(
