@@ -124,6 +124,7 @@ class OperatorActor(Actor):
             self._interrogate(pid, "system:operator")
         if told:
             self._events.tell(Report(tuple(told)))
+        self._objects.prepare()
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""

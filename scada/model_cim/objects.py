@@ -49,6 +49,9 @@ class PlantObject:
     pid: int = -1
 
 
+_Spot = tuple[str, str, str]
+
+
 class PlantObjects:
     """Finds objects by mRID.
 
@@ -78,22 +81,34 @@ class PlantObjects:
         feedback = () if control.feedback is None else (self._tables.points[int(control.feedback)].mrid,)
         return (control.mrid, *feedback, control.equipment, *self._within(control.equipment, "", control.station))
 
+    def prepare(self) -> None:
+        """Find now what the first :meth:`points_in` would have to; seconds for a million points."""
+        _ = self._places_in
+
     def points_in(self, mrid: str) -> Iterable[Point]:
         """Points of an object and of everything in it."""
         points = self._tables.points
         own = self._tables.by_mrid.get(mrid)
         if own is not None and not own.removed:
             return (own,)
-        return (points[pid] for pid in self._members.get(mrid, ()))
+        return (points[pid] for place in self._places_in.get(mrid, ()) for pid in self._at_place[place])
 
     @cached_property
-    def _members(self) -> dict[str, list[int]]:
-        members: dict[str, list[int]] = {}
+    def _at_place(self) -> dict[_Spot, list[int]]:
+        """Points by equipment, terminal and station: they belong to the same objects."""
+        found: dict[_Spot, list[int]] = {}
         for point in self._tables.points:
             if not point.removed:
-                for mrid in dict.fromkeys(self._above(point)):
-                    members.setdefault(mrid, []).append(int(point.pid))
-        return members
+                found.setdefault((point.equipment, point.terminal, point.station), []).append(int(point.pid))
+        return found
+
+    @cached_property
+    def _places_in(self) -> dict[str, list[_Spot]]:
+        found: dict[str, list[_Spot]] = {}
+        for place in self._at_place:
+            for mrid in {place[0], *self._within(*place)}:
+                found.setdefault(mrid, []).append(place)
+        return found
 
     def _named(self, mrid: str) -> PlantObject | None:
         point = self._tables.by_mrid.get(mrid)
