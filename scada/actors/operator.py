@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pykka
 import structlog
 from scadapb.v1 import scada_pb2 as pb
@@ -20,6 +19,7 @@ from scada.control.operator_store import OperatorStore
 from scada.control.tags import TagBoard
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
+from scada.core.quality import Quality
 from scada.events.records import Event, EventKind
 from scada.model_cim.objects import PlantObjects
 from scada.model_cim.tables import AlarmClass, Control, ModelTables
@@ -59,6 +59,14 @@ def mark_readings(marks: Sequence[Mark], objects: PlantObjects, database: Store)
     ]
 
 
+def _shows(mark: Mark, shown: tuple[float, int] | None) -> bool:
+    """True if the database holds a point as its mark says; ``shown`` is None if it does not hold it."""
+    if shown is None:
+        return False
+    blocked = bool(shown[1] & Quality.OPERATOR_BLOCKED)
+    return blocked if mark.kind is MarkKind.BLOCK else not blocked and shown[0] == mark.value
+
+
 class OperatorActor(Actor):
     """Owns the operator data.
 
@@ -71,7 +79,7 @@ class OperatorActor(Actor):
         objects: its objects.
         store: open store of the marks; it outlives this actor.
         view: where marks and tags are published.
-        held: points that the database holds at present.
+        database: read at the start of this life: what it holds and how.
         audit: open audit log; it outlives this actor.
         rtdb: holds and releases.
         events: told of every order, and of the points whose alarms are set aside.
@@ -88,7 +96,7 @@ class OperatorActor(Actor):
         objects: PlantObjects,
         store: OperatorStore,
         view: OperatorView,
-        held: Callable[[], npt.NDArray[np.uint32]],
+        database: Store,
         audit: AuditLog,
         rtdb: Address,
         events: Address,
@@ -101,7 +109,7 @@ class OperatorActor(Actor):
         self._objects = objects
         self._store = store
         self._view = view
-        self._held = held
+        self._database = database
         self._audit = audit
         self._rtdb = rtdb
         self._events = events
@@ -113,18 +121,26 @@ class OperatorActor(Actor):
         self._publish()
         self._events.tell(TagsChanged(self._view.board.silenced()))
         told = [self._event("operator.orphaned", mark, AlarmClass.ABNORMAL) for mark in self._ledger.orphans()]
-        ordered, held = self._ledger.holds(), set(self._held().tolist())
-        for pid in sorted(ordered.keys() - held):
-            mark = ordered[pid]
+        ordered, shown = self._ledger.holds(), self._shown()
+        for pid, mark in sorted(ordered.items()):
+            if _shows(mark, shown.get(pid)):
+                continue
             self._ask_database(Hold(pid, mark.value if mark.kind is MarkKind.SUBSTITUTE else None))
             told.append(self._event("operator.reasserted", mark, AlarmClass.ABNORMAL, pid))
-        for pid in sorted(held - ordered.keys()):
+        for pid in sorted(shown.keys() - ordered.keys()):
             self._ask_database(Release(pid))
             told += self._let_go(pid)
             self._interrogate(pid, "system:operator")
         if told:
             self._events.tell(Report(tuple(told)))
         self._objects.prepare()
+
+    def _shown(self) -> dict[int, tuple[float, int]]:
+        """Value and quality of every point that the database holds."""
+        held = self._database.held
+        snapshot = self._database.snapshot(held)
+        pairs = zip(snapshot.value.tolist(), snapshot.quality.tolist(), strict=True)
+        return dict(zip(held.tolist(), pairs, strict=True))
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""

@@ -376,7 +376,7 @@ class System:
             objects=self.objects,
             store=self.marks,
             view=self.operator_view,
-            held=lambda: self.store.held,
+            database=self.store,
             audit=self.audit,
             rtdb=self.rtdb,
             channels=self.channels,

@@ -54,7 +54,7 @@ class Rig:
             objects=self.objects,
             store=self,
             view=self.view,
-            held=lambda: self.disk.store.held,
+            database=self.disk.store,
             audit=self,
             rtdb=self,
             events=self.events,
