@@ -74,7 +74,7 @@ class CalcActor(Actor):
         graph, mirror = self._graph, self._mirror
         mirror.load(self._snapshot())
         if self._keeper is not None:
-            gap = self._keeper.resume(graph, len(mirror.value), mirror.seq, self._clock.now_ns())
+            gap = self._keeper.resume(graph, len(mirror.value), mirror.seq, self._clock)
             if gap is not None:
                 _log.warning("totals have a gap: the journal does not reach back to them", reason=str(gap))
                 self._tell("calc.gap", AlarmClass.ABNORMAL, 2, {"reason": str(gap)})

@@ -8,7 +8,7 @@ from scada.actors.mirror import Mirror
 from scada.apps.calc.graph import CalcGraph
 from scada.apps.calc.state import CalcFile, CalcState
 from scada.core.batch import RecordFlag
-from scada.core.clock import NS_PER_S
+from scada.core.clock import NS_PER_S, Clock
 from scada.core.quality import Quality
 from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
@@ -36,14 +36,14 @@ class CalcKeeper:
         self._store = store
         self._lives = 0
 
-    def resume(self, graph: CalcGraph, size: int, until: int, now_ns: int) -> GapError | None:
+    def resume(self, graph: CalcGraph, size: int, until: int, clock: Clock) -> GapError | None:
         """Bring a new graph to the state after change ``until``.
 
         Args:
             graph: not evaluated yet.
             size: number of points.
             until: sequence number of the snapshot from which the actor goes on.
-            now_ns: ns UTC.
+            clock: read when all this is done: the time it takes was not watched either.
 
         Returns:
             What the journal does not hold any more, None if nothing. The time it covers is missing then.
@@ -57,7 +57,7 @@ class CalcKeeper:
         mirror = _mirror_of(state, size)
         graph.evaluate_all(mirror.value, mirror.quality, state.wall_ns, mirror.time)
         wall, gap = self._replay(graph, mirror, until, state.wall_ns)
-        step = now_ns - wall
+        step = clock.now_ns() - wall
         if first or gap or step > LONGEST_STEP_NS:
             graph.lose(max(step, 1))
         else:
