@@ -188,6 +188,8 @@ class OperatorLedger:
         right = Right.SUBSTITUTE if order.step in ("substitute", "block", "release") else Right.TAG
         if right not in order.principal.rights:
             raise RefusedError("no_right", f"{order.principal.name} does not have the right {right}")
+        if not order.principal.station:
+            raise RefusedError("no_workstation", "the session does not name the workstation it comes from")
 
     def _check_area(self, principal: Principal, station: str, mrid: str, path: str, found: PlantObject | None) -> None:
         area = next((area.name for area in self._tables.areas if mrid == area.mrid or (found and area.mrid in found.within)), "")

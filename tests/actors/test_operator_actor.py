@@ -121,12 +121,17 @@ def test_right_and_area_come_first(rig, rights, areas, request_, code):
 def test_area_counts_for_taking_down_too(rig):
     number = rig.ask_actor(tag()).mark_id
     rig.ask_actor(hold())
-    stranger = Principal("wang", frozenset(), frozenset(Right), frozenset({"South"}))
+    stranger = Principal("wang", frozenset(), frozenset(Right), frozenset({"South"}), "desk-2")
     assert rig.ask_actor(pb.RemoveRequest(mark_id=number, reason="x"), stranger).code == "no_area"
     assert rig.ask_actor(release(), stranger).code == "no_area"
-    north = Principal("zhao", frozenset(), frozenset(Right), frozenset({"North"}))
+    north = Principal("zhao", frozenset(), frozenset(Right), frozenset({"North"}), "desk-2")
     assert rig.ask_actor(pb.RemoveRequest(mark_id=number, reason="x"), north).accepted
     assert rig.ask_actor(release(), north).accepted
+
+
+def test_a_session_without_a_workstation_places_nothing(rig):
+    assert rig.ask_actor(tag(), replace(OPERATOR, station="")).code == "no_workstation"
+    assert rig.view.marks == ()
 
 
 def test_a_hold_is_not_removed_as_a_tag(rig):
