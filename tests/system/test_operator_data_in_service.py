@@ -105,3 +105,24 @@ def test_lost_marks_are_rebuilt_from_the_audit_log(tmp_path, run, tables):
     assert ask(Facade(again.system).add_note(pb.NoteRequest(object=point.mrid, text="x"), WANG, b"e")).mark_id > 2
     again.stop()
     assert list((tmp_path / "var" / "operator").glob("*.corrupt-*"))
+
+
+def test_agc_and_avc_leave_tagged_units_and_devices_alone(run, tables):
+    plant = run(agc={"cycle_s": 0.2}, avc={"cycle_s": 0.2})
+    facade = Facade(plant.system)
+    unit = next(unit for area in tables.areas if area.controlled for unit in area.units)
+    zone = next(zone for zone in tables.zones if zone.devices)
+    device = zone.devices[0]
+    for mrid in (unit.mrid, tables.controls[device.control].equipment):
+        assert ask(facade.place_tag(pb.TagRequest(object=mrid, type="do_not_operate", reason="crew"), WANG, b"e")).accepted
+
+    def reasons():
+        units = {one.mrid: one.reason for one in facade.agc().units}
+        locks = {one.mrid: one.lock for shown in facade.avc().zones for one in shown.devices}
+        return units.get(unit.mrid, ""), locks.get(device.mrid, "")
+
+    tagged = "tagged: do_not_operate on "
+    plant.until(lambda: all(reason.startswith(tagged) for reason in reasons()), what="both are left alone and say why")
+    for mark in facade.operator_marks():
+        assert ask(facade.remove_mark(pb.RemoveRequest(mark_id=mark.mark.mark_id, reason="free"), WANG, b"e")).accepted
+    plant.until(lambda: not any(tagged in reason for reason in reasons()), what="and are taken back")
