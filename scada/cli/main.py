@@ -11,10 +11,12 @@ from scada import __version__
 from scada.core.errors import ScadaError
 
 COMMANDS = {
+    "alarms": "Alarms of a running server: list, shelve, take out of service, figures after EEMUA 191.",
     "config": "Check a configuration, print its schema or a commented example.",
     "ctl": "Operate a running server from a terminal.",
     "demo": "Start simulator, server and operator station on the demo grid.",
     "dispatch": "Upstream dispatch: send a signed set-point or schedule.",
+    "events": "The event log: list, export, sequence of events, disturbance recall.",
     "history": "Recorded samples: query, export, import.",
     "hmi": "Start the operator station: serves the page on loopback and holds the operator's key.",
     "keys": "Make and show identities (SM2 keys and certificates).",
