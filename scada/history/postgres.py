@@ -23,7 +23,7 @@ from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
 from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, HistorianStatus, Retention
 from scada.history.outbox import TABLES, Outbox, together
-from scada.history.sampling import MINUTE_DTYPE
+from scada.history.sampling import MINUTE_DTYPE, TOUCHED_DTYPE
 from scada.history.series import Series
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point
@@ -172,7 +172,7 @@ class PostgresHistorian(HistoryStore):
         shipment = self.outbox.put(
             txn,
             self._sampler.kept.rows[self._passed_samples :],
-            np.concatenate([self._sampler.minutes.rows[self._passed_minutes :], over := self._minutes_over()]),
+            np.concatenate([self._sampler.minutes.rows[self._passed_minutes :], over := self._minutes_over(txn)]),
             np.array(gaps, dtype=np.int64),
             (self.seq, self._clock.now_ns()),
         )
@@ -185,30 +185,38 @@ class PostgresHistorian(HistoryStore):
 
         return committed
 
-    def _minutes_over(self) -> npt.NDArray[np.void]:
+    def _minutes_over(self, txn: Transaction) -> npt.NDArray[np.void]:
         """The last minute of each point that rests, once it is over: the embedded store makes it when the next value comes."""
         if len(self._told) < len(self._sampler.state):
             self._told = np.append(self._told, np.zeros(len(self._sampler.state) - len(self._told), dtype=np.int64))
         state, now = self._sampler.state, self._clock.now_ns()
-        rests = (state["minute"] > 0) & (state["minute"] + 2 * MINUTE_NS <= now) & (state["late"] == 0)
-        numbers = np.flatnonzero(rests & (state["minute"] != self._told))
+        rests = (state["minute"] > 0) & (state["minute"] + 2 * MINUTE_NS <= now) & (state["minute"] != self._told)
+        numbers = np.flatnonzero(rests)
         one = state[numbers]
         over = np.zeros(len(numbers), MINUTE_DTYPE)
         over["number"], over["time"] = numbers, one["minute"]
         over["quality"], over["state"] = one["union"], one["quality"]
         for name in ("count", "minimum", "maximum", "total", "area", "good_s", "last"):
             over[name] = one[name]
-        end = one["minute"] + MINUTE_NS
+        for index in np.flatnonzero(one["late"]).tolist():
+            number, start = int(numbers[index]), int(over["time"][index])
+            none, old = np.zeros(0, TOUCHED_DTYPE), over[index : index + 1]
+            over[index] = self._reader.made_anew(txn, number, start, start + MINUTE_NS, old, none, is_open=True)[-1]
+        self._go_on(over, one)
+        return over
+
+    def _go_on(self, over: npt.NDArray[np.void], state: npt.NDArray[np.void]) -> None:
+        """Let the values in force go on to the ends of their minutes, or to the gaps in them."""
+        end = over["time"] + MINUTE_NS
         gaps = np.append(self._sampler.gaps, np.iinfo(np.int64).max)
-        gap = gaps[np.searchsorted(gaps, one["since"])]
-        seconds = np.maximum(np.minimum(end, gap) - one["since"], 0) / NS_PER_S
-        good = is_good(one["quality"]) & ~np.isnan(one["value"])
+        gap = gaps[np.searchsorted(gaps, state["since"])]
+        seconds = np.maximum(np.minimum(end, gap) - state["since"], 0) / NS_PER_S
+        good = is_good(state["quality"]) & ~np.isnan(state["value"])
         over["good_s"] += np.where(good, seconds, 0.0)
-        over["area"] += np.where(good, seconds * one["value"], 0.0)
+        over["area"] += np.where(good, seconds * state["value"], 0.0)
         lost = gap < end
         over["state"][lost] = NOT_RECORDED
         over["quality"][lost] |= np.uint32(NOT_RECORDED)
-        return over
 
     def _give_up_oldest(self) -> None:
         kept, minutes = self._sampler.kept.count, self._sampler.minutes.count
