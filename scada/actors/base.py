@@ -104,6 +104,7 @@ class Actor(pykka.ThreadingActor):
         """Wrap :meth:`started`: pykka would let a failure here pass unseen."""
         enter(self.address.name)
         self._mailbox.in_hand = None
+        self._mailbox.wake()
         try:
             self.started()
         except Exception as error:
@@ -153,6 +154,7 @@ class Actor(pykka.ThreadingActor):
 
     def _crash(self, error: BaseException) -> None:
         self._crashed = True
+        self._mailbox.rest()
         self._failed(error)
 
     def _actor_loop_teardown(self) -> None:

@@ -19,10 +19,13 @@ class Message:
     Class attributes:
         data_lane: bulk data; waits behind control messages, and its senders wait when the lane is full.
         coalesce: only the newest pending message of this class (and :meth:`coalesce_key`) is kept, e.g. a timer's tick.
+        read_anew: a new life of the actor reads elsewhere what this message says (a snapshot, the journal); while the actor is
+            down it is not kept, so that one who fails again and again never makes the database wait.
     """
 
     data_lane: ClassVar[bool] = False
     coalesce: ClassVar[bool] = False
+    read_anew: ClassVar[bool] = False
 
     def coalesce_key(self) -> object:
         """What tells two coalescing messages of one class apart."""
@@ -63,7 +66,7 @@ class Mailbox:
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
-        self._closed = False
+        self._closed = self._resting = False
 
     def put(self, envelope: Any) -> None:
         """Add a message; blocks a sender of data while its lane is full.
@@ -87,8 +90,8 @@ class Mailbox:
                     return
                 self._pending[key] = envelope
             if is_message and message.data_lane:
-                self._room.wait_for(lambda: len(self._data) < self.capacity or self.closed())
-                if self.closed():
+                self._room.wait_for(lambda: len(self._data) < self.capacity or self._gone(message))
+                if self._gone(message):
                     _refuse(envelope)
                     return
                 self._data.append(envelope)
@@ -119,6 +122,21 @@ class Mailbox:
         if lane is self._data:
             self._room.notify()
         return envelope
+
+    def rest(self) -> None:
+        """The actor is down: drop what its next life reads anew, until :meth:`wake`."""
+        with self._lock:
+            self._resting = True
+            self._data = deque(one for one in self._data if not (isinstance(one.message, Message) and one.message.read_anew))
+            self._room.notify_all()
+
+    def wake(self) -> None:
+        """A new life begins, and reads anew only after this."""
+        with self._lock:
+            self._resting = False
+
+    def _gone(self, message: Message) -> bool:
+        return self.closed() or (self._resting and message.read_anew)
 
     def closed(self) -> bool:
         """True once nothing more is accepted."""

@@ -79,6 +79,7 @@ class Changed(Message):
     """A committed change set, to every follower, in order."""
 
     data_lane: ClassVar[bool] = True
+    read_anew: ClassVar[bool] = True
     changes: ChangeSet
 
 

@@ -335,3 +335,77 @@ def test_a_set_wall_clock_moves_no_timer(jump):
     clock.jump(-jump)
     clock.advance(1.0)
     assert timers.run_due() == 1
+
+
+# ---------------------------------------------------------------- followers
+
+
+@dataclass(frozen=True, slots=True)
+class News(Message):
+    data_lane: ClassVar[bool] = True
+    read_anew: ClassVar[bool] = True
+    n: int = 0
+
+
+class Follower(Actor):
+    """Reads the book at its start, then follows; never misses a line nor reads one twice."""
+
+    book: ClassVar[list[int]] = []
+    known: ClassVar[list[int]] = []
+
+    def started(self):
+        del self.known[:]
+        self.known.extend(self.book)
+
+    def receive(self, message):
+        if isinstance(message, Boom):
+            raise ValueError("poison")
+        if message.n == len(self.known):
+            self.known.append(message.n)
+        else:
+            assert message.n < len(self.known), f"missed {len(self.known)}"
+
+
+def test_a_follower_that_is_down_never_makes_the_sender_wait_and_misses_nothing(world):
+    clock, timers, supervisor, _ = world
+    Follower.book.clear()
+    address = supervisor.start(Address("follower", capacity=4), Follower)
+
+    def publish(count):
+        for _ in range(count):
+            Follower.book.append(len(Follower.book))
+            address.tell(News(n=len(Follower.book) - 1))
+
+    publish(3)
+    for _ in range(3):
+        address.tell(Boom())
+        assert wait_for(lambda: address.health.state in ("waiting", "failing"))
+        address.tell(Data(n=0))  # what cannot be read anew is kept
+        publish(100)
+        assert address.mailbox.qsize() >= 1
+        clock.advance(60.0)
+        timers.run_due()
+        publish(20)
+    assert wait_for(lambda: Follower.known == Follower.book)
+    assert address.health.dead == 3
+
+
+def test_a_sender_that_waits_for_room_goes_on_when_the_actor_fails():
+    box = Mailbox(capacity=2)
+    sent = []
+
+    def send():
+        for n in range(6):
+            box.put(Envelope(News(n=n)))
+            sent.append(n)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert wait_for(lambda: len(sent) == 2)
+    box.rest()
+    sender.join(5)
+    assert sent == list(range(6))
+    assert box.empty()
+    box.wake()
+    box.put(Envelope(News(n=6)))
+    assert box.get().message == News(n=6)
