@@ -5,6 +5,8 @@ Events and alarms carry a key and parameters; ``en.json`` and ``zh.json`` beside
 - ``{name}`` stands for a parameter, ``{state|value}`` for the first of several that is given;
 - ``[...]`` is left out if any parameter in it is missing.
 
+The parameter ``tag_type`` is a key itself and is shown by the text ``tag_type.<key>``.
+
 A key without a text is shown as it is, with its parameters: nothing is hidden because nobody translated it.
 """
 
@@ -70,9 +72,14 @@ def text(language: str, key: str, parameters: Mapping[str, str] | None = None) -
     'East/P1 95 MW: above high limit 90 MW'
     >>> text("en", "no.such.key", {"a": "1"})
     'no.such.key a=1'
+    >>> text("en", "operator.tagged", {"object": "East/CB", "tag_type": "do_not_close"})
+    'East/CB: tag do not close placed'
     """
     parameters = parameters or {}
     found = catalogue(language).get(key)
     if found is None:
         return " ".join([key, *(f"{name}={value}" for name, value in parameters.items())])
+    tag = parameters.get("tag_type")
+    if tag:
+        parameters = {**parameters, "tag_type": catalogue(language).get(f"tag_type.{tag}", tag)}
     return fill(found, parameters)
