@@ -4,10 +4,10 @@ A suppression names an object (a point, a piece of equipment, a channel) and one
 alarm; it is shown again when the last one is gone.
 
 **Time of a shelving.** It runs on the monotonic clock, so that setting the wall clock neither prolongs nor shortens it. What is
-left is noted every minute. After a restart the time to its end by the wall clock counts, so that the time the server was down
-does too. If that is more than what was noted, the wall clock was set back meanwhile: then what was noted counts, less the minute
-that may be missing in it, so that no shelving ever runs longer than granted. A wall clock set forward while the server was down
-brings the alarm back early, which is the safe side.
+left is noted before every minute is over. After a restart the time to its end by the wall clock counts, so that the time the
+server was down does too; but no more than what was noted, less the minute that may be missing in it. So no shelving ever runs
+longer than granted, however the wall clock is set and however often the server restarts. On the safe side, a restart may bring the
+alarm back up to a minute early, and a wall clock set forward while the server was down earlier than that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from typing import Final
 from scada.core.clock import NS_PER_S, Clock
 from scada.events.records import Suppression, SuppressionKind
 
-_KEEP_S: Final = 60.0
+_KEEP_S: Final = 50.0
+"""Time between notes of what is left of shelvings."""
+_MISSING_S: Final = 60.0
+"""What may be missing in the last note."""
 _WEIGHT: Final = (
     SuppressionKind.OUT_OF_SERVICE,
     SuppressionKind.BY_DESIGN,
@@ -122,9 +125,11 @@ class SuppressionRegister:
             self._entries[key] = entry
             self._of.setdefault(entry.mrid, {})[key] = None
             if entry.kind == SuppressionKind.SHELVED:
-                left = (entry.until_ns - now_ns) / NS_PER_S
-                left = left if left <= entry.left_s else entry.left_s - _KEEP_S
-                self._due[key] = now + max(0.0, min(left, self._shelve_max_s))
+                by_wall = (entry.until_ns - now_ns) / NS_PER_S
+                left = max(0.0, min(by_wall, entry.left_s - _MISSING_S, self._shelve_max_s))
+                self._due[key] = now + left
+                until_ns = now_ns + round(left * NS_PER_S)
+                self._entries[key] = self._changed[key] = replace(entry, until_ns=until_ns, left_s=left)
 
     def take_changed(self) -> list[Suppression]:
         """Suppressions that changed since the last call, for the log; kind ``NONE`` = over (remove the one of this ``name``)."""

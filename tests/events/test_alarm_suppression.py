@@ -197,6 +197,10 @@ def test_a_shelving_goes_on_over_a_restart_and_the_time_down_counts(bench):
     assert (bench.phases, bench.engine.suppressed) == ({}, 1)
     assert bench.tick(HOUR - 1) == []
     assert keys(bench.tick(1)) == ["alarm.shelving_expired", "limit.hi"]
+    bench.shelve("m0", seconds=HOUR)
+    assert bench.restart() == []
+    assert bench.tick(HOUR - 61) == []
+    assert keys(bench.tick(1)) == ["alarm.shelving_expired", "limit.hi"], "up to a minute early"
 
 
 def test_a_shelving_that_ran_out_while_the_server_was_down_ends_at_the_start(bench):
@@ -216,7 +220,15 @@ def test_a_wall_clock_set_forward_while_the_server_is_down_brings_the_alarm_back
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(30, int(8 * HOUR)),
-    st.lists(st.tuples(st.integers(0, 9000), st.integers(-100_000, 0), st.booleans(), st.integers(0, 3000)), max_size=12),
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(0, 90), st.integers(0, 9000)),
+            st.one_of(st.integers(-90, 0), st.integers(-100_000, 0)),
+            st.booleans(),
+            st.one_of(st.integers(0, 60), st.integers(0, 3000)),
+        ),
+        max_size=12,
+    ),
 )
 def test_no_shelving_ever_runs_longer_than_granted(granted, script):
     """However often the server restarts and the wall clock is set back: it is in force no longer than granted while it runs."""
@@ -224,16 +236,16 @@ def test_no_shelving_ever_runs_longer_than_granted(granted, script):
     bench.shelve("m0", seconds=granted)
     ran = 0.0
     for runs, jump, restarts, down in [*script, (granted, 0, False, 0)]:
-        for _ in range(0, runs, 30):
+        for _ in range(0, runs, 15):
             if bench.engine.suppressions():
-                bench.tick(30)
-                ran += 30
+                bench.tick(15)
+                ran += 15
         if restarts:
             bench.restart(down_s=down, jump_s=jump)
         else:
             bench.clock.jump(jump)
     assert bench.engine.suppressions() == []
-    assert ran <= granted + 30
+    assert ran <= granted + 15, "the step of this test"
 
 
 def test_suppressions_survive_a_restart_in_every_phase(bench):
