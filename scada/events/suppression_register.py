@@ -6,8 +6,8 @@ alarm; it is shown again when the last one is gone.
 **Time of a shelving.** It runs on the monotonic clock, so that setting the wall clock neither prolongs nor shortens it. What is
 left is noted before every minute is over. After a restart the time to its end by the wall clock counts, so that the time the
 server was down does too; but no more than what was noted, less the minute that may be missing in it. So no shelving ever runs
-longer than granted, however the wall clock is set and however often the server restarts. On the safe side, a restart may bring the
-alarm back up to a minute early, and a wall clock set forward while the server was down earlier than that.
+longer than granted, however the wall clock is set and however often the server restarts. On the safe side, a restart may bring
+the alarm back up to a minute early, and a wall clock set forward while the server was down earlier than that.
 """
 
 from __future__ import annotations
