@@ -15,7 +15,7 @@ from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import is_good
 from scada.events.records import Event, EventKind
-from scada.history.interface import Aggregates, Historian, HistorianStatus, LateColumns
+from scada.history.interface import Aggregates, Answers, Historian, HistorianStatus, LateColumns
 from scada.history.series import Series
 from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.rtdb.changes import ChangeSet, GapError
@@ -38,6 +38,8 @@ class HistoryActor(Actor):
         store: the open history; it outlives this actor.
         events: told of a full disk.
         clock: stamps.
+        archive: answers what the store does not have any more; None = there is no archive.
+        has: whether the store has everything from a time on.
     """
 
     def __init__(
@@ -49,12 +51,15 @@ class HistoryActor(Actor):
         store: Historian,
         events: Address,
         clock: Clock,
+        archive: Address | None = None,
+        has: Callable[[int], bool] = lambda _: True,
     ) -> None:
         super().__init__(address, failed)
         self._rtdb = rtdb
         self._store = store
         self._events = events
         self._clock = clock
+        self._archive, self._has = archive, has
         self._fault = ""
         self._lost, self._damaged = store.lost, store.damaged
 
@@ -84,6 +89,9 @@ class HistoryActor(Actor):
                 self._rtdb.acknowledge(CONSUMER, self._store.stored_seq)
                 self._watch_disk()
                 self._watch_damage()
+            case HistoryAsked(pb.HistoryRequest() as request, _) if self._archive is not None and not self._has(request.from_ns):
+                self._store.flush()  # what is to be passed on is, then
+                self._archive.tell(message)
             case HistoryAsked(request, reply):
                 try:
                     reply(self._answer(request))
@@ -100,29 +108,11 @@ class HistoryActor(Actor):
     def _answer(self, request: pb.HistoryRequest | pb.BackfillRequest | pb.HistoryStatusRequest) -> object:
         match request:
             case pb.HistoryRequest():
-                return self._query(request)
+                return answer_query(self._store, request)
             case pb.BackfillRequest():
                 return self._backfill(request)
             case _:
                 return _status(self._store.status())
-
-    def _query(self, request: pb.HistoryRequest) -> pb.HistoryReply:
-        if len(request.pids) > MAX_PENS or request.buckets > MAX_BUCKETS or request.to_ns <= request.from_ns:
-            raise ScadaError(
-                f"a query takes at most {MAX_PENS} points, {MAX_BUCKETS} buckets and a span that ends after it begins"
-            )
-        reply, (from_ns, to_ns) = pb.HistoryReply(), (request.from_ns, request.to_ns)
-        if request.period_s:
-            before = self._store.before(request.pids, from_ns)
-            for index, pid in enumerate(request.pids):
-                shown = _periods(self._store.aggregates(pid, from_ns, to_ns, request.period_s))
-                if before.time_ns[index]:
-                    _show_before(shown, before.value[index], before.quality[index])
-                reply.series.append(shown)
-            return reply
-        for series in self._store.query_many(request.pids, from_ns, to_ns, request.buckets):
-            reply.series.append(_shown(series))
-        return reply
 
     def _backfill(self, request: pb.BackfillRequest) -> pb.BackfillReply:
         late = [
@@ -164,6 +154,28 @@ class HistoryActor(Actor):
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str]) -> None:
         event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters)
         self._events.tell(Report((event,)))
+
+
+def answer_query(source: Answers, request: pb.HistoryRequest) -> pb.HistoryReply:
+    """Answer a query from whoever has the samples.
+
+    Raises:
+        ScadaError: too much is asked at once, or the source cannot answer.
+    """
+    if len(request.pids) > MAX_PENS or request.buckets > MAX_BUCKETS or request.to_ns <= request.from_ns:
+        raise ScadaError(f"a query takes at most {MAX_PENS} points, {MAX_BUCKETS} buckets and a span that ends after it begins")
+    reply, (from_ns, to_ns) = pb.HistoryReply(), (request.from_ns, request.to_ns)
+    if request.period_s:
+        before = source.before(request.pids, from_ns)
+        for index, pid in enumerate(request.pids):
+            shown = _periods(source.aggregates(pid, from_ns, to_ns, request.period_s))
+            if before.time_ns[index]:
+                _show_before(shown, before.value[index], before.quality[index])
+            reply.series.append(shown)
+        return reply
+    for series in source.query_many(request.pids, from_ns, to_ns, request.buckets):
+        reply.series.append(_shown(series))
+    return reply
 
 
 def operations_since(store: Historian, tables: ModelTables, from_ns: int, to_ns: int) -> dict[str, tuple[int, int]]:

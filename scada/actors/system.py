@@ -16,6 +16,7 @@ import structlog
 
 from scada.actors.agc import AgcActor, AgcView
 from scada.actors.alarm_view import AlarmView
+from scada.actors.archive import ArchiveActor
 from scada.actors.avc import AvcActor, AvcView
 from scada.actors.base import Address, Factory, Supervisor
 from scada.actors.calc import TICK_S, CalcActor
@@ -53,7 +54,9 @@ from scada.core.settings import Settings
 from scada.events.log import EventLog
 from scada.events.recall import RecallFolder
 from scada.events.records import Event, EventKind
+from scada.history.archive import Archive
 from scada.history.interface import Retention
+from scada.history.postgres import PostgresHistorian
 from scada.history.store import HistoryStore
 from scada.model_cim.cim import CimModel
 from scada.model_cim.objects import PlantObjects
@@ -183,19 +186,27 @@ class System:
         self._closing.callback(self._close, "totals", totals.close)
         self._note_damage("calc.damaged", damaged)
         self._calc_keeper, self._zone = CalcKeeper(totals, self.store), ZoneInfo(settings.site.time_zone)
-        self.samples, damaged = HistoryStore.open_or_quarantine(
-            settings.history.path,
-            self.clock,
-            points,
-            map_mb=settings.history.map_mb,
-            retention=Retention(settings.history.raw_days, settings.history.minute_days),
-        )
+        self.samples, damaged = self._open_history()
         self._closing.callback(self._close, "history", self.samples.close)
         self._note_damage("history.damaged", damaged)
         self.audit = AuditLog(settings.security.audit, self.clock)
         self._closing.callback(self.audit.close)
         self._note_damage("audit.repaired", self.audit.repaired)
         self._open_operator_data()
+
+    def _open_history(self) -> tuple[HistoryStore, str]:
+        """The historian that the settings ask for, and what was damaged; PostgreSQL itself may come later."""
+        settings = self.settings.history
+        retention = Retention(settings.raw_days, settings.minute_days)
+        kept: tuple[Any, ...] = (settings.path, self.clock, self.tables.points)
+        if settings.backend == "embedded":
+            return HistoryStore.open_or_quarantine(*kept, map_mb=settings.map_mb, retention=retention)
+        from scada.history.driver import PsycopgConnection, parse_dsn  # noqa: PLC0415 - an extra that only this needs
+
+        parse_dsn(settings.dsn)
+        names = {"schema": settings.db_schema, "reader": settings.reader_role}
+        archive = Archive(partial(PsycopgConnection, settings.dsn), self.clock, retention=retention, **names)
+        return PostgresHistorian.open_with(archive, *kept, map_mb=settings.map_mb, retention=retention)
 
     def _open_operator_data(self) -> None:
         """Marks of operators; a damaged file is rebuilt from the audit log: a lost tag could let a control through."""
@@ -243,6 +254,7 @@ class System:
     def _addresses(self) -> None:
         self.rtdb, self.events = Address("rtdb"), Address("events")
         self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
+        self.archive = Address("archive")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
         self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
         self.operator, self.recall = Address("operator"), Address("recall")
@@ -285,6 +297,7 @@ class System:
             "topology",
             "calc",
             "history",
+            "archive",
             "events",
         ]
         late = self.supervisor.stop(names)
@@ -331,12 +344,21 @@ class System:
         calc = partial(CalcActor, events=self.events, zone=self._zone, keeper=self._calc_keeper, **reads)
         return [
             (self.events, events),
-            (self.history, partial(HistoryActor, rtdb=self.store, store=self.samples, events=self.events, **common)),
+            *self._historians(),
             *self._capturing(),
             (self.rtdb, rtdb),
             (self.topology, partial(TopologyActor, live=self._topology, **reads)),
             (self.calc, calc),
         ]
+
+    def _historians(self) -> list[tuple[Address, Factory]]:
+        """The history's actor, and that of its archive if there is one."""
+        kept: dict[str, Any] = {"rtdb": self.store, "store": self.samples, "events": self.events, "clock": self.clock}
+        if not isinstance(self.samples, PostgresHistorian):
+            return [(self.history, partial(HistoryActor, **kept))]
+        archive = partial(ArchiveActor, historian=self.samples, events=self.events, clock=self.clock)
+        history = partial(HistoryActor, archive=self.archive, has=self.samples.answers, **kept)
+        return [(self.history, history), (self.archive, archive)]
 
     def _capturing(self) -> list[tuple[Address, Factory]]:
         """The actor that captures disturbances, unless none are to be kept."""
@@ -475,6 +497,7 @@ class System:
             (settings.rtdb.checkpoint_s, self.rtdb, Checkpoint()),
             (0.1, self.events, tick),
             (1.0, self.history, tick),
+            *([(1.0, self.archive, tick)] if isinstance(self.samples, PostgresHistorian) else []),
             (1.0, self.recall, tick),
             (TICK_S, self.calc, tick),
             (LOOK_S, self.resources, tick),

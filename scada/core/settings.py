@@ -63,6 +63,12 @@ class RtdbSettings(_Section):
 class HistorySettings(_Section):
     """History of samples."""
 
+    backend: Literal["embedded", "postgresql"] = Field(
+        "embedded", description="Where the history is kept; postgresql: in the embedded store, and passed on to PostgreSQL."
+    )
+    dsn: str = Field("", description="PostgreSQL: connection string of libpq; the password is better in a passfile or service.")
+    db_schema: str = Field("scada_history", description="PostgreSQL: schema, one a server; made if absent.")
+    reader_role: str = Field("scada_reader", description="PostgreSQL: role that may read the views, if there is such a role.")
     path: Path = Field(Path("var/history"), description="Folder of the history.")
     map_mb: int = Field(2048, ge=16, description="Fixed size of the history environment in MiB.")
     raw_days: int = Field(0, ge=0, description="Days samples are kept; 0 = as long as there is room.")

@@ -82,7 +82,7 @@ class Archive:
     ) -> None:
         self._connect = connect
         self._clock = clock
-        self._schema = check_name(schema, "[history] schema")
+        self._schema = check_name(schema, "[history] db_schema")
         self._reader = check_name(reader, "[history] reader_role")
         self.retention = retention or Retention()
         self.fault: ArchiveError | None = None

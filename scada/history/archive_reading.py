@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from scada.core.clock import Clock
+from scada.core.quality import Quality
 from scada.history.archive import DAY_NS, Archive
-from scada.history.interface import Aggregates
+from scada.history.interface import Aggregates, Before
 from scada.history.minutes import check_periods
 from scada.history.reading import Reader
 from scada.history.sampler import Sampler
@@ -41,8 +42,28 @@ class ArchiveReader:
         Raises:
             ArchiveError: PostgreSQL does not answer or refuses.
         """
-        reader, here = self._reader(pid)
+        reader, here, _ = self._reader(pid)
         return reader.series(_NO_TRANSACTION, here, from_ns, to_ns, buckets)
+
+    def query_many(self, pids: Sequence[int], from_ns: int, to_ns: int, buckets: int = 0) -> list[Series]:
+        """:meth:`query` for several points."""
+        return [self.query(pid, from_ns, to_ns, buckets) for pid in pids]
+
+    def before(self, pids: Sequence[int], at_ns: int) -> Before:
+        """See :meth:`scada.history.interface.Historian.before`.
+
+        Raises:
+            ArchiveError: PostgreSQL does not answer or refuses.
+        """
+        asked = np.array(pids, dtype=np.uint32)
+        times, values = np.zeros(len(asked), dtype=np.int64), np.full(len(asked), np.nan)
+        quality = np.full(len(asked), int(Quality.NEVER_RECEIVED), dtype=np.uint32)
+        for index, pid in enumerate(pids):
+            reader, _, number = self._reader(pid)
+            found = reader.before(_NO_TRANSACTION, number, at_ns)
+            if len(found):
+                times[index], values[index], quality[index] = found[0].tolist()
+        return Before(asked, times, values, quality)
 
     def aggregates(self, pid: int, from_ns: int, to_ns: int, period_s: int) -> Aggregates:
         """See :meth:`scada.history.interface.Historian.aggregates`.
@@ -50,19 +71,19 @@ class ArchiveReader:
         Raises:
             ArchiveError: PostgreSQL does not answer or refuses.
         """
-        reader, here = self._reader(pid)
+        reader, here, _ = self._reader(pid)
         span = check_periods(from_ns, to_ns, period_s)
         return reader.aggregates(_NO_TRANSACTION, here, span, period_s, self._clock.now_ns())
 
-    def _reader(self, pid: int) -> tuple[Reader, int]:
-        """A reader with nothing in memory, for whom a pid is the archive's number."""
+    def _reader(self, pid: int) -> tuple[Reader, int, int]:
+        """A reader with nothing in memory, the pid, and the archive's number of the point."""
         still = Sampler()
         still.gaps = self._archive.gaps()
         point = self._archive.id_of(self._points[pid].mrid)
         still.number_of = np.zeros(pid + 1, dtype=np.uint32)
         still.number_of[pid] = point
         still.state = np.zeros(point + 1, STATE_DTYPE)
-        return Reader(_Samples(self._archive), _Minutes(self._archive), still), pid
+        return Reader(_Samples(self._archive), _Minutes(self._archive), still), pid, point
 
 
 _NO_TRANSACTION: Any = None

@@ -104,7 +104,7 @@ def prepare(connection: Connection, schema: str, reader: str) -> None:
     """
     where = f"PostgreSQL schema {schema}"
     if connection.rows("select pg_try_advisory_lock(hashtext('scada history'), hashtext(%s))", (schema,)) != [(True,)]:
-        raise ArchiveError("another server writes it", where=where, mend="give each server its own [history] schema")
+        raise ArchiveError("another server writes it", where=where, mend="give each server its own [history] db_schema")
     with connection.transaction():
         # asked first, so that an owner of a ready-made schema needs no right to make one
         if not connection.rows("select 1 from pg_namespace where nspname = %s", (schema,)):

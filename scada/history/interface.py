@@ -158,6 +158,22 @@ class HistorianStatus:
     retention: Retention = field(default_factory=Retention)
 
 
+class Answers(Protocol):
+    """The part of a historian that answers; see :class:`Historian`."""
+
+    def query_many(self, pids: Sequence[int], from_ns: int, to_ns: int, buckets: int = 0) -> list[Series]:
+        """Samples or buckets of several points."""
+        ...
+
+    def aggregates(self, pid: int, from_ns: int, to_ns: int, period_s: int) -> Aggregates:
+        """Statistics of a point by period."""
+        ...
+
+    def before(self, pids: Sequence[int], at_ns: int) -> Before:
+        """The sample in force just before a moment, for many points."""
+        ...
+
+
 class Historian(Protocol):
     """Keeps the samples and the minutes of all points. One thread uses it.
 
@@ -224,7 +240,7 @@ class Historian(Protocol):
         """Say that recording goes on from now, after the changes since the last life were appended.
 
         The time from the last life's end to the opening of this one becomes a gap, and points without a change since get a
-        sample of their present value. Only the first call after opening does anything.
+        sample of their present value; that is durable at once. Only the first call after opening does anything.
 
         Args:
             snapshot: of the database, at or after ``seq``.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +22,21 @@ from scada.core.quality import is_good
 from scada.history.archive import Archive, PointName
 from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
-from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, HistorianStatus, Retention
+from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, Before, HistorianStatus, Retention
 from scada.history.outbox import TABLES, Outbox, together
 from scada.history.sampling import MINUTE_DTYPE, TOUCHED_DTYPE
 from scada.history.series import Series
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point
-from scada.rtdb.lmdb_file import Transaction
+from scada.rtdb.lmdb_file import CorruptFileError, Transaction, quarantine
 
 OUTBOX_SHARE: Final = 0.4
 """Largest part of the file that waiting parcels may take."""
 SHIP_ROWS: Final = 50_000
 """Rows of one transaction in PostgreSQL, about."""
 TIDY_S: Final = 3600.0
+HUNG_S: Final = 45.0
+"""After so long without an answer PostgreSQL hangs: longer than it lets a statement run."""
 _EMPTY_ARCHIVE: Final = 2**63 - 1
 
 
@@ -143,6 +146,22 @@ class PostgresHistorian(HistoryStore):
         # what the last life flushed is in the outbox or in PostgreSQL
         self._passed_samples, self._passed_minutes = self._sampler.kept.count, self._sampler.minutes.count
         self._passed_gaps = {start for start, _ in self._gaps}
+
+    @classmethod
+    def open_with(
+        cls, archive: Archive, path: Path, clock: Clock, points: Sequence[Point], *, map_mb: int, retention: Retention
+    ) -> tuple[PostgresHistorian, str]:
+        """As :meth:`open_or_quarantine` of the embedded store; what waited for PostgreSQL in a damaged file is lost with it.
+
+        Raises:
+            StoreError: any other fault of the file.
+        """
+        make = partial(cls, path, clock, points, archive=archive, map_mb=map_mb, retention=retention)
+        try:
+            return make(), ""
+        except CorruptFileError as error:
+            aside = quarantine(path, "history", clock.now_ns())
+            return make(), f"{error.what}; {error.where} was moved to {aside.name} and an empty history started"
 
     @classmethod
     def _more_tables(cls) -> Sequence[str]:
@@ -255,6 +274,19 @@ class PostgresHistorian(HistoryStore):
         self._carry()
         return self.archived.aggregates(pid, from_ns, to_ns, period_s)
 
+    def before(self, pids: Sequence[int], at_ns: int) -> Before:
+        """The samples in force just before a moment; what is not here any more is asked of PostgreSQL.
+
+        Raises:
+            ArchiveError: PostgreSQL does not answer or refuses.
+        """
+        if self.answers(at_ns):
+            return super().before(pids, at_ns)
+        for pid in pids:
+            self._ask(pid, 0, max(1, at_ns))
+        self._carry()
+        return self.archived.before(pids, at_ns)
+
     def _carry(self) -> None:
         self.flush()
         self.shipper.ship()
@@ -272,6 +304,11 @@ class PostgresHistorian(HistoryStore):
             lost=here.lost + self.outbox.given_up,
             fault=here.fault or ("" if fault is None else str(fault)),
         )
+
+    def flush(self) -> None:
+        """Make everything appended so far durable; PostgreSQL that hangs meanwhile is given up."""
+        super().flush()
+        self._archive.break_off(HUNG_S)
 
     def close(self) -> None:
         """Flush and close; what PostgreSQL has not taken waits in the file."""
