@@ -19,8 +19,8 @@ Pids = npt.NDArray[np.uint32]
 _NO_HOLDS = Holds.none()
 _NO_RECORDS = Room.empty(0).records
 _SMALL = 1024
-_LARGE = 1 << 18
-_KEPT = 16
+_KEPT = 1 << 20
+"""Changes for which memory is kept, 40 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ class _Memory:
             if len(room.records) == length and sys.getrefcount(room.records) == sys.getrefcount(room.received_at) == 2:
                 return room
         room = Room.empty(length)
-        if length <= _LARGE:
-            self._rooms = [*self._rooms[-(_KEPT - 1) :], room]
+        self._rooms.append(room)
+        while sum(len(kept.records) for kept in self._rooms) > _KEPT:
+            self._rooms.pop(0)  # whoever still holds it keeps it
         return room
 
 
