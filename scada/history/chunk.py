@@ -2,8 +2,9 @@
 
 Layout 2 (little-endian): CRC-32, ``layout u1, codec u1, count u4, form u1, first i8, step i8, quality u4``, then what ``form``
 leaves of the columns, byte-shuffled (all first bytes, all second bytes, ...) and through zlib. Times are differences in the
-largest of s, ms, ns that fits, or nothing at all if they are equally spaced; a quality that never changes is in the header;
-values that are short floats take four bytes. Layout 1 (before 0.2) had all columns at full width.
+largest of s, ms, ns that fits, or nothing at all if they are equally spaced; a quality that never changes is in the header.
+Values of at most three decimals are differences of integers, short floats take four bytes. Layout 1 had all columns at full
+width.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _WIDE_TIME: Final = 2
 _UNIT_SHIFT: Final = 2
 _ONE_QUALITY: Final = 16
 _SHORT_VALUE: Final = 32
+_DECIMAL: Final = 64
+_SCALE: Final = 1000.0
+_LARGEST: Final = float(1 << 29)
+_NOT_WHOLE: Final = 1 << 40
 _UNITS: Final = np.array([1, 1_000_000, NS_PER_S], dtype=np.int64)
 _MOST: Final = np.iinfo(np.uint32).max
 
@@ -69,10 +74,15 @@ class Columns:
         with np.errstate(over="ignore", invalid="ignore"):
             short = values.astype("<f4")
         fits = np.logical_and.reduceat(short.astype("<f8").view(np.int64) == values.view(np.int64), starts)
-        form |= np.where(same, _ONE_QUALITY, 0) | np.where(fits, _SHORT_VALUE, 0)
+        whole = _whole(values)
+        decimal = np.logical_and.reduceat(whole != _NOT_WHOLE, starts)
+        ahead = np.diff(whole, prepend=whole[:1])
+        ahead[starts] = whole[starts]
+        form |= np.where(same, _ONE_QUALITY, 0) | np.where(decimal, _DECIMAL, np.where(fits, _SHORT_VALUE, 0))
         self._form: list[int] = form.tolist()
         self._step: list[int] = low.tolist()
         self._narrow, self._wide = _bytes(scaled.astype("<u4")), _bytes(scaled)
+        self._decimal = _bytes((ahead << 1 ^ ahead >> 63).astype("<u4"))
         self._short, self._long, self._quality = _bytes(short), _bytes(values), _bytes(quality)
 
     def encode(self, start: int, stop: int) -> bytes:
@@ -82,7 +92,8 @@ class Columns:
         parts = []
         if not form & _REGULAR:
             parts.append((self._wide if form & _WIDE_TIME else self._narrow)[start:stop].T.tobytes())
-        parts.append((self._short if form & _SHORT_VALUE else self._long)[start:stop].T.tobytes())
+        values = self._decimal if form & _DECIMAL else self._short if form & _SHORT_VALUE else self._long
+        parts.append(values[start:stop].T.tobytes())
         if not form & _ONE_QUALITY:
             parts.append(self._quality[start:stop].T.tobytes())
         head = _HEADER.pack(_LAYOUT, _ZLIB, stop - start)
@@ -121,12 +132,24 @@ def decode(blob: bytes, where: str) -> Samples:
         steps = _unshuffled(columns, width, count).astype(np.int64)
         samples["time"] = first + np.cumsum(steps) * _UNITS[form >> _UNIT_SHIFT & 3]
         columns = columns[count * np.dtype(width).itemsize :]
-    width = "<f4" if form & _SHORT_VALUE else "<f8"
-    samples["value"] = _unshuffled(columns, width, count)
+    width = "<u4" if form & _DECIMAL else "<f4" if form & _SHORT_VALUE else "<f8"
+    values = _unshuffled(columns, width, count)
+    if form & _DECIMAL:
+        ahead = values.astype(np.int64)
+        values = np.cumsum(ahead >> 1 ^ -(ahead & 1)) / _SCALE
+    samples["value"] = values
     samples["quality"] = quality
     if not form & _ONE_QUALITY:
         samples["quality"] = _unshuffled(columns[count * np.dtype(width).itemsize :], "<u4", count)
     return samples
+
+
+def _whole(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Values in thousandths where these give the value back bit by bit, else ``_NOT_WHOLE``."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.rint(values * _SCALE)
+        exact = (np.abs(scaled) < _LARGEST) & ((scaled / _SCALE).view(np.int64) == values.view(np.int64))
+    return np.where(exact, scaled, _NOT_WHOLE).astype(np.int64)
 
 
 def _bytes(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

@@ -235,6 +235,8 @@ def with_markers(samples: Samples, before: Samples, gaps: I8) -> Samples:
 
 def within(rows: Samples, from_ns: int, to_ns: int) -> Samples:
     """Rows of a span."""
+    if not len(rows) or (rows["time"].min() >= from_ns and rows["time"].max() < to_ns):
+        return rows
     kept: Samples = rows[(rows["time"] >= from_ns) & (rows["time"] < to_ns)]
     return kept
 
@@ -248,8 +250,9 @@ def _first(parts: Iterator[Samples], tail: Samples, limit: int) -> tuple[Samples
         count += len(part)
         if count > limit:
             break
-    samples = np.concatenate([*taken, tail])
-    samples = samples[np.argsort(samples["time"], kind="stable")]
+    samples = np.concatenate([*taken, tail]) if len(tail) or len(taken) != 1 else taken[0]
+    if len(tail) and count:
+        samples = samples[np.argsort(samples["time"], kind="stable")]
     return samples[:limit], len(samples) > limit
 
 

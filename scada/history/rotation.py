@@ -143,9 +143,10 @@ class Rotation:
             To be called once the transaction is committed.
         """
         flush = self._flush + 1
-        if self.inputs.count:
-            txn.put(LOG, flush.to_bytes(8, "big"), seal(_HEAD.pack(now_ns) + self.inputs.rows.tobytes()))
         turn = self._due(hurry)
+        logged = self.inputs.count if turn.count < len(self._sealed) else 0  # nothing hangs on the log if all is sealed
+        if logged:
+            txn.put(LOG, flush.to_bytes(8, "big"), seal(_HEAD.pack(now_ns) + self.inputs.rows.tobytes()))
         kept, minutes = self._sampler.kept.rows, self._sampler.minutes.rows
         sealed_kept, sealed_minutes = _numbers_in(kept, turn), _numbers_in(minutes, turn)
         state = self._sampler.state
@@ -168,8 +169,9 @@ class Rotation:
 
         def committed() -> None:
             self._flush, self._sealed, self._whole = flush, sealed, False
-            self._log.append((flush, self.inputs.count))
-            self._log_rows += self.inputs.count
+            if logged:
+                self._log.append((flush, logged))
+                self._log_rows += logged
             while self._log and self._log[0][0] <= oldest:
                 self._log_rows -= self._log.popleft()[1]
             self.inputs.count = 0

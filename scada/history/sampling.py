@@ -375,8 +375,6 @@ def _close(
     if one.late:
         _touch(touched, counts, number, one.minute, np.nan)
         one.late = 0
-    if end < time:
-        one.quality, one.value = _LOST, np.nan
     one.minute = one.since = time // _MINUTE * _MINUTE
     _clear(one)
     if end > one.minute and one.quality != _LOST:
@@ -384,6 +382,10 @@ def _close(
         if one.quality & _BAD == 0 and not np.isnan(one.value):
             one.minimum = one.maximum = one.last = one.value
         _add_time(one, end)
+    if end < time:
+        one.quality, one.value = _LOST, np.nan
+        if end >= one.minute:
+            one.union |= _LOST
 
 
 @numba.njit(nogil=True, cache=True)

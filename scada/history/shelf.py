@@ -98,7 +98,7 @@ class Shelf:
         for _, group in itertools.groupby(inside, lambda entry: entry[0][:8]):
             parts = [rows for name, blob in group if (rows := self._read(name, blob)) is not None]
             if parts:
-                yield self.in_order(np.concatenate(parts[::-1] if down else parts))
+                yield self.in_order(np.concatenate(parts[::-1] if down else parts) if len(parts) > 1 else parts[0])
 
     def _read(self, name: bytes, blob: bytes) -> Rows | None:
         try:
@@ -121,7 +121,9 @@ class Shelf:
         """
         if not len(rows):
             return
-        rows = rows[np.lexsort((rows["time"], rows["number"]))]
+        rows = rows[np.argsort(np.ascontiguousarray(rows["number"]), kind="stable")]
+        if ((np.diff(rows["time"]) < 0) & (np.diff(rows["number"]) == 0)).any():
+            rows = rows[np.lexsort((rows["time"], rows["number"]))]
         slots = rows["time"] // self.slot_ns
         starts = np.flatnonzero((np.diff(rows["number"], prepend=-1) != 0) | (np.diff(slots, prepend=-1) != 0))
         laid_out = self._lay_out(rows, starts)

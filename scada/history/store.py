@@ -178,7 +178,9 @@ class HistoryStore:
         self._catching_up = False
         if not self._marked:
             self._add_gap(self._heard_ns, self._opened_ns)
-        return self._take(self._sampler.present(snapshot, since=self._gaps[-1][1])) if self._gaps else 0
+        kept = self._take(self._sampler.present(snapshot, since=self._gaps[-1][1])) if self._gaps else 0
+        self.flush()
+        return kept
 
     def _take(self, inputs: npt.NDArray[np.void]) -> int:
         self._rotation.inputs.extend(inputs)
@@ -225,12 +227,12 @@ class HistoryStore:
                 self._add_gap(*self._lost_span)
             limits = self._limits(now)
             with self._file.write() as txn:
+                committed_along = self._write_along(txn)
                 committed = self._rotation.write(txn, now, limits, hurry=max(hurry, 0.1 if self._space_before_ns else 0.0))
                 for start, end in self._gaps[self._gaps_written :]:
                     txn.put(_GAPS, start.to_bytes(8, "big"), end.to_bytes(8, "big"))
                 for key, number in ((_SEQ, self.seq), (_RECORDED_TO, max(now, 0)), (_OLDEST, self._oldest_ns)):
                     txn.put(_META, key, number.to_bytes(8, "big"))
-                committed_along = self._write_along(txn)
                 used = sum(txn.size(table) for table in ("chunks", "minutes", LOG))
         except StoreError as error:
             self.fault = error

@@ -46,7 +46,7 @@ class PlainPoint:
                 until = end if following is None else min(following[0], end)
                 held = max(0, until - max(time, begin)) if time < begin + period else 0
                 inside = begin <= time < begin + period
-                known |= inside or (held > 0 and quality != NOT_RECORDED)
+                known |= (inside or held > 0) and quality != NOT_RECORDED
                 if good(value, quality) and (held > 0 or inside):
                     values.append(value)
                     area += value * held / 1e9
