@@ -116,11 +116,12 @@ def from_journal(
 
     Returns:
         (start, changes, pids whose value at the start is not known, because they changed afterwards and not before in what
-        the journal holds).
+        the journal holds). Points that had never been received at the start stand in none of them.
     """
     before: list[Rows] = []
     inside: list[Rows] = []
     later: list[npt.NDArray[np.uint32]] = []
+    never = [np.empty(0, dtype=np.uint32)]
     for change in changes:
         flags, rows = change.records["flags"], _rows(change)
         present = flags & RecordFlag.ASIDE == 0
@@ -129,6 +130,7 @@ def from_journal(
             before.append(last_values(rows[early & present]))
         if not early.all():
             later.append(np.unique(rows["pid"][~early & present]))
+            never.append(rows["pid"][~early & present & (flags & RecordFlag.FIRST != 0)])
             inside.append(rows[~early & (rows["time"] < to_ns) & (flags & RecordFlag.HELD == 0)])
         if len(before) > _COMPACT:
             before = [last_values(_by_time(before))]
@@ -136,7 +138,7 @@ def from_journal(
     moved = np.unique(np.concatenate([np.empty(0, dtype=np.uint32), *later]))
     known = start["pid"]
     still = ~np.isin(image.pid, moved) & ~np.isin(image.pid, known) & (image.quality & np.uint32(Quality.NEVER_RECEIVED) == 0)
-    unknown = moved[~np.isin(moved, known)]
+    unknown = moved[~np.isin(moved, known) & ~np.isin(moved, np.concatenate(never))]
     start = np.concatenate((start, _of_image(image, still)))
     return start[np.argsort(start["pid"], kind="stable")], _by_time(inside), unknown
 
