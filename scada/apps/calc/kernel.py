@@ -196,30 +196,35 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
         dirty: programs to run; more are marked on the way.
         altered: set for the programs whose result moved.
     """
+    # locals: an array taken out of a tuple in the loop costs a reference count each time
+    ops, arguments, start, calc_of, pids = program.ops, program.arguments, program.start, program.calc_of, program.pids
+    values, quality, stamps = columns.value, columns.quality, columns.time
+    own_value, own_quality, own_time, held = results.value, results.quality, results.time, results.held
+    wall, cells = now.wall, memory.cells
     stack, words, times = np.empty(program.depth), np.empty(program.depth, np.uint32), np.empty(program.depth, np.int64)
-    for i in range(len(program.pids)):
+    for i in range(len(pids)):
         if not dirty[i]:
             continue
         top = -1
-        for k in range(program.start[i], program.start[i + 1]):
-            op, argument = int(program.ops[k]), program.arguments[k]
+        for k in range(start[i], start[i + 1]):
+            op, argument = int(ops[k]), arguments[k]
             if op == _CONST:
                 top += 1
                 stack[top], words[top], times[top] = argument, _NOTHING, 0
             elif op in (_POINT, _GOOD, _IS_BAD, _MANUAL, _OLD, _AGE):
                 top += 1
                 pid = int(argument)
-                j = program.calc_of[pid]
-                ours = j >= 0 and not results.held[j]
-                value = results.value[j] if ours else columns.value[pid]
-                word = results.quality[j] if ours else columns.quality[pid]
-                time = results.time[j] if ours else columns.time[pid]
+                j = calc_of[pid]
+                ours = j >= 0 and not held[j]
+                value = own_value[j] if ours else values[pid]
+                word = own_quality[j] if ours else quality[pid]
+                time = own_time[j] if ours else stamps[pid]
                 stack[top], words[top], times[top] = value, word, time
                 if op != _POINT:
-                    age_s = max(now.wall - time, 0) / 1e9 if time > 0 else np.nan
+                    age_s = max(wall - time, 0) / 1e9 if time > 0 else np.nan
                     stack[top], words[top] = _test(op, value, word, age_s), _NOTHING
                 if op == _AGE:
-                    times[top] = now.wall
+                    times[top] = wall
             elif op in (_NEG, _NOT, _ABS, _SQRT, _EXP, _LN):
                 stack[top] = _unary(op, stack[top])
             elif op == _ROUND:
@@ -243,9 +248,9 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
                 stack[top], words[top] = count, _NOTHING
             elif op == _MEMORY:
                 stack[top], words[top] = remember(memory, int(argument), now, stack[top], words[top])
-                times[top] = now.wall
+                times[top] = wall
             elif op == _PREVIOUS:
-                cell = memory.cells[int(argument)]
+                cell = cells[int(argument)]
                 stack[top], words[top], times[top] = cell.previous, cell.previous_word, cell.period
             else:
                 top -= 1
@@ -257,12 +262,12 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
             word = (word & ~_HELD_WORD) | _SUBSTITUTED
         if not np.isfinite(value):
             value, word = np.nan, word | _INVALID
-        same = word == results.quality[i] and (value == results.value[i] or (np.isnan(value) and np.isnan(results.value[i])))
+        same = word == own_quality[i] and (value == own_value[i] or (np.isnan(value) and np.isnan(own_value[i])))
         if same:
             continue
-        results.time[i] = min(max(times[0], results.time[i]), now.wall)
-        results.value[i], results.quality[i], altered[i] = value, word, True
-        pid = program.pids[i]
-        if not results.held[i]:
+        own_time[i] = min(max(times[0], own_time[i]), wall)
+        own_value[i], own_quality[i], altered[i] = value, word, True
+        pid = pids[i]
+        if not held[i]:
             for k in range(program.dependent_start[pid], program.dependent_start[pid + 1]):
                 dirty[program.dependents[k]] = True
