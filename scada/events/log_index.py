@@ -148,14 +148,16 @@ class Index:
         if query.order is Order.SOURCE:
             return _upwards(txn, SOURCES, b"", query, after)
         walk = _downwards if query.order is Order.NEWEST else _upwards
-        ranges = self._ranges(query)
-        if ranges is None:
+        choices = self._choices(query)
+        if not choices:
             return walk(txn, TIMES, b"", query, after)
-        parts = [walk(txn, FACETS, number.to_bytes(4, "big"), query, after) for number in ranges]
-        return _single(heapq.merge(*parts, reverse=query.order is Order.NEWEST))
+        parts = [walk(txn, FACETS, number, query, after) for number in choices[0]]
+        places = _single(heapq.merge(*parts, reverse=query.order is Order.NEWEST))
+        others = choices[1:]
+        return (place for place in places if all(_is_any(txn, numbers, place) for numbers in others))
 
-    def _ranges(self, query: Query) -> list[int] | None:
-        """Names of which one must be the event's, as numbers; None = look through all events."""
+    def _choices(self, query: Query) -> list[list[bytes]]:
+        """For each thing asked for, the names of which one must be the event's; a choice of too many names is left out."""
         choices = []
         if query.text:
             choices.append(self._containing(query.text.casefold()))
@@ -163,7 +165,7 @@ class Index:
             choices.append(self._known(_facet(_STATION, query.station)))
         if query.kinds:
             choices.append([number for kind in sorted(query.kinds) for number in self._known(_KIND + bytes([kind]))])
-        return next((numbers for numbers in choices if len(numbers) <= _MERGED), None)
+        return [[number.to_bytes(4, "big") for number in numbers] for numbers in choices if len(numbers) <= _MERGED]
 
     def _known(self, name: bytes) -> list[int]:
         return [self._numbers[name]] if name in self._numbers else []
@@ -215,6 +217,11 @@ def _inside(keys: Iterator[bytes], prefix: bytes, after: bytes, in_span: Callabl
     size = len(prefix)
     places = takewhile(in_span, (key[size:] for key in takewhile(lambda key: key[:size] == prefix, keys)))
     return (place for place in places if place != after)
+
+
+def _is_any(txn: Transaction, numbers: Iterable[bytes], place: bytes) -> bool:
+    """True if the event has one of these names."""
+    return any(txn.get(FACETS, number + place) is not None for number in numbers)
 
 
 def _single(places: Iterator[bytes]) -> Iterator[bytes]:
