@@ -107,10 +107,12 @@ def keep(database: Path, consumer: Consumer) -> None:
     fields = {"seq": consumer.seq, "heard_at": consumer.heard_at, "process": consumer.process}
     try:
         folder.mkdir(exist_ok=True)
+        is_new = not path.exists()
         aside.write_text(json.dumps(fields) + "\n", encoding="utf-8")
         sync_path(aside)
         aside.replace(path)
-        sync_path(folder)
+        if is_new:  # a replaced file may come back as it was: then more is kept, nothing is missed
+            sync_path(folder)
     except OSError as error:
         raise StoreError(
             f"the place of consumer {consumer.name} cannot be kept: {error.strerror}", where=str(path), mend="check the disk"
@@ -214,12 +216,17 @@ class Consumers:
         return [together[name] for name in sorted(together)]
 
     def acknowledged(self, oldest: int) -> int | None:
-        """Number up to which everyone who is not passed is done; None = nobody waits for anything."""
-        return min((consumer.seq for consumer in self.all() if not consumer.passed(oldest)), default=None)
+        """Number up to which everyone who is not passed is done, on disk; None = nobody waits for anything.
+
+        What is acknowledged in memory only would be asked for again after a crash.
+        """
+        places = (self._kept.get(consumer.name, consumer) for consumer in self.all())
+        return min((consumer.seq for consumer in places if not consumer.passed(oldest)), default=None)
 
     def register(self, name: str, after: int) -> None:
         """Put a consumer of this process on the list, or set its place anew."""
         self._own[check_name(name)] = Consumer(name, check_seq(after), self._clock.now_ns(), os.getpid())
+        self._kept.pop(name, None)
         self._gone.discard(name)
 
     def acknowledge(self, name: str, seq: int) -> None:
@@ -235,8 +242,8 @@ class Consumers:
 
     def withdraw(self, name: str) -> None:
         """Take a consumer off the list."""
-        self._own.pop(name, None)
-        self._others.pop(name, None)
+        for known in (self._own, self._others, self._kept):
+            known.pop(name, None)
         self._gone.add(check_name(name))
 
     def exchange(self) -> None:
@@ -267,7 +274,6 @@ class Consumers:
         except StoreError:
             return
         self._gone.discard(name)
-        self._kept.pop(name, None)
 
 
 def newly_passed(consumers: Iterable[Consumer], oldest_before: int, oldest: int) -> list[Consumer]:

@@ -91,13 +91,12 @@ class Retention:
         self._ages = Ages(clock, unseal(ages, str(file.path)) if ages else None)
 
     def trim(self, txn: Transaction, before: int) -> None:
-        """Delete what need not be kept, within the transaction of a checkpoint.
+        """Delete what need not be kept, within the transaction of a checkpoint; exchange with the consumers before it.
 
         Args:
             txn: nothing counts before it is committed and :meth:`settle` called.
             before: first number that is not in the checkpoint; what starts there or later stays.
         """
-        self.consumers.exchange()
         self._ages.mark(before - 1, self.limits.keep_s)
         aged = self._ages.reached(self.limits.keep_s)
         acknowledged = self.consumers.acknowledged(self.oldest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -295,6 +296,7 @@ class Store:
             self._published.grow(capacity)
             self._dirty = np.ones(checkpoint.page_count(capacity), dtype=np.bool_)
             self.capacity = capacity
+            self._retention.limits = replace(self._retention.limits, most_bytes=self._most_journal())
         self.event_pids = _sized(self.event_pids if event_pids is None else event_pids, self.capacity)
         self._forget_renumbered(identity)
 
@@ -429,6 +431,8 @@ class Store:
     def _write(self, *, with_checkpoint: bool) -> None:
         """One transaction with everything unwritten; a failure is kept in ``fault`` and retried later."""
         with_checkpoint = with_checkpoint or self._gap
+        if with_checkpoint:
+            self._retention.consumers.exchange()
         last = self._unwritten[-1].last if self._unwritten else self.journaled
         try:
             with self._file.write() as txn:
