@@ -60,8 +60,11 @@ class Backend(Protocol):
         """Store an event a face noticed (a refused message, a login)."""
         ...
 
-    async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal) -> tuple[list[int], list[int]]:
-        """Acknowledge exactly these; returns (acknowledged, unknown)."""
+    async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal, *, seen: int = 0) -> tuple[list[int], list[int]]:
+        """Acknowledge exactly these; returns (acknowledged, unknown).
+
+        ``seen``: the last event the principal had seen, 0 = not said; an alarm raised again after it is unknown.
+        """
         ...
 
     async def events_page(self, request: pb.ListEventsRequest, limit: int) -> Sequence[Event]:

@@ -160,8 +160,8 @@ class EventActor(Actor):
             case ChannelState(name, mrid, _, up, reason):
                 self._events += self._engine.channel(name, mrid, up, reason, self._clock.now_ns())
                 self._flush()
-            case Acknowledge(alarm_ids, user):
-                events, acknowledged, unknown = self._engine.acknowledge(alarm_ids, user, self._clock.now_ns())
+            case Acknowledge(alarm_ids, user, seen):
+                events, acknowledged, unknown = self._engine.acknowledge(alarm_ids, user, self._clock.now_ns(), seen=seen)
                 self._events += events
                 self._flush()
                 return acknowledged, unknown

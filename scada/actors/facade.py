@@ -112,9 +112,11 @@ class Facade:
         """Store an event a face noticed."""
         self._system.events.tell(Report((event,)))
 
-    async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal) -> tuple[list[int], list[int]]:
+    async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal, *, seen: int = 0) -> tuple[list[int], list[int]]:
         """Acknowledge exactly these."""
-        answer: tuple[list[int], list[int]] = await self._ask(self._system.events, Acknowledge(tuple(alarm_ids), principal.name))
+        answer: tuple[list[int], list[int]] = await self._ask(
+            self._system.events, Acknowledge(tuple(alarm_ids), principal.name, seen)
+        )
         return answer
 
     async def events_page(self, request: pb.ListEventsRequest, limit: int) -> Sequence[Event]:

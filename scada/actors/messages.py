@@ -138,6 +138,8 @@ class Acknowledge(Message):
 
     alarm_ids: Sequence[int]
     user: str
+    seen: int = 0
+    """Last event the user had seen, 0 = not said; an alarm raised again after it stays unacknowledged."""
 
 
 @dataclass(frozen=True, slots=True)

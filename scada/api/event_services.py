@@ -93,7 +93,7 @@ class EventServices:
         """Acknowledge exactly the ids sent."""
         del evidence
         check_acknowledge(request, principal, self._backend)
-        acknowledged, unknown = await self._backend.acknowledge(tuple(request.alarm_ids), principal)
+        acknowledged, unknown = await self._backend.acknowledge(tuple(request.alarm_ids), principal, seen=request.last_event_id)
         return pb.AcknowledgeReply(acknowledged=acknowledged, unknown=unknown)
 
     async def shelve(self, request: pb.ShelveRequest, principal: Principal, evidence: bytes) -> pb.AlarmReply:

@@ -287,6 +287,19 @@ def test_service_and_unshelve(disk):
     assert view.suppressions == ()
 
 
+def test_an_alarm_raised_again_after_what_the_user_saw_stays_unacknowledged(disk):
+    view = AlarmView()
+    actor = life(disk, view=view)
+    actor.receive(Changed(disk.put([2], [5.0])))
+    actor.receive(Changed(disk.put([2], [50.0])))
+    shown, seen = view.read()
+    for value in (5.0, 60.0):
+        actor.receive(Changed(disk.put([2], [value])))
+    number = shown[0].alarm_id
+    assert actor.receive(Acknowledge((number,), "ann", seen)) == ([], [number])
+    assert actor.receive(Acknowledge((number,), "ann", view.last_event_id)) == ([number], [])
+
+
 def test_the_view_is_ordered_and_as_of_the_last_event(disk):
     view = AlarmView()
     actor = life(disk, view=view)

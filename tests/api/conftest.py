@@ -277,7 +277,8 @@ class TableBackend(OperatorTable):
     async def recalls(self):
         return [RecallInfo(Path("x"), 5, reason="S/Q1", complete=True)]
 
-    async def acknowledge(self, alarm_ids, principal):
+    async def acknowledge(self, alarm_ids, principal, *, seen=0):
+        self.seen = seen
         self.acted.append(("acknowledge", alarm_ids, principal.name, b""))
         known = {alarm.alarm_id for alarm in self.present}
         self.present = [alarm for alarm in self.present if alarm.alarm_id not in alarm_ids]

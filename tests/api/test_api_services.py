@@ -78,8 +78,9 @@ async def test_alarms_and_acknowledge(operator, backend):
     alarms = await operator.call("Events/ListAlarms", pb.ListAlarmsRequest())
     assert [(alarm.alarm_id, alarm.key) for alarm in alarms.alarms] == [(number, "limit.hi")]
     assert alarms.last_event_id == number
-    reply = await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number, 999]))
+    reply = await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number, 999], last_event_id=number))
     assert (list(reply.acknowledged), list(reply.unknown)) == ([number], [999])
+    assert backend.seen == number
     assert backend.acted[0][:3] == ("acknowledge", (number, 999), "operator")
 
 

@@ -360,7 +360,7 @@ class GridBackend(OperatorTable):
             for alarm in reversed(accidents)
         ]
 
-    async def acknowledge(self, alarm_ids, principal):
+    async def acknowledge(self, alarm_ids, principal, *, seen=0):
         self.acted.append(("acknowledge", list(alarm_ids)))
         known, unknown = [], []
         for number in alarm_ids:

@@ -711,10 +711,12 @@ class EventsSubscribeRequest(_message.Message):
     def __init__(self, after_id: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AcknowledgeRequest(_message.Message):
-    __slots__ = ("alarm_ids",)
+    __slots__ = ("alarm_ids", "last_event_id")
     ALARM_IDS_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     alarm_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, alarm_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    last_event_id: int
+    def __init__(self, alarm_ids: _Optional[_Iterable[int]] = ..., last_event_id: _Optional[int] = ...) -> None: ...
 
 class AcknowledgeReply(_message.Message):
     __slots__ = ("acknowledged", "unknown")
