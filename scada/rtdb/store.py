@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,17 +16,17 @@ from scada.core.errors import StoreError
 from scada.core.quality import Quality
 from scada.rtdb import checkpoint, journal
 from scada.rtdb import holds as held
-from scada.rtdb.changes import ChangeSet, GapError, Snapshot
-from scada.rtdb.consumers import Consumer
-from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, quarantine
+from scada.rtdb.changes import ChangeSet
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine
 from scada.rtdb.pending import Pending
 from scada.rtdb.published import Published
+from scada.rtdb.reading import StoreReading
 from scada.rtdb.retention import Limits, Retention
+from scada.rtdb.tail import Tail
 from scada.rtdb.upgrades import LAYOUT, UPGRADES
 from scada.rtdb.watch import FileWatch
 
 _NAME: Final = "rtdb"
-_RETRY_S: Final = 1.0
 _NOT_FROM_A_SOURCE: Final = np.uint32(Quality.NEVER_RECEIVED | Quality.MANUAL)
 
 Bools = npt.NDArray[np.bool_]
@@ -36,7 +34,7 @@ Pids = npt.NDArray[np.uint32]
 Identities = npt.NDArray[np.uint64]
 
 
-class Store:
+class Store(StoreReading):
     """Image + journal + checkpoint in one LMDB file.
 
     One thread writes (``apply``, ``set_quality``, ``commit``, ``checkpoint``, ``grow``, ``close``). ``snapshot`` and
@@ -73,9 +71,6 @@ class Store:
     Attributes:
         capacity: number of points.
         head: sequence number of the last committed change.
-        journaled: the last one that is on disk; equal to ``head`` unless there is a ``fault``.
-        fault: why the journal cannot be written at present, or None.
-        lost: changes given up unwritten since the store was opened.
         watch: looks after the room in the file and after readers that hold it up.
         upgraded_from: the older layout the file had when it was opened, 0 = none.
     """
@@ -114,15 +109,10 @@ class Store:
             self._file.close()
             raise
         self.watch, self.upgraded_from = FileWatch(self._file, clock), self._file.upgraded_from
-        self.fault: StoreError | None = None
-        self.journaled = self.head
-        self.lost = 0
-        self._pending, self._encoder = Pending(), journal.Encoder()
-        self._unwritten: deque[ChangeSet] = deque()
-        self._unwritten_bytes = self._tail_bytes = 0
-        self._retry_at = 0.0
+        self._tail = Tail(self._file, clock, self._journal_bytes, self.head)
+        self._pending = Pending()
         self._dirty = np.ones(checkpoint.page_count(self.capacity), dtype=np.bool_)
-        self._checkpoint_due = self._gap = False
+        self._checkpoint_due = False
         self._published = Published(path, clock, self._image, held.copied(self._holds), self.head)
         self.event_pids = _sized(event_pids, self.capacity)
         self._forget_renumbered(identity)
@@ -266,11 +256,11 @@ class Store:
         step = self._pending.take(self._image, self._holds, self.head, self._clock.now_ns())
         step.mark(self._dirty, checkpoint.PAGE_POINTS)
         if step.change is not None:
-            self._unwritten.append(step.change)
-            self._unwritten_bytes += journal.size(step.change)
-        if self._unwritten and (self.fault is None or self._clock.monotonic() >= self._retry_at):
-            self._write(with_checkpoint=self._checkpoint_due or self._tail_bytes > self._journal_bytes)
-        self._give_up_oldest()
+            self._tail.add(step.change)
+            self._checkpoint_due |= self._tail.bytes_written > self._journal_bytes
+        if (self._tail or self._checkpoint_due) and self._tail.may_write:
+            self._write()
+        self._tail.give_up_oldest()
         if step.change is not None:
             self.head = step.change.last
         self._published.show(step)
@@ -278,10 +268,9 @@ class Store:
 
     def checkpoint(self) -> None:
         """Write the changed pages of the image as of ``head``, and trim the journal; if any are pending, at the next commit."""
-        if self._pending.changes:
-            self._checkpoint_due = True
-        else:
-            self._write(with_checkpoint=True)
+        self._checkpoint_due = True
+        if not self._pending.changes:
+            self._write()
 
     def grow(self, capacity: int, event_pids: Bools | None = None, identity: Identities | None = None) -> None:
         """Make room for more points (a new model version); numbers and values of the present ones stay.
@@ -309,159 +298,27 @@ class Store:
         if self._file.closed:
             return
         self.commit()
-        self._write(with_checkpoint=True)
+        self.checkpoint()
         self._published.close()
         self._file.close()
         if self.fault is not None:
             raise self.fault
 
-    # ------------------------------------------------------------------ reading, from any thread
-
-    def snapshot(self, pids: Pids | None = None) -> Snapshot:
-        """All points or the asked ones, in that order, as of one sequence number.
-
-        A pid that the store does not have is answered as never received.
-        """
-        return self._published.snapshot(pids)
-
-    def behind(self, pids: Pids | None = None) -> Snapshot:
-        """As :meth:`snapshot`, but of the points an operator holds what their sources say."""
-        return self._published.behind(pids)
-
-    @property
-    def not_shared(self) -> str:
-        """Why other processes cannot read the image (no room for it anywhere), empty if they can."""
-        return self._published.not_shared
-
-    @property
-    def held(self) -> Pids:
-        """Points an operator holds as of the last commit, ascending."""
-        return self._published.held
-
-    def changes(self, after: int, limit: int | None = None) -> Iterator[ChangeSet]:
-        """Change sets after a sequence number, each exactly once, in order, up to the present head.
-
-        Args:
-            after: last number the reader has (of its snapshot or change set); 0 = from the beginning.
-            limit: stop after the change set that reaches this many records.
-
-        Raises:
-            GapError: the journal does not hold what follows ``after`` any more, has never come so far, or is damaged there: take
-                a snapshot.
-        """
-        head = self.head
-        unwritten = tuple(self._unwritten)
-        if after > head:
-            raise GapError(after + 1, head + 1)
-        given = 0
-        for change in self._follow(after, unwritten):
-            if change.first > head or (limit is not None and given >= limit):
-                return
-            given += len(change)
-            after = change.last
-            yield change
-        if after < head and (limit is None or given < limit):
-            raise GapError(after + 1, head + 1)
-
-    def _follow(self, after: int, unwritten: tuple[ChangeSet, ...]) -> Iterator[ChangeSet]:
-        try:
-            for change in journal.follow(self._file, after):
-                after = change.last
-                yield change
-        except CorruptFileError as error:
-            raise GapError(after + 1, self.head + 1) from error
-        for change in unwritten:
-            if change.last <= after:
-                continue
-            if change.first > after + 1:
-                raise GapError(after + 1, change.first)
-            skip = after + 1 - change.first
-            yield ChangeSet(after + 1, change.records[skip:], change.received_at[skip:], change.committed_at)
-            after = change.last
-
-    # ------------------------------------------------------------------ consumers of the journal, from any thread
-
-    @property
-    def oldest(self) -> int:
-        """First number in the journal; one more than the last one while it is empty."""
-        return self._retention.oldest
-
-    def consumers(self) -> list[Consumer]:
-        """Everyone registered, of other processes too, by name."""
-        return self._retention.consumers.all()
-
-    def register(self, name: str, after: int) -> None:
-        """Keep the changes after a number for a consumer of this process until it acknowledges them; survives a restart.
-
-        If the map has no room for them in the end the journal goes on without it: it stands in :meth:`take_passed`, and its next
-        read raises :class:`GapError`. Other processes use :class:`scada.rtdb.consumers.Registration`.
-
-        Args:
-            name: 1 to 63 of a-z, 0-9, ``-`` and ``_``.
-            after: last number it has dealt with; sets its place anew if it was registered.
-
-        Raises:
-            StoreError: wrong name or number.
-        """
-        self._retention.consumers.register(name, after)
-
-    def acknowledge(self, name: str, seq: int) -> None:
-        """A registered consumer of this process has dealt with everything up to a number, so that a restart needs no more of it.
-
-        Raises:
-            StoreError: it is not registered, or the number is none.
-        """
-        self._retention.consumers.acknowledge(name, seq)
-
-    def unregister(self, name: str) -> None:
-        """Keep nothing for a consumer any more.
-
-        Raises:
-            StoreError: wrong name.
-        """
-        self._retention.consumers.withdraw(name)
-
-    def take_passed(self) -> list[Consumer]:
-        """Consumers whom the journal went on without since the last call; the writer's thread asks, and tells."""
-        passed, self._retention.passed = self._retention.passed, []
-        return passed
-
     # ------------------------------------------------------------------ inside
 
-    def _write(self, *, with_checkpoint: bool) -> None:
-        """One transaction with everything unwritten; a failure is kept in ``fault`` and retried later."""
-        with_checkpoint = with_checkpoint or self._gap
-        if with_checkpoint:
+    def _write(self) -> None:
+        """One transaction with everything unwritten, and a checkpoint if one is due."""
+        due = self._checkpoint_due or self._tail.gap
+        if due:
             self._retention.consumers.exchange()
-        last = self._unwritten[-1].last if self._unwritten else self.journaled
-        try:
-            with self._file.write() as txn:
-                for change in self._unwritten:
-                    journal.append(txn, change, self._encoder)
-                if with_checkpoint:
-                    checkpoint.write(txn, self._image, self._dirty, last, self._identity, self._holds)
-                    self._retention.trim(txn, last + 1)
-        except StoreError as error:
-            self.fault = error
-            self._retry_at = self._clock.monotonic() + _RETRY_S
-            return
-        self.fault = None
-        self._tail_bytes += self._unwritten_bytes
-        self._unwritten.clear()
-        self._unwritten_bytes = 0
-        self.journaled = last
-        if with_checkpoint:
+        if self._tail.write(self._write_checkpoint if due else None) and due:
             self._retention.settle()
             self._dirty[:] = False
-            self._checkpoint_due = self._gap = False
-            self._tail_bytes = 0
+            self._checkpoint_due = False
 
-    def _give_up_oldest(self) -> None:
-        while self._unwritten_bytes > self._journal_bytes and len(self._unwritten) > 1:
-            change = self._unwritten.popleft()
-            self._unwritten_bytes -= journal.size(change)
-            self.lost += len(change)
-            self._gap = True  # the next write starts from a checkpoint
+    def _write_checkpoint(self, txn: Transaction, seq: int) -> None:
+        checkpoint.write(txn, self._image, self._dirty, seq, self._identity, self._holds)
+        self._retention.trim(txn, seq + 1)
 
     def _check_room(self, map_mb: int) -> None:
         """Both images of a checkpoint and twice the journal must fit, or the map would fill up in service."""
@@ -479,7 +336,7 @@ class Store:
         return max(self._journal_bytes, free)
 
     def _number_from(self, head: int) -> None:
-        self.head = self.journaled = head
+        self.head = self._tail.journaled = head
         self._published.number_from(head)
         self.checkpoint()
 
