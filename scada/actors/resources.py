@@ -25,6 +25,7 @@ LOOK_S = 2.0
 _EASED = 0.9
 """Share of a limit below which it is over, so that a value at the limit is told once."""
 _MIB = 1 << 20
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 class ResourceActor(Actor):
@@ -117,8 +118,13 @@ def resident_bytes() -> int:
 
 
 def host_bytes() -> int:
-    """RAM of this host."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """RAM of this host, or what a container lets us have of it."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        allowed = _CONTAINER.read_text("ascii").strip()
+    except OSError:
+        return physical
+    return min(physical, int(allowed)) if allowed.isdigit() else physical
 
 
 def open_files() -> int:

@@ -83,6 +83,15 @@ def test_a_limit_is_told_once_and_over_only_when_it_has_eased(host, what, bad, n
     assert host.look() == [f"{key}_eased"]
 
 
+@pytest.mark.parametrize(("text", "share"), [("1048576\n", True), ("max\n", False), (None, False)])
+def test_a_container_may_allow_less_than_the_host_has(tmp_path, monkeypatch, text, share):
+    limit = tmp_path / "memory.max"
+    if text is not None:
+        limit.write_text(text)
+    monkeypatch.setattr(resources, "_CONTAINER", limit)
+    assert (resources.host_bytes() == MIB) is share
+
+
 def test_the_host_is_really_looked_at(tmp_path):
     assert MIB < resources.resident_bytes() < resources.host_bytes()
     before = resources.open_files()

@@ -265,7 +265,7 @@ class _Parser:
             self._emit(_OF_MANY[name], float(count), pops=count)
         elif name == "round":
             self._or()
-            self._emit(Op.ROUND, self._number(0, _MOST_DIGITS, "digits") if self._take(",") else 0.0, pops=1)
+            self._emit(Op.ROUND, self._number(0, _MOST_DIGITS, "digits", whole=True) if self._take(",") else 0.0, pops=1)
         elif name == "previous":
             self._previous()
         elif name in SIGNATURES:
@@ -354,10 +354,10 @@ class _Parser:
                 return word
         raise self._error(f"{wanted} ({', '.join(known)})")
 
-    def _number(self, least: float, most: float, what: str) -> float:
+    def _number(self, least: float, most: float, what: str, *, whole: bool = False) -> float:
         token = self._token
         value = float(token.text) if token.kind == "number" else -1.0
-        if not least <= value <= most:
-            raise self._error(f"{what}, a number from {least:g} to {most:g}")
+        if not least <= value <= most or (whole and value % 1.0):
+            raise self._error(f"{what}, a {'whole ' if whole else ''}number from {least:g} to {most:g}")
         self._at += 1
         return value
