@@ -105,12 +105,18 @@ class Partitions:
             for part in sorted((part for part in self._parts if part.table == table), key=lambda part: part.start):
                 if part.end <= oldest and not self._drop(connection, part):
                     break
-            connection.run(f"delete from {table}_stray where time < '{oldest}+00'")
+            later = f"select from {table}_stray n where n.point = s.point and n.time > s.time and n.time < '{oldest}+00'"
+            connection.run(f"delete from {table}_stray s where s.time < '{oldest}+00' and exists ({later})")
 
     def _drop(self, connection: Connection, part: _Part) -> bool:
+        """Drop a partition, but for the last row of each point: it may still be in force."""
+        last = f"select distinct on (point) * from {part.name} order by point, time desc, ctid desc"
         try:
             with connection.transaction():
-                connection.run(f"set local lock_timeout = '500ms'; drop table {part.name}")
+                connection.run(
+                    f"set local lock_timeout = '500ms'; insert into {part.table}_stray {last} on conflict do nothing;"
+                    f" drop table {part.name}"
+                )
         except ArchiveError as error:
             if type(error) is not ArchiveError:
                 raise

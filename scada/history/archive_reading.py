@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,11 +30,13 @@ class ArchiveReader:
         archive: connected when first asked.
         clock: nothing is known after now.
         points: indexed by pid.
+        known_to: time up to which PostgreSQL has everything, ns UTC.
     """
 
-    def __init__(self, archive: Archive, clock: Clock, points: Sequence[Point]) -> None:
+    def __init__(self, archive: Archive, clock: Clock, points: Sequence[Point], known_to: Callable[[], int]) -> None:
         self._archive, self._clock = archive, clock
         self._points = points
+        self._known_to = known_to
 
     def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
         """See :meth:`scada.history.interface.Historian.query`.
@@ -73,7 +75,7 @@ class ArchiveReader:
         """
         reader, here, _ = self._reader(pid)
         span = check_periods(from_ns, to_ns, period_s)
-        return reader.aggregates(_NO_TRANSACTION, here, span, period_s, self._clock.now_ns())
+        return reader.aggregates(_NO_TRANSACTION, here, span, period_s, min(self._clock.now_ns(), self._known_to()))
 
     def _reader(self, pid: int) -> tuple[Reader, int, int]:
         """A reader with nothing in memory, the pid, and the archive's number of the point."""
@@ -83,7 +85,9 @@ class ArchiveReader:
         still.number_of = np.zeros(pid + 1, dtype=np.uint32)
         still.number_of[pid] = point
         still.state = np.zeros(point + 1, STATE_DTYPE)
-        return Reader(_Samples(self._archive), _Minutes(self._archive), still), pid, point
+        now, retention = self._clock.now_ns(), self._archive.retention
+        raw_ns, minute_ns = (max(0, now - days * DAY_NS) if days else 0 for days in (retention.raw_days, retention.minute_days))
+        return Reader(_Samples(self._archive, raw_ns), _Minutes(self._archive, minute_ns), still), pid, point
 
 
 _NO_TRANSACTION: Any = None
@@ -92,9 +96,9 @@ _NO_TRANSACTION: Any = None
 class _Samples(SampleShelf):
     """Samples of PostgreSQL by the day."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, oldest_ns: int) -> None:
         super().__init__("sample", HOUR_NS, "PostgreSQL")
-        self._archive = archive
+        self._archive, self._oldest_ns = archive, oldest_ns
 
     def slots(self, txn: Any, number: int, from_ns: int, to_ns: int, *, down: bool = False) -> Iterator[Any]:
         """The samples of each day that meets a span; downwards only the last one before its end."""
@@ -102,6 +106,7 @@ class _Samples(SampleShelf):
         if down:
             yield self._archive.last_before(number, to_ns)
             return
+        from_ns = max(from_ns, self._oldest_ns)
         for day in self._archive.days(number, from_ns, to_ns):
             yield self._archive.samples(number, max(day, from_ns), min(day + DAY_NS, to_ns), _MOST_ROWS)
 
@@ -109,11 +114,12 @@ class _Samples(SampleShelf):
 class _Minutes(MinuteShelf):
     """Minutes of PostgreSQL."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, oldest_ns: int) -> None:
         super().__init__("minute", DAY_NS, "PostgreSQL")
-        self._archive = archive
+        self._archive, self._oldest_ns = archive, oldest_ns
 
     def slots(self, txn: Any, number: int, from_ns: int, to_ns: int, *, down: bool = False) -> Iterator[Any]:
         """The minutes of a span; downwards only the last one before its end."""
         del txn
-        yield self._archive.minute_before(number, to_ns) if down else self._archive.minutes(number, from_ns, to_ns)
+        from_ns = max(from_ns, self._oldest_ns)
+        yield self._archive.minute_before(number, to_ns) if down else self._archive.minutes(number, from_ns, max(from_ns, to_ns))

@@ -48,6 +48,7 @@ class Shipper:
         shipped: samples and minutes carried since it was made.
         oldest_ns: time of the oldest sample in the archive; 0 = not known yet, the largest number = the archive is empty.
         stored_bytes: of the archive, when it was last tidied.
+        complete_ns: time of the flush up to which the archive has everything; 0 = not known yet.
     """
 
     outbox: Outbox
@@ -57,6 +58,7 @@ class Shipper:
     shipped: int = 0
     oldest_ns: int = 0
     stored_bytes: int = 0
+    complete_ns: int = 0
     _tidied_at: float = -TIDY_S
     _carried_from: str = ""
     _through: int = 0
@@ -76,8 +78,10 @@ class Shipper:
         try:
             self._prepare()
             for _ in range(most_parcels):
+                flushed_ns = self.outbox.time_ns
                 waiting = self.outbox.parcels(self._through, SHIP_ROWS)
                 if not waiting:
+                    self.complete_ns = flushed_ns
                     return False
                 parcel = together(waiting)
                 self.archive.take(self.outbox.identity, parcel, self._name_of, doubt_ns=self.outbox.doubt_ns)
@@ -140,7 +144,7 @@ class PostgresHistorian(HistoryStore):
         super().__init__(path, clock, points, map_mb=map_mb, retention=retention)
         self.outbox = Outbox(self._file, int(OUTBOX_SHARE * self._file.map_bytes), clock.now_ns())
         self.shipper = Shipper(self.outbox, archive, clock, self._names)
-        self.archived = ArchiveReader(archive, clock, points)
+        self.archived = ArchiveReader(archive, clock, points, self._known_to)
         if 0 < self.outbox.seq != self.seq:  # the file was written by a historian without an outbox
             self.outbox.report_gap(self.outbox.time_ns)
         # what the last life flushed is in the outbox or in PostgreSQL
@@ -181,7 +185,7 @@ class PostgresHistorian(HistoryStore):
         self._names = names
         if hasattr(self, "shipper"):
             self.shipper.names = names
-            self.archived = ArchiveReader(self._archive, self._clock, points)
+            self.archived = ArchiveReader(self._archive, self._clock, points, self._known_to)
 
     # ------------------------------------------------------------------ passing on
 
@@ -209,7 +213,7 @@ class PostgresHistorian(HistoryStore):
         if len(self._told) < len(self._sampler.state):
             self._told = np.append(self._told, np.zeros(len(self._sampler.state) - len(self._told), dtype=np.int64))
         state, now = self._sampler.state, self._clock.now_ns()
-        rests = (state["minute"] > 0) & (state["minute"] + 2 * MINUTE_NS <= now) & (state["minute"] != self._told)
+        rests = (state["minute"] > 0) & (state["minute"] + MINUTE_NS <= now) & (state["minute"] != self._told)
         numbers = np.flatnonzero(rests)
         one = state[numbers]
         over = np.zeros(len(numbers), MINUTE_DTYPE)
@@ -286,6 +290,10 @@ class PostgresHistorian(HistoryStore):
             self._ask(pid, 0, max(1, at_ns))
         self._carry()
         return self.archived.before(pids, at_ns)
+
+    def _known_to(self) -> int:
+        """Time up to which PostgreSQL has the minutes of all points."""
+        return self.shipper.complete_ns - 2 * MINUTE_NS
 
     def _carry(self) -> None:
         self.flush()
