@@ -71,6 +71,12 @@ class RtdbActor(Actor):
         self._fault = ""
         self._lost = self._unknown = 0
 
+    def started(self) -> None:
+        """Say if other processes cannot read the database."""
+        if self._store.not_shared:
+            _log.warning("other processes cannot read the database", cause=self._store.not_shared)
+            self._tell("rtdb.not_shared", AlarmClass.ABNORMAL, 3, {"reason": self._store.not_shared})
+
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
         match message:

@@ -177,3 +177,11 @@ def test_what_cannot_be_held_is_answered_so(world):
     with pytest.raises(StoreError, match="cannot stand for a value"):
         world.actor.receive(Hold(3, float("nan")))
     assert world.changed() == []
+
+
+def test_a_server_whose_database_others_cannot_read_says_so(world, disk):
+    world.actor.started()
+    assert world.events.keys() == []
+    disk.store._published._shared.fault = "no room for 5 MiB"
+    world.actor.started()
+    assert world.events.keys() == ["rtdb.not_shared"]
