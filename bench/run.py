@@ -8,9 +8,10 @@ import sys
 from capacity import group as capacity
 from chain import group as chain
 from events import group as events
+from history import group as history
 from rtdb import group as rtdb
 
-GROUPS = {"capacity": capacity, "chain": chain, "events": events, "rtdb": rtdb}
+GROUPS = {"capacity": capacity, "chain": chain, "events": events, "history": history, "rtdb": rtdb}
 
 
 def main() -> int:
