@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import RecordFlag, TimeQuality
+from scada.core.batch import OPERATOR, RecordFlag, TimeQuality
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.quality import Quality, marks
 from scada.events.records import Event, EventKind
@@ -80,6 +80,8 @@ class StatusLines:
         invalid = quality & Quality.TIME_INVALID or int(record["time_quality"]) & TimeQuality.INVALID
         if source_ns and (invalid or source_ns > received_ns + _AHEAD_NS):
             parameters["said"] = _utc(source_ns)
+            source_ns = 0
+        if record["channel"] == OPERATOR:  # a release shows an older state, but happened at its receipt
             source_ns = 0
         return Event(
             time_ns=received_ns,

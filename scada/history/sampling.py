@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import POINT_DTYPE, RecordFlag, Records, TimeQuality
+from scada.core.batch import OPERATOR, POINT_DTYPE, RecordFlag, Records, TimeQuality
 from scada.core.clock import NS_PER_S
 from scada.core.quality import BAD_MASK, Quality
 from scada.history.interface import MAX_AHEAD_NS, MINUTE_NS, NOT_RECORDED
@@ -110,6 +110,7 @@ _EVENT_FLAG: Final = RecordFlag.EVENT
 _QUALITY_SET: Final = RecordFlag.QUALITY_SET
 _HELD_BY_OPERATOR: Final = RecordFlag.HELD
 _BACKFILL: Final = RecordFlag.BACKFILL
+_OPERATOR: Final = OPERATOR
 _NONE: Final = np.iinfo(np.int64).max
 ROOM: Final = 4
 """Rows that one value may make, fixed samples apart."""
@@ -121,7 +122,8 @@ def date_records(
 ) -> int:  # pragma: no cover - compiled
     """Turn records into inputs; returns how many. Those of unknown or held points and late values are passed over.
 
-    A value is dated by its source, or by its receipt where the source gave no valid time or one that lies in the future.
+    A value is dated by its source, or by its receipt where the source gave no valid time or one that lies in the future. What an
+    operator did (hold, release) is dated by its receipt.
     """
     made = 0
     for i in range(len(records)):
@@ -133,7 +135,7 @@ def date_records(
         time = record.source_time
         kind = EVENT if record.flags & _EVENT_FLAG else 0
         stamped = record.time_quality & _FLAG_INVALID == 0 and quality & _TIME_INVALID == 0 and record.flags & _QUALITY_SET == 0
-        if time <= 0 or not stamped:
+        if time <= 0 or not stamped or record.channel == _OPERATOR:
             time = received_at[i]
             kind |= RECEIPT
         elif time > received_at[i] + _AHEAD:

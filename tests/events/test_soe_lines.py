@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.core.batch import POINT_DTYPE, RecordFlag, TimeQuality
+from scada.core.batch import OPERATOR, POINT_DTYPE, HoldAct, RecordFlag, TimeQuality
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.ids import PointId
 from scada.core.quality import Quality
@@ -86,6 +86,7 @@ def test_no_line_is_merged_and_analogs_give_none():
         ({"source_time": T0 - 5 * MS, "time_quality": TimeQuality.INVALID}, 0, "2023-11-14T22:13:19.995Z"),
         ({"source_time": T0 + 900 * MS}, T0 + 900 * MS, None),
         ({"source_time": T0 + 3600 * NS_PER_S}, 0, "2023-11-14T23:13:20.000Z"),
+        ({"source_time": T0 - 3600 * NS_PER_S, "channel": OPERATOR, "detail": HoldAct.RELEASE}, 0, None),
     ],
 )
 def test_a_time_that_cannot_be_is_not_taken_and_what_was_said_is_shown(more, source, said):

@@ -11,7 +11,7 @@ from history.plain_history import PlainPoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scada.core.batch import POINT_DTYPE, RecordFlag
+from scada.core.batch import OPERATOR, POINT_DTYPE, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.errors import StoreError
 from scada.core.ids import PointId
@@ -46,12 +46,12 @@ class Feeder:
         points = len(POINTS)
         self.value, self.quality = np.full(points, np.nan), np.full(points, int(Quality.NEVER_RECEIVED), np.uint32)
 
-    def change(self, *rows, flags=0, at=None):
+    def change(self, *rows, flags=0, at=None, channel=0):
         """Rows of (pid, value[, quality[, source time]]), received now."""
         now = self.clock.now_ns() if at is None else at
         records = np.zeros(len(rows), dtype=POINT_DTYPE)
         for record, (pid, value, *rest) in zip(records, rows, strict=True):
-            record["pid"], record["value"], record["flags"] = pid, value, flags
+            record["pid"], record["value"], record["flags"], record["channel"] = pid, value, flags, channel
             record["quality"], record["source_time"] = (*rest, 0, 0)[:2] if len(rest) < 2 else rest
             if not flags & RecordFlag.ASIDE:
                 self.value[pid], self.quality[pid] = value, record["quality"]
@@ -164,6 +164,17 @@ class Contract:
         historian.append(feed.change((0, 7.0), flags=RecordFlag.HELD))
         assert historian.query(0, start, start + 1).value.tolist() == [1.0]
         assert historian.seq == 2
+
+    def test_a_release_is_dated_by_its_moment(self, rig, historian, feed):
+        start = rig.clock.now_ns()
+        historian.append(feed.change((0, 1.0, 0, start)))
+        rig.clock.advance(5)
+        historian.append(feed.change((0, 9.0), channel=OPERATOR))
+        rig.clock.advance(5)
+        historian.append(feed.change((0, 1.5, 0, start + NS_PER_S), channel=OPERATOR, flags=RecordFlag.REFRESH))
+        found = historian.query(0, start, rig.clock.now_ns() + 1)
+        assert [(time - start) // NS_PER_S for time in found.time_ns.tolist()] == [0, 5, 10]
+        assert found.value.tolist() == [1.0, 9.0, 1.5]
 
     def test_a_stamp_in_the_future_is_not_believed(self, rig, historian, feed):
         now = rig.clock.now_ns()
