@@ -241,9 +241,9 @@ class EventActor(Actor):
         changed, suppressions = self._engine.take_changed(), self._engine.take_suppressions()
         stored = self._log.append(events, alarms=changed, suppressions=suppressions, hold=hold, seq=self._seq)
         if changed or suppressions or stored:
-            # hidden alarms may have changed too, and with them what is active under a suppression
-            hidden = suppressions or self._view.suppressions
-            self._view.update(changed, self._engine.suppressions() if hidden else None, self._log.last_id)
+            # a hidden alarm that begins or ends changes what is active under its suppression
+            concerned = suppressions or any(alarm.suppressed for alarm in changed)
+            self._view.update(changed, self._engine.suppressions() if concerned else None, self._log.last_id)
         if stored:
             self._call_listeners(stored)
             self._watch_disk()
