@@ -30,6 +30,8 @@ BACKOFF_MOST_S = 30.0
 RESTARTS_BEFORE_ALARM = 5
 """Failures within ``WINDOW_S`` after which an actor is reported as failing again and again."""
 WINDOW_S = 60.0
+LAST_LIVES = 5
+"""Lives an actor may use up while it is stopped, for what its mailbox still holds."""
 
 
 class Address:
@@ -234,6 +236,7 @@ class Supervisor:
             self._bury(address, error, reason)
             if self._stopping or name in self._draining:
                 _log.error("actor failed while it stopped", actor=name, reason=reason, at=_place(error))
+                address.mailbox.forget_stop()
                 return
             failures = self._failures[name]
             now = self._clock.monotonic()
@@ -273,19 +276,23 @@ class Supervisor:
                 return True
             self._draining[name] = child
         address, factory = child
-        if address.health.state in ("waiting", "failing") and not address.mailbox.empty():
-            ref = self._last_life(address, factory)
         try:
-            if ref is not None:
-                ref.stop(timeout=timeout_s)
+            for _ in range(LAST_LIVES):
+                if ref is not None and ref.stop(timeout=timeout_s):
+                    break
+                # it is down, or went down before it came to the order
+                if address.mailbox.empty():
+                    break
+                ref = self._last_life(address, factory)
         except pykka.Timeout:
+            address.mailbox.close()
             return False
         finally:
-            address.mailbox.close()
-            if left := address.mailbox.qsize():
-                _log.error("messages were left when an actor stopped", actor=name, count=left)
             with self._lock:
                 del self._draining[name]
+        address.mailbox.close()
+        if left := address.mailbox.refuse_rest():
+            _log.error("messages were left when an actor stopped", actor=name, count=left)
         return True
 
     def _last_life(self, address: Address, factory: Factory) -> pykka.ActorRef[Any] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pykka import Future
+from pykka import ActorDeadError, Future
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,23 @@ class Mailbox:
         with self._lock:
             self._resting = False
 
+    def forget_stop(self) -> None:
+        """The actor died before it came to the order to stop: whoever waits for that is told."""
+        with self._lock:
+            for envelope in [one for one in self._control if not isinstance(one.message, Message)]:
+                self._control.remove(envelope)
+                _refuse(envelope)
+
+    def refuse_rest(self) -> int:
+        """Nobody will read what is left: asks get an error. Returns how many messages there were."""
+        with self._lock:
+            left = [*self._control, *self._data]
+            self._control.clear()
+            self._data.clear()
+            for envelope in left:
+                _refuse(envelope)
+        return len(left)
+
     def _gone(self, message: Message) -> bool:
         return self.closed() or (self._resting and message.read_anew)
 
@@ -168,5 +185,5 @@ def _refuse(envelope: Envelope) -> None:
         envelope.reply_to.set_exception((StoppedError, StoppedError("the actor has been stopped"), None))
 
 
-class StoppedError(RuntimeError):
+class StoppedError(ActorDeadError):
     """An ask went to an actor that has been stopped for good."""

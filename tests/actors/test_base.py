@@ -409,3 +409,52 @@ def test_a_sender_that_waits_for_room_goes_on_when_the_actor_fails():
     box.wake()
     box.put(Envelope(News(n=6)))
     assert box.get().message == News(n=6)
+
+
+def test_an_actor_that_cannot_even_start_does_not_hold_up_the_stop(world):
+    supervisor = world[2]
+
+    class Shy(Recorder):
+        def started(self):
+            raise OSError("no disk")
+
+    address = supervisor.start(Address("shy"), Shy)
+    assert wait_for(lambda: address.health.state == "waiting")
+    address.tell(Data(n=1))
+    assert supervisor.stop(["shy"], timeout_s=2) == []
+    assert address.mailbox.empty(), "counted in the log, since nobody could read it"
+
+
+def test_a_poison_ahead_of_the_order_to_stop_costs_itself_alone(world):
+    supervisor = world[2]
+    gate = threading.Event()
+
+    class Slow(Recorder):
+        def receive(self, message):
+            gate.wait(5)
+            return super().receive(message)
+
+    address = supervisor.start(Address("slow"), Slow)
+    address.tell(Data(n=0))
+    assert wait_for(lambda: address.health.began > 0)
+    for message in (Boom(), Boom(), Data(n=1), Data(n=2)):
+        address.tell(message)
+    gate.set()
+    assert supervisor.stop(["slow"], timeout_s=3) == []
+    assert [message.n for message in Recorder.seen] == [0, 1, 2]
+
+
+def test_an_actor_that_does_not_end_is_named(world):
+    supervisor = world[2]
+    gate = threading.Event()
+
+    class Stuck(Recorder):
+        def receive(self, message):
+            gate.wait(10)
+
+    address = supervisor.start(Address("stuck"), Stuck)
+    address.tell(Data(n=1))
+    assert wait_for(lambda: address.health.began > 0)
+    assert supervisor.stop(["stuck"], timeout_s=0.1) == ["stuck"]
+    gate.set()
+    assert wait_for(lambda: pykka.ActorRegistry.get_all() == [])
