@@ -39,7 +39,7 @@ class HistoryActor(Actor):
         events: told of a full disk.
         clock: stamps.
         archive: answers what the store does not have any more; None = there is no archive.
-        has: whether the store has everything from a time on.
+        has: whether the store has everything that a query asks for.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class HistoryActor(Actor):
         events: Address,
         clock: Clock,
         archive: Address | None = None,
-        has: Callable[[int], bool] = lambda _: True,
+        has: Callable[[pb.HistoryRequest], bool] = lambda _: True,
     ) -> None:
         super().__init__(address, failed)
         self._rtdb = rtdb
@@ -89,7 +89,7 @@ class HistoryActor(Actor):
                 self._rtdb.acknowledge(CONSUMER, self._store.stored_seq)
                 self._watch_disk()
                 self._watch_damage()
-            case HistoryAsked(pb.HistoryRequest() as request, _) if self._archive is not None and not self._has(request.from_ns):
+            case HistoryAsked(pb.HistoryRequest() as request, _) if self._archive is not None and not self._has(request):
                 self._store.flush()  # what is to be passed on is, then
                 self._archive.tell(message)
             case HistoryAsked(request, reply):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import structlog
+from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.agc import AgcActor, AgcView
 from scada.actors.alarm_view import AlarmView
@@ -39,34 +36,27 @@ from scada.actors.replay import ReplayActor, ReplayView
 from scada.actors.resources import LOOK_S, ResourceActor
 from scada.actors.rtdb import RtdbActor
 from scada.actors.standing import Standing, standing_orders
+from scada.actors.stores import Stores
 from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.apps.calc.graph import expression_findings
-from scada.apps.calc.state import CalcFile
-from scada.control.operator_ledger import marks_from_audit
-from scada.control.operator_store import OperatorStore
 from scada.control.tags import TagBoard
 from scada.core.clock import NS_PER_S, Clock
-from scada.core.errors import ConfigError, ModelError, ScadaError, StoreError
+from scada.core.errors import ConfigError, ModelError
 from scada.core.settings import Settings
-from scada.events.log import EventLog
 from scada.events.recall import RecallFolder
 from scada.events.records import Event, EventKind
-from scada.history.archive import Archive
-from scada.history.interface import Retention
 from scada.history.postgres import PostgresHistorian
-from scada.history.store import HistoryStore
 from scada.model_cim.cim import CimModel
 from scada.model_cim.objects import PlantObjects
-from scada.model_cim.points import load_model, pids
-from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables, PointKind
+from scada.model_cim.point_numbers import kept_numbers
+from scada.model_cim.points import load_model
+from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables
 from scada.protocols.driver import LinkState
 from scada.protocols.registry import make_driver
 from scada.rtdb.changes import ChangeSet
-from scada.rtdb.store import Store
-from scada.security.audit import AuditLog, read_audit
 from scada.security.roles import Right, system_principal
 
 _log = structlog.get_logger("system")
@@ -76,8 +66,6 @@ ASK_S = 5.0
 DAY_NS = 86_400 * NS_PER_S
 _ORDINARY = {"end_of_initialisation"}
 """Kinds of protocol notices that are no fault."""
-_RESTORE = "restore it from a backup, or move the whole database folder away to start anew"
-_STATUS_KINDS = {PointKind.STATUS, PointKind.DOUBLE}
 T = TypeVar("T")
 
 
@@ -96,18 +84,17 @@ class System:
         self.settings = settings
         self.clock = clock
         self.site = settings.site.name
-        self._closing = ExitStack()
         self._started: list[Event] = []
-        self._registry = settings.rtdb.path / "points.json"
         self._model, self.tables = self._load_model()
+        self.objects = PlantObjects(self.tables, self._model)
         self.timers = Timers(clock)
         self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
         self.wire = Wire()
-        with ExitStack() as undo:
-            undo.callback(self._closing.close)
-            self._open_stores()
-            self._keep_pids()
-            undo.pop_all()
+        self._stores = Stores(settings, self.tables, self.objects, clock)
+        self.store, self.log, self.samples = self._stores.rtdb, self._stores.log, self._stores.samples
+        self.audit, self.marks = self._stores.audit, self._stores.marks
+        self._started += self._stores.damage
+        self._calc_keeper, self._zone = CalcKeeper(self._stores.totals, self.store), ZoneInfo(settings.site.time_zone)
         self._views()
         self._addresses()
         self.started_ns = clock.now_ns()
@@ -117,7 +104,7 @@ class System:
     def _load_model(self) -> tuple[CimModel, ModelTables]:
         """Read the model with the point numbers of earlier versions, and keep the new ones."""
         path = self.settings.model.path
-        model, tables, findings = load_model(path, self._kept_pids())
+        model, tables, findings = load_model(path, kept_numbers(self.settings.rtdb.path))
         findings += expression_findings(model, tables.points)
         for finding in findings:
             log = _log.error if finding.severity in {"error", "fatal"} else _log.warning
@@ -131,98 +118,6 @@ class System:
             names = ", ".join(sorted(unknown))
             raise ConfigError(f"[channels] names what the model does not have: {names}", mend="see `scada model points`")
         return model, tables
-
-    def _kept_pids(self) -> dict[str, int]:
-        """The point numbers of earlier model versions."""
-        registry = self._registry
-        if not registry.exists():
-            return {}
-        try:
-            known = json.loads(registry.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"the kept point numbers cannot be read: {error}", where=str(registry), mend=_RESTORE) from error
-        if not isinstance(known, dict) or not all(type(pid) is int for pid in known.values()):
-            raise ModelError("the kept point numbers are corrupt", where=str(registry), mend=_RESTORE)
-        return known
-
-    def _keep_pids(self) -> None:
-        """Keep the point numbers of this version; after the database was opened, so that we are its one writer."""
-        fresh = pids(self.tables)
-        if fresh == self._kept_pids():
-            return
-        aside = self._registry.with_suffix(".new")
-        try:
-            with aside.open("w", encoding="utf-8") as file:
-                json.dump(fresh, file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._registry)
-        except OSError as error:
-            raise StoreError(
-                f"cannot keep the point numbers: {error}", where=str(self._registry), mend="check the disk"
-            ) from error
-
-    def _open_stores(self) -> None:
-        points, settings = self.tables.points, self.settings
-        self.store, damaged = Store.open_or_quarantine(
-            settings.rtdb.path,
-            len(points),
-            self.clock,
-            durable=settings.rtdb.durable,
-            map_mb=settings.rtdb.map_mb,
-            journal_mb=settings.rtdb.journal_mb,
-            journal_hours=settings.rtdb.journal_hours,
-            event_pids=np.array([point.kind in _STATUS_KINDS for point in points], dtype=np.bool_),
-            identity=np.array([_identity(point.mrid) for point in points], dtype=np.uint64),
-        )
-        self._closing.callback(self._close, "database", self.store.close)
-        self._note_damage("rtdb.damaged", damaged)
-        self.log, damaged = EventLog.open_or_quarantine(
-            settings.events.path, self.clock, map_mb=settings.events.map_mb, keep_days=settings.events.keep_days
-        )
-        self._closing.callback(self._close, "event log", self.log.close)
-        self._note_damage("events.damaged", damaged)
-        totals, damaged = CalcFile.open_or_quarantine(settings.rtdb.path, self.clock)
-        self._closing.callback(self._close, "totals", totals.close)
-        self._note_damage("calc.damaged", damaged)
-        self._calc_keeper, self._zone = CalcKeeper(totals, self.store), ZoneInfo(settings.site.time_zone)
-        self.samples, damaged = self._open_history()
-        self._closing.callback(self._close, "history", self.samples.close)
-        self._note_damage("history.damaged", damaged)
-        self.audit = AuditLog(settings.security.audit, self.clock)
-        self._closing.callback(self.audit.close)
-        self._note_damage("audit.repaired", self.audit.repaired)
-        self._open_operator_data()
-
-    def _open_history(self) -> tuple[HistoryStore, str]:
-        """The historian that the settings ask for, and what was damaged; PostgreSQL itself may come later."""
-        settings = self.settings.history
-        retention = Retention(settings.raw_days, settings.minute_days)
-        kept: tuple[Any, ...] = (settings.path, self.clock, self.tables.points)
-        if settings.backend == "embedded":
-            return HistoryStore.open_or_quarantine(*kept, map_mb=settings.map_mb, retention=retention)
-        from scada.history.driver import PsycopgConnection, parse_dsn  # noqa: PLC0415 - an extra that only this needs
-
-        parse_dsn(settings.dsn)
-        names = {"schema": settings.db_schema, "reader": settings.reader_role}
-        archive = Archive(partial(PsycopgConnection, settings.dsn), self.clock, retention=retention, **names)
-        return PostgresHistorian.open_with(archive, *kept, map_mb=settings.map_mb, retention=retention)
-
-    def _open_operator_data(self) -> None:
-        """Marks of operators; a damaged file is rebuilt from the audit log: a lost tag could let a control through."""
-        self.objects = PlantObjects(self.tables, self._model)
-        self.marks, damaged = OperatorStore.open_or_quarantine(self.settings.operator.path, self.clock)
-        self._closing.callback(self._close, "operator data", self.marks.close)
-        self._note_damage("operator.damaged", damaged)
-        if damaged:
-            found = marks_from_audit(read_audit(self.settings.security.audit), self.objects)
-            self.marks.write(found, (), self.marks.next_id)
-            self._started.append(self._event("operator.rebuilt", AlarmClass.ACCIDENT, 1, {"count": str(len(found))}))
-
-    def _note_damage(self, key: str, text: str) -> None:
-        if text:
-            _log.error("damaged database moved aside", what=text)
-            self._started.append(self._event(key, AlarmClass.ACCIDENT, 1, {"reason": text}))
 
     def _views(self) -> None:
         self.channel_views = [ChannelView(self._endpoint(spec)) for spec in self.tables.channels]
@@ -304,14 +199,7 @@ class System:
         if late:
             _log.warning("actors did not stop in time", actors=late)
         self.wire.stop()
-        self._closing.close()
-
-    @staticmethod
-    def _close(what: str, close: Callable[[], None]) -> None:
-        try:
-            close()
-        except ScadaError as error:
-            _log.error("could not be closed whole", what=what, cause=str(error))
+        self._stores.close()
 
     def _factories(self) -> list[tuple[Address, Factory]]:
         channels = [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
@@ -357,7 +245,12 @@ class System:
         if not isinstance(self.samples, PostgresHistorian):
             return [(self.history, partial(HistoryActor, **kept))]
         archive = partial(ArchiveActor, historian=self.samples, events=self.events, clock=self.clock)
-        history = partial(HistoryActor, archive=self.archive, has=self.samples.answers, **kept)
+        answers = self.samples.answers
+
+        def has(request: pb.HistoryRequest) -> bool:
+            return answers(request.from_ns, periods=bool(request.period_s))
+
+        history = partial(HistoryActor, archive=self.archive, has=has, **kept)
         return [(self.history, history), (self.archive, archive)]
 
     def _capturing(self) -> list[tuple[Address, Factory]]:
@@ -539,7 +432,3 @@ class System:
             f"protocol.{kind}", alarm_class, priority, parameters, kind=EventKind.PROTOCOL, mrid=spec.mrid, path=spec.name
         )
         self.events.tell(Report((event,)))
-
-
-def _identity(mrid: str) -> int:
-    return int.from_bytes(hashlib.blake2b(mrid.encode(), digest_size=8).digest(), "big")

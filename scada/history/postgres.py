@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.quality import is_good
-from scada.history.archive import Archive, PointName
+from scada.history.archive import DAY_NS, Archive, PointName
 from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
 from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, Before, HistorianStatus, Retention
@@ -249,9 +249,16 @@ class PostgresHistorian(HistoryStore):
 
     # ------------------------------------------------------------------ reading
 
-    def answers(self, from_ns: int) -> bool:
-        """Whether the embedded store has everything from a time on that PostgreSQL has."""
-        first = max(self._oldest_ns, self.outbox.began_ns)
+    def answers(self, from_ns: int, *, periods: bool = False) -> bool:
+        """Whether the embedded store has everything from a time on that PostgreSQL has.
+
+        Args:
+            from_ns: ns UTC.
+            periods: statistics are asked for, which are kept longer than samples.
+        """
+        days = self.retention.minute_days
+        kept = self._oldest_ns if not periods else self._clock.now_ns() - days * DAY_NS if days else 0
+        first = max(kept, self.outbox.began_ns)
         return from_ns >= first or self.shipper.oldest_ns >= first
 
     def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
@@ -273,7 +280,7 @@ class PostgresHistorian(HistoryStore):
             ArchiveError: PostgreSQL does not answer or refuses.
         """
         self._ask(pid, from_ns, to_ns)
-        if self.answers(from_ns):
+        if self.answers(from_ns, periods=True):
             return super().aggregates(pid, from_ns, to_ns, period_s)
         self._carry()
         return self.archived.aggregates(pid, from_ns, to_ns, period_s)
