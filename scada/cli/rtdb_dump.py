@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from scada.cli.rendering import quality_marks
 from scada.core.clock import NS_PER_S
-from scada.core.errors import ConfigError, StoreError
+from scada.core.errors import ConfigError
 from scada.core.quality import Quality
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.rtdb.consumers import Consumer
@@ -70,14 +70,14 @@ class Names:
         """The paths of a model, under the numbers its points have in the database of a folder; None = no paths.
 
         Raises:
-            ModelError: the model cannot be read.
-            StoreError: the kept numbers cannot be read.
+            ModelError: the model or the kept numbers cannot be read.
         """
         if model is None:
             return cls({}, "")
+        from scada.model_cim.point_numbers import kept_numbers
         from scada.model_cim.points import load_model
 
-        _, tables, _ = load_model(model, _kept_numbers(folder / "points.json"))
+        _, tables, _ = load_model(model, kept_numbers(folder))
         return cls({int(point.pid): point.path for point in tables.points if not point.removed}, str(model))
 
     def path(self, pid: int) -> str:
@@ -100,18 +100,6 @@ class Names:
                 raise ConfigError(f"no point {name!r}", where=self._where, mend=mend)
             found.append(by_path[name] if name in by_path else int(name))
         return np.array(found, dtype=np.uint32)
-
-
-def _kept_numbers(registry: Path) -> dict[str, int]:
-    """Which mRID has which number; without the file the model numbers its points itself."""
-    try:
-        return dict(json.loads(registry.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"the kept point numbers cannot be read: {error}", where=str(registry), mend="leave --model out"
-        ) from error
 
 
 class Lines:

@@ -12,7 +12,7 @@ from rtdb import workload
 from scada.cli import rtdb, rtdb_dump
 from scada.cli.main import COMMANDS
 from scada.core.clock import SystemClock, VirtualClock
-from scada.core.errors import ConfigError, ScadaError, StoreError
+from scada.core.errors import ConfigError, ModelError, ScadaError, StoreError
 from scada.rtdb.consumers import Registration
 
 RUNNER = CliRunner()
@@ -118,7 +118,7 @@ def test_names_of_a_model(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"no point 'X'.*give --model"):
         run("dump", folder, "--point", "X")
     (tmp_path / "points.json").write_text("{")
-    with pytest.raises(StoreError, match="kept point numbers cannot be read"):
+    with pytest.raises(ModelError, match="kept point numbers cannot be read"):
         rtdb_dump.Names.of("examples/demo-grid", tmp_path)
 
 

@@ -1,0 +1,150 @@
+"""Everything a server keeps on disk, opened and closed as one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+import structlog
+
+from scada.apps.calc.state import CalcFile
+from scada.control.operator_ledger import marks_from_audit
+from scada.control.operator_store import OperatorStore
+from scada.core.clock import Clock
+from scada.core.errors import ScadaError
+from scada.core.settings import Settings
+from scada.events.log import EventLog
+from scada.events.records import Event, EventKind
+from scada.history.archive import Archive
+from scada.history.interface import Retention
+from scada.history.postgres import PostgresHistorian
+from scada.history.store import HistoryStore
+from scada.model_cim.objects import PlantObjects
+from scada.model_cim.point_numbers import keep_numbers
+from scada.model_cim.tables import AlarmClass, ModelTables, PointKind
+from scada.rtdb.store import Store
+from scada.security.audit import AuditLog, read_audit
+
+_log = structlog.get_logger("system")
+
+_STATUS_KINDS: Final = {PointKind.STATUS, PointKind.DOUBLE}
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+Closable = TypeVar("Closable", bound=_Closable)
+
+
+class Stores:
+    """The open databases of a server. A damaged one is moved aside, said, and begun anew.
+
+    Args:
+        settings: where they are, and how much they keep.
+        tables: the model.
+        objects: what operators can hang tags on.
+        clock: stamps.
+
+    Raises:
+        ScadaError: one cannot be opened; those opened before are closed again.
+
+    Attributes:
+        rtdb: the real-time database.
+        log: the event log.
+        totals: what calculated points remember.
+        samples: the historian.
+        audit: the audit log.
+        marks: operator data.
+        damage: events that say what was found damaged.
+    """
+
+    def __init__(self, settings: Settings, tables: ModelTables, objects: PlantObjects, clock: Clock) -> None:
+        self._settings, self._tables, self._clock = settings, tables, clock
+        self._closing = ExitStack()
+        self.damage: list[Event] = []
+        with ExitStack() as undo:
+            undo.callback(self._closing.close)
+            self.rtdb = self._opened("rtdb.damaged", "database", self._open_rtdb())
+            log = EventLog.open_or_quarantine(
+                settings.events.path, clock, map_mb=settings.events.map_mb, keep_days=settings.events.keep_days
+            )
+            self.log = self._opened("events.damaged", "event log", log)
+            self.totals = self._opened("calc.damaged", "totals", CalcFile.open_or_quarantine(settings.rtdb.path, clock))
+            self.samples = self._opened("history.damaged", "history", self._open_history())
+            self.audit = AuditLog(settings.security.audit, clock)
+            self._closing.callback(self.audit.close)
+            self._note("audit.repaired", self.audit.repaired)
+            self._open_marks(objects)
+            keep_numbers(settings.rtdb.path, tables)
+            undo.pop_all()
+
+    def close(self) -> None:
+        """Close all, the latest opened first; what cannot be closed whole is logged."""
+        self._closing.close()
+
+    def _opened(self, key: str, what: str, found: tuple[Closable, str]) -> Closable:
+        store, damaged = found
+        self._closing.callback(_close, what, store.close)
+        self._note(key, damaged)
+        return store
+
+    def _open_rtdb(self) -> tuple[Store, str]:
+        points, settings = self._tables.points, self._settings.rtdb
+        return Store.open_or_quarantine(
+            settings.path,
+            len(points),
+            self._clock,
+            durable=settings.durable,
+            map_mb=settings.map_mb,
+            journal_mb=settings.journal_mb,
+            journal_hours=settings.journal_hours,
+            event_pids=np.array([point.kind in _STATUS_KINDS for point in points], dtype=np.bool_),
+            identity=np.array([_identity(point.mrid) for point in points], dtype=np.uint64),
+        )
+
+    def _open_history(self) -> tuple[HistoryStore, str]:
+        """The historian that the settings ask for, and what was damaged; PostgreSQL itself may come later."""
+        settings = self._settings.history
+        retention = Retention(settings.raw_days, settings.minute_days)
+        kept: tuple[Any, ...] = (settings.path, self._clock, self._tables.points)
+        if settings.backend == "embedded":
+            return HistoryStore.open_or_quarantine(*kept, map_mb=settings.map_mb, retention=retention)
+        from scada.history.driver import PsycopgConnection, parse_dsn  # noqa: PLC0415 - an extra that only this needs
+
+        parse_dsn(settings.dsn)
+        names = {"schema": settings.db_schema, "reader": settings.reader_role}
+        archive = Archive(partial(PsycopgConnection, settings.dsn), self._clock, retention=retention, **names)
+        return PostgresHistorian.open_with(archive, *kept, map_mb=settings.map_mb, retention=retention)
+
+    def _open_marks(self, objects: PlantObjects) -> None:
+        """Marks of operators; a damaged file is rebuilt from the audit log: a lost tag could let a control through."""
+        found = OperatorStore.open_or_quarantine(self._settings.operator.path, self._clock)
+        self.marks = self._opened("operator.damaged", "operator data", found)
+        if found[1]:
+            rebuilt = marks_from_audit(read_audit(self._settings.security.audit), objects)
+            self.marks.write(rebuilt, (), self.marks.next_id)
+            self._say("operator.rebuilt", {"count": str(len(rebuilt))})
+
+    def _note(self, key: str, text: str) -> None:
+        if text:
+            _log.error("damaged database moved aside", what=text)
+            self._say(key, {"reason": text})
+
+    def _say(self, key: str, parameters: dict[str, str]) -> None:
+        self.damage.append(Event(self._clock.now_ns(), EventKind.SYSTEM, AlarmClass.ACCIDENT, 1, key, parameters))
+
+
+def _close(what: str, close: Callable[[], None]) -> None:
+    try:
+        close()
+    except ScadaError as error:
+        _log.error("could not be closed whole", what=what, cause=str(error))
+
+
+def _identity(mrid: str) -> int:
+    return int.from_bytes(hashlib.blake2b(mrid.encode(), digest_size=8).digest(), "big")
