@@ -48,6 +48,10 @@ _RETURNED: Final = {
 }
 
 
+_TELL_S: Final = 10.0
+"""Shortest time between two lines of a chattering alarm."""
+
+
 class AlarmStates:
     """All alarms in their phases.
 
@@ -62,7 +66,8 @@ class AlarmStates:
         self._kind_of = kind_of
         self._chatter = ChatterFilter(settings.chatter_count, settings.chatter_window_s)
         self._floods = FloodGroups(settings.flood_count, settings.flood_window_s)
-        self._chattering: dict[tuple[str, str], Alarm] = {}
+        self._chattering: dict[tuple[str, str], tuple[Alarm, float]] = {}
+        """Chattering alarms as they were told last, and when (monotonic s)."""
         self._unsaid: dict[tuple[str, str], tuple[dict[str, str], Occasion]] = {}
         self.list = AlarmList()
 
@@ -85,6 +90,7 @@ class AlarmStates:
                 group=standing.group,
                 event_id=standing.event_id,
                 occurrences=standing.occurrences + 1,
+                chattering=standing.chattering,
             )
         if kind:
             return self._begin_hidden(replace(fresh, suppressed=kind), occasion)
@@ -99,8 +105,9 @@ class AlarmStates:
         self.list.put(alarm)
         kinds = _KINDS.get(alarm.key, _LIMIT_KINDS)
         events = [alarm_line(alarm, kinds[0], alarm.key, alarm.parameters, occasion, number)]
+        if chattering:
+            self._chattering[name] = alarm, now
         if from_now:
-            self._chattering[name] = alarm
             events.append(self._quiet(replace(alarm, occurrences=self._chatter.count), "alarm.chattering", occasion))
         return events
 
@@ -166,7 +173,10 @@ class AlarmStates:
             if alarm.phase == AlarmPhase.ACK_ACTIVE:
                 continue
             phase = AlarmPhase.ACK_ACTIVE if alarm.phase == AlarmPhase.UNACK_ACTIVE else AlarmPhase.NORMAL
-            self.list.put(replace(alarm, phase=phase, acknowledged_ns=now_ns, acknowledged_by=user))
+            told = replace(alarm, phase=phase, acknowledged_ns=now_ns, acknowledged_by=user)
+            self.list.put(told)
+            if alarm.chattering and (name := (alarm.mrid, alarm.key)) in self._chattering:
+                self._chattering[name] = told, self._chattering[name][1]
             parameters = {**alarm.parameters, "alarm": alarm.key}
             occasion = Occasion(now_ns, alarm.value)
             kind, key = EventKind.ACKNOWLEDGED, "alarm.acknowledged"
@@ -195,28 +205,40 @@ class AlarmStates:
         return events
 
     def tick(self, now: float, now_ns: int) -> list[Event]:
-        """End of chattering, with the last return that was not said, and of groups."""
+        """End of chattering, with the last return that was not said, and of groups; now and then how chattering alarms stand."""
         self._floods.forget(now)
-        events = []
+        events = self._tell_chattering(now, now_ns)
         for name, count in self._chatter.ended(now):
-            known = self._chattering.pop(name, None)
+            told, _ = self._chattering.pop(name)
             alarm = self.list.get(name)
             if alarm is not None:
                 self.list.put(replace(alarm, chattering=False))
-            alarm = alarm or known
-            if alarm is None:
-                continue
+            alarm = alarm or told
             if name in self._unsaid:
                 events.append(self._return_line(alarm, *self._unsaid.pop(name)))
             occasion = Occasion(now_ns, alarm.value)
             events.append(self._quiet(replace(alarm, occurrences=count), "alarm.chattering_ended", occasion))
         return events
 
+    def _tell_chattering(self, now: float, now_ns: int) -> list[Event]:
+        """Lines of chattering alarms whose phase is another than was told last: who follows the events must not be misled."""
+        events = []
+        for name, (told, at) in self._chattering.items():
+            alarm = self.list.get(name)
+            if alarm is None or alarm.suppressed or alarm.phase == told.phase or now - at < _TELL_S:
+                continue
+            key = "alarm.chattering_active" if alarm.phase in ACTIVE else "alarm.chattering_returned"
+            events.append(self._quiet(alarm, key, Occasion(now_ns, alarm.value)))
+            alarm = replace(alarm, event_id=events[-1].event_id)
+            self.list.put(alarm)
+            self._chattering[name] = alarm, now
+        return events
+
     def restore(self, alarm: Alarm, now: float) -> None:
         """Take over an alarm of the log."""
         self.list.load(alarm)
         if alarm.chattering:
-            self._chattering[alarm.mrid, alarm.key] = alarm
+            self._chattering[alarm.mrid, alarm.key] = alarm, now
             self._chatter.restore((alarm.mrid, alarm.key), now)
 
     def _quiet(self, alarm: Alarm, key: str, occasion: Occasion, number: int = 0) -> Event:

@@ -34,18 +34,35 @@ def swing(bench, times, every=1.0):
 
 
 def test_the_third_raise_within_a_minute_is_chattering_and_further_ones_are_counted(bench):
-    events = swing(bench, 20)
+    events = swing(bench, 8)
     assert keys(events) == ["limit.hi", "limit.hi.returned"] * 2 + ["limit.hi", "alarm.chattering"]
     assert (events[-1].kind, events[-1].parameters["alarm"], events[-1].alarm_id) == (EventKind.SUPPRESSED, "limit.hi", 1)
+    assert keys(swing(bench, 12)) == ["alarm.chattering_returned"], "how it stands, at most every ten seconds"
     (alarm,) = bench.engine.alarms()
     assert (alarm.chattering, alarm.occurrences, alarm.phase, alarm.alarm_id) == (True, 20, RETURNED, 1)
-    assert bench.tick(59) == []
+    assert bench.tick(58) == []
     over = bench.tick(2)
     assert keys(over) == ["limit.hi.returned", "alarm.chattering_ended"], "the last return is told, so that pairs stay whole"
     assert over[1].parameters["count"] == "20"
     (alarm,) = bench.engine.alarms()
     assert (alarm.chattering, alarm.phase) == (False, RETURNED)
     assert keys(bench.feed((0, 11.0))) == ["limit.hi"]
+
+
+def test_who_follows_events_learns_how_a_chattering_alarm_stands(bench):
+    swing(bench, 5)
+    (alarm,) = bench.engine.alarms()
+    assert bench.feed((0, 11.0)) == []
+    assert bench.tick(7.9) == [], "active, as was said last"
+    bench.feed((0, 9.0))
+    (line,) = bench.tick(0.1)
+    assert (line.key, line.kind, line.alarm_id) == ("alarm.chattering_returned", EventKind.SUPPRESSED, alarm.alarm_id)
+    assert bench.feed((0, 11.0)) == bench.tick(9.9) == []
+    (line,) = bench.tick(0.1)
+    assert line.key == "alarm.chattering_active"
+    assert bench.acknowledge(1, seen=line.event_id - 1)[2] == [1], "he had not seen that it is active again"
+    assert bench.acknowledge(1, seen=line.event_id)[1] == [1]
+    assert bench.tick(40) == []
 
 
 def test_chattering_hides_no_state(bench):
@@ -74,7 +91,7 @@ def test_chattering_over_a_restart(bench):
     assert bench.restart() == []
     assert bench.engine.alarms()[0].chattering
     assert swing(bench, 3) == []
-    assert bench.tick(30) == []
+    assert keys(bench.tick(30)) == ["alarm.chattering_returned"]
     assert keys(bench.tick(31)) == ["limit.hi.returned", "alarm.chattering_ended"]
 
 
