@@ -244,8 +244,7 @@ class Facade:
     def operator_marks(self, station: str = "") -> Sequence[MarkReading]:
         """Marks of a station; those that hold a value with what the point shows and what its source says."""
         system = self._system
-        marks = [mark for mark in system.operator_view.marks if station in ("", mark.station)]
-        return mark_readings(marks, system.objects, system.store)
+        return mark_readings(system.operator_view.marks, system.objects, system.store, station)
 
     # ---------------------------------------------------------------- applications
 

@@ -44,9 +44,18 @@ class OperatorView:
         return self.board.forbids(control, value)
 
 
-def mark_readings(marks: Sequence[Mark], objects: PlantObjects, database: Store) -> list[MarkReading]:
-    """Marks as they are shown: those that hold a value with what the point shows and what its source says meanwhile."""
-    found = [objects.find(mark.mrid) for mark in marks]
+def mark_readings(marks: Sequence[Mark], objects: PlantObjects, database: Store, station: str = "") -> list[MarkReading]:
+    """Marks as they are shown: those that hold a value with what the point shows and what its source says meanwhile.
+
+    Args:
+        marks: every mark.
+        objects: the model's objects.
+        database: gives the values.
+        station: only marks that were placed in this station or stand in it now; empty = all.
+    """
+    placed = [(mark, objects.find(mark.mrid)) for mark in marks]
+    placed = [(mark, each) for mark, each in placed if station in ("", mark.station, each.station if each else "")]
+    marks, found = [mark for mark, _ in placed], [each for _, each in placed]
     pids = [-1 if each is None else each.pid for each in found]
     holding = [pid for mark, pid in zip(marks, pids, strict=True) if mark.kind in HOLDS and pid >= 0]
     asked = np.array(holding, dtype=np.uint32)

@@ -242,7 +242,7 @@ class OperatorLedger:
 
     def _take_down(self, order: Order, mark: Mark) -> Decision:
         found = self._objects.find(mark.mrid)
-        self._check_area(order.principal, mark.station, mark.mrid, mark.path, found)
+        self._check_area(order.principal, found.station if found else mark.station, mark.mrid, mark.path, found)
         reason = _text(order.reason, "a reason", found)
         key = "operator.untagged" if mark.kind is MarkKind.TAG else _DONE[order.step]
         return Decision(

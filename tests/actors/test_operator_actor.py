@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.messages import ChannelAction, Report, TagsChanged
+from scada.actors.operator import mark_readings
 from scada.control.operator_data import MarkKind
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
@@ -252,6 +253,18 @@ def test_a_mark_on_a_removed_point_is_kept_said_and_comes_back_with_it(rig):
     assert rig.ask_actor(release()).accepted, "what is no longer in the model can be taken down"
     assert rig.ask_actor(pb.RemoveRequest(mark_id=2, reason="gone")).accepted
     assert rig.view.marks == ()
+
+
+def test_a_station_that_got_another_name_keeps_its_marks(rig):
+    rig.ask_actor(tag("m1", "defect"))
+    renamed = [replace(each, station="T", path=each.path.replace("S/", "T/")) for each in POINTS]
+    rig.restart(ModelTables("w", "small", renamed, [], [], [Station("st", "T", "South", ())], [], []))
+    shown = [mark_readings(rig.view.marks, rig.objects, rig.disk.store, name) for name in ("S", "T", "U")]
+    assert [len(found) for found in shown] == [1, 1, 0]
+    before = Principal("wang", frozenset(), frozenset(Right), frozenset({"S", "North"}), "desk-2")
+    order = pb.RemoveRequest(mark_id=1, reason="repaired")
+    assert rig.ask_actor(order, before).code == "no_area"
+    assert rig.ask_actor(order, replace(before, areas=frozenset({"South"}))).accepted
 
 
 def replace_points(points):

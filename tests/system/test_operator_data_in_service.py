@@ -26,12 +26,12 @@ def ask(order):
 def test_held_tagged_and_noted_in_service_and_after_a_restart(tmp_path, run, tables):
     rtu = RawRtu(5)
     plant = run(rtus={BAD: rtu})
-    plant.until(lambda: plant.log.lines(BAD, "state=up"), what="the station is up")
+    plant.until(lambda: plant.log.lines(BAD, "state=up"), seconds=30, what="the station is up")
     point = plain(tables, BAD, 13)[0]
     control = next(one for one in tables.controls if one.path == "Longtan/110kV/Beishan 1/1110")
     shown = [value * point.scale + point.offset for value in (3.0, 4.0)]
     rtu.analog(point.address.ioa, 3.0)
-    plant.until(lambda: plant.value(point.pid)[0] == pytest.approx(shown[0]))
+    plant.until(lambda: plant.value(point.pid)[0] == pytest.approx(shown[0]), 30)
     facade = Facade(plant.system)
 
     held = ask(facade.hold_point(pb.HoldRequest(point=point.mrid, block=True, reason="jumps"), WANG, b"e1"))
@@ -42,7 +42,7 @@ def test_held_tagged_and_noted_in_service_and_after_a_restart(tmp_path, run, tab
         (mark,) = facade.operator_marks()
         return mark.field_value
 
-    plant.until(lambda: behind() == pytest.approx(shown[1]), what="the source is seen behind the block")
+    plant.until(lambda: behind() == pytest.approx(shown[1]), seconds=30, what="the source is seen behind the block")
     assert plant.value(point.pid) == (pytest.approx(shown[0]), int(Quality.OPERATOR_BLOCKED))
 
     tagged = ask(facade.place_tag(pb.TagRequest(object=control.equipment, type="do_not_operate", reason="crew"), WANG, b"e2"))
@@ -61,15 +61,17 @@ def test_held_tagged_and_noted_in_service_and_after_a_restart(tmp_path, run, tab
     assert again.value(point.pid)[0] == pytest.approx(shown[0])
     assert again.value(point.pid)[1] & Quality.OPERATOR_BLOCKED
     assert ask(facade.select(request, WANG, b"e5")).code == "tagged"
-    again.until(lambda: again.log.lines(BAD, "state=up"), what="the station is up again")
+    again.until(lambda: again.log.lines(BAD, "state=up"), seconds=30, what="the station is up again")
     rtu = again.rtus[BAD]
     rtu.wait_started()
-    again.until(lambda: len([asked for asked in rtu.received if asked[0] == 100]) >= min(interrogations, 1))
+    again.until(lambda: len([asked for asked in rtu.received if asked[0] == 100]) >= min(interrogations, 1), 30)
     before = len([asked for asked in rtu.received if asked[0] == 100])
     assert ask(facade.release_point(pb.ReleaseRequest(point=point.mrid, reason="repaired"), WANG, b"e6")).accepted
-    again.until(lambda: len([asked for asked in rtu.received if asked[0] == 100]) > before, what="asked for a fresh value")
+    again.until(
+        lambda: len([asked for asked in rtu.received if asked[0] == 100]) > before, seconds=30, what="asked for a fresh value"
+    )
     rtu.analog(point.address.ioa, 5.0)
-    again.until(lambda: again.value(point.pid) == (pytest.approx(5.0 * point.scale + point.offset), 0))
+    again.until(lambda: again.value(point.pid) == (pytest.approx(5.0 * point.scale + point.offset), 0), 30)
     assert ask(facade.remove_mark(pb.RemoveRequest(mark_id=tagged.mark_id, reason="free"), WANG, b"e7")).accepted
     assert ask(facade.select(request, WANG, b"e8")).code != "tagged"
     keys = [event.key for event in again.system.log.query(limit=1000, kinds=[EventKind.OPERATOR])][::-1]
@@ -100,7 +102,7 @@ def test_lost_marks_are_rebuilt_from_the_audit_log(tmp_path, run, tables):
     assert [(m.mark_id, m.mrid, m.kind, m.path, m.station, m.tag_type, m.reason, m.user) for m in found] == [
         (m.mark_id, m.mrid, m.kind, m.path, m.station, m.tag_type, m.reason, m.user) for m in before
     ]
-    again.until(lambda: again.events("operator.rebuilt", count="2"))
+    again.until(lambda: again.events("operator.rebuilt", count="2"), 30)
     assert again.value(point.pid) == (1.0, SUBSTITUTED)
     assert ask(Facade(again.system).add_note(pb.NoteRequest(object=point.mrid, text="x"), WANG, b"e")).mark_id > 2
     again.stop()
@@ -122,7 +124,9 @@ def test_agc_and_avc_leave_tagged_units_and_devices_alone(run, tables):
         return units.get(unit.mrid, ""), locks.get(device.mrid, "")
 
     tagged = "tagged: do_not_operate on "
-    plant.until(lambda: all(reason.startswith(tagged) for reason in reasons()), what="both are left alone and say why")
+    plant.until(
+        lambda: all(reason.startswith(tagged) for reason in reasons()), seconds=30, what="both are left alone and say why"
+    )
     for mark in facade.operator_marks():
         assert ask(facade.remove_mark(pb.RemoveRequest(mark_id=mark.mark.mark_id, reason="free"), WANG, b"e")).accepted
-    plant.until(lambda: not any(tagged in reason for reason in reasons()), what="and are taken back")
+    plant.until(lambda: not any(tagged in reason for reason in reasons()), seconds=30, what="and are taken back")
