@@ -73,7 +73,8 @@ def check(folder: Path | None, config: Path, *, as_json: bool) -> None:
         for first, last in report.jumps:
             click.echo(f"{report.path}: numbers {first} to {last} are not in the journal (followers are told)")
         counts = f"{report.pages} pages, {report.change_sets} change sets with {report.changes} changes"
-        click.echo(f"{report.path}: {counts}, journal {report.oldest} to {report.head}, checkpoint {report.checkpoint}")
+        span = f"journal {report.oldest} to {report.head}" if report.oldest else f"journal empty, head {report.head}"
+        click.echo(f"{report.path}: {counts}, {span}, checkpoint {report.checkpoint}")
         click.echo(f"{report.compared} points compared with the journal; " + ("damaged" if report.findings else "sound"))
     sys.exit(1 if report.findings else 0)
 

@@ -21,6 +21,7 @@ from scada.core.quality import Quality
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.rtdb.consumers import Consumer
 from scada.rtdb.maintenance import Stats
+from scada.rtdb.watch import program_name
 
 _POINT_HEAD = ("pid", "path", "value", "quality", "marks", "source_time", "received_at")
 _CHANGE_HEAD = ("seq", "committed_at", *_POINT_HEAD, "cause", "flags", "channel")
@@ -184,14 +185,15 @@ def stats_text(found: Stats) -> str:
         f"server     {f'process {found.writer}' if found.writer else 'none runs on it'}",
         f"map        {_mib(found.map_bytes)}: used {_share(used, found)}, extent {_share(found.extent_bytes, found)} ({tables})",
         f"points     {found.received} received, room for {found.points}; {found.held} held by an operator",
-        f"journal    {found.oldest} to {found.head} in {found.change_sets} commits, checkpoint {found.checkpoint}",
+        f"journal    {_span(found)}, checkpoint {found.checkpoint}",
     ]
     if found.oldest_ns:
         lines.append(f"           {iso(found.oldest_ns)} to {iso(found.newest_ns)}")
     lines.append(f"readers    {len(found.readers) or 'none'} within a transaction")
     for reader in found.readers:
         behind = found.last_transaction - reader.transaction
-        lines.append(f"  process {reader.process}, thread {reader.thread:x}, {behind} commits behind")
+        program = program_name(reader.process) or "ended"
+        lines.append(f"  process {reader.process} ({program}), thread {reader.thread:x}, {behind} commits behind")
     lines.append(f"consumers  {len(found.consumers) or 'none'}")
     return "\n".join(lines)
 
@@ -204,6 +206,12 @@ def consumer_rows(consumers: Sequence[Consumer], damaged: Sequence[str], oldest:
         heard = f"heard of {iso(consumer.heard_at)}" + (", SILENT" if consumer.silent(now_ns) else "")
         rows.append(f"{consumer.name}: at {consumer.seq}, {state}, {heard}, process {consumer.process}")
     return rows + [f"{name}: UNREADABLE, nothing is kept for it" for name in damaged]
+
+
+def _span(found: Stats) -> str:
+    if not found.change_sets:
+        return f"empty, head {found.head}"
+    return f"{found.oldest} to {found.head} in {found.change_sets} commits"
 
 
 def _mib(size: int) -> str:

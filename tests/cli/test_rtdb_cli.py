@@ -144,6 +144,12 @@ def test_stats_and_consumers(folder):
         run("consumers", folder, "--remove", "../x")
 
 
+def test_a_journal_that_is_empty(tmp_path):
+    workload.make(tmp_path).close()
+    assert "journal empty, head 0, checkpoint 0" in run("check", tmp_path)
+    assert "empty, head 0, checkpoint 0" in run("stats", tmp_path)
+
+
 def test_backup_and_restore(folder, tmp_path):
     text = run("backup", tmp_path / "b", folder)
     assert "300 points" in text
