@@ -139,7 +139,7 @@ def _progress(points: int, span_ns: int, output: Path) -> Iterator[Callable[[int
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check and count, send nothing.")
-@click.option("--reason", default="", help="Why; goes to the audit log.")
+@click.option("--reason", required=True, help="Why; goes to the audit log.")
 @pass_link
 def import_(link: Link, *, file: Path, dry_run: bool, reason: str) -> None:
     """Send the samples of an exported FILE (CSV or Parquet) to the server as late values, each under its own time.

@@ -1,6 +1,5 @@
 """The history in PostgreSQL: what is there equals what is here, once, whatever fails; who may read it; what is refused."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,11 +7,12 @@ from hypothesis import strategies as st
 
 from scada.core.batch import POINT_DTYPE
 from scada.core.clock import NS_PER_S, VirtualClock
+from scada.core.errors import ConfigError
 from scada.core.ids import PointId
 from scada.core.quality import Quality
 from scada.history.archive import Archive
-from scada.history.connection import ArchiveDownError
-from scada.history.interface import NOT_RECORDED, LateColumns
+from scada.history.connection import ArchiveDownError, ArchiveError
+from scada.history.interface import NOT_RECORDED, LateColumns, Retention
 from scada.history.postgres import PostgresHistorian
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point, PointKind
@@ -123,7 +123,9 @@ def test_the_minutes_are_there_and_say_what_the_aggregates_say(site):
         site.put((0, float(second)))
         site.clock.advance(10)
     site.ship()
-    rows = site.sql("select time_weighted, mean, minimum, maximum, last, count, good_s from minutes where mrid = 'm0' order by time")
+    rows = site.sql(
+        "select time_weighted, mean, minimum, maximum, last, count, good_s from minutes where mrid = 'm0' order by time"
+    )
     begin = site.changes[0].received_at[0] // MINUTE * MINUTE
     told = site.history.aggregates(0, int(begin), int(begin) + 3 * MINUTE, 60)
     assert len(rows) == len(told) == 3
@@ -168,15 +170,15 @@ class LostAnswer:
 def run(site, steps):
     armed = []
     site.connect = lambda: LostAnswer(driver.PsycopgConnection(site.postgres.dsn()), armed)
-    for name, *given in steps:
+    for name, *words in steps:
         match name:
             case "put":
-                pid, value, quality = given
+                pid, value, quality = words
                 site.put((pid, value, quality | (BAD if np.isnan(value) else 0)))
             case "advance":
-                site.clock.advance(given[0])
+                site.clock.advance(words[0])
             case "late":
-                site.late(given[0], site.clock.now_ns() - given[1] * NS_PER_S, given[2])
+                site.late(words[0], site.clock.now_ns() - words[1] * NS_PER_S, words[2])
             case "flush":
                 site.history.flush()
             case "die":
@@ -216,3 +218,304 @@ def test_nothing_is_lost_or_doubled_on_the_way(tmp_path_factory, postgres_cluste
                 assert getattr(one, column).tolist() == pytest.approx(getattr(other, column).tolist(), nan_ok=True), column
     finally:
         site.die()
+
+
+# ---------------------------------------------------------------------- PostgreSQL falls, hangs, refuses
+
+
+class KilledInTheMiddle:
+    """A connection whose server is killed when half of a COPY has been sent."""
+
+    def __init__(self, connection, postgres):
+        self.inner, self.postgres = connection, postgres
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def copy_in(self, sql, stream):
+        with self.inner._explained(), self.inner._connection.cursor() as cursor, cursor.copy(sql) as copy:
+            copy.write(stream[: len(stream) // 2])
+            self.postgres.kill()
+            copy.write(stream[len(stream) // 2 :])
+
+
+def test_a_server_killed_in_the_middle_of_copy_neither_loses_nor_doubles(site, postgres):
+    site.put((0, 0.0))
+    site.ship()
+    site.archive.close()
+    site.connect = lambda: KilledInTheMiddle(driver.PsycopgConnection(postgres.dsn()), postgres)
+    for value in range(1, 2000):
+        site.clock.advance(0.01)
+        site.put((0, float(value)))
+    with pytest.raises(ArchiveDownError, match="does not answer"):
+        site.ship()
+    assert site.history.status().waiting >= 1999
+    assert "does not answer" in site.history.status().fault
+    site.put((0, -1.0))
+    site.history.flush()  # goes on without PostgreSQL
+    assert HistoryStore.query(site.history, 0, 1, 2**62).value[-1] == -1.0
+    site.connect = lambda: driver.PsycopgConnection(postgres.dsn())
+    postgres.start()
+    assert not site.archive.due
+    site.clock.advance(60)
+    site.ship()
+    assert site.history.status().fault == ""
+    assert same(site.here(0), site.there(0))
+    assert len(site.there(0)) == 2001
+
+
+def test_a_server_that_hangs_is_given_up_and_holds_nothing_up(site, postgres):
+    import threading
+    import time
+
+    site.put((0, 1.0))
+    site.ship()
+    site.put((0, 2.0))
+    site.history.flush()
+    failed = []
+
+    def ship():
+        try:
+            site.history.shipper.ship()
+        except ArchiveError as error:
+            failed.append(error)
+
+    postgres.freeze()
+    try:
+        thread = threading.Thread(target=ship)
+        thread.start()
+        until = time.monotonic() + 20
+        while thread.is_alive():
+            assert time.monotonic() < until, "the call must end when the connection is cut"
+            site.clock.advance(50)  # longer than the server may be silent
+            site.put((0, float(thread.is_alive())))
+            site.history.flush()
+            thread.join(0.05)
+    finally:
+        postgres.thaw()
+    assert isinstance(failed[0], ArchiveDownError)
+    site.clock.advance(60)
+    site.ship()
+    assert same(site.here(0), site.there(0))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"password": "secret-and-wrong"}, "password authentication failed"),
+        ({"dbname": "nowhere"}, 'database "nowhere" does not exist'),
+        ({"user": "nobody"}, "authentication failed"),
+        ({"port": 1}, "does not answer"),
+    ],
+)
+def test_a_server_that_will_not_have_us_is_told_in_a_sentence_without_the_password(site, postgres, more, message):
+    site.connect = lambda: driver.PsycopgConnection(postgres.dsn(**more))
+    site.put((0, 1.0))
+    with pytest.raises(ArchiveError, match=message) as told:
+        site.ship()
+    assert "secret" not in str(told.value)
+    assert "PostgreSQL host=127.0.0.1" in str(told.value)
+    assert message in site.history.status().fault
+    site.history.shipper.ship()  # pauses
+    site.connect = lambda: driver.PsycopgConnection(postgres.dsn())
+    site.clock.advance(30)
+    site.ship()
+    assert same(site.here(0), site.there(0))
+
+
+def test_a_connection_string_that_is_none_is_refused_and_not_repeated():
+    with pytest.raises(ConfigError, match="not a connection string") as told:
+        driver.parse_dsn("host=db password=secret gibberish")
+    assert "secret" not in str(told.value)
+
+
+def test_a_schema_of_a_newer_program_is_refused_and_an_older_one_brought_up_to_date(site, postgres):
+    site.put((0, 1.0))
+    site.ship()
+    site.archive.close()
+    site.sql("insert into version values (99)")
+    site.put((0, 2.0))
+    with pytest.raises(ArchiveError, match="version 99, this program knows 2"):
+        site.ship()
+    site.sql("drop view samples, minutes, gaps, points; drop function quality_words; delete from version where number > 1")
+    site.clock.advance(60)
+    site.ship()
+    assert site.sql("select max(number) from version") == [("2",)]
+    assert same(site.here(0), site.there(0))
+
+
+def test_two_servers_cannot_write_one_schema(site, postgres, tmp_path):
+    site.put((0, 1.0))
+    site.ship()
+    other = Site(tmp_path / "other", postgres)
+    other.put((0, 2.0))
+    with pytest.raises(ArchiveError, match="another server writes it"):
+        other.ship()
+    other.die()
+
+
+# ---------------------------------------------------------------------- the outbox
+
+
+def test_when_too_much_waits_the_oldest_is_given_up_and_postgresql_is_told_of_the_gap(tmp_path, postgres):
+    site = Site(tmp_path, postgres)
+    site.put((0, -1.0))
+    site.ship()
+    site.outbox_bytes = site.history.outbox._most_bytes = 20_000
+    begin = site.clock.now_ns()
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        site.clock.advance(1)
+        for value in rng.normal(size=50).tolist():
+            site.put((0, value))
+        site.history.flush()
+    lost = site.history.outbox.given_up
+    assert 0 < lost == site.history.status().lost
+    site.ship()
+    there, here = site.there(0), site.here(0)
+    assert len(there) == len(here) - lost
+    assert set(map(repr, there)) < set(map(repr, here))
+    gaps = [int(ns) for (ns,) in site.sql("select ((extract(epoch from time) * 1000000)::int8 * 1000 + ns) from gaps order by 1")]
+    assert gaps[0] == begin + NS_PER_S
+    site.die()
+
+
+def test_a_full_disk_keeps_what_waits_in_memory_and_nothing_is_doubled(site, monkeypatch):
+    from scada.rtdb.lmdb_file import LmdbFile, StoreFullError
+
+    site.put((0, 1.0))
+    site.ship()
+    real = LmdbFile.write
+
+    def full(self):
+        raise StoreFullError("no space left to write", where=str(self.path))
+
+    monkeypatch.setattr(LmdbFile, "write", full)
+    for value in (2.0, 3.0):
+        site.clock.advance(1)
+        site.put((0, value))
+        site.history.flush()
+    assert "no space left" in site.history.status().fault
+    monkeypatch.setattr(LmdbFile, "write", real)
+    site.ship()
+    assert site.history.status().fault == ""
+    assert [value for _, value, _ in site.there(0)] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("lose", ["commit", "disk"])
+def test_a_file_that_went_back_in_time_neither_loses_nor_doubles(tmp_path, postgres, lose):
+    """A power cut undid the last commit, which PostgreSQL has already; or the disk is a new one."""
+    import shutil
+
+    folder = tmp_path / "history"
+    site = Site(folder, postgres)
+    site.put((0, 1.0), (1, 5.0))
+    site.ship()
+    site.die()
+    shutil.copytree(folder, tmp_path / "copy")
+    site.open()
+    site.clock.advance(1)
+    site.put((0, 2.0))
+    site.ship()
+    site.die()
+    shutil.rmtree(folder)
+    if lose == "commit":
+        shutil.copytree(tmp_path / "copy", folder)
+    site.open()  # takes the changes in again, from the journal
+    site.clock.advance(1)
+    site.put((0, 3.0))
+    site.ship()
+    assert [value for _, value, _ in site.there(0)] == [1.0, 2.0, 3.0]
+    assert [value for _, value, _ in site.there(1)] == [5.0]
+    site.die()
+
+
+def test_a_time_without_the_outbox_is_a_gap_in_postgresql(tmp_path, postgres):
+    site = Site(tmp_path, postgres)
+    site.put((0, 1.0))
+    site.ship()
+    last = site.clock.now_ns()
+    site.die()
+    embedded = HistoryStore(tmp_path, site.clock, POINTS, map_mb=16)
+    for change in site.changes:
+        embedded.append(change)
+    site.clock.advance(5)
+    site.changes.append(ChangeSet(2, site.changes[0].records, np.full(1, site.clock.now_ns()), site.clock.now_ns()))
+    embedded.append(site.changes[-1])
+    embedded.close()
+    site.open()
+    site.ship()
+    gaps = [int(ns) for (ns,) in site.sql("select ((extract(epoch from time) * 1000000)::int8 * 1000 + ns) from gaps")]
+    assert last in gaps
+    site.die()
+
+
+# ---------------------------------------------------------------------- what only PostgreSQL has, who may read, how long
+
+
+def test_what_the_server_has_no_more_is_asked_of_postgresql(tmp_path, postgres):
+    site = Site(tmp_path / "old", postgres)
+    for value in range(300):
+        site.put((0, float(value)))
+        site.clock.advance(1)
+    site.ship()
+    now = site.clock.now_ns()
+    begin = now - 300 * NS_PER_S
+    expected = site.history.query(0, 1, now), site.history.query(0, begin, now, 7)
+    site.die()
+    site.folder, site.changes = tmp_path / "new", []
+    site.clock.advance(1)
+    site.open()
+    assert not site.history.answers(1)
+    for one, other in zip(expected, (site.history.query(0, 1, now), site.history.query(0, begin, now, 7)), strict=True):
+        assert one.time_ns.tolist() == other.time_ns.tolist()
+        assert one.value.tolist() == other.value.tolist()
+        assert one.maximum.tolist() == other.maximum.tolist()
+    assert site.history.before([0], now).value.tolist() == [299.0]
+    site.archive.close()
+    site.connect = lambda: driver.PsycopgConnection(postgres.dsn(port=1))
+    with pytest.raises(ArchiveDownError):
+        site.history.query(0, 1, now)
+    later = site.clock.now_ns()
+    assert len(site.history.query(0, later, later + 1)) == 0
+    site.die()
+
+
+def test_a_reader_may_read_the_views_and_nothing_else(site, postgres):
+    postgres.sql("drop role if exists scada_reader; create role scada_reader login password 'right'")
+    site.put((0, 1.5))
+    site.ship()
+    reader = driver.PsycopgConnection(postgres.dsn(user="scada_reader"))
+    schema = postgres.schema
+    assert reader.rows(f"select value from {schema}.samples") == [(1.5,)]
+    assert reader.rows(f"select count(*) from {schema}.minutes, {schema}.gaps, {schema}.points") == [(0,)]
+    for order in (
+        f"select * from {schema}.sample",
+        f"insert into {schema}.gap values (now(), 0)",
+        f"delete from {schema}.samples",
+        f"create table {schema}.mine (x int)",
+        f"drop view {schema}.samples",
+    ):
+        with pytest.raises(ArchiveError, match=r"permission denied|must be owner|cannot delete"):
+            reader.rows(order)
+    reader.close()
+    postgres.sql("drop owned by scada_reader; drop role scada_reader")
+
+
+def test_retention_drops_whole_days_but_not_what_is_in_force(tmp_path, postgres):
+    site = Site(tmp_path, postgres)
+    site.archive.retention = Retention(raw_days=2)
+    site.put((2, 1))
+    site.ship()
+    for day in range(5):
+        site.clock.advance(86_400)
+        site.put((0, float(day)))
+        site.ship()
+    tables = [
+        name
+        for (name,) in site.sql("select tablename from pg_tables where tablename ~ '^sample_2' and schemaname = current_schema")
+    ]
+    assert len(tables) <= 2 + 2 + 3
+    assert [value for _, value, _ in site.there(2)] == [1.0]
+    assert [value for _, value, _ in site.there(0)][-3:] == [2.0, 3.0, 4.0]
+    site.die()
