@@ -100,8 +100,9 @@ class Image(NamedTuple):
         return some
 
     def copied(self) -> Image:
-        """A copy of all points, each column by itself in memory."""
-        copy = Image(*(np.empty(self.capacity, dtype=column.dtype) for column in self.columns()))
+        """A copy of all points, each column by itself in memory; the numbers of the last changes are left out."""
+        shown = [np.empty(self.capacity, dtype=column.dtype) for column in self.columns()[:-1]]
+        copy = Image(*[*shown, np.zeros(self.capacity, dtype=np.uint64)])
         _copy_columns(self, copy)
         return copy
 
@@ -125,7 +126,6 @@ def _copy_columns(image: Image, copy: Image) -> None:  # pragma: no cover - comp
         copy.quality[i] = image.quality[i]
         copy.source_time[i] = image.source_time[i]
         copy.received_at[i] = image.received_at[i]
-        copy.seq[i] = image.seq[i]
 
 
 class Room(NamedTuple):

@@ -135,7 +135,7 @@ class StoreReader:
         done = self._at(Slot.FINISHED)
         fence()
         if pids is None:
-            asked = places = np.arange(self.capacity, dtype=np.uint32)
+            asked = places = self._pids
             copy = self._image.copied()
         else:
             asked = np.asarray(pids, dtype=np.uint32)
@@ -233,6 +233,8 @@ class StoreReader:
         self._descriptor, self._place = descriptor, (found.st_dev, found.st_ino)
         self._header, rows, self._ring = arrays(buffer, capacity, ring)
         self._image, self.capacity = Image.of(rows), capacity
+        self._pids = np.arange(capacity, dtype=np.uint32)
+        self._pids.flags.writeable = False  # every snapshot shares it
         boot, floor = self._at(Slot.BOOT), self._at(Slot.FLOOR)
         if boot != self.boot and self._told > floor:
             self._lost_after = floor

@@ -18,6 +18,7 @@ from scada.core.clock import VirtualClock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
 from scada.rtdb import reader as reader_module
+from scada.rtdb import shared
 from scada.rtdb.changes import GapError
 from scada.rtdb.image import Image
 from scada.rtdb.reader import StoreReader
@@ -257,6 +258,7 @@ def processes():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_every_snapshot_under_write_is_the_state_of_its_number(tmp_path, processes):
     writer = processes("write", tmp_path, 60_000)
     readers = [processes("check", tmp_path, 60_000, writer.first["start"], 30) for _ in range(2)]
@@ -268,6 +270,7 @@ def test_every_snapshot_under_write_is_the_state_of_its_number(tmp_path, process
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_follower_gets_every_change_in_order_from_journal_and_ring(tmp_path, processes):
     """It begins far behind the ring, while the writer goes on."""
     writer = processes("write", tmp_path, 5_000)
@@ -280,6 +283,7 @@ def test_a_follower_gets_every_change_in_order_from_journal_and_ring(tmp_path, p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_reader_outlives_its_writers(tmp_path, processes):
     """One is killed, one stops, the model grows; the reader has every change once, and says when nobody writes."""
     writer = processes("write", tmp_path, 2_000)
@@ -305,7 +309,9 @@ def test_a_reader_outlives_its_writers(tmp_path, processes):
     assert not reader.alive
     np.testing.assert_array_equal(reader.snapshot().value, expected[:2_000])
 
+    assert len(list(shared._files(tmp_path))) == 1, "nobody could remove it"
     writer = processes("write", tmp_path, 2_000)
+    assert len(list(shared._files(tmp_path))) == 1, "the next writer did"
     assert reader.alive
     follow(writer.ask("grow", 2_100)["head"])
     follow(writer.ask("steps", 20)["head"])
@@ -313,6 +319,7 @@ def test_a_reader_outlives_its_writers(tmp_path, processes):
     np.testing.assert_array_equal(seen[:2_000], reader.snapshot().value[:2_000])
     writer.end()
     assert not reader.alive
+    assert list(shared._files(tmp_path)) == []
     writer = processes("write", tmp_path, 2_100)
     follow(writer.ask("steps", 5)["head"])
     np.testing.assert_array_equal(seen, reader.snapshot().value)
@@ -322,6 +329,7 @@ def test_a_reader_outlives_its_writers(tmp_path, processes):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_reader_killed_at_work_leaves_no_trace(tmp_path, processes):
     writer = processes("write", tmp_path, 5_000)
     writer.ask("steps", 50)
