@@ -19,7 +19,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import RecordFlag
+from scada.core.batch import OPERATOR, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
@@ -148,7 +148,8 @@ def _rows(change: ChangeSet) -> Rows:
     stamp, flags = records["source_time"], records["flags"]
     valid = (stamp != 0) & (records["quality"] & np.uint32(Quality.TIME_INVALID) == 0) & (stamp <= received + _AHEAD_NS)
     rows = np.empty(len(records), dtype=CHANGE_DTYPE)
-    rows["time"] = np.where(valid & (flags & RecordFlag.QUALITY_SET == 0), stamp, received)
+    by_source = valid & (flags & RecordFlag.QUALITY_SET == 0) & (records["channel"] != OPERATOR)
+    rows["time"] = np.where(by_source, stamp, received)
     for column in ("pid", "quality", "value"):
         rows[column] = records[column]
     rows["received"] = received
