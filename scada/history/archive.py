@@ -22,7 +22,7 @@ from scada.history.connection import ArchiveError, Connection
 from scada.history.copy_format import TupleLayout, from_timestamps, to_timestamps
 from scada.history.interface import Retention
 from scada.history.outbox import Parcel
-from scada.history.sampling import MINUTE_DTYPE
+from scada.history.rows import MINUTE_DTYPE
 
 Rows = npt.NDArray[np.void]
 

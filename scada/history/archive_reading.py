@@ -13,8 +13,8 @@ from scada.history.archive import DAY_NS, Archive
 from scada.history.interface import Aggregates, Before
 from scada.history.minutes import check_periods
 from scada.history.reading import Reader
+from scada.history.rows import STATE_DTYPE
 from scada.history.sampler import Sampler
-from scada.history.sampling import STATE_DTYPE
 from scada.history.series import Series
 from scada.history.shelf import HOUR_NS, MinuteShelf, SampleShelf
 from scada.model_cim.tables import Point

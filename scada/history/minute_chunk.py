@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.history.interface import MINUTE_NS
-from scada.history.sampling import MINUTE_DTYPE
+from scada.history.rows import MINUTE_DTYPE
 from scada.rtdb.lmdb_file import CorruptFileError, seal, unseal
 
 _HEADER: Final = struct.Struct("<BBI")

@@ -12,16 +12,8 @@ from scada.core.errors import StoreError
 from scada.core.quality import is_good
 from scada.history.chunk import Samples
 from scada.history.interface import F8, I8, MINUTE_NS, NOT_RECORDED, Aggregates
-from scada.history.sampling import (
-    CONFIG_DTYPE,
-    INPUT_DTYPE,
-    MINUTE_DTYPE,
-    ROW_DTYPE,
-    STATE_DTYPE,
-    TOUCHED_DTYPE,
-    fill_minute,
-    observe,
-)
+from scada.history.rows import CONFIG_DTYPE, INPUT_DTYPE, MINUTE_DTYPE, ROW_DTYPE, STATE_DTYPE, TOUCHED_DTYPE
+from scada.history.sampling import fill_minute, observe
 
 MAX_PERIODS: Final = 100_000
 """Periods a query answers at most, for one point."""

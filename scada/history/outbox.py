@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.history.sampling import MINUTE_DTYPE, ROW_DTYPE
+from scada.history.rows import MINUTE_DTYPE, ROW_DTYPE
 from scada.rtdb.lmdb_file import LmdbFile, Transaction, seal, unseal
 
 TABLE: Final = "outbox"

@@ -24,7 +24,7 @@ from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
 from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, Before, HistorianStatus, Retention
 from scada.history.outbox import TABLES, Outbox, together
-from scada.history.sampling import MINUTE_DTYPE, TOUCHED_DTYPE
+from scada.history.rows import MINUTE_DTYPE, TOUCHED_DTYPE
 from scada.history.series import Series
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point

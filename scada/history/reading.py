@@ -10,8 +10,8 @@ import numpy as np
 from scada.history.chunk import SAMPLE_DTYPE, Samples
 from scada.history.interface import I8, MINUTE_NS, NOT_RECORDED, Aggregates
 from scada.history.minutes import Minutes, Touched, compose, minutes_of, with_unkept
+from scada.history.rows import TOUCHED_DTYPE
 from scada.history.sampler import Sampler
-from scada.history.sampling import TOUCHED_DTYPE
 from scada.history.series import Buckets, Series, raw_series
 from scada.history.shelf import DAY_NS, Shelf, samples_of
 from scada.rtdb.lmdb_file import Transaction

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.core.clock import Clock
+from scada.history.rows import INPUT_DTYPE, STATE_DTYPE
 from scada.history.sampler import Sampler, Tail
-from scada.history.sampling import INPUT_DTYPE, STATE_DTYPE
 from scada.history.shelf import DAY_NS, HOUR_NS, Shelf
 from scada.rtdb.lmdb_file import Transaction, seal, unseal
 

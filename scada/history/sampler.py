@@ -12,7 +12,7 @@ from scada.core.batch import POINT_DTYPE, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.quality import Quality
 from scada.history.interface import LateColumns
-from scada.history.sampling import (
+from scada.history.rows import (
     CONFIG_DTYPE,
     DOOR,
     FIXED,
@@ -20,15 +20,11 @@ from scada.history.sampling import (
     LATE,
     MINUTE_DTYPE,
     ON_CHANGE,
-    ROOM,
     ROW_DTYPE,
     STATE_DTYPE,
     TOUCHED_DTYPE,
-    advance,
-    date_records,
-    fill_minute,
-    observe,
 )
+from scada.history.sampling import ROOM, advance, date_records, fill_minute, observe
 from scada.model_cim.tables import Point, PointKind
 from scada.rtdb.changes import ChangeSet, Snapshot
 

@@ -16,7 +16,7 @@ from scada.history import chunk
 from scada.history.interface import NOT_RECORDED
 from scada.history.minute_chunk import MinuteColumns, decode_minutes
 from scada.history.minutes import in_order
-from scada.history.sampling import MINUTE_DTYPE
+from scada.history.rows import MINUTE_DTYPE
 from scada.rtdb.lmdb_file import CorruptFileError, Transaction
 
 Rows = npt.NDArray[np.void]

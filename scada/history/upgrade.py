@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scada.history.rotation import LOG
-from scada.history.sampling import ROW_DTYPE
+from scada.history.rows import ROW_DTYPE
 from scada.history.shelf import HOUR_NS, SampleShelf
 from scada.rtdb.lmdb_file import Transaction, unseal
 

@@ -12,7 +12,7 @@ from scada.core.errors import StoreError
 from scada.history import rotation
 from scada.history import store as store_module
 from scada.history.interface import NOT_RECORDED
-from scada.history.sampling import ROW_DTYPE
+from scada.history.rows import ROW_DTYPE
 from scada.history.store import HistoryStore
 from scada.rtdb.lmdb_file import LmdbFile, seal
 
