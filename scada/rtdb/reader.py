@@ -69,7 +69,7 @@ class StoreReader:
     def head(self) -> int:
         """Sequence number of the last committed change."""
         self._attend()
-        return self._at(Slot.FINISHED)
+        return self._at(Slot.STARTED)  # it is in the ring already, and a snapshot may stand for it
 
     @property
     def alive(self) -> bool:

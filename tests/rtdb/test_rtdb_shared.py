@@ -187,6 +187,9 @@ def test_killed_between_the_ring_and_the_end_of_the_image(store, tmp_path):
     assert found.seq == last.last
     assert found.value[1:5].tolist() == [1.0, 2.0, 2.0, 2.0]
     assert found.quality[1:5].tolist() == [0, 0, 0, 0]
+    assert reader.head == last.last
+    assert [change.first for change in reader.changes(0)] == [1, 4]
+    assert list(reader.changes(found.seq)) == [], "the number of a snapshot is never from the future"
     assert reader.snapshot(np.array([4, 2, 99, 4], dtype=np.uint32)).value[[0, 1, 3]].tolist() == [2.0, 2.0, 2.0]
     memory.header[Slot.FINISHED] = last.last
     reader.close()
