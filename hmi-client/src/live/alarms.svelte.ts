@@ -52,6 +52,8 @@ class Alarms {
   sounding = $derived(this.unacknowledged.some((alarm) => alarm.alarmClass <= 2 && !this.silenced.has(alarm.alarmId)));
   private audio: AudioContext | undefined;
   private gathering = false;
+  /** The last event the list includes: what was raised again after it, nobody has seen here. */
+  private seen = 0n;
 
   constructor() {
     void server.keep(() => this.follow());
@@ -93,6 +95,7 @@ class Alarms {
     const reply = await server.events.listAlarms({});
     this.list = reply.alarms.toSorted((a, b) => (a.alarmId < b.alarmId ? 1 : -1));
     this.suppressed = reply.suppressed;
+    this.seen = reply.lastEventId;
     if (!before) this.sound();
     return reply.lastEventId;
   }
@@ -100,7 +103,7 @@ class Alarms {
   /** Acknowledge exactly these; the rows turn when the server's event comes back. Returns the ids the server does not know. */
   async acknowledge(ids: bigint[]): Promise<bigint[]> {
     if (ids.length === 0) return [];
-    return (await server.events.acknowledge(unsigned(AcknowledgeRequestSchema, { alarmIds: ids }))).unknown;
+    return (await server.events.acknowledge(unsigned(AcknowledgeRequestSchema, { alarmIds: ids, lastEventId: this.seen }))).unknown;
   }
 
   shelve = (alarms: AlarmName[], durationS: number, reason: string) =>
