@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
+from scada.core.quality import Quality
 from scada.history.chunk import SAMPLE_DTYPE, Samples
-from scada.history.interface import I8, MINUTE_NS, NOT_RECORDED, Aggregates
+from scada.history.interface import I8, MINUTE_NS, NOT_RECORDED, Aggregates, Before
 from scada.history.minutes import Minutes, Touched, compose, minutes_of, with_unkept
 from scada.history.rows import TOUCHED_DTYPE
 from scada.history.sampler import Sampler
@@ -71,6 +72,16 @@ class Reader:
             if gap < at_ns:
                 return marker(gap)
         return found
+
+    def before_many(self, txn: Transaction, pids: Sequence[int], at_ns: int) -> Before:
+        """See :meth:`scada.history.interface.Historian.before`."""
+        times, values = np.zeros(len(pids), dtype=np.int64), np.full(len(pids), np.nan)
+        quality = np.full(len(pids), int(Quality.NEVER_RECEIVED), dtype=np.uint32)
+        for index, pid in enumerate(pids):
+            found = self.before(txn, int(self._sampler.number_of[pid]), at_ns)
+            if len(found):
+                times[index], values[index], quality[index] = found[0].tolist()
+        return Before(np.array(pids, dtype=np.uint32), times, values, quality)
 
     def next_time(self, txn: Transaction, number: int, after_ns: int) -> int:
         """Time of the first sample after a time; the largest number if there is none."""

@@ -100,6 +100,15 @@ class Shelf:
             if parts:
                 yield self.in_order(np.concatenate(parts[::-1] if down else parts) if len(parts) > 1 else parts[0])
 
+    def first_ns(self, txn: Transaction) -> int:
+        """Start of the oldest slot of all points, ns UTC; 0 = there is none. Looks at every point."""
+        first, start = 0, b""
+        while (found := next(txn.ascending(self.table, start), None)) is not None:
+            slot = int.from_bytes(found[0][4:8], "big") * self.slot_ns
+            first = min(first or slot, slot)
+            start = (int.from_bytes(found[0][:4], "big") + 1).to_bytes(4, "big")
+        return first
+
     def _read(self, name: bytes, blob: bytes) -> Rows | None:
         try:
             return self._decode(blob, int.from_bytes(name[:4], "big"))

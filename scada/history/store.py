@@ -275,18 +275,12 @@ class HistoryStore:
         if turned or not self._space_before_ns:
             self._space_before_ns = 0
             if used > _FULL_AT * self._file.map_bytes:
-                oldest = self._oldest_ns or self._first_sample()
+                oldest = self._oldest_ns or self._oldest_stored()
                 self._space_before_ns = min(oldest + max(HOUR_NS, (now - oldest) // 10), now)
 
-    def _first_sample(self) -> int:
-        """Time of the oldest sample; 0 = there is none. Looks at every point."""
-        first, start = 0, b""
+    def _oldest_stored(self) -> int:
         with self._file.read() as txn:
-            while (found := next(txn.ascending("chunks", start), None)) is not None:
-                slot = int.from_bytes(found[0][4:8], "big") * HOUR_NS
-                first = min(first or slot, slot)
-                start = (int.from_bytes(found[0][:4], "big") + 1).to_bytes(4, "big")
-        return first
+            return self._samples.first_ns(txn)
 
     def _give_up_oldest(self) -> None:
         """Bound what waits in memory while nothing can be written."""
@@ -373,16 +367,10 @@ class HistoryStore:
 
     def before(self, pids: Sequence[int], at_ns: int) -> Before:
         """The samples in force just before a moment; see the interface."""
-        asked = np.array(pids, dtype=np.uint32)
-        times, values = np.zeros(len(asked), dtype=np.int64), np.full(len(asked), np.nan)
-        quality = np.full(len(asked), int(Quality.NEVER_RECEIVED), dtype=np.uint32)
+        for pid in pids:
+            self._ask(pid, 0, max(1, at_ns))
         with self._reading() as txn:
-            for index, pid in enumerate(pids):
-                self._ask(pid, 0, max(1, at_ns))
-                found = self._reader.before(txn, int(self._sampler.number_of[pid]), at_ns)
-                if len(found):
-                    times[index], values[index], quality[index] = found[0].tolist()
-        return Before(asked, times, values, quality)
+            return self._reader.before_many(txn, pids, at_ns)
 
     def status(self) -> HistorianStatus:
         """How the history stands."""
@@ -390,7 +378,7 @@ class HistoryStore:
             stored = sum(txn.size(table) for table in (*TABLES, LOG, STATES, _GAPS, _NAMES, _META))
         return HistorianStatus(
             backend="embedded",
-            oldest_ns=self._oldest_ns or self._first_sample(),
+            oldest_ns=self._oldest_ns or self._oldest_stored(),
             stored_bytes=stored,
             waiting=self._rotation.waiting,
             lost=self.lost,
