@@ -79,8 +79,8 @@ def size(change: ChangeSet) -> int:
 
 
 def length(blob: bytes) -> int:
-    """Number of changes in a stored change set, as it says itself."""
-    return int(_HEADER.unpack_from(blob, 4)[1])
+    """Number of changes in a stored change set, as it says itself; 1 if it is too short to say."""
+    return int(_HEADER.unpack_from(blob, 4)[1]) if len(blob) >= 4 + _HEADER.size else 1
 
 
 def append(txn: Transaction, change: ChangeSet, encoder: Encoder) -> None:

@@ -169,7 +169,7 @@ class LmdbFile(MappedFile):
     def _upgrade(self, found: int, step: Callable[[Transaction], None], txn: Transaction) -> None:
         try:
             step(txn)
-        except (StoreError, lmdb.Error, ValueError, KeyError, TypeError, struct.error) as error:
+        except (StoreError, lmdb.Error, ValueError, LookupError, TypeError, struct.error) as error:
             reason = error.what if isinstance(error, StoreError) else str(self.explain(error).what)
             kind = CorruptFileError if isinstance(error, CorruptFileError) else StoreError
             raise kind(

@@ -105,7 +105,7 @@ class Retention:
         doomed, self._trimmed_to = [], before
         for stored, blob in txn.ascending(journal.TABLE):
             first = journal.number(stored)
-            last = first + journal.length(blob) - 1
+            last = min(first + journal.length(blob), before) - 1  # a damaged length keeps nothing for ever
             unneeded = last <= done and (size > self.limits.keep_bytes or last <= aged)
             if first >= before or not (unneeded or size > self.limits.most_bytes):
                 self._trimmed_to = first

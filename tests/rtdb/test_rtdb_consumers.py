@@ -94,6 +94,21 @@ def test_the_map_has_the_last_word_and_the_consumer_is_told(store):
     assert [consumer.passed(store.oldest) for consumer in store.consumers()] == [False, True]
 
 
+@pytest.mark.parametrize("blob", [b"", b"short", bytes([255]) * 100], ids=["empty", "short", "length of 4 thousand million"])
+def test_a_damaged_record_does_not_hold_up_the_trimming(store, blob):
+    put(store, 5)
+    with store._file.write() as txn:
+        first = next(key for key, _ in txn.ascending("journal"))
+        txn.put("journal", first, blob)
+    store.register("slow", store.head)
+    put(store, 100, start=50.0)
+    store.acknowledge("slow", store.head)
+    store.checkpoint()
+    assert store.fault is None
+    assert size(store) <= 1 << 20
+    assert store.oldest > 5000
+
+
 # ---------------------------------------------------------------- age
 
 
