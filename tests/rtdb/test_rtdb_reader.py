@@ -346,12 +346,14 @@ def test_a_reader_killed_at_work_leaves_no_trace(tmp_path, processes):
     store.close()
 
 
-def test_the_journal_is_opened_once_and_only_when_needed(store, reader, monkeypatch):
+@pytest.fixture
+def views(store, monkeypatch):
+    """Reads the journal through the writer's file (one process may not map it twice); lists what was opened and closed."""
     opened = []
 
     class View:
         def __init__(self, *_arguments, **_named):
-            opened.append(self)
+            opened.append("opened")
             self.path = store._file.path
 
         def read(self):
@@ -361,12 +363,33 @@ def test_the_journal_is_opened_once_and_only_when_needed(store, reader, monkeypa
             opened.append("closed")
 
     monkeypatch.setattr(reader_module, "LmdbView", View)
+    return opened
+
+
+def test_the_journal_is_opened_once_and_only_when_needed(store, reader, views):
     for value in range(1, 300):
         put(store, np.arange(POINTS), float(value))
     list(reader.changes(store.head - 100))
-    assert opened == []
+    assert views == []
     for _ in range(2):
         assert sum(len(change) for change in reader.changes(0)) == store.head
-    assert len(opened) == 1
+    assert views == ["opened"]
     reader.close()
-    assert opened[1:] == ["closed"]
+    assert views == ["opened", "closed"]
+
+
+def test_what_is_overrun_while_it_is_copied_from_the_ring_comes_from_the_journal(store, reader, views, monkeypatch):
+    for value in range(1, 6):
+        put(store, np.arange(POINTS), float(value))
+    fence = reader_module.fence
+
+    def overrun():
+        monkeypatch.setattr(reader_module, "fence", fence)
+        for value in range(6, 200):
+            put(store, np.arange(POINTS), float(value))
+        fence()
+
+    monkeypatch.setattr(reader_module, "fence", overrun)
+    given = list(reader.changes(0))
+    assert views == ["opened"]
+    assert [change.records["value"].tolist() for change in given] == [[float(value)] * POINTS for value in range(1, 6)]
