@@ -2,7 +2,7 @@
 
 import pytest
 from events.alarm_bench import ANALOG, Bench, keys, point
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scada.core.settings import AlarmSettings
@@ -112,6 +112,7 @@ def test_the_figures_of_chatter_are_settings():
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=60), st.integers(2, 4))
+@example([0, 30, 30, 31], 3)
 def test_chatter_like_the_slow_rule(pauses, count):
     """Chattering from the n-th raise within 60 s on, until there was none for 60 s."""
     chatter, now, raises, chattering = ChatterFilter(count, 60.0), 0.0, [], False

@@ -122,6 +122,30 @@ def test_changes_that_waited_are_not_a_steep_ramp():
         assert bench.engine.process(ChangeSet(second + 1, records, np.array([at]), at)) == []
 
 
+def late(bench, value, seconds):
+    """A change set that was committed some seconds ago by the wall clock."""
+    at = bench.clock.now_ns() - round(seconds * NS_PER_S)
+    records = PointBatch.of([0], [value], received_at=0).records
+    return bench.engine.process(ChangeSet(1, records, np.array([at]), at))
+
+
+def test_a_delay_counts_from_the_commit_where_changes_waited():
+    bench = Bench([point(0, ANALOG, limits=Limits(hi=10, delay_s=5))])
+    bench.clock.advance(100)
+    assert late(bench, 11.0, 3) == []
+    assert bench.tick(1.9) == []
+    assert keys(bench.tick(0.1)) == ["limit.hi"]
+
+
+@pytest.mark.parametrize("waited", [-3600, 3600])
+def test_a_wall_clock_that_was_set_meanwhile_neither_prolongs_a_delay_nor_makes_it_run_out(waited):
+    bench = Bench([point(0, ANALOG, limits=Limits(hi=10, delay_s=5))])
+    bench.tick(100)
+    assert late(bench, 11.0, waited) == []
+    assert bench.tick(4.9) == []
+    assert keys(bench.tick(0.1)) == ["limit.hi"]
+
+
 def slow_rate(samples, now, window, since_gap):
     """Mean change per minute over the window by its definition; None = not known."""
     step = window / 15
