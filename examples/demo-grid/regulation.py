@@ -200,6 +200,14 @@ class Regulation:
         for point, measures, expression in points:
             span = (-INTERCHANGE_MW, INTERCHANGE_MW) if measures == "AreaInterchange" else None
             self._writer.analog((name,), point, measures, area, "", "MW", expression=expression, span=span)
+        totals = [
+            ("Generated today", "EnergyGenerated", "MWh", f'total("{name}/Generation", h, day)'),
+            ("Exported today", "EnergyExported", "MWh", f'total(max("{name}/Interchange", 0), h, day)'),
+            ("Imported today", "EnergyImported", "MWh", f'total(max(0 - "{name}/Interchange", 0), h, day)'),
+            ("Highest load today", "HighestLoad", "MW", f'max_demand_sliding("{name}/Load", 15, day)'),
+        ]
+        for point, measures, unit, expression in totals:
+            self._writer.analog((name,), point, measures, area, "", unit, expression=expression, sample_s=60)
 
     def _zones(self) -> None:
         levels = {(s.name, level.kv): level for s in self._network.stations for level in s.levels}

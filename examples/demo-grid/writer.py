@@ -53,6 +53,7 @@ class PointWriter:
         generator: bool = False,
         expression: str = "",
         span: tuple[float, float] | None = None,
+        sample_s: int = 0,
     ) -> str:
         """An Analog with its value, source and limits; returns the mRID of the value."""
         multiplier, symbol = UNITS[unit]
@@ -65,6 +66,8 @@ class PointWriter:
         }
         if span is not None:
             properties["Analog.minValue"], properties["Analog.maxValue"] = span
+        if sample_s:
+            properties["sc:Measurement.historySample"] = sample_s
         if terminal:
             properties["Measurement.Terminal"] = Ref(terminal)
         if phases:
