@@ -20,8 +20,7 @@ from scada.core.errors import ConfigError
 from scada.core.quality import Quality
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.rtdb.consumers import Consumer
-from scada.rtdb.maintenance import Stats
-from scada.rtdb.watch import program_name
+from scada.rtdb.maintenance import HeldTransaction, Stats
 
 _POINT_HEAD = ("pid", "path", "value", "quality", "marks", "source_time", "received_at")
 _CHANGE_HEAD = ("seq", "committed_at", *_POINT_HEAD, "cause", "flags", "channel")
@@ -170,7 +169,7 @@ def stats_json(found: Stats) -> dict[str, Any]:
         for item in found.consumers
     ]
     readers = [
-        {"process": reader.process, "thread": f"{reader.thread:x}", "behind": found.last_transaction - reader.transaction}
+        {name: getattr(reader, name) for name in HeldTransaction.__slots__} | {"thread": f"{reader.thread:x}"}
         for reader in found.readers
     ]
     return fields | {"path": str(found.path), "consumers": consumers, "readers": readers}
@@ -191,9 +190,9 @@ def stats_text(found: Stats) -> str:
         lines.append(f"           {iso(found.oldest_ns)} to {iso(found.newest_ns)}")
     lines.append(f"readers    {len(found.readers) or 'none'} within a transaction")
     for reader in found.readers:
-        behind = found.last_transaction - reader.transaction
-        program = program_name(reader.process) or "ended"
-        lines.append(f"  process {reader.process} ({program}), thread {reader.thread:x}, {behind} commits behind")
+        since = f" since {iso(reader.since_ns)}" if reader.since_ns else ""
+        who = f"process {reader.process} ({reader.program or 'ended'}), thread {reader.thread:x}"
+        lines.append(f"  {who}{since}, {reader.behind} commits behind")
     lines.append(f"consumers  {len(found.consumers) or 'none'}")
     return "\n".join(lines)
 

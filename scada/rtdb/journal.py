@@ -27,6 +27,11 @@ _BATCH_BYTES: Final = 4 << 20
 """What one read transaction of a follower fetches at most."""
 
 
+def committed_at(blob: bytes) -> int:
+    """Time of a stored commit, ns UTC; 0 if it is too short to say."""
+    return int(_HEADER.unpack_from(blob, 4)[2]) if len(blob) >= 4 + _HEADER.size else 0
+
+
 class Encoder:
     """Makes blobs, all in the same memory: fresh one costs more than what is written to it."""
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +22,15 @@ from scada.rtdb.consumers import Consumer
 from scada.rtdb.holds import replay
 from scada.rtdb.image import Holds, Image
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbView, Transaction, unseal
-from scada.rtdb.mapped import Reader
 from scada.rtdb.upgrades import LAYOUT
+from scada.rtdb.watch import program_name
 
 NAME: Final = "rtdb"
 """Stem of the file."""
 TABLES: Final = (journal.TABLE, checkpoint.PAGES, checkpoint.META)
 _MOST_FINDINGS: Final = 100
+_MOST_COMMITS: Final = 100_000
+"""How far back the beginning of a reader's transaction is looked for."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -260,6 +263,20 @@ def checkpoint_of(opened: LmdbView) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldTransaction:
+    """A reader within a transaction."""
+
+    process: int
+    program: str
+    """Name of the process, empty if it is gone."""
+    thread: int
+    behind: int
+    """Transactions committed since it began."""
+    since_ns: int
+    """About when it began, by the stamps of the commits since; 0 = it is up to date, or too long ago to say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Figures of a database file."""
 
@@ -289,8 +306,7 @@ class Stats:
     """Commit of the oldest change set, ns UTC; 0 = none."""
     newest_ns: int
     """Commit of the newest."""
-    last_transaction: int
-    readers: list[Reader]
+    readers: list[HeldTransaction]
     consumers: list[Consumer]
     damaged_consumers: list[str]
     """Files of consumers that cannot be read."""
@@ -327,8 +343,20 @@ def stats(folder: Path) -> Stats:
             change_sets=txn.count(journal.TABLE),
             oldest_ns=sets[0].committed_at if sets else 0,
             newest_ns=sets[-1].committed_at if sets else 0,
-            last_transaction=opened.last_transaction(),
-            readers=opened.readers(),
+            readers=_held_transactions(opened, txn),
             consumers=listed,
             damaged_consumers=damaged,
         )
+
+
+def _held_transactions(opened: LmdbView, txn: Transaction) -> list[HeldTransaction]:
+    last, readers = opened.last_transaction(), opened.readers()
+    behind = [max(0, last - reader.transaction) for reader in readers]
+    commits = islice(txn.descending(journal.TABLE), min(max(behind, default=0), _MOST_COMMITS))
+    stamps = [0, *(journal.committed_at(blob) for _, blob in commits)]
+    return [
+        HeldTransaction(
+            reader.process, program_name(reader.process), reader.thread, count, stamps[count] if count < len(stamps) else 0
+        )
+        for reader, count in zip(readers, behind, strict=True)
+    ]

@@ -263,6 +263,26 @@ def test_figures_of_a_running_server(live):
     assert found.held in {0, 1}
 
 
+def test_a_reader_that_holds_an_old_transaction_is_shown_with_its_age(tmp_path):
+    clock = VirtualClock()
+    store = Store(tmp_path, workload.CAPACITY, clock, map_mb=16, journal_mb=1)
+    store.register("twin", 0)
+    holds = "import sys, lmdb; env = lmdb.open(sys.argv[1], subdir=False, readonly=True, map_size=0, max_dbs=4, lib_version=0)\n"
+    holds += "with env.begin(): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holds, str(tmp_path / "rtdb.lmdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        begun = clock.now_ns()
+        for step in range(1, 6):
+            clock.advance(10)
+            workload.run_step(store, step)
+        store._file.close()
+        (reader,) = (one for one in maintenance.stats(tmp_path).readers if one.process == holder.pid)
+        assert (reader.behind, reader.since_ns) == (5, begun + 10 * 10**9)
+        assert "python" in reader.program
+        holder.kill()
+
+
 # ---------------------------------------------------------------- backup and restore
 
 
