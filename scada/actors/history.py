@@ -15,6 +15,7 @@ from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import is_good
 from scada.events.records import Event, EventKind
+from scada.history.connection import ArchiveError
 from scada.history.interface import Aggregates, Answers, Historian, HistorianStatus, LateColumns
 from scada.history.series import Series
 from scada.model_cim.tables import AlarmClass, ModelTables
@@ -186,7 +187,11 @@ def operations_since(store: Historian, tables: ModelTables, from_ns: int, to_ns:
     """
     counted = {}
     for device in (device for zone in tables.zones for device in zone.devices):
-        series = store.query(int(device.position), from_ns, to_ns)
+        try:
+            series = store.query(int(device.position), from_ns, to_ns)
+        except ArchiveError as error:  # of a day that began before this file did
+            _log.warning("operations before this start are not known", device=device.mrid, cause=str(error))
+            continue
         before = series.before["value"][is_good(series.before["quality"])]
         good = is_good(series.quality)
         positions = np.concatenate([before, series.value[good]])
