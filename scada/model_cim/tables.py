@@ -102,10 +102,7 @@ class ChannelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Alarm conditions of a point; NaN = none. Engineering units of the point.
-
-    The four limits, the deviation and the rate are for analog points; the two delays are for the state alarm of a status too.
-    """
+    """Alarm conditions of a point, in its engineering units; NaN = none. The delays are for the state alarm of a status too."""
 
     lolo: float = float("nan")
     lo: float = float("nan")
