@@ -86,7 +86,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps)
 def test_wherever_the_process_dies_each_change_is_one_line(script):
     """Independent check: the journal's own records are the truth."""
