@@ -519,3 +519,32 @@ def test_retention_drops_whole_days_but_not_what_is_in_force(tmp_path, postgres)
     assert [value for _, value, _ in site.there(2)] == [1.0]
     assert [value for _, value, _ in site.there(0)][-3:] == [2.0, 3.0, 4.0]
     site.die()
+
+
+def test_the_roles_of_the_deployment_suffice_and_no_more(tmp_path, postgres):
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "deploy" / "postgresql" / "roles.sql").read_text()
+    assert "create role scada login" in text
+    postgres.sql("create database deployed", "postgres")
+    ours = text.replace("role scada login", "role plant login").replace("scada_reader", "plant_reader")
+    for old, new in (("to scada,", "to plant,"), ("to scada'", "to plant'"), ("authorization scada;", "authorization plant;")):
+        assert old in ours
+        ours = ours.replace(old, new)
+    try:
+        postgres.sql(ours, "deployed")
+        postgres.sql("alter role plant password 'right'; alter role plant_reader password 'right'", "deployed")
+        site = Site(tmp_path, postgres)
+        postgres.schema = "scada_history"
+        site.archive.close()
+        site.connect = lambda: driver.PsycopgConnection(postgres.dsn(user="plant", dbname="deployed"))
+        site.archive._schema, site.archive._reader = "scada_history", "plant_reader"
+        site.put((0, 1.5))
+        site.ship()
+        reader = driver.PsycopgConnection(postgres.dsn(user="plant_reader", dbname="deployed", target_session_attrs="any"))
+        assert reader.rows("select value from scada_history.samples") == [(1.5,)]
+        reader.close()
+        site.die()
+    finally:
+        postgres.sql("drop database deployed with (force)", "postgres")
+        postgres.sql("drop role plant; drop role plant_reader", "postgres")
