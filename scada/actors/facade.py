@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,6 +43,8 @@ from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
 from scada.security.roles import Right
 
+READERS = 3
+"""Queries of the event log, figures and recalls that run at a time."""
 ASK_S = 5.0
 """Longest wait for an actor's answer."""
 MARK_S = 2 * COMMIT_S
@@ -66,6 +68,7 @@ class Facade:
         self.clock = system.clock
         self.tables = system.tables
         self._report = StatusReport(system.tables, system.site, system.started_ns)
+        self._readers = ThreadPoolExecutor(READERS, "reading")
 
     # ---------------------------------------------------------------- values
 
@@ -134,7 +137,7 @@ class Facade:
             text=request.text,
             behind=request.behind,
         )
-        return await asyncio.to_thread(self._system.log.find, query, limit)
+        return await self._read(self._system.log.find, query, limit)
 
     def suppressions(self) -> Sequence[Suppression]:
         """Suppressions in force."""
@@ -161,15 +164,19 @@ class Facade:
 
     async def alarm_kpi(self, request: pb.AlarmKpiRequest) -> pb.AlarmKpi:
         """Figures of a span."""
-        return await asyncio.to_thread(kpi_reply, self._system.log, self._system.alarm_view, request, self.clock.now_ns())
+        return await self._read(kpi_reply, self._system.log, self._system.alarm_view, request, self.clock.now_ns())
 
     async def recall(self, request: pb.RecallRequest) -> Recall:
         """Everything around a time."""
-        return await asyncio.to_thread(self._system.recaller.find, request)
+        return await self._read(self._system.recaller.find, request)
 
     async def recalls(self) -> Sequence[RecallInfo]:
         """Captured disturbances, newest first."""
-        return await asyncio.to_thread(self._system.recalls.listed)
+        return await self._read(self._system.recalls.listed)
+
+    async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
+        """Read the log or the journal, in threads of their own: orders must not wait behind a long reading."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read, *arguments)
 
     # ---------------------------------------------------------------- control
 

@@ -1,6 +1,7 @@
 """Suppression, figures, queries, recall and captures of a whole server, through what its faces call."""
 
 import asyncio
+import threading
 
 import pytest
 from scadapb.v1 import scada_pb2 as pb
@@ -86,3 +87,20 @@ def test_an_accident_is_captured_and_recalled(server, tables):
     stored = server.system.recalls.read(captured[0].path)
     assert stored.to_ns - stored.from_ns == 3 * NS_PER_S
     assert lines[0].event_id in {event.event_id for event in stored.events}
+
+
+def test_long_readings_do_not_hold_up_an_acknowledgement(server, monkeypatch):
+    facade = Facade(server.system)
+    go_on = threading.Event()
+    monkeypatch.setattr(server.system.recaller, "find", lambda request: go_on.wait(30))
+
+    async def work():
+        reading = [asyncio.ensure_future(facade.recall(pb.RecallRequest(at_ns=1, before_s=1))) for _ in range(50)]
+        await asyncio.sleep(0)
+        try:
+            return await asyncio.wait_for(facade.acknowledge((999_999,), OPERATOR), 10)
+        finally:
+            go_on.set()
+            await asyncio.gather(*reading)
+
+    assert wait(work()) == ([], [999_999])
