@@ -257,7 +257,7 @@ class PostgresHistorian(HistoryStore):
             periods: statistics are asked for, which are kept longer than samples.
         """
         days = self.retention.minute_days
-        kept = self._oldest_ns if not periods else self._clock.now_ns() - days * DAY_NS if days else 0
+        kept = self._room.oldest[0] if not periods else self._clock.now_ns() - days * DAY_NS if days else 0
         first = max(kept, self.outbox.began_ns)
         return from_ns >= first or self.shipper.oldest_ns >= first
 

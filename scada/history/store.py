@@ -19,7 +19,8 @@ from scada.history.backfilling import Refusals, recompute
 from scada.history.interface import Aggregates, BackfillCounts, Before, HistorianStatus, LateColumns, Retention
 from scada.history.minutes import check_periods
 from scada.history.reading import RAW_LIMIT, Reader
-from scada.history.rotation import LOG, STATES, Limits, Rotation
+from scada.history.room import Room
+from scada.history.rotation import LOG, STATES, Rotation
 from scada.history.sampler import Sampler, late_columns
 from scada.history.series import Series
 from scada.history.shelf import DAY_NS, HOUR_NS, TABLES, MinuteShelf, SampleShelf
@@ -37,9 +38,8 @@ _META: Final = "meta"
 _GAPS: Final = "gaps"
 _SEQ: Final = b"seq"
 _RECORDED_TO: Final = b"recorded_to"
-_OLDEST: Final = b"oldest"
+_OLDEST: Final = (b"oldest", b"oldest_minute")
 _MAX_ROWS: Final = 2_000_000
-_FULL_AT: Final = 0.8
 _IDLE_S: Final = 10.0
 """With nothing to write, the file is told this often that nothing was to be written."""
 _OLD: Final = int(Quality.OLD_DATA)
@@ -88,7 +88,7 @@ class HistoryStore:
             with self._file.read() as txn:
                 self._numbers = {name: int.from_bytes(number, "big") for name, number in txn.ascending(_NAMES)}
                 self._gaps = [(int.from_bytes(start, "big"), int.from_bytes(end, "big")) for start, end in txn.ascending(_GAPS)]
-                self.seq, recorded_to, self._oldest_ns = (_number(txn, key) for key in (_SEQ, _RECORDED_TO, _OLDEST))
+                self.seq, recorded_to, samples, minutes = (_number(txn, key) for key in (_SEQ, _RECORDED_TO, *_OLDEST))
             self._gaps_written = len(self._gaps)
             self._sampler.gaps = np.array([start for start, _ in self._gaps], dtype=np.int64)
             self.set_points(points)
@@ -97,7 +97,8 @@ class HistoryStore:
         except BaseException:
             self._file.close()
             raise
-        self._space_before_ns = 0
+        self._room = Room(self._file.map_bytes, self.retention, (samples, minutes))
+        self._reader.raw_from_ns = samples if samples > minutes else 0
         self._heard_ns, self._stored_seq = recorded_to, self.seq
         self._catching_up = True
         self._marked = False
@@ -195,7 +196,8 @@ class HistoryStore:
 
     def backfill(self, late: Sequence[LateColumns]) -> BackfillCounts:
         """Store late values; see the interface."""
-        oldest, now = self._limits(self._clock.now_ns()).samples_before, self._clock.now_ns()
+        now = self._clock.now_ns()
+        oldest = self._room.limits(now).samples_before
         refusals, stored, known = Refusals(len(self._sampler.number_of), oldest, now), 0, 0
         with self._reading() as txn:
             for columns in refusals.sift(late):
@@ -223,17 +225,18 @@ class HistoryStore:
                     self._recompute(txn)
             if self._idle():
                 return
-            if self._lost_span:
-                self._add_gap(*self._lost_span)
-            limits = self._limits(now)
+            if self._sampler.kept.count:
+                self._room.note(int(self._sampler.kept.rows["time"].min()))
+            limits, lost = self._room.limits(now), [self._lost_span] if self._lost_span else []
             with self._file.write() as txn:
                 committed_along = self._write_along(txn)
-                committed = self._rotation.write(txn, now, limits, hurry=max(hurry, 0.1 if self._space_before_ns else 0.0))
-                for start, end in self._gaps[self._gaps_written :]:
+                committed = self._rotation.write(txn, now, limits, hurry=max(hurry, self._room.hurry))
+                for start, end in (*self._gaps[self._gaps_written :], *lost):
                     txn.put(_GAPS, start.to_bytes(8, "big"), end.to_bytes(8, "big"))
-                for key, number in ((_SEQ, self.seq), (_RECORDED_TO, max(now, 0)), (_OLDEST, self._oldest_ns)):
+                numbers = (self.seq, max(now, 0), *self._room.oldest)
+                for key, number in zip((_SEQ, _RECORDED_TO, *_OLDEST), numbers, strict=True):
                     txn.put(_META, key, number.to_bytes(8, "big"))
-                used = sum(txn.size(table) for table in ("chunks", "minutes", LOG))
+                used = (txn.size("chunks"), txn.size("minutes"), txn.size(LOG))
         except StoreError as error:
             self.fault = error
             self._give_up_oldest()
@@ -241,9 +244,13 @@ class HistoryStore:
         turns = self._rotation.turns
         committed()
         committed_along()
+        for gap in lost:
+            self._add_gap(*gap)
         self._gaps_written, self._stored_seq, self._lost_span, self.fault = len(self._gaps), self.seq, None, None
         self._written_at = self._clock.monotonic()
-        self._make_room(used, limits, now, turned=self._rotation.turns > turns)
+        self._room.settle(used, limits, now, turned=self._rotation.turns > turns)
+        if limits.samples_before:
+            self._reader.raw_from_ns = self._room.oldest[0]
 
     @classmethod
     def _more_tables(cls) -> Sequence[str]:
@@ -260,27 +267,6 @@ class HistoryStore:
         waits = self._sampler.kept.count or self._sampler.minutes.count or self._gaps_written < len(self._gaps)
         same = self.seq == self._stored_seq and not self._rotation.waiting and not waits
         return same and self._clock.monotonic() - self._written_at < _IDLE_S
-
-    def _limits(self, now: int) -> Limits:
-        raw, minute = (
-            max(0, now - days * DAY_NS) if days else 0 for days in (self.retention.raw_days, self.retention.minute_days)
-        )
-        return Limits(max(raw, self._space_before_ns), minute)
-
-    def _make_room(self, used: int, limits: Limits, now: int, *, turned: bool) -> None:
-        """Choose what the coming flushes remove: a tenth of the hours while more than 80 % of the map are used."""
-        if turned and limits.samples_before:
-            self._oldest_ns = max(self._oldest_ns, limits.samples_before // HOUR_NS * HOUR_NS)
-            self._reader.raw_from_ns = self._oldest_ns
-        if turned or not self._space_before_ns:
-            self._space_before_ns = 0
-            if used > _FULL_AT * self._file.map_bytes:
-                oldest = self._oldest_ns or self._oldest_stored()
-                self._space_before_ns = min(oldest + max(HOUR_NS, (now - oldest) // 10), now)
-
-    def _oldest_stored(self) -> int:
-        with self._file.read() as txn:
-            return self._samples.first_ns(txn)
 
     def _give_up_oldest(self) -> None:
         """Bound what waits in memory while nothing can be written."""
@@ -378,7 +364,7 @@ class HistoryStore:
             stored = sum(txn.size(table) for table in (*TABLES, LOG, STATES, _GAPS, _NAMES, _META))
         return HistorianStatus(
             backend="embedded",
-            oldest_ns=self._oldest_ns or self._oldest_stored(),
+            oldest_ns=self._room.oldest[0],
             stored_bytes=stored,
             waiting=self._rotation.waiting,
             lost=self.lost,

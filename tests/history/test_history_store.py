@@ -10,7 +10,7 @@ from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.errors import StoreError
 from scada.core.ids import PointId
 from scada.core.quality import Quality
-from scada.history import chunk, reading
+from scada.history import chunk, reading, room
 from scada.history import store as store_module
 from scada.history.interface import NOT_RECORDED
 from scada.history.store import HistoryStore
@@ -374,7 +374,7 @@ def test_a_full_disk_keeps_samples_in_memory(history, feed, tmp_path, monkeypatc
 
 
 def test_the_oldest_hours_make_room(history, feed, clock, tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "_FULL_AT", 0.1)
+    monkeypatch.setattr(room, "FULL_AT", 0.1)
     rng = np.random.default_rng(1)
     for hour in range(25):  # about 90 kB of noise an hour
         values = rng.random(5000)
