@@ -101,13 +101,8 @@ class EventLog:
     def open_or_quarantine(cls, path: Path, clock: Clock, *, map_mb: int = 512, keep_days: int = 0) -> tuple[EventLog, str]:
         """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
 
-        Numbers then go on from the time in milliseconds, so that none is used twice.
-
-        Returns:
-            The log and what happened in one sentence, empty if nothing.
-
-        Raises:
-            StoreError: any other fault.
+        Numbers then go on from the time in milliseconds, so that none is used twice. Returns the log and what happened in one
+        sentence, empty if nothing; any other fault is raised as :class:`~scada.core.errors.StoreError`.
         """
         try:
             return cls(path, clock, map_mb=map_mb, keep_days=keep_days), ""
