@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.quality import is_good
-from scada.history.archive import DAY_NS, Archive, PointName
+from scada.history.archive import Archive, PointName
 from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
 from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, Before, HistorianStatus, Retention
@@ -256,9 +256,7 @@ class PostgresHistorian(HistoryStore):
             from_ns: ns UTC.
             periods: statistics are asked for, which are kept longer than samples.
         """
-        days = self.retention.minute_days
-        kept = self._room.oldest[0] if not periods else self._clock.now_ns() - days * DAY_NS if days else 0
-        first = max(kept, self.outbox.began_ns)
+        first = max(self._room.oldest[1 if periods else 0], self.outbox.began_ns)
         return from_ns >= first or self.shipper.oldest_ns >= first
 
     def query(self, pid: int, from_ns: int, to_ns: int, buckets: int = 0) -> Series:
