@@ -476,7 +476,11 @@ class Contract:
     live = st.lists(st.tuples(st.floats(0.1, 50), st.integers(-3, 3), st.booleans()), max_size=8)
     lates = st.lists(st.tuples(st.integers(-400, 0), st.integers(-3, 3)), min_size=1, max_size=4)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(
         steps=st.lists(
             st.one_of(
