@@ -20,6 +20,8 @@ from scada.history.interface import NOT_RECORDED, LateColumns, Retention
 from scada.model_cim.tables import Point, PointKind
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
 
+UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
+"""The fixture makes a fresh rig at each call, and each historian runs the tests in a class of its own."""
 BAD = int(Quality.INVALID)
 OLD = int(Quality.OLD_DATA)
 DAY = 86_400
@@ -479,7 +481,7 @@ class Contract:
     @settings(
         max_examples=25,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+        suppress_health_check=UNCHECKED,
     )
     @given(
         steps=st.lists(
