@@ -43,6 +43,8 @@ MAGIC: Final = int.from_bytes(b"SCADAIMG", "little")
 LAYOUT: Final = 1
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the host's shared memory; our file in it is made exclusively
 HEADER_BYTES: Final = 4096
+_FOLDER_AT: Final = 1024
+"""Where the header holds the path of the database's folder, ended by a zero; empty if it is too long."""
 _RING: Final = (1 << 12, 1 << 18)
 """Shortest and longest ring; else it holds a quarter as many changes as there are points."""
 
@@ -155,6 +157,9 @@ class SharedImage:
             Slot.STATE: 1,
             Slot.MAGIC: MAGIC,
         }
+        folder = os.fsencode(self._folder.resolve())
+        if len(folder) < HEADER_BYTES - _FOLDER_AT:
+            header.view(np.uint8)[_FOLDER_AT : _FOLDER_AT + len(folder)] = np.frombuffer(folder, np.uint8)
         for slot, value in values.items():
             header[slot] = value
 
@@ -240,9 +245,19 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from place.glob(f"{_prefix(folder)}*")
 
 
+def _orphans() -> Iterator[Path]:
+    """Files in shared memory of databases whose folder is gone."""
+    for path in MEMORY.glob(f"{LINK}-*"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            file.seek(_FOLDER_AT)
+            folder = file.read(HEADER_BYTES - _FOLDER_AT).split(b"\0", 1)[0]
+            if folder and not os.path.exists(folder):  # noqa: PTH110 - of bytes, as the system has it
+                yield path
+
+
 def _remove_stale(folder: Path) -> None:
     """Remove what writers left that were killed."""
-    for path in _files(folder):
+    for path in (*_files(folder), *_orphans()):
         with contextlib.suppress(OSError):
             if not in_use(path):
                 path.unlink()

@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -91,6 +92,20 @@ def test_what_a_killed_writer_left_is_replaced(tmp_path, clock, monkeypatch):
     assert not orphan.exists()
     assert (tmp_path / LINK).readlink().exists()
     store.close()
+
+
+def test_what_is_left_of_a_database_that_is_gone_is_removed_by_the_next_one(tmp_path, clock):
+    gone, other = tmp_path / "gone", tmp_path / "other"
+    store = make(gone, clock)
+    file = (gone / LINK).readlink()
+    copy, killed = file.read_bytes(), file.with_name(file.name[:-4] + "dead")
+    store.close()
+    killed.write_bytes(copy)
+    make(other, clock).close()
+    assert killed.exists(), "its readers may still want the last state"
+    shutil.rmtree(gone)
+    make(other, clock).close()
+    assert not killed.exists()
 
 
 def test_the_file_of_a_living_writer_is_not_removed(tmp_path, clock):
