@@ -107,6 +107,7 @@ def test_addresses_limits_and_states_arrive_as_written(demo):
     assert (params["k"], params["w"], params["interrogation_s"], params["common_address"]) == (12.0, 8.0, 900.0, 1.0)
 
 
+CLASS, PACKED, SAMPLED = "<sc:Measurement.alarmClass>", "sc:Measurement.historyCompression", "sc:Measurement.historySample"
 FAULTS = [
     ("SC.xml", "<sc:RemoteUnit.protocol>iec104<", "<sc:RemoteUnit.protocol>dnp3<", "channel.protocol"),
     ("SC.xml", "<sc:RemoteUnit.port>12404<", "<sc:RemoteUnit.port>99999<", "channel.port"),
@@ -121,6 +122,8 @@ FAULTS = [
     ("SC-Nanping.xml", "<cim:AnalogLimit.value>104.5<", "<cim:AnalogLimit.value>204.5<", "limit.order"),
     ("SC-Nanping.xml", "<sc:Discrete.kind>double<", "<sc:Discrete.kind>triple<", "point.kind"),
     ("SC-Nanping.xml", "<sc:Measurement.alarmClass>ACCIDENT<", "<sc:Measurement.alarmClass>HORROR<", "point.alarm-class"),
+    ("SC-Nanping.xml", f"{CLASS}ACCIDENT<", f"<{PACKED}>zip</{PACKED}>{CLASS}ACCIDENT<", "history.compression"),
+    ("SC-Nanping.xml", f"{CLASS}ACCIDENT<", f"<{SAMPLED}>7</{SAMPLED}>{CLASS}ACCIDENT<", "history.sample"),
     ("SC-Nanping.xml", "<cim:IdentifiedObject.name>Ubc<", "<cim:IdentifiedObject.name>Uab<", "point.duplicate-path"),
     ("SC-Nanping.xml", "<cim:RemotePoint.RemoteUnit ", "<cim:RemotePoint.Other ", "point.channel"),
     ("SC-Nanping.xml", "<cim:RemoteSource.MeasurementValue ", "<cim:RemoteSource.Other ", "point.source"),
