@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from scada.actors.mirror import Mirror
 from scada.apps.calc.graph import CalcGraph
 from scada.apps.calc.state import CalcFile, CalcState
-from scada.core.batch import RecordFlag
 from scada.core.clock import NS_PER_S, Clock
-from scada.core.quality import Quality
-from scada.rtdb.changes import ChangeSet, GapError
+from scada.rtdb.changes import GapError
 from scada.rtdb.store import Store
 
 CONSUMER = "calc"
@@ -71,7 +67,7 @@ class CalcKeeper:
                 if change.first > until:
                     break
                 step = max(change.committed_at - wall, 0)
-                if step > LONGEST_STEP_NS or _is_restart(change):
+                if step > LONGEST_STEP_NS or change.is_restart:
                     graph.lose(max(step, 1))
                 else:
                     graph.elapse(step)
@@ -99,9 +95,3 @@ def _mirror_of(state: CalcState, size: int) -> Mirror:
     mirror.seq = state.seq
     mirror.value[pids], mirror.quality[pids], mirror.time[pids] = state.value[known], state.quality[known], state.time[known]
     return mirror
-
-
-def _is_restart(change: ChangeSet) -> bool:
-    """The database marks everything from before as old when it is opened: nobody watched until then."""
-    marked = (change.records["flags"] & RecordFlag.QUALITY_SET != 0) & (change.records["quality"] & int(Quality.OLD_DATA) != 0)
-    return bool(np.any(marked))

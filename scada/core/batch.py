@@ -34,6 +34,9 @@ NO_PID: Final = 0xFFFF_FFFF
 
 NO_CHANNEL: Final = 0xFFFF
 
+RESTART: Final = 0xFFFD
+"""Channel of the records with which a database marks, when it is opened, what it knew before as old."""
+
 OPERATOR: Final = 0xFFFE
 """``channel`` of a record that an operator made, at ``received_at``: he held or released a point; ``detail`` is a ``HoldAct``."""
 

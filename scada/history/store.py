@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import RecordFlag
 from scada.core.clock import Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
@@ -155,7 +154,7 @@ class HistoryStore:
         skip = max(0, self.seq + 1 - change.first)
         if skip >= len(change):
             return 0
-        if self._catching_up and _is_restart(change):
+        if self._catching_up and change.is_restart:
             self._add_gap(self._heard_ns, int(change.received_at.min()))
             self._marked = True
         self._heard_ns = max(self._heard_ns, change.committed_at)
@@ -373,12 +372,6 @@ class HistoryStore:
             fault="" if self.fault is None else str(self.fault),
             retention=self.retention,
         )
-
-
-def _is_restart(change: ChangeSet) -> bool:
-    """Whether it is the change set with which a database marks every value from before its start."""
-    marked = (change.records["flags"] & RecordFlag.QUALITY_SET != 0) & (change.records["quality"] & np.uint32(_OLD) != 0)
-    return bool(marked.all())
 
 
 def _number(txn: Transaction, key: bytes) -> int:

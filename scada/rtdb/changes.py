@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import RecordFlag, Records
+from scada.core.batch import RESTART, RecordFlag, Records
 from scada.core.errors import StoreError
 
 
@@ -36,6 +36,11 @@ class ChangeSet:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def is_restart(self) -> bool:
+        """True for what a database said when it was opened: nobody watched from the change set before until then."""
+        return bool((self.records["channel"] == RESTART).any())
 
     def shown(self, after: int = 0) -> tuple[Records, npt.NDArray[np.int64]]:
         """Records that changed the present value of their point, and when they were received: all but ``RecordFlag.ASIDE``.

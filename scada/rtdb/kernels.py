@@ -34,7 +34,6 @@ _NEVER: Final = int(Quality.NEVER_RECEIVED)
 _INVALID: Final = int(Quality.INVALID)
 _TIME_INVALID: Final = int(Quality.TIME_INVALID)
 _TIME_INVALID_FLAG: Final = TimeQuality.INVALID
-_NO_CHANNEL: Final = NO_CHANNEL
 
 OLDEST, STARTED, FINISHED = 17, 18, 19
 """Places in the header of a shared image, see :class:`scada.rtdb.shared.Slot`."""
@@ -195,6 +194,7 @@ def apply_quality(
     received_at: int,
     seq: int,
     room: Room,
+    channel: int,
 ) -> tuple[int, int, int, int]:  # pragma: no cover - compiled
     """Set and clear quality bits; emit a ``QUALITY_SET`` record for every point whose word differs then.
 
@@ -232,7 +232,7 @@ def apply_quality(
             record.source_time = image.source_time[pid]
             record.flags = _QUALITY_SET
         record.pid = pid
-        record.channel = _NO_CHANNEL
+        record.channel = channel
         record.cause = 0
         record.time_quality = 0
         record.quality = word
@@ -339,7 +339,7 @@ def warm_up() -> None:
         apply_records(image, holds, records, 0, 1, np.zeros(0, dtype=np.bool_), room, 0, touched, 0)
         for one in (image, image.copied(), mapped.copied()):
             replay_changes(one, holds, records, received_at, 1)
-    apply_quality(image, holds, touched, 0, 0, 0, 1, room)
+    apply_quality(image, holds, touched, 0, 0, 0, 1, room, NO_CHANNEL)
     hold_row(holds, 0)
     header, ring = np.zeros(64, dtype=np.int64), Ring(room.records[:0], touched.astype(np.int64), touched.astype(np.int64))
     for records, received_at in (room, frozen):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import PointBatch, Records
+from scada.core.batch import NO_CHANNEL, PointBatch, Records
 from scada.rtdb.changes import ChangeSet
 from scada.rtdb.holds import copied
 from scada.rtdb.image import Holds, Image, Room
@@ -116,13 +116,21 @@ class Pending:
         return self._collected(changes, held, unknown, pid)
 
     def set_quality(
-        self, image: Image, holds: Holds, pids: Pids, set_bits: int, clear_bits: int, received_at: int, head: int
+        self,
+        image: Image,
+        holds: Holds,
+        pids: Pids,
+        set_bits: int,
+        clear_bits: int,
+        received_at: int,
+        head: int,
+        channel: int = NO_CHANNEL,
     ) -> int:
-        """Set and clear quality bits in the image; returns the number of changes."""
+        """Set and clear quality bits in the image; returns the number of changes. ``channel`` is that of their records."""
         self._make_room(len(pids))
         room = self._room.after(self.changes)
         seq = head + 1 + self.changes
-        return self._collected(*apply_quality(image, holds, pids, set_bits, clear_bits, received_at, seq, room))
+        return self._collected(*apply_quality(image, holds, pids, set_bits, clear_bits, received_at, seq, room, channel))
 
     def act(self, image: Image, record: Records, received_at: int, head: int) -> None:
         """Write what an operator did (one record of :mod:`scada.rtdb.holds`) into the image."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import PointBatch, Records
+from scada.core.batch import RESTART, PointBatch, Records
 from scada.core.clock import Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
@@ -360,7 +360,8 @@ class Store(StoreReading):
         word = self._image.quality.copy()
         word[self._holds.pids] = self._holds.shadow.quality[: len(self._holds.pids)]
         restored = np.flatnonzero(word & _NOT_FROM_A_SOURCE == 0)
-        self.set_quality(restored.astype(np.uint32), set_bits=int(Quality.OLD_DATA))
+        pids, now = restored.astype(np.uint32), self._clock.now_ns()
+        self._pending.set_quality(self._image, self._holds, pids, int(Quality.OLD_DATA), 0, now, self.head, RESTART)
 
 
 def _sized(mask: Bools | None, capacity: int) -> Bools:

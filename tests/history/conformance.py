@@ -11,7 +11,7 @@ from history.plain_history import PlainPoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scada.core.batch import OPERATOR, POINT_DTYPE, RecordFlag
+from scada.core.batch import OPERATOR, POINT_DTYPE, RESTART, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.errors import StoreError
 from scada.core.ids import PointId
@@ -73,7 +73,7 @@ class Feeder:
         known = np.flatnonzero((self.quality & np.uint32(Quality.NEVER_RECEIVED | OLD)) == 0)
         if len(known):
             rows = [(pid, self.value[pid], int(self.quality[pid]) | OLD) for pid in known.tolist()]
-            self.change(*rows, flags=RecordFlag.QUALITY_SET)
+            self.change(*rows, flags=RecordFlag.QUALITY_SET, channel=RESTART)
 
     def catch_up(self, historian):
         for change in self.journal:
