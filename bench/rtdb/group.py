@@ -14,12 +14,12 @@ from typing import Any
 
 from figures import Figure
 from peers import PeerError, environment
-from rtdb.load import BATCH, POINTS, Run
+from rtdb.load import BATCH, MOST, POINTS, Run
 from workers import BENCH, Worker, WorkerError, once
 
 NAMES = ("rtdb.apply", "rtdb.apply.cpu_us", "rtdb.durable", "rtdb.durable.commit_p99", "rtdb.snapshot", "rtdb.restart")
 """Head figures; ``.scattered``: points drawn from everywhere instead of runs of neighbours."""
-WORK = f"{POINTS} points, batches of {BATCH}, a commit every 20 ms"
+WORK = f"{POINTS} points, batches of {BATCH}, a commit after 20 ms or {MOST} of them"
 RECORDS = 10_000_000
 _TIMEOUT_S = 600.0
 

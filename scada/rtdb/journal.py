@@ -80,12 +80,12 @@ def number(stored: bytes) -> int:
 
 def size(change: ChangeSet) -> int:
     """Bytes a change set takes in the journal."""
-    return 4 + _HEADER.size + len(change) * _ROW_BYTES
+    return bytes_of(len(change))
 
 
-def length(blob: bytes) -> int:
-    """Number of changes in a stored change set, as it says itself; 1 if it is too short to say."""
-    return int(_HEADER.unpack_from(blob, 4)[1]) if len(blob) >= 4 + _HEADER.size else 1
+def bytes_of(changes: int) -> int:
+    """Bytes that so many changes of one commit take."""
+    return 4 + _HEADER.size + changes * _ROW_BYTES
 
 
 def append(txn: Transaction, change: ChangeSet, encoder: Encoder) -> None:

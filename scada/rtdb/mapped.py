@@ -191,6 +191,10 @@ class Transaction:
         """Bytes of the pages a table takes."""
         return _pages_of(self._txn.stat(self._tables[table])) * _PAGE
 
+    def keys(self, table: str) -> Iterator[bytes]:
+        """All keys, upwards, without touching what stands under them."""
+        yield from self._txn.cursor(self._tables[table]).iternext(values=False)
+
     def ascending(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Keys from ``start`` on (included), upwards."""
         cursor = self._txn.cursor(self._tables[table])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Final
 
 import msgpack
@@ -83,7 +84,7 @@ class Retention:
     def __init__(self, file: LmdbFile, clock: Clock, limits: Limits, head: int) -> None:
         self.limits = limits
         with file.read() as txn:
-            first = next((journal.number(stored) for stored, _ in txn.ascending(journal.TABLE)), head + 1)
+            first = next((journal.number(stored) for stored in txn.keys(journal.TABLE)), head + 1)
             ages = txn.get(META, _AGES)
         self.oldest = self._trimmed_to = first
         self.consumers = Consumers(file.path.parent, clock)
@@ -103,15 +104,15 @@ class Retention:
         done = before if acknowledged is None else acknowledged
         size = txn.size(journal.TABLE)
         doomed, self._trimmed_to = [], before
-        for stored, blob in txn.ascending(journal.TABLE):
-            first = journal.number(stored)
-            last = min(first + journal.length(blob), before) - 1  # a damaged length keeps nothing for ever
+        # a commit ends where the next one begins: its octets need not be read (numbers that were given up count as its own)
+        for stored, following in pairwise(chain(txn.keys(journal.TABLE), [journal.key(before)])):
+            first, last = journal.number(stored), min(journal.number(following), before) - 1
             unneeded = last <= done and (size > self.limits.keep_bytes or last <= aged)
             if first >= before or not (unneeded or size > self.limits.most_bytes):
                 self._trimmed_to = first
                 break
             doomed.append(stored)
-            size -= len(blob)
+            size -= journal.bytes_of(last - first + 1)
         for stored in doomed:
             txn.delete(journal.TABLE, stored)
         txn.put(META, _AGES, seal(self._ages.encode()))
