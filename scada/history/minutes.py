@@ -135,7 +135,7 @@ class _Periods:
             mean=mean,
             time_weighted=weighted,
             count=self._count[some],
-            good_s=self._good_s[some],
+            good_s=np.round(self._good_s[some], 6),  # sums of parts of seconds: 60 s are 60 s
             quality=self._quality[some],
         )
 

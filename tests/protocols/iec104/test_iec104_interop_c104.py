@@ -207,6 +207,7 @@ async def test_a_c104_master_gets_every_value(against_master):
     assert said["value"] == 4711
 
 
+@pytest.mark.e2e  # c104's waits for an answer cannot be set
 async def test_commands_of_a_c104_master(against_master):
     peer, _, asked = against_master
     assert await peer.order(double=2)
