@@ -64,7 +64,7 @@ def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, back
 
 
 def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: ModelTables) -> None:
-    """Alarms to be shelved or taken out of service are of points or channels within the sender's areas.
+    """Alarms to be shelved or taken out of service are of points, equipment or channels within the sender's areas.
 
     What the model does not have is not judged here: the alarm engine answers that it is unknown.
 
@@ -72,12 +72,18 @@ def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: Mo
         CallError: ``no_area``, and none is touched.
     """
     channels = {channel.mrid: channel for channel in tables.channels}
+    others = set()
     for name in names:
         point, channel = tables.by_mrid.get(name.mrid), channels.get(name.mrid)
         if point is not None:
             _check(principal, tables, point.path, [point.station] if point.station else [])
         elif channel is not None:
             _check(principal, tables, channel.name, [channel.station] if channel.station else [])
+        else:
+            others.add(name.mrid)
+    owned = {(point.equipment, point.station) for point in tables.points if point.equipment in others} if others else set()
+    for equipment, station in sorted(owned):
+        _check(principal, tables, equipment, [station] if station else [])
 
 
 def check_points(pids: Sequence[int], principal: Principal, tables: ModelTables) -> None:
