@@ -54,7 +54,8 @@ class StatusLines:
 
         ``status.changed``; ``status.found`` if an interrogation found it; ``status.reported`` if the source stamped a state that
         was known already; ``status.behind_hold`` if an operator holds the point, so that it does not show the change;
-        ``status.backfilled`` if it comes afterwards under its own time. The first value of a point is not a change.
+        ``status.backfilled`` if it comes afterwards under its own time. The first value of a point is not a change, nor is what an
+        operator's hold or release shows: the plant did nothing, and his order is an event of its own.
 
         ``source_time_ns`` is 0 where the source gave no time or one that cannot be (marked invalid, or more than a second later
         than the receipt); the line then stands by its receipt, and parameter ``said`` holds what the source said.
@@ -80,8 +81,6 @@ class StatusLines:
         invalid = quality & Quality.TIME_INVALID or int(record["time_quality"]) & TimeQuality.INVALID
         if source_ns and (invalid or source_ns > received_ns + _AHEAD_NS):
             parameters["said"] = _utc(source_ns)
-            source_ns = 0
-        if record["channel"] == OPERATOR:  # a release shows an older state, but happened at its receipt
             source_ns = 0
         return Event(
             time_ns=received_ns,
@@ -178,11 +177,11 @@ def _key(flags: int) -> str:
 def _is_line(records: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
     """Which records of status points are lines of the sequence of events."""
     flags = records["flags"]
-    known = records["quality"] & np.uint32(Quality.NEVER_RECEIVED) == 0
+    of_the_plant = (records["quality"] & np.uint32(Quality.NEVER_RECEIVED) == 0) & (records["channel"] != OPERATOR)
     changed = flags & RecordFlag.VALUE_CHANGED != 0
     reported = (flags & RecordFlag.EVENT != 0) & (records["source_time"] != 0)
     of_a_state = (changed | reported) & (flags & (RecordFlag.FIRST | RecordFlag.QUALITY_SET) == 0)
-    lines: npt.NDArray[np.bool_] = known & (of_a_state | (flags & RecordFlag.BACKFILL != 0))
+    lines: npt.NDArray[np.bool_] = of_the_plant & (of_a_state | (flags & RecordFlag.BACKFILL != 0))
     return lines
 
 

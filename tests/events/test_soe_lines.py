@@ -59,6 +59,9 @@ STAMP = {"source_time": T0 - 5 * MS}
         (RecordFlag.BACKFILL | RecordFlag.EVENT, STAMP, "status.backfilled"),
         (CHANGED, STAMP | {"quality": int(Quality.NEVER_RECEIVED)}, None),
         (RecordFlag.BACKFILL, STAMP | {"quality": int(Quality.NEVER_RECEIVED)}, None),
+        (CHANGED, {"channel": OPERATOR, "detail": HoldAct.SUBSTITUTE}, None),
+        (CHANGED | RecordFlag.REFRESH, STAMP | {"channel": OPERATOR, "detail": HoldAct.RELEASE}, None),
+        (RecordFlag.EVENT, STAMP | {"channel": OPERATOR, "detail": HoldAct.RELEASE}, None),
     ],
 )
 def test_which_records_are_lines(flags, more, key):
@@ -86,7 +89,6 @@ def test_no_line_is_merged_and_analogs_give_none():
         ({"source_time": T0 - 5 * MS, "time_quality": TimeQuality.INVALID}, 0, "2023-11-14T22:13:19.995Z"),
         ({"source_time": T0 + 900 * MS}, T0 + 900 * MS, None),
         ({"source_time": T0 + 3600 * NS_PER_S}, 0, "2023-11-14T23:13:20.000Z"),
-        ({"source_time": T0 - 3600 * NS_PER_S, "channel": OPERATOR, "detail": HoldAct.RELEASE}, 0, None),
     ],
 )
 def test_a_time_that_cannot_be_is_not_taken_and_what_was_said_is_shown(more, source, said):
