@@ -44,6 +44,15 @@ def decode_event(blob: bytes, where: str) -> Event:
     return Event(**_fields(Event, blob, where))
 
 
+def event_or_fault(number: int, blob: bytes, time_ns: int, where: str) -> Event:
+    """The event in a blob; of a damaged one an event of this number and time that says so."""
+    try:
+        return decode_event(blob, where)
+    except CorruptFileError as error:
+        reason = {"reason": f"{error.what}, event {number}"}
+        return Event(time_ns, EventKind.SYSTEM, AlarmClass.ABNORMAL, 2, "events.gap", reason, event_id=number)
+
+
 def decode_alarm(blob: bytes, where: str) -> Alarm:
     """The alarm in a blob.
 

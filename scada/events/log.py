@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import StoreError
 from scada.events import log_index
-from scada.events.codec import decode_alarm, decode_event, decode_suppression, encode
-from scada.events.log_index import Index, Order, Query, place_of
+from scada.events.codec import decode_alarm, decode_event, decode_suppression, encode, event_or_fault
+from scada.events.log_index import Index, Order, Query, number_key, place_of
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
-from scada.model_cim.tables import AlarmClass
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine
 
 _NAME: Final = "events"
@@ -37,6 +36,8 @@ _SEQ_STEP: Final = 50_000
 _RETRY_S: Final = 1.0
 _DAY_NS: Final = 86_400 * NS_PER_S
 _LONGEST_KEY: Final = 500
+Name = TypeVar("Name")
+State = TypeVar("State", Alarm, Suppression)
 
 
 class EventLog:
@@ -62,6 +63,7 @@ class EventLog:
         last_id: number of the last event.
         stored_id: number of the last event on disk.
         seq: RTDB sequence number up to which changes were turned into events; after a restart go on with the changes after it.
+        stored_seq: ``seq`` as it stands on disk: where the next life goes on, also after a kill.
         fault: why the log cannot be written at present, or None.
         lost: events given up unwritten since the log was opened.
     """
@@ -81,7 +83,7 @@ class EventLog:
             self._file.close()
             raise
         self.stored_id = self._reserved = self.last_id
-        self._stored_seq = self.seq
+        self.stored_seq = self.seq
         self._waiting: deque[Event] = deque()
         self._waiting_held: dict[int, Event] = {}
         self._waiting_alarms: dict[int, Alarm] = {}
@@ -116,11 +118,6 @@ class EventLog:
     @property
     def _where(self) -> str:
         return str(self._file.path)
-
-    @property
-    def stored_seq(self) -> int:
-        """``seq`` as it stands on disk: where the next life goes on, also after a kill."""
-        return self._stored_seq
 
     # ------------------------------------------------------------------ writing
 
@@ -170,6 +167,9 @@ class EventLog:
         self._waiting_alarms.update((alarm.alarm_id, alarm) for alarm in alarms)
         self._waiting_suppressions.update((one.name, one) for one in suppressions)
         self._waiting_held.update((line.seq, line) for line in hold)
+        for event in numbered:  # what is released before it was ever written as held needs no place there
+            if event.kind is EventKind.STATUS_CHANGE:
+                self._waiting_held.pop(event.seq, None)
         if self._anything_waits() and (self.fault is None or self._clock.monotonic() >= self._retry_at):
             self._write()
         while len(self._waiting) > _MAX_WAITING:
@@ -179,7 +179,7 @@ class EventLog:
 
     def _anything_waits(self) -> bool:
         waiting = self._waiting or self._waiting_alarms or self._waiting_suppressions or self._waiting_held
-        return bool(waiting) or self.seq - self._stored_seq >= _SEQ_STEP
+        return bool(waiting) or self.seq - self.stored_seq >= _SEQ_STEP
 
     def _write(self) -> None:
         try:
@@ -196,46 +196,32 @@ class EventLog:
         self._index.keep()
         self.fault = None
         self.stored_id = self.last_id
-        self._stored_seq = self.seq
+        self.stored_seq = self.seq
         self._held.update(self._waiting_held)
         for event in self._waiting:
             if event.kind is EventKind.STATUS_CHANGE:
                 self._held.pop(event.seq, None)
-        for number, alarm in self._waiting_alarms.items():
-            if alarm.phase == AlarmPhase.NORMAL:
-                self._alarms.pop(number, None)
-            else:
-                self._alarms[number] = alarm
-        for name, one in self._waiting_suppressions.items():
-            if one.kind is SuppressionKind.NONE:
-                self._suppressions.pop(name, None)
-            else:
-                self._suppressions[name] = one
+        _merge(self._alarms, self._waiting_alarms)
+        _merge(self._suppressions, self._waiting_suppressions)
         self._waiting_alarms, self._waiting_suppressions, self._waiting_held = {}, {}, {}
         self._waiting = deque()
 
     def _write_events(self, txn: Transaction) -> None:
         for line in self._waiting_held.values():
-            txn.put(_HELD, _key(line.seq), encode(line))
+            txn.put(_HELD, number_key(line.seq), encode(line))
         for event in self._waiting:
-            txn.put(_EVENTS, _key(event.event_id), encode(event))
+            txn.put(_EVENTS, number_key(event.event_id), encode(event))
             self._index.add(txn, event)
-            if event.kind is EventKind.STATUS_CHANGE and (event.seq in self._held or event.seq in self._waiting_held):
-                txn.delete(_HELD, _key(event.seq))
+            if event.kind is EventKind.STATUS_CHANGE and event.seq in self._held:
+                txn.delete(_HELD, number_key(event.seq))
 
     def _write_state(self, txn: Transaction) -> None:
         for alarm in self._waiting_alarms.values():
-            if alarm.phase == AlarmPhase.NORMAL:
-                txn.delete(_ALARMS, _key(alarm.alarm_id))
-            else:
-                txn.put(_ALARMS, _key(alarm.alarm_id), encode(alarm))
+            _put(txn, _ALARMS, number_key(alarm.alarm_id), alarm)
         for one in self._waiting_suppressions.values():
-            if one.kind is SuppressionKind.NONE:
-                txn.delete(_SUPPRESSIONS, _name_key(one))
-            else:
-                txn.put(_SUPPRESSIONS, _name_key(one), encode(one))
-        txn.put(_META, _LAST, _key(self.last_id))
-        txn.put(_META, _SEQ, _key(self.seq))
+            _put(txn, _SUPPRESSIONS, _name_key(one), one)
+        txn.put(_META, _LAST, number_key(self.last_id))
+        txn.put(_META, _SEQ, number_key(self.seq))
 
     def expire(self) -> int:
         """Remove some of the events that are older than ``keep_days``.
@@ -256,7 +242,7 @@ class EventLog:
         """Remove the oldest events, in order, as long as they may go; the newest always stays."""
         doomed = [key for key, _ in islice(txn.ascending(_EVENTS), min(count, txn.count(_EVENTS) - 1))]
         for done, key in enumerate(doomed):
-            event = _decoded(_number(key), txn.get(_EVENTS, key) or b"", 0, self._where)
+            event = event_or_fault(_number(key), txn.get(_EVENTS, key) or b"", 0, self._where)
             if not may_go(event):
                 return done
             txn.delete(_EVENTS, key)
@@ -279,16 +265,18 @@ class EventLog:
     # ------------------------------------------------------------------ reading, from any thread
 
     def alarms(self) -> list[Alarm]:
-        """The alarms as they stand on disk, by number: what :meth:`AlarmEngine.restore` takes after a restart."""
-        return sorted(self._alarms.values(), key=lambda alarm: alarm.alarm_id)
+        """The alarms as of :attr:`seq`, by number: what :meth:`AlarmEngine.restore` takes after a restart."""
+        return sorted(_merge(dict(self._alarms), self._waiting_alarms).values(), key=lambda alarm: alarm.alarm_id)
 
     def suppressions(self) -> list[Suppression]:
-        """The suppressions as they stand on disk."""
-        return list(self._suppressions.values())
+        """The suppressions as of :attr:`seq`."""
+        return list(_merge(dict(self._suppressions), self._waiting_suppressions).values())
 
     def held(self) -> list[Event]:
-        """Lines of the sequence of events that are safe but not yet numbered, by the number of their change."""
-        return [self._held[seq] for seq in sorted(self._held)]
+        """Lines of the sequence of events that are not yet numbered, by the number of their change."""
+        known = self._held | self._waiting_held
+        numbered = {event.seq for event in self._waiting if event.kind is EventKind.STATUS_CHANGE}
+        return [known[seq] for seq in sorted(known.keys() - numbered)]
 
     def oldest_ns(self) -> int:
         """Time of the oldest event, ns UTC; 0 = there is none."""
@@ -297,11 +285,12 @@ class EventLog:
 
     def get(self, event_id: int) -> Event | None:
         """One event; None if the log does not have it."""
+        waiting = tuple(self._waiting)  # before the file is read: what is written meanwhile is found there
         with self._file.read() as txn:
-            blob = txn.get(_EVENTS, _key(event_id))
+            blob = txn.get(_EVENTS, number_key(event_id))
         if blob is not None:
-            return _decoded(event_id, blob, 0, self._where)
-        return next((event for event in tuple(self._waiting) if event.event_id == event_id), None)
+            return event_or_fault(event_id, blob, 0, self._where)
+        return next((event for event in waiting if event.event_id == event_id), None)
 
     def query(
         self, *, after_id: int = 0, from_ns: int = 0, to_ns: int = 0, kinds: Iterable[int] = (), limit: int = 1000
@@ -314,7 +303,6 @@ class EventLog:
             to_ns: latest time, excluded; 0 = no end.
             kinds: only these :class:`EventKind`; empty = all.
             limit: at most so many, 0 = 1000.
-
         """
         order = Order.NUMBER if after_id else Order.NEWEST
         return self.find(Query(order, after_id, from_ns, to_ns, frozenset(int(kind) for kind in kinds)), limit or 1000)
@@ -330,10 +318,12 @@ class EventLog:
             query: what is asked.
             expected: how many will be taken, about.
         """
+        waiting = tuple(self._waiting)  # before the number is read: what is written meanwhile is found in the file
         with self._file.read() as txn:
             stored = _number(txn.get(_META, _LAST))
-        unstored = [event for event in tuple(self._waiting) if event.event_id > stored and query.wants(event)]
         newest_first = query.order is Order.NEWEST
+        above = max(stored, query.after_id if query.order is Order.NUMBER else 0)
+        unstored = [event for event in waiting if event.event_id > above and query.wants(event)]
         if query.order is not Order.NUMBER:
             unstored.sort(key=lambda event: place_of(query, event), reverse=newest_first)
         after = b""
@@ -359,7 +349,8 @@ class EventLog:
         while True:
             with self._file.read() as txn:
                 if query.order is Order.NUMBER:
-                    found = [(0, _number(key), blob) for key, blob in islice(txn.ascending(_EVENTS, _key(after_id + 1)), page)]
+                    rows = txn.ascending(_EVENTS, number_key(after_id + 1))
+                    found = [(0, _number(key), blob) for key, blob in islice(rows, page)]
                 else:
                     places = list(islice(self._index.walk(txn, query, after), page))
                     found = [(_number(place[:8]), _number(place[8:]), txn.get(_EVENTS, place[8:])) for place in places]
@@ -369,31 +360,40 @@ class EventLog:
             for time_ns, number, blob in found:
                 after_id = number
                 if blob is not None and number <= stored:
-                    event = _decoded(number, blob, time_ns, self._where)
+                    event = event_or_fault(number, blob, time_ns, self._where)
                     if query.wants(event):
                         yield event
 
 
 def _index_anew(txn: Transaction) -> None:
     """Layout 1 had events and an index by time alone. A damaged event stays, and says so when it is asked for by number."""
-    log_index.build_anew(txn, (_decoded(_number(key), blob, 0, _NAME) for key, blob in txn.ascending(_EVENTS)))
+    log_index.build_anew(txn, (event_or_fault(_number(key), blob, 0, _NAME) for key, blob in txn.ascending(_EVENTS)))
 
 
-def _decoded(number: int, blob: bytes, time_ns: int, where: str) -> Event:
-    try:
-        return decode_event(blob, where)
-    except CorruptFileError as error:
-        reason = {"reason": f"{error.what}, event {number}"}
-        return Event(time_ns, EventKind.SYSTEM, AlarmClass.ABNORMAL, 2, "events.gap", reason, event_id=number)
+def _merge(kept: dict[Name, State], fresh: Mapping[Name, State]) -> dict[Name, State]:
+    """Take new states over; what is over goes."""
+    for name, one in fresh.items():
+        if _is_over(one):
+            kept.pop(name, None)
+        else:
+            kept[name] = one
+    return kept
+
+
+def _put(txn: Transaction, table: str, key: bytes, one: Alarm | Suppression) -> None:
+    if _is_over(one):
+        txn.delete(table, key)
+    else:
+        txn.put(table, key, encode(one))
+
+
+def _is_over(one: Alarm | Suppression) -> bool:
+    return one.phase == AlarmPhase.NORMAL if isinstance(one, Alarm) else one.kind is SuppressionKind.NONE
 
 
 def _name_key(suppression: Suppression) -> bytes:
     mrid, key, kind = suppression.name
     return f"{mrid}\0{key}".encode()[:_LONGEST_KEY] + bytes([kind])
-
-
-def _key(number: int) -> bytes:
-    return max(number, 0).to_bytes(8, "big")
 
 
 def _number(key: bytes | None) -> int:

@@ -202,15 +202,15 @@ def _facet(group: bytes, name: str) -> bytes:
 
 
 def _upwards(txn: Transaction, table: str, prefix: bytes, query: Query, after: bytes) -> Iterator[bytes]:
-    start = prefix + (after or _time(query.from_ns))
+    start = prefix + (after or number_key(query.from_ns))
     keys = (key for key, _ in txn.ascending(table, start))
-    return _inside(keys, prefix, after, lambda place: not query.to_ns or place < _time(query.to_ns))
+    return _inside(keys, prefix, after, lambda place: not query.to_ns or place < number_key(query.to_ns))
 
 
 def _downwards(txn: Transaction, table: str, prefix: bytes, query: Query, after: bytes) -> Iterator[bytes]:
-    start = prefix + (after or _time(query.to_ns or (1 << 64) - 1))
+    start = prefix + (after or number_key(query.to_ns or (1 << 64) - 1))
     keys = (key for key, _ in txn.descending(table, start))
-    return _inside(keys, prefix, after, lambda place: place >= _time(query.from_ns))
+    return _inside(keys, prefix, after, lambda place: place >= number_key(query.from_ns))
 
 
 def _inside(keys: Iterator[bytes], prefix: bytes, after: bytes, in_span: Callable[[bytes], bool]) -> Iterator[bytes]:
@@ -234,11 +234,12 @@ def _single(places: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _place(time_ns: int, number: int) -> bytes:
-    return _time(time_ns) + number.to_bytes(8, "big")
+    return number_key(time_ns) + number.to_bytes(8, "big")
 
 
-def _time(time_ns: int) -> bytes:
-    return max(time_ns, 0).to_bytes(8, "big")
+def number_key(number: int) -> bytes:
+    """A time or a number as a key that sorts like it."""
+    return max(number, 0).to_bytes(8, "big")
 
 
 def place_of(query: Query, event: Event) -> bytes:

@@ -1,6 +1,8 @@
 """Queries of the event log against a plain list; pages, retention, upgrade, held lines, suppressions."""
 
 import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -229,3 +231,49 @@ def _as_layout_1(folder):
     with file._env.begin(write=True) as txn:
         txn.put(b"layout", b"1")
     file.close()
+
+
+def test_who_follows_by_number_gets_what_waits_for_the_disk_once(log, monkeypatch):
+    log.append([event()])
+    monkeypatch.setattr(log._file, "write", _full)
+    log.append([event(n) for n in range(5)])
+    assert log.fault is not None
+    assert [one.event_id for one in log.query(after_id=3, limit=100)] == [4, 5, 6]
+
+
+def test_no_event_is_skipped_by_who_reads_while_it_is_written(log, monkeypatch):
+    """The reader is held up after it has learned how far the file is; meanwhile events are written, and more come."""
+    log.append([event()])
+    write, read = log._file.write, log._file.read
+    monkeypatch.setattr(log._file, "write", _full)
+    log.append([event(1), event(2)])
+
+    @contextmanager
+    def held_up():
+        with read() as txn:
+            yield txn
+        monkeypatch.setattr(log._file, "read", read)
+        monkeypatch.setattr(log._file, "write", write)
+        log._clock.advance(2)
+        log.append([])
+        monkeypatch.setattr(log._file, "write", _full)
+        log.append([event(3)])
+
+    monkeypatch.setattr(log._file, "read", held_up)
+    assert [one.event_id for one in log.query(after_id=1)] == [2, 3]
+
+
+def test_the_state_of_a_log_that_cannot_be_written_goes_with_its_number(log, monkeypatch):
+    """An actor that is restarted meanwhile goes on after ``seq``: what it takes over must be of that number too."""
+    first, second = (event(n, EventKind.STATUS_CHANGE, seq=10 + n) for n in range(2))
+    shelved = Suppression("m1", "limit.hi", SuppressionKind.SHELVED)
+    log.append([], hold=[first], suppressions=[shelved], seq=10)
+    monkeypatch.setattr(log._file, "write", _full)
+    gone = replace(shelved, kind=SuppressionKind.NONE, was=SuppressionKind.SHELVED)
+    log.append([], hold=[second], suppressions=[gone], seq=11)
+    assert log.fault is not None
+    assert (log.held(), log.suppressions(), log.seq) == ([first, second], [], 11)
+    log.append([first])
+    assert log.held() == [second], "the first has its number"
+    log.append([second])
+    assert (log.held(), len(log._waiting_held)) == ([], 0), "nothing is kept for lines that are numbered"
