@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from scada.control.operator_data import Mark
+from scada.control.operator_data import Mark, MarkKind
 from scada.control.plant import asks_to_close
 from scada.model_cim.objects import ObjectKind, PlantObjects
 from scada.model_cim.tables import Control, ControlKind
@@ -73,6 +73,11 @@ TAG_TYPES: Final[Mapping[str, TagType]] = MappingProxyType({each.key: each for e
 """Tag types by key."""
 
 
+def tag_type(mark: Mark) -> TagType:
+    """The type of a tag; one that only another version of the program knows forbids every control."""
+    return TAG_TYPES.get(mark.tag_type) or TagType(mark.tag_type, Inhibit.ALL)
+
+
 class TagBoard:
     """The tags in force, for the control path; never changes, a change makes the next board.
 
@@ -90,9 +95,9 @@ class TagBoard:
         self._forbidding: dict[str, list[Mark]] = {}
         self._silencing: list[Mark] = []
         for mark in marks:
-            tag = TAG_TYPES.get(mark.tag_type)
-            if tag is None:
+            if mark.kind is not MarkKind.TAG:
                 continue
+            tag = tag_type(mark)
             if tag.control is not Inhibit.NONE:
                 for mrid in self._counts_for(mark):
                     self._forbidding.setdefault(mrid, []).append(mark)
@@ -115,7 +120,7 @@ class TagBoard:
         if not self._forbidding:
             return ""
         marks = {m.mark_id: m for mrid in self._objects.of_control(control) for m in self._forbidding.get(mrid, ())}
-        standing = [mark for _, mark in sorted(marks.items()) if TAG_TYPES[mark.tag_type].forbids(control, value)]
+        standing = [mark for _, mark in sorted(marks.items()) if tag_type(mark).forbids(control, value)]
         return "; ".join(f"{mark.tag_type} on {mark.path} by {mark.user}: {mark.reason}" for mark in standing)
 
     def silenced(self) -> dict[str, str]:

@@ -54,8 +54,8 @@ class StatusLines:
 
         ``status.changed``; ``status.found`` if an interrogation found it; ``status.reported`` if the source stamped a state that
         was known already; ``status.behind_hold`` if an operator holds the point, so that it does not show the change;
-        ``status.backfilled`` if it comes afterwards under its own time. The first value of a point is not a change, nor is what an
-        operator's hold or release shows: the plant did nothing, and his order is an event of its own.
+        ``status.backfilled`` if it comes afterwards under its own time. The first value of a point is not a change, nor is
+        what an operator's hold or release shows: the plant did nothing, and his order is an event of its own.
 
         ``source_time_ns`` is 0 where the source gave no time or one that cannot be (marked invalid, or more than a second later
         than the receipt); the line then stands by its receipt, and parameter ``said`` holds what the source said.

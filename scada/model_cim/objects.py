@@ -123,8 +123,8 @@ class PlantObjects:
         return (point.equipment, *within) if point.equipment else within
 
     def _within(self, equipment: str, terminal: str, station: str) -> tuple[str, ...]:
-        """What a piece of equipment belongs to, seen from a terminal; without a CIM model the station is all we know."""
-        if self._locator is None:
+        """What a piece of equipment belongs to, seen from a terminal; without it or a CIM model the station is all we know."""
+        if self._locator is None or not equipment:
             mrid = self._station_mrid.get(station)
             return () if mrid is None else (mrid,)
         return self._locator.containers(equipment, terminal)

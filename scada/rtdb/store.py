@@ -346,12 +346,12 @@ class Store(StoreReading):
         known = min(len(identity), len(self._identity))
         differs = (self._identity[:known] != identity[:known]) & (self._identity[:known] != 0)
         pids = np.flatnonzero(differs)
-        for pid in pids.tolist():
-            self.release(pid)
         if len(pids):
             self.apply(
                 PointBatch.of(pids, np.nan, quality=int(Quality.NEVER_RECEIVED), received_at=self._clock.now_ns(), source="rtdb")
             )
+        for pid in pids.tolist():  # a release shows what is behind the hold: nothing any more
+            self.release(pid)
         merged = self._identity.copy() if len(self._identity) > len(identity) else np.zeros(len(identity), np.uint64)
         merged[: len(identity)] = identity
         self._identity = merged

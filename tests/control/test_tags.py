@@ -122,6 +122,30 @@ def test_every_tag_in_the_way_is_named(grid):
     assert board.forbids(breaker, OPEN) == "maintenance on there by wang: crew"
 
 
+def test_a_type_that_this_program_does_not_know_forbids_everything(grid):
+    breaker = grid.control("Beishan/220kV/T1/2010")
+    board = grid.board((breaker.equipment, "of_a_later_version"))
+    assert board.forbids(breaker, OPEN) == "of_a_later_version on there by wang: crew"
+    assert board.forbids(breaker, CLOSE)
+    assert board.silenced() == {}
+
+
+def test_only_tags_forbid(grid):
+    breaker = grid.control("Beishan/220kV/T1/2010")
+    notes = [
+        Mark(number, kind, breaker.equipment, "there", "", math.nan, "", "why", "wang", "desk", 0)
+        for number, kind in enumerate(MarkKind, 1)
+        if kind is not MarkKind.TAG
+    ]
+    assert not TagBoard(notes, grid.objects).forbids(breaker, CLOSE)
+
+
+def test_a_control_without_equipment_obeys_the_tags_of_its_station(grid):
+    bare = replace(grid.control("Beishan/220kV/T1/2010"), equipment="", feedback=None)
+    station = next(station.mrid for station in grid.tables.stations if station.name == bare.station)
+    assert grid.board((station, "do_not_operate")).forbids(bare, CLOSE)
+
+
 def test_a_tag_on_what_the_model_no_longer_has_forbids_nothing(grid):
     board = grid.board(("gone", "do_not_operate"), ("gone", "maintenance"))
     assert not any(board.forbids(control, CLOSE) for control in grid.tables.controls)

@@ -200,9 +200,12 @@ def test_a_pid_that_now_names_another_point_is_held_no_more(tmp_path, clock):
     put(store, [0, 1], [1.0, 2.0])
     store.hold(1, 7.0)
     store.close()
+    head = store.head
     store = make(tmp_path, clock, identity=np.array([11, 99], dtype=np.uint64))
     assert store.held.tolist() == []
     assert shown(store, 1)[1] == NEVER
+    told = np.concatenate([change.shown()[0] for change in store.changes(head)])
+    assert np.isnan(told["value"][told["pid"] == 1]).all(), "no value of the other point under this number, not for a moment"
     assert put(store, 1, 3.0).records["flags"][0] & RecordFlag.HELD == 0
     store.close()
 
