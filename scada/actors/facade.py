@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.base import Address
+from scada.actors.answers import answer_of, answer_once_up
 from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,
@@ -45,10 +45,8 @@ from scada.security.roles import Right
 
 READERS = 3
 """Queries of the event log, figures and recalls that run at a time."""
-ASK_S = 5.0
-"""Longest wait for an actor's answer."""
 MARK_S = 2 * COMMIT_S
-"""The same for an order on operator data, which waits for the database's commit."""
+"""Longest wait for the answer to an order on operator data, which waits for the database's commit."""
 T = TypeVar("T")
 Step = pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
 SuppressOrder = pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
@@ -78,7 +76,7 @@ class Facade:
 
     def on_changes(self, listener: Callable[[ChangeSet], None]) -> tuple[int, Callable[[], None]]:
         """Follow the change sets after the returned number."""
-        seq = self._system.rtdb.ask(FollowChanges(listener)).get(timeout=ASK_S)
+        seq = answer_once_up(self._system.rtdb, FollowChanges(listener))
         return seq, lambda: self._system.rtdb.tell(UnfollowChanges(listener))
 
     def status(self) -> pb.SystemStatus:
@@ -108,7 +106,7 @@ class Facade:
 
     def on_events(self, listener: Callable[[Sequence[Event]], None]) -> tuple[int, Callable[[], None]]:
         """Follow the events after the returned id."""
-        last = self._system.events.ask(FollowEvents(listener)).get(timeout=ASK_S)
+        last = answer_once_up(self._system.events, FollowEvents(listener))
         return last, lambda: self._system.events.tell(UnfollowEvents(listener))
 
     def report(self, event: Event) -> None:
@@ -117,7 +115,7 @@ class Facade:
 
     async def acknowledge(self, alarm_ids: Sequence[int], principal: Principal, *, seen: int = 0) -> tuple[list[int], list[int]]:
         """Acknowledge exactly these."""
-        answer: tuple[list[int], list[int]] = await self._ask(
+        answer: tuple[list[int], list[int]] = await answer_of(
             self._system.events, Acknowledge(tuple(alarm_ids), principal.name, seen)
         )
         return answer
@@ -159,7 +157,7 @@ class Facade:
             evidence=evidence,
         )
         await asyncio.to_thread(self._system.audit.append, row)
-        reply: pb.AlarmReply = await self._ask(self._system.events, Suppress(request, principal.name))
+        reply: pb.AlarmReply = await answer_of(self._system.events, Suppress(request, principal.name))
         return reply
 
     async def alarm_kpi(self, request: pb.AlarmKpiRequest) -> pb.AlarmKpi:
@@ -210,7 +208,7 @@ class Facade:
         if target == "channel":
             return await self._channel(request.channel, principal)
         application = self._system.avc if target == "avc" else self._system.agc
-        reply: ModeReply = await self._ask(application, SetState(request, principal))
+        reply: ModeReply = await answer_of(application, SetState(request, principal))
         return reply
 
     async def _channel(self, request: pb.ChannelCommand, principal: Principal) -> ModeReply:
@@ -218,7 +216,7 @@ class Facade:
         if spec is None:
             return ModeReply(False, "unknown_channel", f"no channel {request.channel!r}")
         asked = ChannelAction(request.action, principal.name)
-        result: CommandResult = await self._ask(self._system.channels[spec.index], asked)
+        result: CommandResult = await answer_of(self._system.channels[spec.index], asked)
         accepted = result.outcome is Outcome.CONFIRMED
         return ModeReply(accepted, "" if accepted else result.outcome.value, result.reason)
 
@@ -245,7 +243,7 @@ class Facade:
         return await self._mark(request, principal, evidence)
 
     async def _mark(self, request: MarkOrder, principal: Principal, evidence: bytes) -> MarkReply:
-        reply: MarkReply = await self._ask(self._system.operator, OperatorAsked(request, principal, evidence), MARK_S)
+        reply: MarkReply = await answer_of(self._system.operator, OperatorAsked(request, principal, evidence), MARK_S)
         return reply
 
     def operator_marks(self, station: str = "") -> Sequence[MarkReading]:
@@ -289,7 +287,7 @@ class Facade:
             evidence=evidence,
         )
         await asyncio.to_thread(self._system.audit.append, row)
-        reply: pb.DispatchReply = await self._ask(self._system.dispatch, DispatchAsked(request, principal))
+        reply: pb.DispatchReply = await answer_of(self._system.dispatch, DispatchAsked(request, principal))
         return reply
 
     def dispatch(self) -> pb.DispatchStatus:
@@ -338,7 +336,7 @@ class Facade:
 
     async def replay(self, action: str, request: pb.ReplayRequest | pb.ReplayCommand) -> pb.ReplayState:
         """Start or command an isolated replay."""
-        state: pb.ReplayState = await self._ask(self._system.replay, ReplayAsked(action, request))
+        state: pb.ReplayState = await answer_of(self._system.replay, ReplayAsked(action, request))
         return state
 
     def replay_values(self, replay_id: str) -> pb.ReplayValues:
@@ -352,12 +350,6 @@ class Facade:
         if not stem:
             return "", ""
         return (folder / f"{stem}.svg").read_text("utf-8"), (folder / f"{stem}.json").read_text("utf-8")
-
-    @staticmethod
-    async def _ask(address: Address, message: Any, timeout_s: float = ASK_S) -> Any:
-        """Ask an actor without blocking the caller's event loop."""
-        future = address.ask(message)
-        return await asyncio.to_thread(future.get, timeout=timeout_s)
 
 
 def _suppression_step(request: SuppressOrder) -> str:

@@ -1,0 +1,61 @@
+"""Answers of actors for those who are no actors: the faces. No wait is for ever, and none ends without saying why."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pykka
+import structlog
+
+from scada.actors.base import Address
+from scada.core.errors import ScadaError
+
+_log = structlog.get_logger("actors")
+
+ASK_S = 5.0
+"""Longest wait for the answer of an actor that runs."""
+UP_S = 600.0
+"""Longest wait for one that starts: it may have the journal of hours to read, and kernels to compile."""
+
+
+class NoAnswerError(ScadaError):
+    """An actor did not answer in time; what it was asked may still be done."""
+
+
+async def answer_of(address: Address, message: Any, timeout_s: float = ASK_S) -> Any:
+    """Ask an actor without blocking the caller's event loop.
+
+    Raises:
+        NoAnswerError: no answer in time.
+        Exception: what the asked actor raised.
+    """
+    future = address.ask(message)
+    try:
+        return await asyncio.to_thread(future.get, timeout=timeout_s)
+    except pykka.Timeout as error:
+        raise NoAnswerError(
+            f"no answer within {timeout_s:g} s; what was asked may still be done",
+            where=f"actor {address.name}",
+            mend="look whether it was done before asking again",
+        ) from error
+
+
+def answer_once_up(address: Address, message: Any) -> Any:
+    """Ask an actor that may still be starting; while it does, the log says so.
+
+    Raises:
+        NoAnswerError: it fails again and again, or has not come up within :data:`UP_S`.
+        Exception: what the asked actor raised.
+    """
+    future, health = address.ask(message), address.health
+    waited_s = 0.0
+    while True:
+        try:
+            return future.get(timeout=ASK_S)
+        except pykka.Timeout as error:
+            waited_s += ASK_S
+            if health.state == "failing" or waited_s >= UP_S:
+                reason = f": {health.reason}" if health.reason else ""
+                raise NoAnswerError(f"does not come up{reason}", where=f"actor {address.name}", mend="see the log") from error
+        _log.warning("waiting for an actor to come up", actor=address.name, state=health.state, waited_s=waited_s)
