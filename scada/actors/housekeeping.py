@@ -29,6 +29,7 @@ class Housekeeping:
         self._clock = clock
         self._filling = False
         self._silent: set[str] = set()
+        self._unreadable: set[str] = set()
         self._consumers_at = clock.monotonic()
         self._upgraded_from = store.upgraded_from
 
@@ -51,6 +52,7 @@ class Housekeeping:
         if self._clock.monotonic() - self._consumers_at >= _CONSUMERS_EVERY_S:
             self._consumers_at = self._clock.monotonic()
             yield from self._newly_silent(self._store.consumers())
+            yield from self._newly_unreadable(set(self._store.unreadable_consumers))
 
     def _map(self) -> Iterator[Event]:
         watch = self._store.watch
@@ -70,6 +72,11 @@ class Housekeeping:
             parameters = {"consumer": name, "hours": str(int(SILENT_S // 3600))}
             yield self._event("rtdb.consumer_silent", AlarmClass.ABNORMAL, 3, parameters)
         self._silent = silent
+
+    def _newly_unreadable(self, names: set[str]) -> Iterator[Event]:
+        for name in sorted(names - self._unreadable):
+            yield self._event("rtdb.consumer_unreadable", AlarmClass.ABNORMAL, 2, {"consumer": name})
+        self._unreadable = names
 
     def _event(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str]) -> Event:
         return Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters)

@@ -77,12 +77,21 @@ def listed(database: Path) -> tuple[list[Consumer], list[str]]:
 
     Args:
         database: folder of the database.
+
+    Raises:
+        StoreError: nobody can say who is registered.
     """
     consumers, damaged = [], []
     try:
         files = sorted(path for path in (database / FOLDER).iterdir() if not path.name.endswith(".new"))
-    except OSError:  # none registered yet
+    except FileNotFoundError:  # none registered yet
         return [], []
+    except OSError as error:
+        raise StoreError(
+            f"the consumers of the journal cannot be listed: {error.strerror}",
+            where=str(database / FOLDER),
+            mend="check owner and mode of the folder",
+        ) from error
     for path in files:
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -199,6 +208,12 @@ class Consumers:
     Args:
         database: folder of the database.
         clock: stamps.
+
+    Raises:
+        StoreError: see :func:`listed`.
+
+    Attributes:
+        damaged: names of files that cannot be read as a consumer.
     """
 
     def __init__(self, database: Path, clock: Clock) -> None:
@@ -249,7 +264,7 @@ class Consumers:
     def exchange(self) -> None:
         """Write our own consumers' files where they moved, and read those of other processes.
 
-        A file that cannot be written is tried again the next time.
+        A file that cannot be written is tried again the next time; of one that cannot be read the last known place counts.
         """
         for consumer in list(self._own.values()):
             kept = self._kept.get(consumer.name)
@@ -258,8 +273,12 @@ class Consumers:
                 self._try_keep(consumer)
         for name in list(self._gone):
             self._try_remove(name)
-        found, self.damaged = listed(self._database)
-        self._others = {consumer.name: consumer for consumer in found if consumer.name not in self._gone}
+        try:
+            found, self.damaged = listed(self._database)
+        except StoreError:
+            return
+        before = [self._others[name] for name in self.damaged if name in self._others]
+        self._others = {consumer.name: consumer for consumer in (*before, *found) if consumer.name not in self._gone}
 
     def _try_keep(self, consumer: Consumer) -> None:
         try:

@@ -100,6 +100,11 @@ class StoreReading:
         """Everyone registered, of other processes too, by name."""
         return self._retention.consumers.all()
 
+    @property
+    def unreadable_consumers(self) -> list[str]:
+        """Names of files that cannot be read as the place of a consumer."""
+        return list(self._retention.consumers.damaged)
+
     def register(self, name: str, after: int) -> None:
         """Keep the changes after a number for a consumer of this process until it acknowledges them; survives a restart.
 

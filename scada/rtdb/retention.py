@@ -74,6 +74,7 @@ class Retention:
 
     Raises:
         CorruptFileError: the stored ages are damaged.
+        StoreError: nobody can say who the consumers are.
 
     Attributes:
         oldest: first number in the journal; one more than the last one while it is empty.

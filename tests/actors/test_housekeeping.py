@@ -79,6 +79,18 @@ def test_a_silent_consumer_is_told_once_and_again_after_it_came_back(store, cloc
     assert keys(house.look()) == ["rtdb.consumer_silent"]
 
 
+def test_a_consumer_whose_place_cannot_be_read_is_told_once(store, clock, tmp_path):
+    house = Housekeeping(store, clock)
+    (tmp_path / "consumers").mkdir()
+    (tmp_path / "consumers" / "gateway").write_text("half")
+    store.checkpoint()
+    clock.advance(61)
+    (event,) = house.look()
+    assert (event.key, event.parameters) == ("rtdb.consumer_unreadable", {"consumer": "gateway"})
+    clock.advance(61)
+    assert house.look() == ()
+
+
 def test_a_reader_that_holds_up_the_file_is_named_and_the_filling_map_told(store, clock, tmp_path):
     write(store, 1)
     house = Housekeeping(store, clock)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,6 +256,33 @@ def test_a_damaged_file_is_reported_and_keeps_nothing(store, tmp_path):
     assert size(store) <= 1 << 20
     assert consumers.remove(tmp_path, "E")
     assert not consumers.remove(tmp_path, "E")
+
+
+@pytest.mark.parametrize("fault", ["file", "folder"])
+def test_what_cannot_be_read_any_more_keeps_its_place(store, tmp_path, clock, fault, monkeypatch):
+    Registration(tmp_path, "gateway", 0, clock)
+    put(store, 1)
+    store.checkpoint()
+    if fault == "file":
+        (tmp_path / "consumers" / "gateway").write_text("half")
+    else:
+        monkeypatch.setattr(Path, "iterdir", unreadable)
+    put(store, 100)
+    assert [consumer.name for consumer in store.consumers()] == ["gateway"]
+    assert store.oldest == 1, "its part of the journal is kept"
+
+
+def test_a_list_that_cannot_be_read_is_no_empty_list(tmp_path, clock, monkeypatch):
+    Registration(tmp_path, "gateway", 0, clock)
+    monkeypatch.setattr(Path, "iterdir", unreadable)
+    with pytest.raises(StoreError, match=r"cannot be listed: Permission denied.*check owner"):
+        make(tmp_path, clock)
+    monkeypatch.undo()
+    make(tmp_path, clock).close()
+
+
+def unreadable(_folder):
+    raise PermissionError(13, "Permission denied")
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../x", ".", "a/b", "-a", "a" * 64, "a.new"])
