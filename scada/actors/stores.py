@@ -122,12 +122,17 @@ class Stores:
         return PostgresHistorian.open_with(archive, *kept, map_mb=settings.map_mb, retention=retention)
 
     def _open_marks(self, objects: PlantObjects) -> None:
-        """Marks of operators; a damaged file is rebuilt from the audit log: a lost tag could let a control through."""
+        """Marks of operators; a damaged or lost file is rebuilt from the audit log: a lost tag could let a control through."""
         found = OperatorStore.open_or_quarantine(self._settings.operator.path, self._clock)
         self.marks = self._opened("operator.damaged", "operator data", found)
-        if found[1]:
-            rebuilt = marks_from_audit(read_audit(self._settings.security.audit), objects)
-            self.marks.write(rebuilt, (), self.marks.next_id)
+        if not self.marks.is_new:
+            return
+        audited = read_audit(self._settings.security.audit)
+        orders = [record for record in audited if record.row.kind == "operator" and record.row.sequence_id]
+        rebuilt = marks_from_audit(orders, objects)
+        used = self._clock.now_ns() // 1_000_000 if orders else 0  # higher than any number in the audit log
+        self.marks.write(rebuilt, (), max(self.marks.next_id, used))
+        if rebuilt or found[1]:
             self._say("operator.rebuilt", {"count": str(len(rebuilt))})
 
     def _note(self, key: str, text: str) -> None:

@@ -35,13 +35,15 @@ class OperatorStore:
     Attributes:
         marks: every mark on disk, by number.
         next_id: number of the next mark, higher than any ever written.
+        is_new: nothing was ever written to the file.
     """
 
     def __init__(self, path: Path, *, map_mb: int = 64) -> None:
         self._file = LmdbFile(path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_MARKS, _META))
         try:
             with self._file.read() as txn:
-                self.next_id = int.from_bytes(txn.get(_META, _NEXT) or b"\1", "big")
+                kept = txn.get(_META, _NEXT)
+                self.is_new, self.next_id = kept is None, int.from_bytes(kept or b"\1", "big")
                 found = [decode_mark(blob, str(self._file.path)) for _, blob in txn.ascending(_MARKS)]
         except BaseException:
             self._file.close()
@@ -90,7 +92,7 @@ class OperatorStore:
         for mark in removed:
             self.marks.pop(mark.mark_id, None)
         self.marks.update((mark.mark_id, mark) for mark in placed)
-        self.next_id = next_id
+        self.is_new, self.next_id = False, next_id
 
     def close(self) -> None:
         """Close the file; may be called twice."""
