@@ -51,13 +51,13 @@ def parse_dsn(dsn: str) -> tuple[dict[str, Any], str]:
     """
     try:
         given = conninfo.conninfo_to_dict(dsn)
-    except psycopg.Error as error:
-        # the text of libpq may repeat the string, and with it a password
+    except psycopg.Error:
+        # the text of libpq may repeat the string, and with it a password: not even a traceback shows it
         raise ConfigError(
             "not a connection string of PostgreSQL",
             where="[history] dsn",
             mend='for example "host=db.example dbname=history user=scada" or "postgresql://scada@db.example/history"',
-        ) from error
+        ) from None
     shown = " ".join(f"{name}={given[name]}" for name in _SHOWN if given.get(name))
     return {**_DEFAULTS, **given}, f"PostgreSQL {shown}".rstrip()
 

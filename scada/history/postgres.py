@@ -24,7 +24,7 @@ from scada.history.archive_reading import ArchiveReader
 from scada.history.connection import ArchiveError
 from scada.history.interface import MINUTE_NS, NOT_RECORDED, Aggregates, Before, HistorianStatus, Retention
 from scada.history.outbox import TABLES, Outbox, together
-from scada.history.rows import MINUTE_DTYPE, TOUCHED_DTYPE
+from scada.history.rows import TOUCHED_DTYPE
 from scada.history.series import Series
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point
@@ -214,13 +214,9 @@ class PostgresHistorian(HistoryStore):
             self._told = np.append(self._told, np.zeros(len(self._sampler.state) - len(self._told), dtype=np.int64))
         state, now = self._sampler.state, self._clock.now_ns()
         rests = (state["minute"] > 0) & (state["minute"] + MINUTE_NS <= now) & (state["minute"] != self._told)
-        numbers = np.flatnonzero(rests)
+        numbers = np.flatnonzero(rests).astype(np.uint32)
         one = state[numbers]
-        over = np.zeros(len(numbers), MINUTE_DTYPE)
-        over["number"], over["time"] = numbers, one["minute"]
-        over["quality"], over["state"] = one["union"], one["quality"]
-        for name in ("count", "minimum", "maximum", "total", "area", "good_s", "last"):
-            over[name] = one[name]
+        over = self._sampler.open_minutes(numbers)
         for index in np.flatnonzero(one["late"]).tolist():
             number, start = int(numbers[index]), int(over["time"][index])
             none, old = np.zeros(0, TOUCHED_DTYPE), over[index : index + 1]

@@ -137,8 +137,8 @@ class Reader:
         """Buckets made of minutes; a minute counts in the bucket in which it starts."""
         from_ns, to_ns = span
         collected = Buckets(from_ns, to_ns, buckets)
-        minutes, _ = self.minutes(txn, number, from_ns // MINUTE_NS * MINUTE_NS, to_ns, carried=False)
-        collected.add_minutes(minutes)
+        minutes, ends = self.minutes(txn, number, from_ns // MINUTE_NS * MINUTE_NS, to_ns, carried=False)
+        collected.add_minutes(minutes, ends)
         gaps = self._gaps(from_ns, to_ns)
         first = from_ns if len(before) else int(minutes["time"].min(initial=_NEVER))
         collected.add(markers(gaps[gaps >= first]))
@@ -185,6 +185,8 @@ class Reader:
         if state["late"]:
             made = self.made_anew(txn, number, start, start + MINUTE_NS, made, np.zeros(0, TOUCHED_DTYPE), is_open=True)
         end = int(state["since"])
+        if (again := minutes["time"] == start).any():  # the clock was set back into it
+            minutes, ends = minutes[~again], ends[~again]
         minutes, ends = np.concatenate([minutes, made]), np.append(ends, np.full(len(made), end))
         order = np.argsort(minutes["time"], kind="stable")
         minutes, ends = minutes[order], ends[order]

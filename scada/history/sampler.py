@@ -11,7 +11,8 @@ import numpy.typing as npt
 from scada.core.batch import POINT_DTYPE, RecordFlag
 from scada.core.clock import NS_PER_S
 from scada.core.quality import Quality
-from scada.history.interface import LateColumns
+from scada.history.dating import date_records
+from scada.history.interface import MAX_AHEAD_NS, LateColumns
 from scada.history.rows import (
     CONFIG_DTYPE,
     DOOR,
@@ -20,11 +21,12 @@ from scada.history.rows import (
     LATE,
     MINUTE_DTYPE,
     ON_CHANGE,
+    RECEIPT,
     ROW_DTYPE,
     STATE_DTYPE,
     TOUCHED_DTYPE,
 )
-from scada.history.sampling import ROOM, advance, date_records, fill_minute, observe
+from scada.history.sampling import ROOM, advance, fill_minutes, observe
 from scada.model_cim.tables import Point, PointKind
 from scada.rtdb.changes import ChangeSet, Snapshot
 
@@ -157,6 +159,20 @@ class Sampler:
         inputs = np.empty(len(records), INPUT_DTYPE)
         return inputs[: date_records(records, received_at, self.number_of, inputs)]
 
+    def in_force(self, at_ns: int) -> Rows:
+        """The values in force as inputs received at ``at_ns``, of all points but those that already go on from about then."""
+        since = self.state["since"]
+        numbers = np.flatnonzero((self.state["minute"] > 0) & ((since < at_ns) | (since > at_ns + MAX_AHEAD_NS)))
+        inputs = np.zeros(len(numbers), INPUT_DTYPE)
+        inputs["number"], inputs["time"], inputs["kind"] = numbers, at_ns, RECEIPT
+        inputs["value"], inputs["quality"] = self.state["value"][numbers], self.state["quality"][numbers]
+        return inputs
+
+    def latest(self, at_ns: int) -> int:
+        """Time of the last value up to ``at_ns`` or believably after it, at least ``at_ns``."""
+        since = self.state["since"]
+        return max(at_ns, int(since[since <= at_ns + MAX_AHEAD_NS].max(initial=at_ns)))
+
     def late_inputs(self, late: LateColumns) -> Rows:
         """Late values as inputs, in order of time; the historian has checked that they are to be stored."""
         order = np.argsort(late.time_ns, kind="stable")
@@ -199,11 +215,13 @@ class Sampler:
 
     def open_minute(self, number: int) -> Rows:
         """The minute that is not complete yet, up to the last value (one ``MINUTE_DTYPE`` row), or none."""
-        made = np.zeros(1, MINUTE_DTYPE)
-        one = self.state[number]
-        if not one["minute"]:
-            return made[:0]
-        fill_minute(made[0], number, one)
+        made = self.open_minutes(np.array([number], dtype=np.uint32))
+        return made if made["time"][0] else made[:0]
+
+    def open_minutes(self, numbers: U4) -> Rows:
+        """The minutes of these points that are not complete yet, up to their last values (``MINUTE_DTYPE``, a row each)."""
+        made = np.zeros(len(numbers), MINUTE_DTYPE)
+        fill_minutes(made, numbers, self.state)
         return made
 
     def held(self, number: int) -> Rows:

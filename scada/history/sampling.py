@@ -1,4 +1,4 @@
-"""Which values become samples, when they were, and the minutes they make: the kernels behind the sampler.
+"""Which values become samples, and the minutes they make: the kernels behind the sampler.
 
 Swinging door after Bristol (ISA 1990), but a value may end a line only if the *chord* to it passes every value between within the
 dead-band; the classic form tests the slopes of the doors alone and errs by up to twice as much.
@@ -12,9 +12,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import OPERATOR, POINT_DTYPE, RecordFlag, Records, TimeQuality
+from scada.core.batch import POINT_DTYPE
 from scada.core.clock import NS_PER_S
 from scada.core.quality import BAD_MASK, Quality
+from scada.history.dating import date_records
 from scada.history.interface import MAX_AHEAD_NS, MINUTE_NS, NOT_RECORDED
 from scada.history.rows import (
     CONFIG_DTYPE,
@@ -40,51 +41,10 @@ _LOST: Final = NOT_RECORDED
 _MINUTE: Final = MINUTE_NS
 _SECOND: Final = float(NS_PER_S)
 _AHEAD: Final = MAX_AHEAD_NS
-_TIME_INVALID: Final = int(Quality.TIME_INVALID)
-_FLAG_INVALID: Final = TimeQuality.INVALID
-_EVENT_FLAG: Final = RecordFlag.EVENT
-_QUALITY_SET: Final = RecordFlag.QUALITY_SET
-_HELD_BY_OPERATOR: Final = RecordFlag.HELD
-_BACKFILL: Final = RecordFlag.BACKFILL
-_OPERATOR: Final = OPERATOR
+_INVALID: Final = int(Quality.INVALID)
 _NONE: Final = np.iinfo(np.int64).max
 ROOM: Final = 4
 """Rows that one value may make, fixed samples apart."""
-
-
-@numba.njit(nogil=True, cache=True)
-def date_records(
-    records: Records, received_at: npt.NDArray[np.int64], number_of: npt.NDArray[np.uint32], inputs: npt.NDArray[np.void]
-) -> int:  # pragma: no cover - compiled
-    """Turn records into inputs; returns how many. Those of unknown or held points and late values are passed over.
-
-    A value is dated by its source, or by its receipt where the source gave no valid time or one that lies in the future. What an
-    operator did (hold, release) is dated by its receipt.
-    """
-    made = 0
-    for i in range(len(records)):
-        record = records[i]
-        if record.pid >= number_of.size or record.flags & (_HELD_BY_OPERATOR | _BACKFILL):
-            continue
-        row = inputs[made]
-        quality = np.int64(record.quality)
-        time = record.source_time
-        kind = EVENT if record.flags & _EVENT_FLAG else 0
-        stamped = record.time_quality & _FLAG_INVALID == 0 and quality & _TIME_INVALID == 0 and record.flags & _QUALITY_SET == 0
-        if time <= 0 or not stamped or record.channel == _OPERATOR:
-            time = received_at[i]
-            kind |= RECEIPT
-        elif time > received_at[i] + _AHEAD:
-            time = received_at[i]
-            kind |= RECEIPT
-            quality |= _TIME_INVALID
-        row.number = number_of[record.pid]
-        row.time = time
-        row.value = record.value
-        row.quality = quality
-        row.kind = kind
-        made += 1
-    return made
 
 
 @numba.njit(nogil=True, cache=True)
@@ -119,7 +79,10 @@ def observe(  # noqa: PLR0912 - one pass, one loop
         one, how = state[row.number], config[row.number]
         time, value, quality = row.time, row.value, int(row.quality)
         if row.kind & RECEIPT and time < one.since:
-            time = one.since
+            if time < one.since - _AHEAD:  # no source runs so far ahead: our clock did, and was set back
+                _go_back(row.number, one, time, minutes, touched, kept, counts)
+            else:
+                time = one.since
         if time < one.since:
             _keep(kept, counts, row.number, time, value, quality)
             good = quality & _BAD == 0 and not np.isnan(value)
@@ -327,12 +290,46 @@ def _close(
 
 
 @numba.njit(nogil=True, cache=True)
+def _go_back(
+    number: int,
+    one: Any,
+    time: int,
+    minutes: npt.NDArray[np.void],
+    touched: npt.NDArray[np.void],
+    kept: npt.NDArray[np.void],
+    counts: npt.NDArray[np.int64],
+) -> None:  # pragma: no cover - compiled
+    """End the minute as far as it has come, and begin that of an earlier ``time``, of which nothing is known."""
+    if one.flags & _HELD:
+        _keep(kept, counts, number, one.held_time, one.held_value, one.kept_quality)
+    fill_minute(minutes[counts[1]], number, one)
+    counts[1] += 1
+    if one.late:
+        _touch(touched, counts, number, one.minute, np.nan)
+        one.late = 0
+    one.minute, one.since = time // _MINUTE * _MINUTE, time
+    one.flags = one.tick = 0
+    _clear(one)
+
+
+@numba.njit(nogil=True, cache=True)
 def fill_minute(row: Any, number: int, one: Any) -> None:  # pragma: no cover - compiled
     """Write the open minute of a point, as far as it has come, to a row."""
     row.number, row.time = number, one.minute
     row.count, row.quality, row.state = one.count, one.union, one.quality
     row.minimum, row.maximum, row.total = one.minimum, one.maximum, one.total
     row.area, row.good_s, row.last = one.area, one.good_s, one.last
+    if np.isnan(one.value) and one.quality & _BAD == 0:
+        row.state |= _INVALID  # no number goes on to the next minute, whatever the source says of it
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_minutes(
+    rows: npt.NDArray[np.void], numbers: npt.NDArray[np.uint32], state: npt.NDArray[np.void]
+) -> None:  # pragma: no cover - compiled
+    """:func:`fill_minute` for several points, a row each."""
+    for i in range(len(numbers)):
+        fill_minute(rows[i], numbers[i], state[numbers[i]])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -384,3 +381,4 @@ def warm_up() -> None:
         observe(some, 0, state, config, gaps, kept, minutes, touched, counts)
     advance(numbers, 0, 0, state, config, gaps, kept, counts)
     fill_minute(minutes[0], 0, state[0])
+    fill_minutes(minutes, numbers, state)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.quality import is_good
+from scada.core.quality import Quality, is_good
 from scada.history.chunk import SAMPLE_DTYPE, Samples
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
+_NONE = np.uint32(Quality.NEVER_RECEIVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +81,20 @@ class Buckets:
         self._all.add(samples["value"], starts, touched)
         self._good.add(np.where(is_good(samples["quality"]), samples["value"], np.nan), starts, touched)
 
-    def add_minutes(self, minutes: npt.NDArray[np.void]) -> None:
-        """Collect minutes of the span (``MINUTE_DTYPE``), in order of time; each counts where it starts."""
+    def add_minutes(self, minutes: npt.NDArray[np.void], ends: I8) -> None:
+        """Collect minutes of the span (``MINUTE_DTYPE``), in order of time; each counts where it starts.
+
+        Args:
+            minutes: of the span.
+            ends: times up to which they account; what a minute ends with is in force just before.
+        """
         if not len(minutes):
             return
         index = np.clip((minutes["time"] - self._from_ns) // self._width, 0, len(self._filled) - 1)
         self._filled[index] = True
         np.bitwise_or.at(self._quality, index, minutes["quality"])
-        for column in ("time", "quality"):
-            self._last[column][index] = minutes[column if column == "time" else "state"]
-        self._last["value"][index] = minutes["last"]
+        self._last["time"][index], self._last["quality"][index] = ends - 1, minutes["state"]
+        self._last["value"][index] = np.where(minutes["state"] & _NONE, np.nan, minutes["last"])
         np.fmin.at(self._good.low, index, minutes["minimum"])
         np.fmax.at(self._good.high, index, minutes["maximum"])
 

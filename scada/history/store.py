@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.clock import Clock
+from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
 from scada.history.backfilling import Refusals, recompute
-from scada.history.interface import Aggregates, BackfillCounts, Before, HistorianStatus, LateColumns, Retention
+from scada.history.interface import MAX_AHEAD_NS, Aggregates, BackfillCounts, Before, HistorianStatus, LateColumns, Retention
 from scada.history.minutes import check_periods
 from scada.history.reading import RAW_LIMIT, Reader
 from scada.history.room import Room
@@ -103,6 +103,7 @@ class HistoryStore:
         self._marked = False
         self._lost_span: tuple[int, int] | None = None
         self._written_at = clock.monotonic()
+        self._looked = (clock.now_ns(), clock.monotonic())
 
     @classmethod
     def open_or_quarantine(
@@ -154,6 +155,7 @@ class HistoryStore:
         skip = max(0, self.seq + 1 - change.first)
         if skip >= len(change):
             return 0
+        self._watch_clock()
         if self._catching_up and change.is_restart:
             self._add_gap(self._heard_ns, int(change.received_at.min()))
             self._marked = True
@@ -181,6 +183,18 @@ class HistoryStore:
         kept = self._take(self._sampler.present(snapshot, since=self._gaps[-1][1])) if self._gaps else 0
         self.flush()
         return kept
+
+    def _watch_clock(self) -> None:
+        """A clock that was set: every value in force is so from there on; the time left out forward is a gap."""
+        now, ran = self._clock.now_ns(), self._clock.monotonic()
+        expected = self._looked[0] + round((ran - self._looked[1]) * NS_PER_S)
+        self._looked = (now, ran)
+        if abs(now - expected) <= MAX_AHEAD_NS or self._catching_up:
+            return
+        if now > expected:
+            self._add_gap(self._sampler.latest(expected), now)
+        self._heard_ns = now
+        self._take(self._sampler.in_force(now))
 
     def _take(self, inputs: npt.NDArray[np.void]) -> int:
         self._rotation.inputs.extend(inputs)
@@ -218,6 +232,7 @@ class HistoryStore:
     def _flush(self, hurry: float) -> None:
         now = self._clock.now_ns()
         try:
+            self._watch_clock()
             self._sampler.advance(now)
             if self._sampler.touched.count:
                 with self._reading() as txn:

@@ -256,6 +256,58 @@ class Contract:
         assert found.good_s.tolist() == [60.0] * 65
         assert found.count.tolist() == [1] + [0] * 64
 
+    def test_a_number_that_is_none_ends_what_goes_on_even_if_its_quality_is_good(self, rig, historian, feed, t0):
+        historian.append(feed.change((0, 10.0)))
+        rig.clock.advance(30)
+        historian.append(feed.change((0, math.nan)))
+        rig.clock.advance(210)
+        found = historian.aggregates(0, t0, rig.clock.now_ns(), 60)
+        assert found.good_s.tolist()[0] == 30
+        assert not found.good_s[1:].any(), "the number before is not in force any more"
+        assert np.isnan(found.last[1:]).all()
+        assert (found.quality[1:] & BAD).all()
+
+    # ---------------------------------------------------------------- a clock that is set
+
+    def test_a_clock_set_back_goes_on_where_it_stands(self, rig, historian, feed, t0):
+        rig.clock.jump(3600)
+        historian.append(feed.change((0, 1.0), (1, 5.0), (4, 7.0)))
+        rig.clock.advance(30)
+        historian.flush()
+        rig.clock.jump(-3600)
+        historian.append(feed.change((0, 2.0)))
+        rig.clock.advance(60)
+        historian.append(feed.change((0, 3.0)))
+        historian.append(feed.change((1, 8.0, 0, rig.clock.now_ns())))
+        rig.clock.advance(30)
+        historian.flush()
+        now = rig.clock.now_ns()
+        at = [t0 + s * NS_PER_S for s in (30, 90)]
+        assert [row for row in rows_of(historian.query(0, t0, now)) if row[1] != 1.0] == [(at[0], 2.0, 0), (at[1], 3.0, 0)]
+        assert rows_of(historian.query(1, t0, now)) == [(at[0], 5.0, 0), (at[1], 8.0, 0)]
+        assert historian.before([0, 1, 4], now).value.tolist() == [3.0, 8.0, 7.0]
+        found = historian.aggregates(0, t0, t0 + 180 * NS_PER_S, 60)
+        assert found.last.tolist() == [2.0, 3.0]
+        assert found.good_s.tolist() == [30.0, 60.0]
+
+    def test_a_clock_set_forward_leaves_a_gap_and_no_samples_in_it(self, rig, historian, feed, t0):
+        historian.append(feed.change((0, 1.0), (4, 7.0)))
+        rig.clock.advance(10)
+        historian.flush()
+        rig.clock.jump(30 * DAY)
+        historian.append(feed.change((2, 1.0)))
+        for _ in range(3):
+            rig.clock.advance(10)
+            historian.flush()
+        now = rig.clock.now_ns()
+        set_to = t0 + 30 * DAY * NS_PER_S + 10 * NS_PER_S
+        for pid, value in ((0, 1.0), (4, 7.0)):
+            found = rows_of(historian.query(pid, t0, now))
+            assert [row[2] for row in found[:3] if row[0] > t0 + 10 * NS_PER_S - 1] == [NOT_RECORDED, 0], found[:4]
+            assert len(found) <= 7, "the samples of a time that was not"
+            assert found[-1][1] == value
+            assert not len(historian.aggregates(pid, t0 + DAY * NS_PER_S, set_to - DAY * NS_PER_S, 3600))
+
     @pytest.mark.parametrize("flushes", [(), (10,), (10, 25, 70)])
     def test_a_crash_within_a_minute_neither_loses_nor_doubles(self, rig, feed, t0, flushes):
         historian = rig.open()
@@ -294,6 +346,15 @@ class Contract:
         assert len(found) == 36
 
     # ---------------------------------------------------------------- gaps
+
+    def test_long_buckets_show_what_is_known_again_after_a_gap_in_the_same_minute(self, rig, historian, feed, t0):
+        historian.append(feed.change((0, 1.0)))
+        rig.clock.advance(4 * DAY + 10)
+        historian.resync(feed.snapshot())
+        historian.append(feed.change((0, 2.0)))
+        rig.clock.advance(4 * DAY)
+        found = historian.query(0, t0, rig.clock.now_ns(), 200)
+        assert found.value[-1] == 2.0
 
     @pytest.mark.parametrize("how", ["stop", "crash"])
     def test_the_time_without_a_server_is_a_gap(self, rig, feed, t0, how):

@@ -351,18 +351,21 @@ def test_a_damaged_part_is_set_aside_when_it_is_to_be_merged(history, feed, cloc
 
 def test_a_full_disk_keeps_samples_in_memory(history, feed, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "_MAX_ROWS", 5000)
-    rows = [(0, i, float(i)) for i in range(1000)]
+    rows = np.arange(1000)
+
+    def more(times):
+        for _ in range(times):
+            history.append(feed(*[(0, second, float(second)) for second in rows.tolist()]))
+            history.flush()
+            rows[:] += 1000
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "history.lmdb").stat().st_size, hard))
     try:
-        for _ in range(4):
-            history.append(feed(*rows))
-            history.flush()
+        more(4)
         assert "no space left" in str(history.fault)
         assert (len(raw(history, 0)), history.lost) == (4000, 0)
-        for _ in range(4):
-            history.append(feed(*rows))
-            history.flush()
+        more(4)
         assert (len(raw(history, 0)), history.lost) == (5000, 3000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
