@@ -24,6 +24,7 @@ import hashlib
 import mmap
 import os
 import secrets
+import stat
 import weakref
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
@@ -239,15 +240,15 @@ def _mode(folder: Path) -> int:
     return 0o600 | (folder.stat().st_mode & 0o044)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for place in (MEMORY, folder):
-        with contextlib.suppress(OSError):
-            yield from place.glob(f"{_prefix(folder)}*")
+def _left(place: Path, prefix: str) -> Iterator[Path]:
+    """Files of ours in a folder; what else another user may have laid there is no file, and opening it could wait for ever."""
+    with contextlib.suppress(OSError):
+        yield from (path for path in place.glob(f"{prefix}*") if stat.S_ISREG(path.lstat().st_mode))
 
 
 def _orphans() -> Iterator[Path]:
     """Files in shared memory of databases whose folder is gone."""
-    for path in MEMORY.glob(f"{LINK}-*"):
+    for path in _left(MEMORY, f"{LINK}-"):
         with contextlib.suppress(OSError), path.open("rb") as file:
             file.seek(_FOLDER_AT)
             folder = file.read(HEADER_BYTES - _FOLDER_AT).split(b"\0", 1)[0]
@@ -257,7 +258,7 @@ def _orphans() -> Iterator[Path]:
 
 def _remove_stale(folder: Path) -> None:
     """Remove what writers left that were killed."""
-    for path in (*_files(folder), *_orphans()):
+    for path in (*_left(MEMORY, _prefix(folder)), *_left(folder, _prefix(folder)), *_orphans()):
         with contextlib.suppress(OSError):
             if not in_use(path):
                 path.unlink()

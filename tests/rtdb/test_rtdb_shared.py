@@ -145,6 +145,18 @@ def no_room(monkeypatch, *places):
     monkeypatch.setattr(os, "posix_fallocate", refuse)
 
 
+def test_what_another_user_laid_in_our_way_does_not_hold_us_up(tmp_path, clock):
+    pipe = shared.MEMORY / f"{shared._prefix(tmp_path)}pipe"  # opening it would wait for ever
+    lure = shared.MEMORY / f"{shared._prefix(tmp_path)}lure"
+    os.mkfifo(pipe)
+    lure.symlink_to(tmp_path / "rtdb.lmdb")
+    try:
+        make(tmp_path, clock).close()
+    finally:
+        pipe.unlink()
+        lure.unlink(missing_ok=True)
+
+
 def test_without_room_in_memory_the_file_lies_beside_the_database(tmp_path, clock, monkeypatch):
     no_room(monkeypatch, shared.MEMORY)
     before = set(shared.MEMORY.iterdir())
