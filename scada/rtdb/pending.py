@@ -51,6 +51,10 @@ class _Memory:
     """Memory of large change sets, used again when nobody holds them any more.
 
     Fresh memory is mapped page by page as it is first written, which costs more than all the rest of a commit.
+
+    Why it is safe: an array is seen only through references to it, and whatever shows part of it (slice, column, view of a view,
+    memory view, iterator) holds one. If ours are the only ones nobody sees it, and nobody can come to: a new reference is made
+    from another. The counts are exact because one thread at a time runs Python (the GIL).
     """
 
     def __init__(self) -> None:
