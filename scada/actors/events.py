@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -61,6 +61,7 @@ class EventActor(Actor):
         view: where present alarms are published.
         listeners: called with each stored list of events; shared with the next life.
         clock: stamps.
+        tagged: what :class:`~scada.actors.messages.TagsChanged` says, asked at the start of each life; None = it is only told.
         soe_window_s: how long lines of the sequence of events are held back.
         settings: section ``[alarms]``.
     """
@@ -76,6 +77,7 @@ class EventActor(Actor):
         view: AlarmView,
         listeners: list[Listener],
         clock: Clock,
+        tagged: Callable[[], Mapping[str, str]] | None = None,
         soe_window_s: float = 0.0,
         settings: AlarmSettings | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class EventActor(Actor):
         self._view = view
         self._listeners = listeners
         self._clock = clock
+        self._tagged = tagged
         self._engine = AlarmEngine(tables.points, clock, log.next_id, settings)
         self._lines = StatusLines(tables.points)
         self._window = SoeWindow(soe_window_s, clock)
@@ -104,9 +107,11 @@ class EventActor(Actor):
         self._log.forget_reserved()
         self._unheld += self._window.take(self._log.held())
         self._events += self._engine.restore(self._log.alarms(), self._log.suppressions())
+        if self._tagged is not None:  # the message that told it may be the one at which the last life ended
+            self._events += self._engine.set_tagged(self._tagged(), self._clock.now_ns())
         self._seq = self._log.seq
-        self._view.load(self._engine.alarms(), self._engine.suppressions(), self._log.last_id)
         self._flush()
+        self._view.load(self._engine.alarms(), self._engine.suppressions(), self._log.last_id)
         self._store.register(CONSUMER, self._log.stored_seq)
         self._catch_up_over_gaps()
         self._events += self._engine.resync(self._store.snapshot())

@@ -39,6 +39,10 @@ class OperatorView:
     board: TagBoard
     marks: tuple[Mark, ...] = ()
 
+    def silenced(self) -> dict[str, str]:
+        """Points whose alarms are set aside by tags at this moment; callable from any thread."""
+        return self.board.silenced()
+
     def forbids(self, control: Control, value: float) -> str:
         """Which tags forbid a control to a value; empty if none does."""
         return self.board.forbids(control, value)

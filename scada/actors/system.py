@@ -61,8 +61,6 @@ from scada.security.roles import Right, system_principal
 
 _log = structlog.get_logger("system")
 
-ASK_S = 5.0
-"""Longest wait for an actor's answer to a face."""
 DAY_NS = 86_400 * NS_PER_S
 _ORDINARY = {"end_of_initialisation"}
 """Kinds of protocol notices that are no fault."""
@@ -216,6 +214,7 @@ class System:
             log=self.log,
             view=self.alarm_view,
             listeners=self._event_listeners,
+            tagged=self.operator_view.silenced,
             soe_window_s=self.settings.events.soe_window_ms / 1000,
             settings=self.settings.alarms,
             **model,

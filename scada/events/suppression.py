@@ -171,7 +171,8 @@ class AlarmSuppression:
         wanted = (self._entry((mrid, ""), _TAGGED, now_ns, "", reason) for mrid, reason in tagged.items())
         entries = [entry for entry in wanted if entry is not None]
         for entry in entries:
-            self._register.add(entry)
+            if self._register.reason((entry.mrid, "", _TAGGED)) != entry.reason:  # the same tag goes on since when it was placed
+                self._register.add(entry)
         new = [entry for entry in entries if entry.mrid not in before]
         events = self._by_reason(gone, "alarm.unsuppressed", now_ns) + self._by_reason(new, "alarm.suppressed_by_tag", now_ns)
         return events, [entry.mrid for entry in (*gone, *new)]

@@ -84,6 +84,11 @@ class SuppressionRegister:
         self._changed[key] = replace(entry, kind=SuppressionKind.NONE, was=entry.kind)
         return entry
 
+    def reason(self, key: Key) -> str:
+        """Why a suppression is in force, empty if it is not."""
+        entry = self._entries.get(key)
+        return "" if entry is None else entry.reason
+
     def named(self, mrid: str, key: str, kind: SuppressionKind) -> list[Key]:
         """Those of a kind with this name; an empty key names all of the object."""
         return [each for each in self._of.get(mrid, ()) if each[2] == kind and key in ("", each[1])]

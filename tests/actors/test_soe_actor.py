@@ -24,7 +24,7 @@ from scada.rtdb.changes import GapError
 WINDOW_S = 0.5
 
 
-def life(disk, listeners=None, view=None):
+def life(disk, listeners=None, view=None, **more):
     actor = make(
         EventActor,
         tables=TABLES,
@@ -34,6 +34,7 @@ def life(disk, listeners=None, view=None):
         listeners=[] if listeners is None else listeners,
         clock=disk.clock,
         soe_window_s=WINDOW_S,
+        **more,
     )
     actor.started()
     return actor
@@ -285,6 +286,18 @@ def test_service_and_unshelve(disk):
     assert [one.kind for one in view.suppressions] == [SuppressionKind.TAGGED]
     actor.receive(TagsChanged({}))
     assert view.suppressions == ()
+
+
+def test_a_new_life_asks_for_the_tags(disk):
+    """The message that told of them may be the one at which the life before ended."""
+    view, tags = AlarmView(), {"m2": "no alarms: ann"}
+    life(disk, view=view, tagged=lambda: tags).receive(Changed(disk.put([2], [50.0])))
+    assert [one.kind for one in view.suppressions] == [SuppressionKind.TAGGED]
+    assert view.alarms == ()
+    tags.clear()
+    life(disk, view=view, tagged=lambda: tags)
+    assert view.suppressions == ()
+    assert [(alarm.pid, alarm.event_id <= view.last_event_id) for alarm in view.alarms] == [(2, True)]
 
 
 def test_an_alarm_raised_again_after_what_the_user_saw_stays_unacknowledged(disk):

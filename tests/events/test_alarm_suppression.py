@@ -294,7 +294,8 @@ def test_tags_hide_alarms_of_their_object_and_of_what_belongs_to_it(bench):
     bench.feed((0, 11.0), (1, 1.0))
     assert keys(bench.engine.set_tagged({"line": "grounded", "m1": "relay test"}, now)) == ["alarm.suppressed_by_tag"] * 2
     assert bench.phases == {}
-    assert bench.engine.set_tagged({"line": "grounded", "m1": "relay test"}, now) == [], "the same tags again"
+    assert bench.engine.set_tagged({"line": "grounded", "m1": "relay test"}, now + 5) == [], "the same tags again"
+    assert {one.since_ns for one in bench.engine.suppressions()} == {now}, "they go on since when they were placed"
     assert keys(bench.engine.set_tagged({"m1": "relay test"}, now)) == ["alarm.unsuppressed", "limit.hi"]
     assert keys(bench.engine.set_tagged({}, now)) == ["alarm.unsuppressed", "state.alarm"]
     assert bench.phases == {(0, "limit.hi"): UNACK, (1, "state.alarm"): UNACK}
