@@ -152,9 +152,12 @@ class StoreReader:
     # ------------------------------------------------------------------ changes
 
     def _between(self, after: int, until: int) -> Iterator[ChangeSet]:
-        """Change sets after one number up to another."""
+        """Change sets after one number up to another of the same life of the writer."""
+        boot = self.boot
         while after < until:
             before = after
+            if self.boot != boot:  # the caller's other calls went on to a new one, which may not have come so far
+                raise GapError(after + 1, self._at(Slot.OLDEST))
             for change in self._from_ring(after, until) or self._from_journal(after, until):
                 after = change.last
                 yield change

@@ -17,8 +17,8 @@ from scada.core.batch import PointBatch
 from scada.core.clock import VirtualClock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
+from scada.rtdb import journal, shared
 from scada.rtdb import reader as reader_module
-from scada.rtdb import shared
 from scada.rtdb.changes import GapError
 from scada.rtdb.image import Image
 from scada.rtdb.reader import StoreReader
@@ -202,6 +202,35 @@ def test_what_a_dead_writer_could_not_keep_is_a_gap_for_who_has_read_it(tmp_path
     found = reader.snapshot()
     same(found, store.snapshot())
     assert list(reader.changes(found.seq)) == []
+    reader.close()
+    store.close()
+
+
+def test_a_writer_that_comes_back_while_changes_are_read_ends_the_reading(tmp_path, clock, monkeypatch):
+    """It has not come again to the number at which the reading was to end: its ring holds nothing there."""
+
+    def full():
+        raise StoreError("no space left to write")
+
+    pids = np.arange(POINTS, dtype=np.uint32)
+    store = Store(tmp_path, POINTS, clock, map_mb=16, journal_mb=1)
+    for value in range(130):  # more than the ring holds: the reading begins in the journal
+        put(store, pids, float(value))
+    kept = store.head
+    monkeypatch.setattr(store._file, "write", full)
+    for value in range(3):
+        put(store, pids, 1000.0 + value)
+    reader = StoreReader(tmp_path)
+    following, file = reader.changes(0), store._file
+    monkeypatch.setattr(reader, "_from_journal", lambda after, until: list(journal.follow(file, after)))  # not mapped twice
+    read = [next(following)]
+    file.close()  # killed
+    store = Store(tmp_path, POINTS, clock, map_mb=16, journal_mb=1)
+    assert reader.head == kept + POINTS  # whoever asks for it meanwhile maps the new image
+    with pytest.raises(GapError) as gap:
+        read.extend(following)
+    assert (read[-1].last, gap.value.asked) == (kept, kept + 1)
+    assert list(reader.changes(kept))[0].is_restart
     reader.close()
     store.close()
 
