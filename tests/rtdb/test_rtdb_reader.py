@@ -230,7 +230,7 @@ def test_a_writer_that_comes_back_while_changes_are_read_ends_the_reading(tmp_pa
     with pytest.raises(GapError) as gap:
         read.extend(following)
     assert (read[-1].last, gap.value.asked) == (kept, kept + 1)
-    assert list(reader.changes(kept))[0].is_restart
+    assert next(iter(reader.changes(kept))).is_restart
     reader.close()
     store.close()
 
