@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import structlog
 from scadapb.v1 import scada_pb2 as pb
 
@@ -21,8 +21,9 @@ from scada.core.settings import EventSettings
 from scada.events import kpi, recall
 from scada.events.log import EventLog
 from scada.events.log_index import Order, Query
-from scada.events.recall import Recall, RecallFolder, Span, extended, from_journal, time_of
+from scada.events.recall import Pids, Recall, RecallFolder, Span, extended, from_journal
 from scada.events.records import Event, EventKind
+from scada.events.soe import order_time
 from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
@@ -43,7 +44,6 @@ MISSED_NS = 86_400 * NS_PER_S
 """After a restart accidents so far back are captured if the journal still holds them."""
 
 _BEYOND = "the journal does not reach back so far"
-Pids = npt.NDArray[np.uint32]
 
 
 class Recaller:
@@ -93,35 +93,38 @@ class Recaller:
             return np.array([point.pid for point in self._tables.points if point.station == request.station], dtype=np.uint32)
         return None
 
-    def _events(self, from_ns: int, to_ns: int) -> list[Event]:
-        """Events by the time of their source: status lines by the index of it, the others by when we learned of them."""
+    def _events(self, from_ns: int, to_ns: int) -> tuple[list[Event], str]:
+        """Events by the time of their source, and what is missing: status lines by the index of it, others by their receipt."""
         lines = self._log.walk(Query(Order.SOURCE, from_ns=from_ns, to_ns=to_ns))
-        others = self._log.walk(Query(Order.TIME, from_ns=from_ns, to_ns=to_ns))
-        found = [*lines, *(event for event in others if event.kind is not EventKind.STATUS_CHANGE)]
-        return sorted(found, key=lambda event: (time_of(event), event.event_id))
+        walk = self._log.walk(Query(Order.TIME, from_ns=from_ns, to_ns=to_ns))
+        others = (event for event in walk if event.kind is not EventKind.STATUS_CHANGE)
+        parts = list(islice(lines, recall.MOST_EVENTS)), list(islice(others, recall.MOST_EVENTS))
+        found = sorted(chain(*parts), key=lambda event: (order_time(event), event.event_id))
+        cut = recall.MOST_EVENTS in map(len, parts)
+        return found, f"only the first {len(found)} events are shown: name a shorter span" if cut else ""
 
     def _of_journal(self, at_ns: int, from_ns: int, to_ns: int, pids: Pids | None) -> Recall | None:
         """From the journal; None if it does not reach back to the start."""
         image = self._store.snapshot()
         covered = _Covered(self._store.changes(self._store.oldest - 1), from_ns)
         try:
-            start, changes, unknown = from_journal(covered, image, from_ns, to_ns)
+            start, changes, unknown = from_journal(covered, image, from_ns, to_ns, pids, recall.MOST_CHANGES)
         except GapError as gap:
             _log.warning("a recall found a gap in the journal", reason=str(gap))
             return None
         if not covered.reaches_back and self._store.oldest > 1:
             return None
-        if pids is not None:
-            unknown = unknown[np.isin(unknown, pids)]
         start, unknown = self._with_history(start, unknown, from_ns)
         missing = []
         if len(unknown):
             missing.append(f"values at the start are not known of {len(unknown)} points")
         if to_ns > self._clock.now_ns():
             missing.append("the span has not ended yet")
-        return Recall(
-            at_ns, from_ns, to_ns, "journal", not missing, "; ".join(missing), start, changes, self._events(from_ns, to_ns)
-        )
+        if len(changes) == recall.MOST_CHANGES:
+            missing.append(f"only the first {len(changes)} changes are shown: name a station or a shorter span")
+        events, cut = self._events(from_ns, to_ns)
+        missing += [cut] if cut else []
+        return Recall(at_ns, from_ns, to_ns, "journal", not missing, "; ".join(missing), start, changes, events)
 
     def _of_capture(self, from_ns: int, to_ns: int) -> Recall | None:
         info = self._folder.covering(from_ns, to_ns)
@@ -148,7 +151,7 @@ class Recaller:
 
     def _of_history(self, at_ns: int, from_ns: int, to_ns: int, pids: Pids | None) -> Recall:
         """From the samples of the history, whose dead-bands hide small changes."""
-        events = self._events(from_ns, to_ns)
+        events, cut = self._events(from_ns, to_ns)
         if pids is None:
             pids = np.array([point.pid for point in self._tables.points if not point.removed], dtype=np.uint32)
         nothing = np.empty(0, dtype=recall.CHANGE_DTYPE)
@@ -163,6 +166,8 @@ class Recaller:
             return Recall(at_ns, from_ns, to_ns, "history", False, reason, nothing, nothing, events)
         if any(one.truncated for one in series):
             reason += "; a series was cut at its limit"
+        if cut:
+            reason += f"; {cut}"
         return Recall(at_ns, from_ns, to_ns, "history", False, reason, _starts(series), _samples(series), events)
 
     def _ask_history(self, pids: Pids, from_ns: int, to_ns: int) -> list[pb.HistorySeries]:

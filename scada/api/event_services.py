@@ -84,6 +84,8 @@ class EventServices:
             raise malformed(f"a recall shows at most {RECALL_S} s before and after")
         if any(pid >= len(self._backend.tables.points) for pid in request.pids):
             raise malformed("a recall names a point that is not in the model")
+        if request.station and all(point.station != request.station for point in self._backend.tables.points):
+            raise malformed("a recall names a station that has no point in the model")
         for part in recall_parts(await self._backend.recall(request)):
             yield part
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.messages import event_info
-from scada.events.recall import Recall, time_of
+from scada.events.recall import Recall
 from scada.events.records import Event
+from scada.events.soe import order_time
 
 SLICE = 5000
 """Changes, values or events in one message."""
@@ -52,8 +53,8 @@ def recall_parts(found: Recall) -> Iterator[pb.RecallPart]:
 
 
 def _event_parts(events: deque[Event], until_ns: int) -> Iterator[pb.RecallPart]:
-    while events and time_of(events[0]) <= until_ns:
+    while events and order_time(events[0]) <= until_ns:
         page = pb.EventList()
-        while events and time_of(events[0]) <= until_ns and len(page.events) < SLICE:
+        while events and order_time(events[0]) <= until_ns and len(page.events) < SLICE:
             page.events.append(event_info(events.popleft()))
         yield pb.RecallPart(events=page)

@@ -25,6 +25,7 @@ from scada.core.errors import StoreError
 from scada.core.quality import Quality
 from scada.events.codec import decode_event, encode
 from scada.events.records import Event
+from scada.events.soe import order_time
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.rtdb.lmdb_file import CorruptFileError, seal, unseal
 
@@ -35,6 +36,12 @@ START_DTYPE: Final = CHANGE_DTYPE
 """One value in force at the start: ``time`` is when its source gave it, 0 = not known."""
 
 Rows = npt.NDArray[np.void]
+Pids = npt.NDArray[np.uint32]
+
+MOST_CHANGES: Final = 3_000_000
+"""Changes at most in one recall (96 MB)."""
+MOST_EVENTS: Final = 200_000
+"""Status lines at most, and as many other events."""
 
 _MAGIC: Final = b"SCADA recall 1\n"
 _SIZES: Final = struct.Struct("<II")
@@ -72,7 +79,7 @@ class Recall:
     events: Sequence[Event] = ()
     event_id: int = 0
 
-    def of(self, pids: npt.NDArray[np.uint32] | None, station: str = "") -> Recall:
+    def of(self, pids: Pids | None, station: str = "") -> Recall:
         """The same for some points only, and for the events of these points or of a station."""
         if pids is None:
             return self
@@ -86,13 +93,8 @@ class Recall:
         earlier = self.changes[self.changes["time"] < from_ns]
         start = last_values(np.concatenate((self.start, earlier)))
         changes = self.changes[(self.changes["time"] >= from_ns) & (self.changes["time"] < to_ns)]
-        events = [event for event in self.events if from_ns <= time_of(event) < to_ns]
+        events = [event for event in self.events if from_ns <= order_time(event) < to_ns]
         return replace(self, from_ns=from_ns, to_ns=to_ns, start=start, changes=changes, events=events)
-
-
-def time_of(event: Event) -> int:
-    """The time by which an event stands in a recall, ns UTC: that of its source, else of its receipt."""
-    return event.source_time_ns or event.time_ns
 
 
 def last_values(rows: Rows) -> Rows:
@@ -104,42 +106,48 @@ def last_values(rows: Rows) -> Rows:
 
 
 def from_journal(
-    changes: Iterable[ChangeSet], image: Snapshot, from_ns: int, to_ns: int
-) -> tuple[Rows, Rows, npt.NDArray[np.uint32]]:
+    changes: Iterable[ChangeSet], image: Snapshot, from_ns: int, to_ns: int, pids: Pids | None = None, most: int = MOST_CHANGES
+) -> tuple[Rows, Rows, Pids]:
     """Values in force at ``from_ns`` and changes up to ``to_ns``.
 
     Args:
         changes: all that the journal holds, from before ``from_ns`` to the present.
-        image: the present values, taken before the changes were read.
+        image: the present values of all points, taken before the changes were read.
         from_ns: ns UTC.
         to_ns: ns UTC, excluded.
+        pids: only of these points; None = all.
+        most: changes at most; those that were committed later are left out.
 
     Returns:
         (start, changes, pids whose value at the start is not known, because they changed afterwards and not before in what
         the journal holds). Points that had never been received at the start stand in none of them.
     """
+    size = int(image.pid[-1]) + 1 if len(image.pid) else 0
+    wanted, moved, never, known = np.zeros((4, size + 1), dtype=np.bool_)
+    wanted[image.pid if pids is None else pids[pids < size]] = True
     before: list[Rows] = []
     inside: list[Rows] = []
-    later: list[npt.NDArray[np.uint32]] = []
-    never = [np.empty(0, dtype=np.uint32)]
+    room = most
     for change in changes:
-        flags, rows = change.records["flags"], _rows(change)
+        chosen = wanted[np.minimum(change.records["pid"], size)]
+        flags, rows = change.records["flags"][chosen], _rows(change)[chosen]
         present = flags & RecordFlag.ASIDE == 0
         early = rows["time"] < from_ns
         if (early & present).any():
             before.append(last_values(rows[early & present]))
-        if not early.all():
-            later.append(np.unique(rows["pid"][~early & present]))
-            never.append(rows["pid"][~early & present & (flags & RecordFlag.FIRST != 0)])
-            inside.append(rows[~early & (rows["time"] < to_ns) & (flags & RecordFlag.HELD == 0)])
+        moved[rows["pid"][~early & present]] = True
+        never[rows["pid"][~early & present & (flags & RecordFlag.FIRST != 0)]] = True
+        inside.append(rows[~early & (rows["time"] < to_ns) & (flags & RecordFlag.HELD == 0)][:room])
+        room -= len(inside[-1])
+        if not len(inside[-1]):
+            inside.pop()
         if len(before) > _COMPACT:
             before = [last_values(_by_time(before))]
     start = last_values(_by_time(before))
-    moved = np.unique(np.concatenate([np.empty(0, dtype=np.uint32), *later]))
-    known = start["pid"]
-    still = ~np.isin(image.pid, moved) & ~np.isin(image.pid, known) & (image.quality & np.uint32(Quality.NEVER_RECEIVED) == 0)
-    unknown = moved[~np.isin(moved, known) & ~np.isin(moved, np.concatenate(never))]
-    start = np.concatenate((start, _of_image(image, still)))
+    known[start["pid"]] = True
+    never_received = image.quality & np.uint32(Quality.NEVER_RECEIVED) != 0
+    start = np.concatenate((start, _of_image(image, (wanted & ~moved & ~known)[image.pid] & ~never_received)))
+    unknown = np.flatnonzero(moved & ~known & ~never).astype(np.uint32)
     return start[np.argsort(start["pid"], kind="stable")], _by_time(inside), unknown
 
 

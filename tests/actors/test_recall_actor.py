@@ -100,6 +100,26 @@ def test_from_the_journal(disk, folder):
     assert (future.complete, future.reason) == (False, "the span has not ended yet")
 
 
+def test_a_recall_of_too_much_says_what_it_leaves_out(disk, folder, monkeypatch):
+    disk.put([0, 3], [2.0, 5.0])
+    disk.clock.advance(60)
+    at = disk.clock.now_ns()
+    for value in (1.0, 2.0, 1.0):
+        disk.put([0, 3], [value, value])
+        accident(disk)
+        disk.clock.advance(1)
+    disk.clock.advance(60)
+    monkeypatch.setattr(recall_module, "MOST_CHANGES", 4)
+    monkeypatch.setattr(recall_module, "MOST_EVENTS", 2)
+    found = recaller(disk, folder).find(ask(at))
+    assert (found.complete, pairs(found.changes)) == (False, [(0, 1.0), (3, 1.0), (0, 2.0), (3, 2.0)])
+    assert "only the first 4 changes are shown" in found.reason
+    assert (len(found.events), "only the first 2 events are shown" in found.reason) == (2, True)
+    of_one = recaller(disk, folder).find(ask(at, pids=[3]))
+    assert pairs(of_one.changes) == [(3, 1.0), (3, 2.0), (3, 1.0)], "what is not asked for takes no room"
+    assert "changes" not in of_one.reason
+
+
 def test_a_value_before_the_journal_comes_from_the_history(disk, folder, monkeypatch):
     disk.samples.append(disk.put([0, 3], [2.0, 5.0]))
     disk.clock.advance(60)

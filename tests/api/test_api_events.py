@@ -126,6 +126,7 @@ async def test_recall_comes_in_slices_of_time(operator):
         pb.RecallRequest(at_ns=1),
         pb.RecallRequest(at_ns=1, before_s=3601),
         pb.RecallRequest(at_ns=1, before_s=1, pids=[12]),
+        pb.RecallRequest(at_ns=1, before_s=1, station="Nowhere"),
     ],
 )
 async def test_a_recall_that_cannot_be(operator, wrong):
