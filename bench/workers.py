@@ -21,10 +21,10 @@ class WorkerError(RuntimeError):
 BENCH = Path(__file__).resolve().parent
 
 
-def resident_mb() -> float:
-    """Memory of this process that lies in RAM, MiB."""
+def own_memory_mb() -> float:
+    """Memory of this process in RAM, MiB, without the pages of mapped files: the kernel takes those back when it needs them."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1024
 
 
 def once(module: str, *arguments: str, timeout_s: float, python: str = sys.executable) -> dict[str, Any]:

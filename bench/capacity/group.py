@@ -25,7 +25,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     )
     yield Figure("capacity.start", found["started_s"], "s", note="empty databases; the model stands in memory already")
     yield Figure("capacity.stop", found["stopped_s"], "s")
-    yield Figure("capacity.memory", found["resident_mb"], "MiB", note=f"of it the model: {found['model_mb']:.0f} MiB")
+    yield Figure("capacity.memory", found["own_memory_mb"], "MiB", note=f"of it the model: {found['model_mb']:.0f} MiB")
     yield Figure("capacity.fill", points / found["filled_s"], "1/s", note="every point once, until alarms and history have it")
     yield Figure("capacity.fill.cpu_us", found["filled_cpu_us"], "us")
     work = f"20 000 changes/s all over them for {seconds} s"

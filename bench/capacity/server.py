@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from chain.server import SITE, GeneratedSystem
 from chain.tables import tables
-from workers import resident_mb
+from workers import own_memory_mb
 
 from scada.actors.facade import Facade
 from scada.actors.messages import Apply
@@ -41,7 +41,7 @@ def run(folder: Path, points: int, seconds: int) -> dict[str, Any]:
     sys.setswitchinterval(0.0005)  # as `scada serve` does
     base = {"site": {"name": SITE}, "rtdb": {"map_mb": 2048}, "history": {"map_mb": 4096}, "events": {"map_mb": 1024}}
     made = replace(tables([9] * (points // 1000), 1000, {}), channels=[])
-    model_mb = resident_mb()
+    model_mb = own_memory_mb()
     began = time.perf_counter()
     system = GeneratedSystem(parse_settings(base, base=folder), SystemClock(), made)
     system.start()
@@ -72,7 +72,7 @@ def run(folder: Path, points: int, seconds: int) -> dict[str, Any]:
     system.stop()
     return {
         "model_mb": model_mb,
-        "resident_mb": resident_mb(),
+        "own_memory_mb": own_memory_mb(),
         "started_s": started_s,
         "status_ms": status_ms,
         "filled_s": filled_s,

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from chain.server import SITE, GeneratedSystem
 from chain.tables import tables
-from workers import resident_mb
+from workers import own_memory_mb
 
 from scada.actors.facade import Facade
 from scada.actors.messages import Acknowledge, Apply
@@ -68,8 +68,8 @@ class Watch:
         return [alarm.alarm_id for alarm in alarms if alarm.phase != AlarmPhase.ACK_ACTIVE]
 
 
-def flood(folder: Path, seconds: int) -> dict[str, Any]:
-    """Run the flood."""
+def flood(folder: Path, seconds: int, settle: int) -> dict[str, Any]:
+    """Run the flood, after so many seconds of ordinary traffic in which every buffer comes to its size."""
     configure_logging("error", "console")
     sys.setswitchinterval(0.0005)  # as `scada serve` does
     base = {"site": {"name": SITE}, "rtdb": {"map_mb": 2048}, "history": {"map_mb": 2048}, "events": {"map_mb": 1024}}
@@ -82,19 +82,19 @@ def flood(folder: Path, seconds: int) -> dict[str, Any]:
     sent: dict[int, float] = {}
     values = np.zeros(len(made.points))
     memory: list[float] = []
-    cpu, began = time.process_time(), time.perf_counter()
     try:
+        _traffic(system, values, settle)
+        cpu, began = time.process_time(), time.perf_counter()
         for step in range((seconds + BACK_S) * STEPS):
             pids = _step(step, seconds, values)
             at = time.perf_counter()
-            batch = PointBatch.of(pids, values[pids], received_at=system.clock.now_ns(), source_time=system.clock.now_ns())
             sent.update((int(pid), at) for pid in pids[pids >= BUSY] if values[pid] == BEYOND)
-            system.rtdb.tell(Apply([batch]))
+            _send(system, pids, values)
             if step % (STEPS // 5) == 0:
                 shown = watch.look()
                 if step % STEPS == 0 and shown:
                     system.events.tell(Acknowledge(tuple(shown), "operator"))
-                    memory.append(resident_mb())
+                    memory.append(own_memory_mb())
             time.sleep(max(0.0, began + (step + 1) / STEPS - time.perf_counter()))
         late = time.perf_counter() - began - (seconds + BACK_S)
         until = time.perf_counter() + 30.0
@@ -125,6 +125,19 @@ def flood(folder: Path, seconds: int) -> dict[str, Any]:
     }
 
 
+def _traffic(system: GeneratedSystem, values: npt.NDArray[np.float64], seconds: int) -> None:
+    """Changes within the limits alone."""
+    began = time.perf_counter()
+    for step in range(seconds * STEPS):
+        _send(system, _step(step, 0, values), values)
+        time.sleep(max(0.0, began + (step + 1) / STEPS - time.perf_counter()))
+
+
+def _send(system: GeneratedSystem, pids: Pids, values: npt.NDArray[np.float64]) -> None:
+    now = system.clock.now_ns()
+    system.rtdb.tell(Apply([PointBatch.of(pids, values[pids], received_at=now, source_time=now)]))
+
+
 def _step(step: int, seconds: int, values: npt.NDArray[np.float64]) -> Pids:
     """Change the values of one batch; the points concerned."""
     share, alarms = BUSY // STEPS, ALARMS // STEPS
@@ -152,6 +165,7 @@ def _raised(system: GeneratedSystem) -> Counter[int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--settle", type=int, default=180)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scada-bench-") as name:
-        print(json.dumps(flood(Path(name), given.seconds)), flush=True)
+        print(json.dumps(flood(Path(name), given.seconds, given.settle)), flush=True)

@@ -13,9 +13,9 @@ PEER = "Geo SCADA Expert, published burst"
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Run the flood and give its figures."""
-    seconds = 10 if quick else 60
+    seconds, settle = (10, 5) if quick else (60, 180)
     try:
-        found = once("events.flood", "--seconds", str(seconds), timeout_s=600.0)
+        found = once("events.flood", "--seconds", str(seconds), "--settle", str(settle), timeout_s=600.0)
     except WorkerError as error:
         yield Figure("events.flood", None, "ms", 1000.0, note=str(error))
         return

@@ -24,7 +24,7 @@ class ChatterFilter:
     def __init__(self, count: int, window_s: float) -> None:
         self.count = count
         self._window_s = window_s
-        self._raises: OrderedDict[Name, deque[float]] = OrderedDict()
+        self._raises: OrderedDict[Name, tuple[float, ...]] = OrderedDict()
         self._chattering: dict[Name, int] = {}
 
     def raised(self, name: Name, now: float) -> tuple[bool, bool]:
@@ -37,8 +37,8 @@ class ChatterFilter:
         Returns:
             (it is chattering, it is so from this raise on).
         """
-        times = self._raises.setdefault(name, deque(maxlen=self.count))
-        times.append(now)
+        times = (*self._raises.get(name, ()), now)[-self.count :]
+        self._raises[name] = times
         self._raises.move_to_end(name)
         if name in self._chattering:
             self._chattering[name] += 1
@@ -62,7 +62,7 @@ class ChatterFilter:
 
     def restore(self, name: Name, now: float) -> None:
         """An alarm was chattering when the server stopped: it must be quiet for a whole window from now on."""
-        self._raises[name] = deque([now], maxlen=self.count)
+        self._raises[name] = (now,)
         self._chattering[name] = 1
 
 
