@@ -114,7 +114,7 @@ class System:
             raise ModelError("the model has no points", where=str(path), mend="see `scada model check`")
         if unknown := self.settings.channels.keys() - {spec.name for spec in tables.channels}:
             names = ", ".join(sorted(unknown))
-            raise ConfigError(f"[channels] names what the model does not have: {names}", mend="see `scada model points`")
+            raise ConfigError(f"[channels] names what the model does not have: {names}", mend="see `scada model show --channels`")
         return model, tables
 
     def _views(self) -> None:

@@ -184,7 +184,7 @@ def recall(link: Link, *, at: str, before: int, after: int, station: str, everyt
         request = pb.RecallRequest(at_ns=at_ns, before_s=before, after_s=after, station=station)
         points = await client.call("Model/ListPoints", pb.ListPointsRequest(station=station), timeout_s=60.0)
         if station and not points.points:
-            raise ScadaError(f"the model has no station {station!r}", mend="see `scada model points`")
+            raise ScadaError(f"the model has no station {station!r}", mend="see `scada model show`")
         found = _Recalled(at_ns, {point.pid: point for point in points.points})
         async with aclosing(client.recall(request)) as parts:
             async for part in parts:
