@@ -62,6 +62,7 @@ def list_(link: Link, *, station: str, as_json: bool) -> None:
             for alarm in alarms
         ]
         click.echo(table(link.heads("id", "time", "class", "priority", "state", "mark", "text"), rows))
+        click.echo(link.text("alarms.as_of", event=str(found.last_event_id)))
     else:
         click.echo(link.text("ctl.no_alarms"))
     if found.suppressed:

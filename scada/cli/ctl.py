@@ -147,6 +147,7 @@ def alarms(link: Link) -> None:
         for alarm in sorted(found.alarms, key=lambda alarm: (alarm.alarm_class, alarm.priority, -alarm.raised_ns))
     ]
     click.echo(table(link.heads("id", "time", "class", "state", "text"), rows))
+    click.echo(link.text("alarms.as_of", event=str(found.last_event_id)))
 
 
 @command.command()

@@ -23,11 +23,22 @@ _DEVICE = click.option("--number", "device", default="", help="Device number, as
 
 @click.command()
 @click.argument("ids", type=click.IntRange(1), nargs=-1, required=True)
+@click.option("--seen", type=click.IntRange(1), default=None, help="Event up to which the list you saw stood; default: now.")
 @pass_link
-def ack(link: Link, *, ids: Sequence[int]) -> None:
-    """Acknowledge exactly the alarms with these ids; exit code 1 if one is not present."""
-    request = pb.AcknowledgeRequest(alarm_ids=ids)
-    reply: pb.AcknowledgeReply = link.run(lambda client: client.signed("Events/Acknowledge", request))
+def ack(link: Link, *, ids: Sequence[int], seen: int | None) -> None:
+    """Acknowledge exactly the alarms with these ids; exit code 1 if one is not present.
+
+    An alarm that was raised again after the event --seen stays unacknowledged and counts as not present.
+    """
+
+    async def _work(client: ScadaClient) -> pb.AcknowledgeReply:
+        last = seen or (await client.call("Events/ListAlarms", pb.ListAlarmsRequest())).last_event_id
+        reply: pb.AcknowledgeReply = await client.signed(
+            "Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=ids, last_event_id=last)
+        )
+        return reply
+
+    reply = link.run(_work)
     click.echo(link.text("ctl.acknowledged", count=str(len(reply.acknowledged))))
     if reply.unknown:
         click.echo(link.text("ctl.unknown_alarms", ids=" ".join(map(str, reply.unknown))))

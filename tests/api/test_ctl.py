@@ -49,7 +49,12 @@ def test_alarms_acknowledge_events(run, live):
     number = live.raise_alarm()
     assert "East/110 kV/Bay/P0" not in run(ctl, "alarms", lang="zh").splitlines()[0]
     assert "95 MW 越上限 90 MW" in run(ctl, "alarms", lang="zh")
+    assert run(ctl, "alarms").splitlines()[-1] == f"As of event {len(live.stored) - 1}.", "its logout came after"
     assert run(ctl, "ack", str(number)) == "1 acknowledged\n"
+    assert live.seen >= number, "what is raised again after the list stays unacknowledged"
+    other = live.raise_alarm(1)
+    run(ctl, "ack", str(other), "--seen", str(other - 1))
+    assert live.seen == other - 1
     assert "Not present: 999" in run(ctl, "ack", "999", code=1)
     log = run(ctl, "events", "--limit", "500")
     assert "operator logged in" in log
