@@ -17,7 +17,6 @@ from scada.core.quality import is_good
 from scada.events.records import Event, EventKind
 from scada.history.connection import ArchiveError
 from scada.history.interface import Aggregates, Answers, Historian, HistorianStatus, LateColumns
-from scada.history.series import Series
 from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
@@ -28,6 +27,8 @@ CONSUMER = "history"
 """Name under which the journal is kept for the history."""
 MAX_BUCKETS = 10_000
 MAX_PENS = 64
+MAX_ROWS = 1_000_000
+"""Rows of one answer: what a message can carry, and what the actor can gather while the others wait."""
 
 
 class HistoryActor(Actor):
@@ -165,18 +166,22 @@ def answer_query(source: Answers, request: pb.HistoryRequest) -> pb.HistoryReply
     """
     if len(request.pids) > MAX_PENS or request.buckets > MAX_BUCKETS or request.to_ns <= request.from_ns:
         raise ScadaError(f"a query takes at most {MAX_PENS} points, {MAX_BUCKETS} buckets and a span that ends after it begins")
-    reply, (from_ns, to_ns) = pb.HistoryReply(), (request.from_ns, request.to_ns)
-    if request.period_s:
-        before = source.before(request.pids, from_ns)
-        for index, pid in enumerate(request.pids):
-            shown = _periods(source.aggregates(pid, from_ns, to_ns, request.period_s))
-            if before.time_ns[index]:
-                _show_before(shown, before.value[index], before.quality[index])
-            reply.series.append(shown)
-        return reply
-    for series in source.query_many(request.pids, from_ns, to_ns, request.buckets):
-        reply.series.append(_shown(series))
+    reply, rows = pb.HistoryReply(), 0
+    for pid in request.pids:
+        shown = _shown_periods(source, pid, request) if request.period_s else _shown_samples(source, pid, request)
+        reply.series.append(shown)
+        rows += len(shown.time_ns)
+        if rows > MAX_ROWS:
+            raise ScadaError(f"the answer has more than {MAX_ROWS} rows", mend="ask for fewer points, a shorter span or buckets")
     return reply
+
+
+def _shown_periods(source: Answers, pid: int, request: pb.HistoryRequest) -> pb.HistorySeries:
+    shown = _periods(source.aggregates(pid, request.from_ns, request.to_ns, request.period_s))
+    before = source.before([pid], request.from_ns)
+    if before.time_ns[0]:
+        _show_before(shown, before.value[0], before.quality[0])
+    return shown
 
 
 def operations_since(store: Historian, tables: ModelTables, from_ns: int, to_ns: int) -> dict[str, tuple[int, int]]:
@@ -202,7 +207,8 @@ def operations_since(store: Historian, tables: ModelTables, from_ns: int, to_ns:
     return counted
 
 
-def _shown(series: Series) -> pb.HistorySeries:
+def _shown_samples(source: Answers, pid: int, request: pb.HistoryRequest) -> pb.HistorySeries:
+    [series] = source.query_many([pid], request.from_ns, request.to_ns, request.buckets)
     shown = pb.HistorySeries(
         pid=series.pid,
         time_ns=series.time_ns.tolist(),

@@ -140,7 +140,7 @@ class HistorianStatus:
         oldest_ns: time of the oldest sample; 0 = empty.
         stored_bytes: on disk.
         waiting: samples not on disk yet.
-        lost: samples given up unwritten since it was opened.
+        lost: samples and minutes given up unwritten since it was opened.
         backfilled: late values stored since then.
         damaged: chunks found unreadable and set aside since then.
         fault: why it cannot be written at present; empty if it can.
@@ -184,7 +184,7 @@ class Historian(Protocol):
     Attributes:
         seq: RTDB sequence number of the last change taken in; 0 = none.
         fault: why nothing can be written at present, or None. What was appended then waits in memory, bounded.
-        lost: samples given up unwritten since it was opened.
+        lost: samples and minutes given up unwritten since it was opened.
         backfilled: late values stored since then.
         retention: how long what is kept.
     """

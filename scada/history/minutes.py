@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
@@ -68,6 +70,12 @@ def compose(pid: int, minutes: Minutes, ends: I8, gaps: I8, span: tuple[int, int
     carried = (minutes["state"] != NOT_RECORDED) & (starts < stops[: len(minutes)])
     total.add_carried(minutes[carried], starts[carried], stops[: len(minutes)][carried])
     return total.aggregates(pid)
+
+
+def one_after_the_other(parts: Sequence[Aggregates]) -> Aggregates:
+    """The periods of consecutive spans, at least one, of one point together."""
+    names = [field.name for field in fields(Aggregates) if field.name != "pid"]
+    return Aggregates(parts[0].pid, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 class _Periods:

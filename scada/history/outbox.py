@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.history.rows import MINUTE_DTYPE, ROW_DTYPE
+from scada.history.rows import MINUTE_DTYPE, ROW_DTYPE, first_of_minutes
 from scada.rtdb.lmdb_file import LmdbFile, Transaction, seal, unseal
 
 TABLE: Final = "outbox"
@@ -132,7 +132,7 @@ class Outbox:
         shipment.committed()
 
     def _make_room(self, txn: Transaction) -> tuple[list[int], I8]:
-        """Numbers of the parcels given up, and the time from which on PostgreSQL misses samples, if any were in them."""
+        """Numbers of the parcels given up, and the times from which on PostgreSQL misses what was in them."""
         with self._lock:
             sizes = sorted(self._sizes.items())
         surplus = sum(size for _, (_, size) in sizes) - self._most_bytes
@@ -143,12 +143,12 @@ class Outbox:
                 break
             key = number.to_bytes(8, "big")
             if blob := txn.get(TABLE, key):
-                times.append(_decode(number, blob, str(self._file.path)).samples["time"])
+                parcel = _decode(number, blob, str(self._file.path))
+                times += [parcel.samples["time"], parcel.minutes["time"]]
                 txn.delete(TABLE, key)
             dropped.append(number)
             surplus -= size
-        missing = np.concatenate(times)
-        return dropped, missing[np.argmin(missing)][None] if len(missing) else missing
+        return dropped, first_of_minutes(np.concatenate(times))
 
     def _committed(self, shipment: Shipment) -> None:
         with self._lock:

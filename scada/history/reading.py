@@ -7,10 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from scada.core.clock import NS_PER_S
 from scada.core.quality import Quality
 from scada.history.chunk import SAMPLE_DTYPE, Samples
 from scada.history.interface import I8, MINUTE_NS, NOT_RECORDED, Aggregates, Before
-from scada.history.minutes import Minutes, Touched, compose, minutes_of, with_unkept
+from scada.history.minutes import Minutes, Touched, compose, minutes_of, one_after_the_other, with_unkept
 from scada.history.rows import TOUCHED_DTYPE
 from scada.history.sampler import Sampler
 from scada.history.series import Buckets, Series, raw_series
@@ -22,6 +23,8 @@ RAW_LIMIT: Final = 100_000
 LONG_NS: Final = 2 * DAY_NS
 """Buckets over a longer span are made of the minutes, if they are as wide as :data:`WIDE_NS`."""
 WIDE_NS: Final = 5 * MINUTE_NS
+PART_NS: Final = 32 * DAY_NS
+"""Minutes of a longer span are read in parts, so that memory stays bounded."""
 _NEVER: Final = np.iinfo(np.int64).max
 
 
@@ -137,10 +140,12 @@ class Reader:
         """Buckets made of minutes; a minute counts in the bucket in which it starts."""
         from_ns, to_ns = span
         collected = Buckets(from_ns, to_ns, buckets)
-        minutes, ends = self.minutes(txn, number, from_ns // MINUTE_NS * MINUTE_NS, to_ns, carried=False)
-        collected.add_minutes(minutes, ends)
+        first = from_ns if len(before) else _NEVER
+        for start in range(from_ns // MINUTE_NS * MINUTE_NS, to_ns, PART_NS):
+            minutes, ends = self.minutes(txn, number, start, min(start + PART_NS, to_ns), carried=False)
+            collected.add_minutes(minutes, ends)
+            first = min(first, int(minutes["time"].min(initial=_NEVER)))
         gaps = self._gaps(from_ns, to_ns)
-        first = from_ns if len(before) else int(minutes["time"].min(initial=_NEVER))
         collected.add(markers(gaps[gaps >= first]))
         return collected.series(pid, before)
 
@@ -218,8 +223,16 @@ class Reader:
 
     def aggregates(self, txn: Transaction, pid: int, span: tuple[int, int], period_s: int, now_ns: int) -> Aggregates:
         """See :meth:`scada.history.interface.Historian.aggregates`; ``span`` of whole periods."""
-        minutes, ends = self.minutes(txn, int(self._sampler.number_of[pid]), *span, carried=True)
-        return compose(pid, minutes, ends, self._sampler.gaps, span, period_s, now_ns)
+        number, gaps = int(self._sampler.number_of[pid]), self._sampler.gaps
+        first, end = span
+        period = period_s * NS_PER_S
+        step = max(period, PART_NS // period * period)
+        parts = []
+        for start in range(first, max(end, first + 1), step):
+            part = (start, min(start + step, end))
+            minutes, ends = self.minutes(txn, number, *part, carried=True)
+            parts.append(compose(pid, minutes, ends, gaps, part, period_s, now_ns))
+        return one_after_the_other(parts)
 
 
 def marker(time_ns: int) -> Samples:

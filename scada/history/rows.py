@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from scada.core.clock import NS_PER_S
 
@@ -86,3 +87,14 @@ FIXED_WAIT_NS: Final = 2 * NS_PER_S
 """A fixed sample is taken so long after its time, for values still on their way."""
 HELD_NS: Final = 10 * NS_PER_S
 """A sample that the swinging door holds back is kept at the latest so long after its time."""
+
+_MINUTE_NS: Final = 60 * NS_PER_S
+
+
+def first_of_minutes(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The first of some times in each minute, ascending: where a gap begins in which just these are missing.
+
+    A late value among them does not hide that newer ones are missing too.
+    """
+    times = np.sort(times)
+    return times[np.unique(times // _MINUTE_NS, return_index=True)[1]]

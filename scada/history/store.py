@@ -20,6 +20,7 @@ from scada.history.minutes import check_periods
 from scada.history.reading import RAW_LIMIT, Reader
 from scada.history.room import Room
 from scada.history.rotation import LOG, STATES, Rotation
+from scada.history.rows import first_of_minutes
 from scada.history.sampler import Sampler, late_columns
 from scada.history.series import Series
 from scada.history.shelf import DAY_NS, HOUR_NS, TABLES, MinuteShelf, SampleShelf
@@ -47,8 +48,8 @@ _OLD: Final = int(Quality.OLD_DATA)
 class HistoryStore:
     """See :class:`scada.history.interface.Historian`.
 
-    With a full disk samples wait in memory (at most 2 000 000, then the oldest are given up, counted in ``lost`` and shown as a
-    gap) and are retried at each flush; ``fault`` says why. When 80 % of the map are used, the oldest hours make room.
+    With a full disk samples and minutes wait in memory (at most 2 000 000 each, then the oldest are given up, counted in ``lost``
+    and shown as a gap) and are retried at each flush; ``fault`` says why. With 80 % of the map used, the oldest hours make room.
 
     Args:
         path: folder; made if absent.
@@ -101,7 +102,7 @@ class HistoryStore:
         self._heard_ns, self._stored_seq = recorded_to, self.seq
         self._catching_up = True
         self._marked = False
-        self._lost_span: tuple[int, int] | None = None
+        self._lost_from = np.empty(0, dtype=np.int64)
         self._written_at = clock.monotonic()
         self._looked = (clock.now_ns(), clock.monotonic())
 
@@ -241,7 +242,7 @@ class HistoryStore:
                 return
             if self._sampler.kept.count:
                 self._room.note(int(self._sampler.kept.rows["time"].min()))
-            limits, lost = self._room.limits(now), [self._lost_span] if self._lost_span else []
+            limits, lost = self._room.limits(now), [(start, start + 1) for start in self._lost_from.tolist()]
             with self._file.write() as txn:
                 committed_along = self._write_along(txn)
                 committed = self._rotation.write(txn, now, limits, hurry=max(hurry, self._room.hurry))
@@ -260,7 +261,9 @@ class HistoryStore:
         committed_along()
         for gap in lost:
             self._add_gap(*gap)
-        self._gaps_written, self._stored_seq, self._lost_span, self.fault = len(self._gaps), self.seq, None, None
+        if lost:
+            self._take(self._sampler.in_force(now))  # the gap is one of all points, and some lost nothing
+        self._gaps_written, self._stored_seq, self._lost_from, self.fault = len(self._gaps), self.seq, self._lost_from[:0], None
         self._written_at = self._clock.monotonic()
         self._room.settle(used, limits, now, turned=self._rotation.turns > turns)
         if limits.samples_before:
@@ -288,16 +291,11 @@ class HistoryStore:
             self._rotation.drop_inputs()
         for tail in (self._sampler.kept, self._sampler.minutes):
             surplus = tail.count - _MAX_ROWS
-            if surplus <= 0:
-                continue
-            if tail is self._sampler.kept:
-                times = tail.rows["time"][:surplus]
-                span = (int(times.min()), int(times.max()) + 1)
-                self._lost_span = (
-                    (min(span[0], self._lost_span[0]), max(span[1], self._lost_span[1])) if self._lost_span else span
-                )
+            if surplus > 0:
+                missing = first_of_minutes(tail.rows["time"][:surplus])
+                self._lost_from = first_of_minutes(np.append(self._lost_from, missing))
                 self.lost += surplus
-            tail.keep(np.arange(tail.count) >= surplus)
+                tail.keep(np.arange(tail.count) >= surplus)
 
     def close(self) -> None:
         """Flush and close; see the interface."""

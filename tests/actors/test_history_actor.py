@@ -7,6 +7,7 @@ import pytest
 from actors.harness import Box, Disk, S, make
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors import history
 from scada.actors.history import HistoryActor
 from scada.actors.messages import Changed, HistoryAsked, Tick
 from scada.core.errors import ScadaError
@@ -133,6 +134,17 @@ def test_a_damaged_part_is_told_once(disk):
     for _ in range(2):
         actor.receive(Tick())
     assert events.keys() == ["history.damaged_parts"]
+
+
+def test_an_answer_of_too_many_rows_is_refused_in_a_sentence(disk, monkeypatch):
+    monkeypatch.setattr(history, "MAX_ROWS", 5)
+    start, actor = whole_minute(disk), started(disk)
+    fed(disk, actor, 3, *[float(value) for value in range(6)])
+    request = pb.HistoryRequest(pids=[3], from_ns=start, to_ns=disk.clock.now_ns())
+    with pytest.raises(ScadaError, match="fewer points"):
+        raise ask(actor, request)
+    request.period_s = 60
+    assert len(ask(actor, request).series[0].time_ns) == 3
 
 
 def test_a_point_that_is_not_there_is_an_error_not_a_crash(disk):

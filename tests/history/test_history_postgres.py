@@ -13,10 +13,13 @@ from scada.core.quality import Quality
 from scada.history.archive import Archive
 from scada.history.connection import ArchiveDownError, ArchiveError
 from scada.history.interface import NOT_RECORDED, LateColumns, Retention
+from scada.history.outbox import TABLES, Outbox
 from scada.history.postgres import PostgresHistorian
+from scada.history.rows import MINUTE_DTYPE, ROW_DTYPE
 from scada.history.store import HistoryStore
 from scada.model_cim.tables import Point, PointKind
 from scada.rtdb.changes import ChangeSet
+from scada.rtdb.lmdb_file import LmdbFile
 
 driver = pytest.importorskip("scada.history.driver")
 
@@ -378,6 +381,23 @@ def test_when_too_much_waits_the_oldest_is_given_up_and_postgresql_is_told_of_th
     gaps = [int(ns) for (ns,) in site.sql("select ((extract(epoch from time) * 1000000)::int8 * 1000 + ns) from gaps order by 1")]
     assert gaps[0] == begin + NS_PER_S
     site.die()
+
+
+def test_a_late_value_among_those_given_up_does_not_hide_the_others_in_postgresql(tmp_path):
+    file = LmdbFile(tmp_path, "history", layout=2, map_mb=8, databases=TABLES)
+    outbox = Outbox(file, 0, 1)
+    samples = np.zeros(3, ROW_DTYPE)
+    samples["time"] = np.array([5_000, 100, 5_001]) * NS_PER_S
+    minutes = np.zeros(1, MINUTE_DTYPE)
+    minutes["time"] = 6_000 * NS_PER_S
+    none = np.zeros(0, np.int64)
+    for some in ((samples, minutes, none), (samples[:0], minutes, none)):
+        with file.write() as txn:
+            shipment = outbox.put(txn, *some, (1, 1))
+        shipment.committed()
+    [parcel] = outbox.parcels(0, 10)
+    assert (parcel.gaps // NS_PER_S).tolist() == [100, 5_000, 6_000]
+    file.close()
 
 
 def test_a_full_disk_keeps_what_waits_in_memory_and_nothing_is_doubled(site, monkeypatch):

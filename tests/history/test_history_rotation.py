@@ -1,5 +1,8 @@
 """Pages sealed in turn: parts instead of rewritten hours, crashes between any two flushes, merging, old files."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 from history.conformance import Feeder, late, point, rows_of, same_periods
@@ -9,9 +12,9 @@ from hypothesis import strategies as st
 
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.errors import StoreError
-from scada.history import rotation
+from scada.history import reading, rotation
 from scada.history import store as store_module
-from scada.history.interface import NOT_RECORDED
+from scada.history.interface import NOT_RECORDED, LateColumns
 from scada.history.rows import ROW_DTYPE
 from scada.history.store import HistoryStore
 from scada.rtdb.lmdb_file import LmdbFile, seal
@@ -182,6 +185,88 @@ def test_samples_given_up_are_a_gap(tmp_path, clock, monkeypatch):
     history = opened(tmp_path, clock)
     assert history.query(0, start, clock.now_ns()).quality.tolist() == [0, NOT_RECORDED, *[0] * 50]
     history.close()
+
+
+def test_minutes_given_up_are_a_gap_and_a_point_that_rests_is_known_again(tmp_path, clock, monkeypatch):
+    """Point 1 stays within its dead-band: it makes minutes and no samples."""
+    monkeypatch.setattr(store_module, "_MAX_ROWS", 5)
+    points = [point(0), point(1, deadband=100.0)]
+    history, feed = HistoryStore(tmp_path, clock, points, map_mb=16), Wide(clock)
+    clock.advance(60 - clock.now_ns() / NS_PER_S % 60)
+    start = clock.now_ns()
+    history.append(feed.change((0, 7.0), (1, 0.0)))
+    clock.advance(601)
+    history.flush()
+    write = history._file.write
+
+    def refuse():
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(history._file, "write", refuse)
+    for index in range(20):
+        history.append(feed.change((1, float(index))))
+        clock.advance(60)
+        history.flush()
+    assert history.lost
+    monkeypatch.setattr(history._file, "write", write)
+    history.flush()
+    clock.advance(60)
+    now = clock.now_ns()
+    found = history.aggregates(1, start, now, 60)
+    known = dict(zip(((found.time_ns - start) // (60 * NS_PER_S)).tolist(), found.time_weighted.tolist(), strict=True))
+    for minute, value in known.items():
+        assert minute <= 10 or math.isnan(value) or value >= min(minute, 29) - 11, "no lost minute shows the value before it"
+    assert history.before([0], now).value.tolist() == [7.0]
+    history._file.close()
+
+
+def test_a_late_value_among_those_given_up_does_not_hide_that_newer_ones_are_missing(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(store_module, "_MAX_ROWS", 5)
+    history, feed = opened(tmp_path, clock), Wide(clock)
+    clock.advance(86_400)
+    start = clock.now_ns()
+    history.append(feed.change((0, -1.0)))
+    history.flush()
+    write = history._file.write
+
+    def refuse():
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(history._file, "write", refuse)
+    clock.advance(60)
+    history.backfill([LateColumns(0, np.array([start - 3600 * NS_PER_S]), np.array([-2.0]), np.zeros(1, np.uint32))])
+    for index in range(20):
+        history.append(feed.change((0, float(index))))
+        clock.advance(10)
+        history.flush()
+    monkeypatch.setattr(history._file, "write", write)
+    history.flush()
+    assert math.isnan(history.before([0], start + 100 * NS_PER_S).value[0]), "not the value from before those lost"
+    history._file.close()
+
+
+@pytest.mark.parametrize("buckets", [0, 40])
+def test_a_long_span_read_in_parts_says_the_same(tmp_path, clock, monkeypatch, buckets):
+    history, feed = opened(tmp_path, clock), Wide(clock)
+    start = clock.now_ns()
+    for index in range(30):
+        history.append(feed.change((0, float(index % 7))))
+        clock.advance(9000)
+        history.flush()
+    end = clock.now_ns()
+
+    def ask():
+        if buckets:
+            found = history.query(0, start + 7, end, buckets)
+            return [found.time_ns, found.value, found.minimum, found.maximum, found.quality]
+        found = history.aggregates(0, start, end + 86_400 * NS, 3600)
+        return [getattr(found, one.name) for one in dataclasses.fields(found) if one.name != "pid"]
+
+    whole = ask()
+    monkeypatch.setattr(reading, "PART_NS", 7200 * NS_PER_S)
+    for one, other in zip(ask(), whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+    history._file.close()
 
 
 def test_a_file_of_layout_1_is_brought_up(tmp_path, clock):
