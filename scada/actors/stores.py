@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -19,19 +19,18 @@ from scada.core.errors import ScadaError
 from scada.core.settings import Settings
 from scada.events.log import EventLog
 from scada.events.records import Event, EventKind
+from scada.events.soe import STATUS_KINDS
 from scada.history.archive import Archive
 from scada.history.interface import Retention
 from scada.history.postgres import PostgresHistorian
 from scada.history.store import HistoryStore
 from scada.model_cim.objects import PlantObjects
 from scada.model_cim.point_numbers import keep_numbers
-from scada.model_cim.tables import AlarmClass, ModelTables, PointKind
+from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.rtdb.store import Store
 from scada.security.audit import AuditLog, read_audit
 
 _log = structlog.get_logger("system")
-
-_STATUS_KINDS: Final = {PointKind.STATUS, PointKind.DOUBLE}
 
 
 class _Closable(Protocol):
@@ -103,7 +102,7 @@ class Stores:
             map_mb=settings.map_mb,
             journal_mb=settings.journal_mb,
             journal_hours=settings.journal_hours,
-            event_pids=np.array([point.kind in _STATUS_KINDS for point in points], dtype=np.bool_),
+            event_pids=np.array([point.kind in STATUS_KINDS for point in points], dtype=np.bool_),
             identity=np.array([_identity(point.mrid) for point in points], dtype=np.uint64),
         )
 
