@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,12 +109,21 @@ def list_(link: Link, /, *, limit: int, as_json: bool, follow: bool, **given: An
             click.echo(link.text("events.more", limit=str(limit)), err=True)
         if follow:
             last = max((event.event_id for event in found), default=0)
+            if not last:
+                last = (await client.call("Events/ListAlarms", pb.ListAlarmsRequest())).last_event_id
             async with aclosing(client.follow(last)) as pages:
                 async for page in pages:
-                    for event in page.events:
+                    for event in filter(partial(_is_wanted, request), page.events):
                         _print(link, event, as_json=as_json)
 
     link.run(_work)
+
+
+def _is_wanted(request: pb.ListEventsRequest, event: pb.EventInfo) -> bool:
+    """True if an event is of the kinds, the station and the text that a list was asked for."""
+    if (request.kinds and event.kind not in request.kinds) or request.station not in ("", event.station):
+        return False
+    return any(request.text.casefold() in text.casefold() for text in (event.path, event.key, event.actor))
 
 
 def _print(link: Link, event: pb.EventInfo, *, as_json: bool) -> None:

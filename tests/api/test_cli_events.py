@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.client import ScadaClient
 from scada.cli import alarms, events
 from scada.cli.alarm_report import kpi_json
 from scada.core.clock import NS_PER_S
@@ -155,6 +156,30 @@ def test_events_list(run, live):
 def read_csv(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_what_is_followed_is_what_was_asked_for(run, live, monkeypatch):
+    async def follow(self, after_id):
+        assert after_id == last, "nothing of it was listed: what comes from now on"
+        named = {"alarm_class": 3, "key": "limit.hi", "parameters": {"point": "P", "value": "9"}, "path": "S/P"}
+        yield pb.EventList(
+            events=[
+                pb.EventInfo(event_id=77, kind=EventKind.LIMIT_VIOLATED, station="West", **named),
+                pb.EventInfo(event_id=78, kind=EventKind.LIMIT_VIOLATED, station="East", **named),
+                pb.EventInfo(event_id=79, kind=EventKind.SYSTEM, station="West", **named),
+            ]
+        )
+
+    live.raise_alarm()
+    last = len(live.stored) + 1  # and the login of the command
+    monkeypatch.setattr(ScadaClient, "follow", follow)
+
+    async def nothing(request, limit):
+        return []
+
+    monkeypatch.setattr(live, "events_page", nothing)
+    asked = ("--station", "West", "--kind", "limit-violated", "--text", "s/p")
+    assert [line.split()[0] for line in run(events, "list", "--follow", *asked).splitlines()] == ["77"]
 
 
 def test_export(run, live, tmp_path, monkeypatch):
