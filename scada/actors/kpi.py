@@ -13,7 +13,7 @@ from scada.events.log_index import Order, Query
 
 
 def kpi_reply(log: EventLog, view: AlarmView, request: pb.AlarmKpiRequest, now_ns: int) -> pb.AlarmKpi:
-    """Figures of a span of the event log. Callable from any thread; reads the events of the span.
+    """Figures of a span of the event log. Callable from any thread; goes through the events once, and keeps none.
 
     Args:
         log: the event log.
@@ -26,7 +26,7 @@ def kpi_reply(log: EventLog, view: AlarmView, request: pb.AlarmKpiRequest, now_n
     kinds = frozenset(int(kind) for kind in KINDS)
     alarms, last = view.read()
     suppressions = view.suppressions
-    later = [event for event in log.walk(Query(Order.TIME, from_ns=to_ns, kinds=kinds)) if event.event_id <= last]
+    later = (event for event in log.walk(Query(Order.TIME, from_ns=to_ns, kinds=kinds)) if event.event_id <= last)
     present = Present(alarms, suppressions, later, lambda number: _time_of(log, number))
     events = log.walk(Query(Order.TIME, from_ns=from_ns, to_ns=to_ns, kinds=kinds, station=request.station))
     return pb.AlarmKpi(**asdict(alarm_kpi(events, from_ns, to_ns, present, request.station)))

@@ -90,13 +90,13 @@ class Present:
     Attributes:
         alarms: present alarms that are shown.
         suppressions: those in force.
-        later: events of :data:`KINDS` after the end of the span, in order.
+        later: events of :data:`KINDS` after the end of the span, in order; gone through once.
         raised_ns: time of an alarm's first event by its ``alarm_id``; 0 = the log does not have it any more.
     """
 
     alarms: Sequence[Alarm] = ()
     suppressions: Sequence[Suppression] = ()
-    later: Sequence[Event] = ()
+    later: Iterable[Event] = ()
     raised_ns: Callable[[int], int] = field(default=lambda _: 0)
 
 
@@ -201,9 +201,15 @@ def _at_the_end(to_ns: int, present: Present, station: str) -> dict[str, int]:
     raised: set[int] = set()
     turned: dict[int, bool] = {}
     acknowledged: dict[int, bool] = {}
+    ended: dict[tuple[str, str, SuppressionKind], bool] = {}
     for event in present.later:
+        if station not in ("", event.station):
+            continue
+        kind = _SUPPRESSION_ENDS.get(event.key) or _SUPPRESSION_BEGINS.get(event.key)
+        if kind:
+            ended.setdefault((event.mrid, event.parameters.get("alarm", ""), kind), event.key in _SUPPRESSION_ENDS)
         number = event.alarm_id
-        if not number or station not in ("", event.station):
+        if not number:
             continue
         if event.event_id == number:
             raised.add(number)
@@ -222,19 +228,16 @@ def _at_the_end(to_ns: int, present: Present, station: str) -> dict[str, int]:
         "standing": len(active),
         "stale": sum(0 < to_ns - time_ns > STALE_NS for time_ns in began.values() if time_ns),
         "unacknowledged": len(unseen),
-        **_suppressed(to_ns, present, station),
+        **_suppressed(to_ns, present, station, ended),
     }
 
 
-def _suppressed(to_ns: int, present: Present, station: str) -> dict[str, int]:
+def _suppressed(
+    to_ns: int, present: Present, station: str, ended: dict[tuple[str, str, SuppressionKind], bool]
+) -> dict[str, int]:
+    """How many suppressions were in force; ``ended``: of those that turned later, whether the first turn was an end."""
     in_force = {one.name for one in present.suppressions if station in ("", one.station) and one.since_ns < to_ns}
-    turned: dict[tuple[str, str, SuppressionKind], bool] = {}
-    for event in present.later:
-        kind = _SUPPRESSION_ENDS.get(event.key) or _SUPPRESSION_BEGINS.get(event.key)
-        if kind and station in ("", event.station):
-            name = event.mrid, event.parameters.get("alarm", ""), kind
-            turned.setdefault(name, event.key in _SUPPRESSION_ENDS)
-    in_force |= {name for name, ends in turned.items() if ends}
+    in_force |= {name for name, ends in ended.items() if ends}
     kinds = Counter(kind for _, _, kind in in_force)
     return {
         "shelved": kinds[SuppressionKind.SHELVED],
