@@ -88,6 +88,7 @@ class EventActor(Actor):
         self._listeners = listeners
         self._clock = clock
         self._tagged = tagged
+        self._channels = frozenset(channel.mrid for channel in tables.channels)
         self._engine = AlarmEngine(tables.points, clock, log.next_id, settings)
         self._lines = StatusLines(tables.points)
         self._window = SoeWindow(soe_window_s, clock)
@@ -106,7 +107,7 @@ class EventActor(Actor):
         """Take alarms and held lines over from the log and judge what happened since."""
         self._log.forget_reserved()
         self._unheld += self._window.take(self._log.held())
-        self._events += self._engine.restore(self._log.alarms(), self._log.suppressions())
+        self._events += self._engine.restore(self._log.alarms(), self._log.suppressions(), self._channels)
         if self._tagged is not None:  # the message that told it may be the one at which the last life ended
             self._events += self._engine.set_tagged(self._tagged(), self._clock.now_ns())
         self._seq = self._log.seq

@@ -13,7 +13,7 @@ acknowledgement and return.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Final
@@ -319,12 +319,19 @@ class AlarmEngine:
         """Suppressions that changed since the last call, for the log; kind ``NONE`` = remove the one of this ``name``."""
         return self._suppression.take_changed()
 
-    def restore(self, alarms: Iterable[Alarm], suppressions: Iterable[Suppression] = ()) -> list[Event]:
+    def restore(
+        self, alarms: Iterable[Alarm], suppressions: Iterable[Suppression] = (), channels: Container[str] | None = None
+    ) -> list[Event]:
         """Take over alarms and suppressions of a log or of the engine before a model change; call before anything else.
 
+        Args:
+            alarms: as they stood.
+            suppressions: those in force.
+            channels: mRIDs of the channels of the model; None = not known, every alarm of a channel goes on.
+
         Returns:
-            Events of the alarms that ended because the model no longer has their point or condition, and of suppressions that the
-            model no longer has (store them).
+            Events of the alarms that ended because the model no longer has their point, condition or channel, and of
+            suppressions that it no longer has (store them).
         """
         now_ns = self._clock.now_ns()
         events = self._suppression.restore(suppressions, now_ns)
@@ -337,6 +344,9 @@ class AlarmEngine:
             if alarm.key == CHANNEL:
                 self._channels[alarm.mrid] = alarm.phase not in ACTIVE
                 self._suppression.know_channel(alarm.mrid, alarm.path)
+                if channels is not None and alarm.mrid not in channels:  # nobody would ever say that it is up again
+                    removed = "alarm.channel_removed"
+                    events += self._states.end((alarm.mrid, CHANNEL), alarm.parameters, Occasion(now_ns), key=removed)
                 continue
             column = CONDITIONS.index(alarm.key) if alarm.key in CONDITIONS else -1
             row = self._table.row(pid, column) if pid >= 0 and column >= 0 else -1

@@ -146,6 +146,9 @@ def test_a_channel_down_is_one_alarm_and_returns(disk):
     assert [(alarm.key, alarm.path) for alarm in view.alarms] == [("channel.down", "RTU")]
     actor.receive(ChannelState("RTU", "c-1", "S", True, "back"))
     assert [alarm.phase for alarm in view.alarms] == [AlarmPhase.UNACK_RETURNED]
+    actor.receive(ChannelState("RTU", "c-1", "S", False, "cut"))
+    life(disk, view=view)
+    assert [alarm.phase for alarm in view.alarms] == [AlarmPhase.UNACK_RETURNED], "the model has no such channel any more"
 
 
 def test_a_full_disk_keeps_events_in_order_and_is_told_once(disk, monkeypatch):

@@ -254,6 +254,18 @@ def test_a_point_that_left_the_model_ends_its_alarm(bench):
     assert [(alarm.mrid, alarm.phase) for alarm in after.engine.alarms()] == [("m3", AlarmPhase.UNACK_RETURNED)]
 
 
+def test_a_channel_that_left_the_model_ends_its_alarm(bench):
+    bench.engine.channel("West RTU", "c1", False, "gone", 0)
+    bench.engine.channel("East RTU", "c2", False, "gone", 0)
+    after = Bench()
+    (event,) = after.engine.restore(bench.engine.alarms(), channels={"c2"})
+    assert (event.key, event.mrid, event.parameters["channel"]) == ("alarm.channel_removed", "c1", "West RTU")
+    assert {alarm.mrid: alarm.phase for alarm in after.engine.alarms()} == {
+        "c1": AlarmPhase.UNACK_RETURNED,
+        "c2": AlarmPhase.UNACK_ACTIVE,
+    }
+
+
 def test_resync_judges_present_values_without_inventing_changes(bench):
     events = bench.engine.resync(snapshot([11.0, 0.0, 1.0, 1.0]))
     assert [(event.key, event.seq) for event in events] == [("limit.hi", 50), ("state.alarm", 50)]
