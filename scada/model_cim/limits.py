@@ -21,6 +21,8 @@ _VALUES: Final = ("AnalogValue.Analog", "DiscreteValue.Discrete", "AccumulatorVa
 _SET: Final = "sc:AnalogLimitSet"
 _MEASUREMENT: Final = "sc:Measurement"
 _NONE: Final = Limits()
+_LONGEST_DELAY_S: Final = 3600.0
+"""A longer delay is a slip of the unit, and would hide the alarm."""
 
 
 class LimitReader:
@@ -45,8 +47,8 @@ class LimitReader:
             if sets[0] not in self._sets:
                 self._sets[sets[0]] = self._limit_set(sets[0])
             return self._sets[sets[0]]
-        delay_s = self._positive(measurement, f"{_MEASUREMENT}.alarmDelay", 0.0)
-        off_delay_s = self._positive(measurement, f"{_MEASUREMENT}.alarmOffDelay", 0.0)
+        delay_s = self._positive(measurement, f"{_MEASUREMENT}.alarmDelay", 0.0, most=_LONGEST_DELAY_S)
+        off_delay_s = self._positive(measurement, f"{_MEASUREMENT}.alarmOffDelay", 0.0, most=_LONGEST_DELAY_S)
         return Limits(delay_s=delay_s, off_delay_s=off_delay_s) if delay_s or off_delay_s else _NONE
 
     def suppressed_by(self, measurement: str) -> str:
@@ -75,8 +77,8 @@ class LimitReader:
         window = self._positive(limit_set, f"{_SET}.rateWindow", 60.0, zero=False)
         limits = Limits(
             **self._in_order(limit_set, value),
-            delay_s=self._positive(limit_set, f"{_SET}.delay", 0.0),
-            off_delay_s=self._positive(limit_set, f"{_SET}.offDelay", 0.0),
+            delay_s=self._positive(limit_set, f"{_SET}.delay", 0.0, most=_LONGEST_DELAY_S),
+            off_delay_s=self._positive(limit_set, f"{_SET}.offDelay", 0.0, most=_LONGEST_DELAY_S),
             deviation=self._positive(limit_set, f"{_SET}.deviation", math.nan, zero=False),
             reference=self._name(limit_set, f"{_SET}.reference"),
             rate=self._positive(limit_set, f"{_SET}.rate", math.nan, zero=False),
@@ -157,14 +159,15 @@ class LimitReader:
         mrid, prop = self._named[name]
         self._error(rule, mrid, f"{name!r} for {point.path} {text}", "give the mRID or path of another point", prop)
 
-    def _positive(self, mrid: str, prop: str, default: float, *, zero: bool = True) -> float:
-        """A number that must not be negative (nor zero); with a finding the default, where it is."""
+    def _positive(self, mrid: str, prop: str, default: float, *, zero: bool = True, most: float = math.inf) -> float:
+        """A number that must not be negative (nor zero) nor above ``most``; with a finding the default, where it is."""
         number = self._model.number(mrid, prop, default)
-        if math.isnan(number) or number > 0 or (zero and number == 0):
+        if math.isnan(number) or 0 < number <= most or (zero and number == 0):
             return number
-        wanted = "0 or more" if zero else "more than 0"
+        wanted = ("0 or more" if zero else "more than 0") + (f" and at most {most:g}" if math.isfinite(most) else "")
         used = "left out" if math.isnan(default) else f"{default:g} is used"
-        self._error("limit.negative", mrid, f"{prop} is {number:g}; {used}", f"give {wanted}", prop)
+        rule = "limit.negative" if number <= 0 else "limit.delay"
+        self._error(rule, mrid, f"{prop} is {number:g}; {used}", f"give {wanted}", prop)
         return default
 
     def _error(self, rule: str, mrid: str, text: str, hint: str, prop: str = "") -> None:

@@ -106,6 +106,8 @@ FAULTS = [
     ({"deviation": 5, "reference": "S/Q", "hysteresis": 6}, "limit.hysteresis", {"deviation": 5, "reference": "q-value"}),
     ({"limits": {"hi": 10}, "delay": -1}, "limit.negative", {"hi": 10, "delay_s": 0}),
     ({"limits": {"hi": 10}, "offDelay": -1}, "limit.negative", {"hi": 10, "off_delay_s": 0}),
+    ({"limits": {"hi": 10}, "delay": 3601}, "limit.delay", {"hi": 10, "delay_s": 0}),
+    ({"limits": {"hi": 10}, "offDelay": 30000}, "limit.delay", {"hi": 10, "off_delay_s": 0}),
     ({"limits": {"hi": 10}, "delay": "soon"}, "value.wrong", {"hi": 10, "delay_s": 0}),
     ({"limits": {"hi": 10}, "rate": -3}, "limit.negative", {"hi": 10}),
     ({"limits": {"hi": 10}, "rate": 0}, "limit.negative", {"hi": 10}),
