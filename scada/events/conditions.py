@@ -126,17 +126,6 @@ class Tables(NamedTuple):
         )
 
 
-class Turn(NamedTuple):
-    """A :data:`TURN_DTYPE` record as plain numbers."""
-
-    record: int
-    row: int
-    column: int
-    began: int
-    value: float
-    measured: float
-
-
 @numba.njit(nogil=True, cache=True)
 def judge_records(
     tables: Tables, records: Records, start: int, now: float, turns: npt.NDArray[np.void]
