@@ -129,7 +129,7 @@ class Services:
 
     async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
         """Preset and return at check-back."""
-        if not np.isfinite(request.value):
+        if not (request.HasField("value") and np.isfinite(request.value)):
             raise malformed("the value of a control must be a finite number")
         return messages.control_reply(await self._backend.select(request, principal, evidence))
 
@@ -152,6 +152,8 @@ class Services:
 
     async def hold(self, request: pb.HoldRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
         """Substitute a value or block a point."""
+        if not (request.block or request.HasField("value")):
+            raise malformed("a substitution needs a value")
         return messages.operator_reply(await self._backend.hold_point(request, principal, evidence))
 
     async def release(self, request: pb.ReleaseRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:

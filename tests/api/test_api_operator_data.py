@@ -108,6 +108,14 @@ async def test_bad_orders_are_refused_with_a_code_and_change_nothing(operator, b
     assert backend.rows[-1].code == f"refused:{code}"
 
 
+async def test_a_value_that_was_forgotten_is_not_zero(operator, backend):
+    with pytest.raises(CallError, match="value") as caught:
+        await operator.signed("OperatorData/Hold", pb.HoldRequest(point="point-2", reason="x"))
+    assert caught.value.code == "malformed"
+    assert backend.acted == []
+    assert (await operator.signed("OperatorData/Hold", pb.HoldRequest(point="point-2", value=0.0, reason="x"))).accepted
+
+
 # ---------------------------------------------------------------- who may not
 
 ORDERS = {

@@ -100,6 +100,8 @@ async def test_control_round(operator, backend):
         await operator.signed("Control/SetMode", pb.SetModeRequest())
     with pytest.raises(CallError, match="finite"):
         await operator.signed("Control/Select", pb.SelectRequest(control="breaker", value=math.nan))
+    with pytest.raises(CallError, match="finite"):
+        await operator.signed("Control/Select", pb.SelectRequest(control="breaker"))
 
 
 async def test_dispatcher(connect, backend):
