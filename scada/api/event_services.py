@@ -94,8 +94,10 @@ class EventServices:
     async def acknowledge(self, request: pb.AcknowledgeRequest, principal: Principal, evidence: bytes) -> pb.AcknowledgeReply:
         """Acknowledge exactly the ids sent."""
         del evidence
-        check_acknowledge(request, principal, self._backend)
-        acknowledged, unknown = await self._backend.acknowledge(tuple(request.alarm_ids), principal, seen=request.last_event_id)
+        judged = check_acknowledge(request, principal, self._backend)
+        done, _ = await self._backend.acknowledge(judged, principal, seen=request.last_event_id)
+        acknowledged = dict.fromkeys(done)
+        unknown = [number for number in dict.fromkeys(request.alarm_ids) if number not in acknowledged]
         return pb.AcknowledgeReply(acknowledged=acknowledged, unknown=unknown)
 
     async def shelve(self, request: pb.ShelveRequest, principal: Principal, evidence: bytes) -> pb.AlarmReply:

@@ -51,16 +51,21 @@ def check_dispatch(request: pb.AreaSetpoint | pb.Schedule, principal: Principal,
         _check(principal, tables, request.area, [request.area])
 
 
-def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, backend: Backend) -> None:
+def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, backend: Backend) -> list[int]:
     """Alarms of a station are within the sender's areas; those of no station belong to everyone.
+
+    Returns:
+        Those of the ids that were judged: an alarm that is not shown yet has no area, and nobody can have seen it.
 
     Raises:
         CallError: ``no_area``, and none is acknowledged.
     """
     asked = frozenset(request.alarm_ids)
-    for alarm in backend.alarms()[0]:
-        if alarm.alarm_id in asked and alarm.station:
+    shown = [alarm for alarm in backend.alarms()[0] if alarm.alarm_id in asked]
+    for alarm in shown:
+        if alarm.station:
             _check(principal, backend.tables, alarm.path, [alarm.station])
+    return [alarm.alarm_id for alarm in shown]
 
 
 def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: ModelTables) -> None:
