@@ -88,6 +88,12 @@ _FIRST_GOOD, _COUNT_GOOD, _MEMORY, _PREVIOUS = (
 
 
 @njit(cache=True, nogil=True)
+def _number(x: float) -> float:
+    """The result of an operation; one too large to be a number is not known, so that no total adds it up."""
+    return x if np.isfinite(x) else np.nan
+
+
+@njit(cache=True, nogil=True)
 def _unary(op: int, a: float) -> float:
     if op == _NEG:
         return -a
@@ -226,9 +232,9 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
                 if op == _AGE:
                     times[top] = wall
             elif op in (_NEG, _NOT, _ABS, _SQRT, _EXP, _LN):
-                stack[top] = _unary(op, stack[top])
+                stack[top] = _number(_unary(op, stack[top]))
             elif op == _ROUND:
-                stack[top] = _rounded(stack[top], argument)
+                stack[top] = _number(_rounded(stack[top], argument))
             elif op == _IF:
                 top -= 2
                 chosen = top + 1 if stack[top] != 0.0 else top + 2
@@ -254,7 +260,7 @@ def evaluate(  # noqa: PLR0912, PLR0915 - one loop, so that it compiles to one k
                 stack[top], words[top], times[top] = cell.previous, cell.previous_word, cell.period
             else:
                 top -= 1
-                stack[top] = _binary(op, stack[top], stack[top + 1])
+                stack[top] = _number(_binary(op, stack[top], stack[top + 1]))
                 words[top] |= words[top + 1]
                 times[top] = max(times[top], times[top + 1])
         value, word = stack[0], words[0] | _CALCULATED

@@ -70,6 +70,16 @@ class World:
 # ---------------------------------------------------------------- totals
 
 
+@pytest.mark.parametrize(("inner", "at_zero"), [('exp("x")', 1.0), ('10 ^ "x"', 1.0), ('"x" * 1e308', 0.0)])
+def test_a_number_too_large_is_unknown_and_poisons_no_total(inner, at_zero):
+    World(f"first_good({inner}, 7)", 1000.0).shows(7.0)
+    world = World(f"total({inner}, s)", 1000.0)
+    world.wait(10)
+    world.set(0.0)
+    world.wait(10)
+    world.shows(10 * at_zero, DOUBT)
+
+
 def test_a_total_holds_the_last_value_and_starts_anew_with_the_day():
     world = World('total("x", h, day)', 60.0)
     world.wait(1800)
