@@ -246,6 +246,11 @@ def _left(place: Path, prefix: str) -> Iterator[Path]:
         yield from (path for path in place.glob(f"{prefix}*") if stat.S_ISREG(path.lstat().st_mode))
 
 
+def _files(folder: Path) -> list[Path]:
+    """Images of a database, in shared memory and beside it."""
+    return [*_left(MEMORY, _prefix(folder)), *_left(folder, _prefix(folder))]
+
+
 def _orphans() -> Iterator[Path]:
     """Files in shared memory of databases whose folder is gone."""
     for path in _left(MEMORY, f"{LINK}-"):
@@ -258,7 +263,7 @@ def _orphans() -> Iterator[Path]:
 
 def _remove_stale(folder: Path) -> None:
     """Remove what writers left that were killed."""
-    for path in (*_left(MEMORY, _prefix(folder)), *_left(folder, _prefix(folder)), *_orphans()):
+    for path in (*_files(folder), *_orphans()):
         with contextlib.suppress(OSError):
             if not in_use(path):
                 path.unlink()
