@@ -138,7 +138,7 @@ class Sampler:
         return inputs[: date_records(records, received_at, self.number_of, inputs)]
 
     def present(self, snapshot: Snapshot, *, since: int = 0) -> Rows:
-        """The present values as inputs; with ``since`` those of points without a value since that time, dated by it.
+        """The present values as inputs; with ``since`` those of points without a (believable) value since that time, dated by it.
 
         Args:
             snapshot: of the database.
@@ -147,7 +147,8 @@ class Sampler:
         known = snapshot.quality & np.uint32(Quality.NEVER_RECEIVED) == 0
         known &= snapshot.pid < len(self.number_of)
         if since:
-            known[known] = self.state["since"][self.number_of[snapshot.pid[known]]] < since
+            last = self.state["since"][self.number_of[snapshot.pid[known]]]
+            known[known] = (last < since) | (last > since + MAX_AHEAD_NS)
         which = np.flatnonzero(known)
         records = np.zeros(len(which), POINT_DTYPE)
         for column in ("pid", "value", "quality"):

@@ -102,6 +102,7 @@ class HistoryStore:
         self._heard_ns, self._stored_seq = recorded_to, self.seq
         self._catching_up = True
         self._marked = False
+        self._resumed_ns = 0
         self._lost_from = np.empty(0, dtype=np.int64)
         self._written_at = clock.monotonic()
         self._looked = (clock.now_ns(), clock.monotonic())
@@ -181,7 +182,8 @@ class HistoryStore:
         self._catching_up = False
         if not self._marked:
             self._add_gap(self._heard_ns, self._opened_ns)
-        kept = self._take(self._sampler.present(snapshot, since=self._gaps[-1][1])) if self._gaps else 0
+        since = self._resumed_ns or (self._gaps[-1][1] if self._gaps else 0)
+        kept = self._take(self._sampler.present(snapshot, since=since)) if since else 0
         self.flush()
         return kept
 
@@ -202,7 +204,10 @@ class HistoryStore:
         return self._sampler.observe(inputs)
 
     def _add_gap(self, from_ns: int, to_ns: int) -> None:
+        if from_ns > to_ns + MAX_AHEAD_NS:  # the clock was set back while nobody recorded: since when is not known
+            from_ns = to_ns - 1
         if 0 < from_ns < to_ns:
+            self._resumed_ns = to_ns
             self._gaps.append((from_ns, to_ns))
             self._gaps.sort()
             self._gaps_written = 0

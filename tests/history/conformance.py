@@ -290,6 +290,25 @@ class Contract:
         assert found.last.tolist() == [2.0, 3.0]
         assert found.good_s.tolist() == [30.0, 60.0]
 
+    def test_a_clock_set_back_while_the_server_was_down_leaves_a_gap_all_the_same(self, rig, feed, t0):
+        rig.clock.jump(7200)
+        historian = rig.open()
+        feed.catch_up(historian)
+        historian.append(feed.change((0, 1.0), (1, 5.0)))
+        rig.clock.advance(30)
+        historian.close()
+        rig.clock.jump(-3600)
+        opened = rig.clock.now_ns()
+        historian = rig.open()
+        historian.began(feed.snapshot())
+        rig.clock.advance(120)
+        historian.append(feed.change((0, 2.0)))
+        now = rig.clock.now_ns()
+        assert rows_of(historian.query(0, opened, now + 1)) == [(opened, 1.0, 0), (now, 2.0, 0)]
+        assert historian.before([0, 1], opened).quality.tolist() != [0, 0]
+        assert historian.before([0, 1], now).value.tolist() == [1.0, 5.0]
+        rig.kill(historian)
+
     def test_a_clock_set_forward_leaves_a_gap_and_no_samples_in_it(self, rig, historian, feed, t0):
         historian.append(feed.change((0, 1.0), (4, 7.0)))
         rig.clock.advance(10)
