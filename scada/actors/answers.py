@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from concurrent.futures import Future
 from typing import Any
 
 import pykka
 import structlog
 
 from scada.actors.base import Address
+from scada.actors.mailbox import Envelope
 from scada.core.errors import ScadaError
 
 _log = structlog.get_logger("actors")
@@ -23,17 +26,37 @@ class NoAnswerError(ScadaError):
     """An actor did not answer in time; what it was asked may still be done."""
 
 
+class _Reply(pykka.Future[Any]):
+    """Where an actor puts its answer to one that does not wait in a thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: Future[Any] = Future()
+
+    def set(self, value: Any = None) -> None:
+        """The answer, unless nobody waits for it any more."""
+        if self.answer.set_running_or_notify_cancel():
+            self.answer.set_result(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """The exception at hand, or the one given as ``sys.exc_info`` does."""
+        _, error, _ = exc_info or sys.exc_info()
+        if self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(error)
+
+
 async def answer_of(address: Address, message: Any, timeout_s: float = ASK_S) -> Any:
-    """Ask an actor without blocking the caller's event loop.
+    """Ask an actor from an event loop; neither the loop nor a thread waits for it.
 
     Raises:
         NoAnswerError: no answer in time.
         Exception: what the asked actor raised.
     """
-    future = address.ask(message)
+    reply = _Reply()
+    address.mailbox.put(Envelope(message, reply))
     try:
-        return await asyncio.to_thread(future.get, timeout=timeout_s)
-    except pykka.Timeout as error:
+        return await asyncio.wait_for(asyncio.wrap_future(reply.answer), timeout_s)
+    except TimeoutError as error:
         raise NoAnswerError(
             f"no answer within {timeout_s:g} s; what was asked may still be done",
             where=f"actor {address.name}",

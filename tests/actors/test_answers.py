@@ -8,7 +8,10 @@ from structlog.testing import capture_logs
 
 from scada.actors import answers
 from scada.actors.answers import NoAnswerError, answer_of, answer_once_up
-from scada.actors.base import Address
+from scada.actors.base import Actor, Address, Supervisor
+from scada.actors.mailbox import StoppedError
+from scada.actors.timers import Timers
+from scada.core.clock import VirtualClock
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +52,45 @@ def test_an_actor_that_never_comes_up_is_given_up(monkeypatch):
     monkeypatch.setattr(answers, "UP_S", 0.03)
     with pytest.raises(NoAnswerError, match="does not come up"):
         answer_once_up(Address("events"), "question")
+
+
+class Echo(Actor):
+    """Answers with what it was asked, and fails at what is no text."""
+
+    def receive(self, message):
+        return message + "!"
+
+
+@pytest.fixture
+def echo():
+    address, clock = Address("echo"), VirtualClock()
+    supervisor = Supervisor(clock, Timers(clock))
+    supervisor.start(address, Echo)
+    yield address
+    supervisor.stop_all()
+
+
+def test_many_ask_at_once_and_get_what_is_theirs(echo):
+    async def ask_all():
+        return await asyncio.gather(*(answer_of(echo, str(n)) for n in range(200)))
+
+    assert asyncio.run(ask_all()) == [f"{n}!" for n in range(200)]
+
+
+def test_an_ask_that_fails_fails_for_who_asked(echo):
+    with pytest.raises(TypeError):
+        asyncio.run(answer_of(echo, 7))
+    assert asyncio.run(answer_of(echo, "still there")) == "still there!"
+
+
+def test_an_answer_that_comes_too_late_troubles_nobody(echo):
+    address = Address("slow")
+    with pytest.raises(NoAnswerError):
+        asyncio.run(answer_of(address, "question", 0.01))
+    address.mailbox.get().reply_to.set("late")
+    address.mailbox.close()
+    with pytest.raises(StoppedError):
+        asyncio.run(answer_of(address, "question"))
 
 
 def test_who_gets_no_answer_learns_that_it_may_still_be_done():
