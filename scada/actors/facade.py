@@ -43,8 +43,8 @@ from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
 from scada.security.roles import Right
 
-READERS = 3
-"""Queries of the event log, figures and recalls that run at a time."""
+READERS = 2
+"""Queries of the event log that run at a time, and as many figures and recalls, which take longer."""
 MARK_S = 2 * COMMIT_S
 """Longest wait for the answer to an order on operator data, which waits for the database's commit."""
 T = TypeVar("T")
@@ -67,6 +67,7 @@ class Facade:
         self.tables = system.tables
         self._report = StatusReport(system.tables, system.site, system.started_ns)
         self._readers = ThreadPoolExecutor(READERS, "reading")
+        self._analysts = ThreadPoolExecutor(READERS, "analysis")
 
     # ---------------------------------------------------------------- values
 
@@ -135,7 +136,7 @@ class Facade:
             text=request.text,
             behind=request.behind,
         )
-        return await self._read(self._system.log.find, query, limit)
+        return await self._read(self._readers, self._system.log.find, query, limit)
 
     def suppressions(self) -> Sequence[Suppression]:
         """Suppressions in force."""
@@ -162,19 +163,21 @@ class Facade:
 
     async def alarm_kpi(self, request: pb.AlarmKpiRequest) -> pb.AlarmKpi:
         """Figures of a span."""
-        return await self._read(kpi_reply, self._system.log, self._system.alarm_view, request, self.clock.now_ns())
+        log, view = self._system.log, self._system.alarm_view
+        return await self._read(self._analysts, kpi_reply, log, view, request, self.clock.now_ns())
 
     async def recall(self, request: pb.RecallRequest) -> Recall:
         """Everything around a time."""
-        return await self._read(self._system.recaller.find, request)
+        return await self._read(self._analysts, self._system.recaller.find, request)
 
     async def recalls(self) -> Sequence[RecallInfo]:
         """Captured disturbances, newest first."""
-        return await self._read(self._system.recalls.listed)
+        return await self._read(self._readers, self._system.recalls.listed)
 
-    async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
-        """Read the log or the journal, in threads of their own: orders must not wait behind a long reading."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read, *arguments)
+    @staticmethod
+    async def _read(threads: ThreadPoolExecutor, read: Callable[..., T], *arguments: Any) -> T:
+        """Read in threads of their own: no order waits behind a reading, and no list behind an analysis."""
+        return await asyncio.get_running_loop().run_in_executor(threads, read, *arguments)
 
     # ---------------------------------------------------------------- control
 

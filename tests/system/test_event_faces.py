@@ -98,9 +98,10 @@ def test_long_readings_do_not_hold_up_an_acknowledgement(server, monkeypatch):
         reading = [asyncio.ensure_future(facade.recall(pb.RecallRequest(at_ns=1, before_s=1))) for _ in range(50)]
         await asyncio.sleep(0)
         try:
-            return await asyncio.wait_for(facade.acknowledge((999_999,), OPERATOR), 10)
+            found = await asyncio.wait_for(facade.events_page(pb.ListEventsRequest(), 1), 10)
+            return len(found), await asyncio.wait_for(facade.acknowledge((999_999,), OPERATOR), 10)
         finally:
             go_on.set()
             await asyncio.gather(*reading)
 
-    assert wait(work()) == ([], [999_999])
+    assert wait(work()) == (1, ([], [999_999]))
