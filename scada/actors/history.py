@@ -42,6 +42,7 @@ class HistoryActor(Actor):
         clock: stamps.
         archive: answers what the store does not have any more; None = there is no archive.
         has: whether the store has everything that a query asks for.
+        answers: answers such a query; None = the store itself.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class HistoryActor(Actor):
         clock: Clock,
         archive: Address | None = None,
         has: Callable[[pb.HistoryRequest], bool] = lambda _: True,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__(address, failed)
         self._rtdb = rtdb
         self._store = store
         self._events = events
         self._clock = clock
-        self._archive, self._has = archive, has
+        self._archive, self._has, self._answers = archive, has, answers or store
         self._fault = ""
         self._lost, self._damaged = store.lost, store.damaged
 
@@ -110,7 +112,7 @@ class HistoryActor(Actor):
     def _answer(self, request: pb.HistoryRequest | pb.BackfillRequest | pb.HistoryStatusRequest) -> object:
         match request:
             case pb.HistoryRequest():
-                return answer_query(self._store, request)
+                return answer_query(self._answers, request)
             case pb.BackfillRequest():
                 return self._backfill(request)
             case _:

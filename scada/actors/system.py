@@ -48,7 +48,7 @@ from scada.core.errors import ConfigError, ModelError
 from scada.core.settings import Settings
 from scada.events.recall import RecallFolder
 from scada.events.records import Event, EventKind
-from scada.history.postgres import PostgresHistorian
+from scada.history.postgres import Beside, PostgresHistorian
 from scada.model_cim.cim import CimModel
 from scada.model_cim.objects import PlantObjects
 from scada.model_cim.point_numbers import kept_numbers
@@ -249,7 +249,7 @@ class System:
         def has(request: pb.HistoryRequest) -> bool:
             return answers(request.from_ns, periods=bool(request.period_s))
 
-        history = partial(HistoryActor, archive=self.archive, has=has, **kept)
+        history = partial(HistoryActor, archive=self.archive, has=has, answers=Beside(self.samples), **kept)
         return [(self.history, history), (self.archive, archive)]
 
     def _capturing(self) -> list[tuple[Address, Factory]]:

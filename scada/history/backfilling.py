@@ -49,7 +49,9 @@ class Refusals:
             future, old = one.time_ns > self._latest_ns, one.time_ns < max(1, self._oldest_ns)
             self._refuse(int(future.sum()), f"point {one.pid}: a time stamp lies in the future")
             self._refuse(int(old.sum()), f"point {one.pid}: a time stamp is older than what the history keeps")
-            good = ~(future | old)
+            endless = np.isinf(one.value) & ~(future | old)
+            self._refuse(int(endless.sum()), f"point {one.pid}: a value is infinite")
+            good = ~(future | old | endless)
             if good.any():
                 yield LateColumns(one.pid, one.time_ns[good], one.value[good], one.quality[good])
 

@@ -120,6 +120,29 @@ class Shipper:
         return self.names[number]
 
 
+class Beside:
+    """Answers from the file beside the server alone: it never touches the connection, which another thread may use.
+
+    Args:
+        historian: whose file it is.
+    """
+
+    def __init__(self, historian: PostgresHistorian) -> None:
+        self._historian = historian
+
+    def query_many(self, pids: Sequence[int], from_ns: int, to_ns: int, buckets: int = 0) -> list[Series]:
+        """Samples or buckets of several points."""
+        return [HistoryStore.query(self._historian, pid, from_ns, to_ns, buckets) for pid in pids]
+
+    def aggregates(self, pid: int, from_ns: int, to_ns: int, period_s: int) -> Aggregates:
+        """Statistics of a point by period."""
+        return HistoryStore.aggregates(self._historian, pid, from_ns, to_ns, period_s)
+
+    def before(self, pids: Sequence[int], at_ns: int) -> Before:
+        """The sample in force just before a moment, for many points; not known where only minutes reach so far back."""
+        return HistoryStore.before(self._historian, pids, at_ns)
+
+
 class PostgresHistorian(HistoryStore):
     """The embedded store with an outbox. Its own methods are for one thread; ``shipper`` may be used by another.
 

@@ -3,7 +3,7 @@
 import pytest
 from actors.harness import Box, make
 from history.conftest import postgres, postgres_cluster  # noqa: F401 - fixtures
-from history.test_history_postgres import Site
+from history.test_history_postgres import MINUTE, Site
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.archive import ArchiveActor
@@ -11,6 +11,7 @@ from scada.actors.history import HistoryActor
 from scada.actors.messages import HistoryAsked, Tick
 from scada.core.errors import ScadaError
 from scada.history import driver
+from scada.history.postgres import Beside
 
 
 @pytest.fixture
@@ -80,3 +81,35 @@ def test_a_query_older_than_the_file_goes_to_the_archive_and_its_fault_is_an_ans
     site.connect = lambda: driver.PsycopgConnection(postgres.dsn(port=1))
     actor.receive(asked)
     assert isinstance(got[2], ScadaError)
+
+
+def test_the_history_s_own_thread_never_touches_the_connection(site):
+    """Minutes reach farther back than samples: what was in force before them is not asked of PostgreSQL from here."""
+    site.put((0, 1.0))
+    site.ship()
+    begin = site.clock.now_ns() // MINUTE * MINUTE - MINUTE
+    site.clock.advance(7200)
+    site.put((0, 2.0))
+    site.history.flush()
+    site.history.outbox.began_ns = 0
+    site.history._room.oldest, site.history.shipper.oldest_ns = (site.clock.now_ns(), 1), 1
+    assert not site.history.answers(begin)
+    assert site.history.answers(begin, periods=True)
+    site.history._archive.before = site.history._archive._session = None  # whoever goes there fails
+    actor = make(
+        HistoryActor,
+        rtdb=None,
+        store=site.history,
+        events=Box(),
+        clock=site.clock,
+        archive=Box(),
+        has=lambda _: True,
+        answers=Beside(site.history),
+    )
+    got = []
+    request = pb.HistoryRequest(pids=[0], from_ns=begin, to_ns=site.clock.now_ns(), period_s=3600)
+    actor.receive(HistoryAsked(request, got.append))
+    assert sum(got[0].series[0].count)
+    request.period_s = 0
+    actor.receive(HistoryAsked(request, got.append))
+    assert list(got[1].series[0].value) == [1.0]

@@ -499,6 +499,9 @@ class Contract:
         assert "future" in counts.reason
         assert "older" in historian.backfill([late(0, [now - 3 * DAY * NS_PER_S], [1.0])]).reason
         assert "77" in historian.backfill([late(77, [now], [1.0])]).reason
+        endless = historian.backfill([late(0, [now - 1, now - 2], [math.inf, 3.0])])
+        assert (endless.stored, endless.refused) == (1, 1)
+        assert "infinite" in endless.reason
         assert historian.backfill([]).stored == 0
         rig.kill(historian)
 
