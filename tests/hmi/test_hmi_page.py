@@ -154,7 +154,7 @@ def test_alarm_is_acknowledged_by_the_server_and_only_those_ticked(rig, operator
     expect(operator.alarm_row(numbers[0])).to_have_attribute("data-phase", "2")
     expect(operator.alarm_row(numbers[2])).to_have_attribute("data-phase", "2")
     expect(operator.alarm_row(numbers[1])).to_have_attribute("data-phase", "1")
-    assert rig.backend.acted == [("acknowledge", [numbers[2], numbers[0]])]
+    assert rig.backend.acted == [("acknowledge", [numbers[0], numbers[2]])]
 
 
 def test_acknowledge_page_sends_exactly_the_rows_on_the_screen(rig, operator):
