@@ -21,7 +21,7 @@ from scada.core.settings import EventSettings
 from scada.events import kpi, recall
 from scada.events.log import EventLog
 from scada.events.log_index import Order, Query
-from scada.events.recall import Pids, Recall, RecallFolder, Span, extended, from_journal
+from scada.events.recall import LONGEST, Pids, Recall, RecallFolder, Span, extended, from_journal
 from scada.events.records import Event, EventKind
 from scada.events.soe import order_time
 from scada.model_cim.tables import AlarmClass, ModelTables
@@ -303,7 +303,8 @@ class RecallActor(Actor):
     def _capture_ended(self) -> None:
         while self._spans and self._clock.monotonic() >= self._retry_at:
             span = self._spans[0]
-            if span.to_ns + self._margin_ns > self._clock.now_ns():
+            left_ns = span.to_ns + self._margin_ns - self._clock.now_ns()
+            if 0 < left_ns <= LONGEST * self._after_ns + self._margin_ns:  # more is left only if the clock was set back
                 return
             try:
                 found = self._recaller.capture(span)
@@ -325,6 +326,8 @@ class RecallActor(Actor):
     def _keep_journal(self) -> None:
         """Let the journal go up to the start of the span that is being captured, or that an accident now would have."""
         now = self._clock.now_ns()
+        if self._heads[-1][0] > now:  # the clock was set back: these were not noted later than now
+            self._heads = deque((min(at_ns, now), head) for at_ns, head in self._heads)
         self._heads.append((now, self._store.journaled))
         start = min([now - self._before_ns, *(span.from_ns for span in self._spans)]) - self._margin_ns
         while len(self._heads) > 1 and self._heads[1][0] <= start:

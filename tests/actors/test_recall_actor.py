@@ -227,6 +227,21 @@ def test_the_journal_is_kept_from_the_start_of_the_span(disk, folder, box):
     assert {consumer.name: consumer.seq for consumer in disk.store.consumers()}["recall"] == begin
 
 
+def test_a_clock_that_is_set_back_neither_holds_the_journal_nor_a_capture(disk, folder, box):
+    actor = life(disk, folder, box)
+    actor.receive(AccidentsSeen([accident(disk)]))
+    for second in range(40):
+        if second == 5:
+            disk.clock.jump(-86_400)
+        disk.put([3], [float(second)])
+        disk.clock.advance(1)
+        actor.receive(Tick())
+    kept = {consumer.name: consumer.seq for consumer in disk.store.consumers()}["recall"]
+    assert kept >= 40 - 16
+    (info,) = folder.listed()
+    assert not info.complete, "the span as it was asked for is still to come by the new time"
+
+
 def test_a_folder_that_cannot_be_written_is_told_once_and_tried_again(disk, folder, box, monkeypatch):
     actor = life(disk, folder, box)
     disk.put([0], [2.0])
