@@ -65,9 +65,9 @@ def check_seq(seq: int) -> int:
     """A position in the journal.
 
     Raises:
-        StoreError: it is negative or no integer of 64 bits.
+        StoreError: it is negative, or larger than any that can be reached: microseconds since 1970 are a thousandth of it.
     """
-    if not 0 <= seq < 1 << 64:
+    if not 0 <= seq < 1 << 62:
         raise StoreError(f"{seq} is no sequence number", mend="give the last number dealt with, 0 = none")
     return int(seq)
 

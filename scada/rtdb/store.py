@@ -138,7 +138,8 @@ class Store(StoreReading):
 
         Returns:
             The store and what happened in one sentence, empty if nothing: raise an event from it. All points are
-            ``NEVER_RECEIVED`` then, and sequence numbers go on from the time in microseconds, so that none is used twice.
+            ``NEVER_RECEIVED`` then, and sequence numbers go on from the time in microseconds, or above what a consumer has had
+            if the clock is wrong, so that none is used twice.
 
         Raises:
             StoreError: any other fault.
@@ -163,7 +164,8 @@ class Store(StoreReading):
             now = clock.now_ns()
             aside = quarantine(path, _NAME, now)
             store = make()
-            store._number_from(now // 1000)  # noqa: SLF001 - our own
+            acknowledged = max((consumer.seq for consumer in store.consumers()), default=0)
+            store._number_from(max(now // 1000, acknowledged + 1))  # noqa: SLF001 - our own
             return store, f"{error.what}; {error.where} was moved to {aside.name} and an empty database started"
 
     @property

@@ -295,7 +295,7 @@ def test_a_name_that_cannot_be_one(store, tmp_path, clock, name):
             consumers.remove(tmp_path, name)
 
 
-@pytest.mark.parametrize("seq", [-1, 1 << 64])
+@pytest.mark.parametrize("seq", [-1, 1 << 62, 1 << 64])
 def test_a_number_that_cannot_be_one(store, seq):
     store.register("a", 0)
     for use in (lambda: store.register("b", seq), lambda: store.acknowledge("a", seq)):

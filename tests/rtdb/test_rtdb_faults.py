@@ -11,9 +11,10 @@ from scada.core.batch import PointBatch
 from scada.core.clock import VirtualClock
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
-from scada.rtdb import lmdb_file
+from scada.rtdb import consumers, lmdb_file
 from scada.rtdb import store as store_module
 from scada.rtdb.changes import GapError
+from scada.rtdb.consumers import Consumer
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, StoreInUseError
 from scada.rtdb.store import Store
 
@@ -76,6 +77,17 @@ def test_a_damaged_file_is_refused_or_moved_aside(tmp_path, damage):
     store, reason = Store.open_or_quarantine(tmp_path, 2000, CLOCK, map_mb=16, journal_mb=1)
     assert reason == ""
     assert store.snapshot().value[0] == 1.0
+    store.close()
+
+
+def test_with_a_clock_in_the_past_no_number_is_used_again_either(tmp_path):
+    path = filled(tmp_path)
+    consumers.keep(tmp_path, Consumer("gateway", 10**15, 0, 1))
+    path.write_bytes(b"no database")
+    dead_battery = VirtualClock(start_ns=86_400 * 10**9)
+    store, _ = Store.open_or_quarantine(tmp_path, 2000, dead_battery, map_mb=16, journal_mb=1)
+    assert put(store, 1.0).first > 10**15
+    assert [consumer.name for consumer in store.take_passed()] == ["gateway"]
     store.close()
 
 
