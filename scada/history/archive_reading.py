@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 
 from scada.core.clock import Clock
-from scada.core.quality import Quality
 from scada.history.archive import DAY_NS, Archive
 from scada.history.interface import Aggregates, Before
 from scada.history.minutes import check_periods
@@ -44,8 +43,7 @@ class ArchiveReader:
         Raises:
             ArchiveError: PostgreSQL does not answer or refuses.
         """
-        reader, here, _ = self._reader(pid)
-        return reader.series(_NO_TRANSACTION, here, from_ns, to_ns, buckets)
+        return self._reader([pid]).series(_NO_TRANSACTION, pid, from_ns, to_ns, buckets)
 
     def query_many(self, pids: Sequence[int], from_ns: int, to_ns: int, buckets: int = 0) -> list[Series]:
         """:meth:`query` for several points."""
@@ -57,15 +55,7 @@ class ArchiveReader:
         Raises:
             ArchiveError: PostgreSQL does not answer or refuses.
         """
-        asked = np.array(pids, dtype=np.uint32)
-        times, values = np.zeros(len(asked), dtype=np.int64), np.full(len(asked), np.nan)
-        quality = np.full(len(asked), int(Quality.NEVER_RECEIVED), dtype=np.uint32)
-        for index, pid in enumerate(pids):
-            reader, _, number = self._reader(pid)
-            found = reader.before(_NO_TRANSACTION, number, at_ns)
-            if len(found):
-                times[index], values[index], quality[index] = found[0].tolist()
-        return Before(asked, times, values, quality)
+        return self._reader(pids).before_many(_NO_TRANSACTION, pids, at_ns)
 
     def aggregates(self, pid: int, from_ns: int, to_ns: int, period_s: int) -> Aggregates:
         """See :meth:`scada.history.interface.Historian.aggregates`.
@@ -73,21 +63,20 @@ class ArchiveReader:
         Raises:
             ArchiveError: PostgreSQL does not answer or refuses.
         """
-        reader, here, _ = self._reader(pid)
-        span = check_periods(from_ns, to_ns, period_s)
-        return reader.aggregates(_NO_TRANSACTION, here, span, period_s, min(self._clock.now_ns(), self._known_to()))
+        span, known_to = check_periods(from_ns, to_ns, period_s), min(self._clock.now_ns(), self._known_to())
+        return self._reader([pid]).aggregates(_NO_TRANSACTION, pid, span, period_s, known_to)
 
-    def _reader(self, pid: int) -> tuple[Reader, int, int]:
-        """A reader with nothing in memory, the pid, and the archive's number of the point."""
+    def _reader(self, pids: Sequence[int]) -> Reader:
+        """A reader with nothing in memory, that knows the archive's numbers of these points."""
         still = Sampler()
         still.gaps = self._archive.gaps()
-        point = self._archive.id_of(self._points[pid].mrid)
-        still.number_of = np.zeros(pid + 1, dtype=np.uint32)
-        still.number_of[pid] = point
-        still.state = np.zeros(point + 1, STATE_DTYPE)
+        still.number_of = np.zeros(max(pids, default=0) + 1, dtype=np.uint32)
+        for pid in pids:
+            still.number_of[pid] = self._archive.id_of(self._points[pid].mrid)
+        still.state = np.zeros(int(still.number_of.max()) + 1, STATE_DTYPE)
         now, retention = self._clock.now_ns(), self._archive.retention
         raw_ns, minute_ns = (max(0, now - days * DAY_NS) if days else 0 for days in (retention.raw_days, retention.minute_days))
-        return Reader(_Samples(self._archive, raw_ns), _Minutes(self._archive, minute_ns), still), pid, point
+        return Reader(_Samples(self._archive, raw_ns), _Minutes(self._archive, minute_ns), still)
 
 
 _NO_TRANSACTION: Any = None

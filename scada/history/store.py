@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import StoreError
-from scada.core.quality import Quality
 from scada.history.backfilling import Refusals, recompute
 from scada.history.interface import MAX_AHEAD_NS, Aggregates, BackfillCounts, Before, HistorianStatus, LateColumns, Retention
 from scada.history.minutes import check_periods
@@ -42,7 +41,8 @@ _OLDEST: Final = (b"oldest", b"oldest_minute")
 _MAX_ROWS: Final = 2_000_000
 _IDLE_S: Final = 10.0
 """With nothing to write, the file is told this often that nothing was to be written."""
-_OLD: Final = int(Quality.OLD_DATA)
+_LOOK_S: Final = 1.0
+"""Two clocks read farther apart than this (a simulated day runs fast) tell nothing of each other."""
 
 
 class HistoryStore:
@@ -105,7 +105,7 @@ class HistoryStore:
         self._resumed_ns = 0
         self._lost_from = np.empty(0, dtype=np.int64)
         self._written_at = clock.monotonic()
-        self._looked = (clock.now_ns(), clock.monotonic())
+        self._looked: tuple[int, float] | None = None
 
     @classmethod
     def open_or_quarantine(
@@ -189,9 +189,11 @@ class HistoryStore:
 
     def _watch_clock(self) -> None:
         """A clock that was set: every value in force is so from there on; the time left out forward is a gap."""
-        now, ran = self._clock.now_ns(), self._clock.monotonic()
-        expected = self._looked[0] + round((ran - self._looked[1]) * NS_PER_S)
-        self._looked = (now, ran)
+        ran, now = self._clock.monotonic(), self._clock.now_ns()
+        if self._clock.monotonic() - ran > _LOOK_S:
+            return
+        (wall, before), self._looked = self._looked or (now, ran), (now, ran)
+        expected = wall + round((ran - before) * NS_PER_S)
         if abs(now - expected) <= MAX_AHEAD_NS or self._catching_up:
             return
         if now > expected:

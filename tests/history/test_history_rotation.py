@@ -1,6 +1,7 @@
 """Pages sealed in turn: parts instead of rewritten hours, crashes between any two flushes, merging, old files."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -185,6 +186,21 @@ def test_samples_given_up_are_a_gap(tmp_path, clock, monkeypatch):
     history = opened(tmp_path, clock)
     assert history.query(0, start, clock.now_ns()).quality.tolist() == [0, NOT_RECORDED, *[0] * 50]
     history.close()
+
+
+def test_clocks_that_cannot_be_read_together_are_not_taken_for_one_that_was_set(tmp_path, clock, monkeypatch):
+    history, feed = opened(tmp_path, clock), Wide(clock)
+    history.began(feed.snapshot())
+    history.append(feed.change((0, 1.0)))
+    history.flush()
+    seconds = itertools.count(0, 100.0)
+    monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
+    for value in (2.0, 3.0):
+        clock.advance(1)
+        history.append(feed.change((0, value)))
+        history.flush()
+    assert history._gaps == []
+    history._file.close()
 
 
 def test_minutes_given_up_are_a_gap_and_a_point_that_rests_is_known_again(tmp_path, clock, monkeypatch):
