@@ -121,6 +121,7 @@ def test_a_recall_of_too_much_says_what_it_leaves_out(disk, folder, monkeypatch)
 
 
 def test_a_value_before_the_journal_comes_from_the_history(disk, folder, monkeypatch):
+    disk.samples.began(disk.store.snapshot())
     disk.samples.append(disk.put([0, 3], [2.0, 5.0]))
     disk.clock.advance(60)
     disk.samples.append(disk.put([1], [1.0]))
@@ -142,6 +143,7 @@ def test_a_value_before_the_journal_comes_from_the_history(disk, folder, monkeyp
 
 
 def test_from_the_history_when_the_journal_has_gone_on(disk, folder, monkeypatch):
+    disk.samples.began(disk.store.snapshot())
     disk.samples.append(disk.put([0, 3], [2.0, 5.0]))
     disk.clock.advance(60)
     at = disk.clock.now_ns()
