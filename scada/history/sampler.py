@@ -137,18 +137,19 @@ class Sampler:
         inputs = np.empty(len(records), INPUT_DTYPE)
         return inputs[: date_records(records, received_at, self.number_of, inputs)]
 
-    def present(self, snapshot: Snapshot, *, since: int = 0) -> Rows:
+    def present(self, snapshot: Snapshot, *, since: int = 0, now_ns: int = 0) -> Rows:
         """The present values as inputs; with ``since`` those of points without a (believable) value since that time, dated by it.
 
         Args:
             snapshot: of the database.
             since: ns UTC; 0 = all points, dated as they came.
+            now_ns: a value later than this is of a clock that was set back since.
         """
         known = snapshot.quality & np.uint32(Quality.NEVER_RECEIVED) == 0
         known &= snapshot.pid < len(self.number_of)
         if since:
             last = self.state["since"][self.number_of[snapshot.pid[known]]]
-            known[known] = (last < since) | (last > since + MAX_AHEAD_NS)
+            known[known] = (last < since) | (last > now_ns + MAX_AHEAD_NS)
         which = np.flatnonzero(known)
         records = np.zeros(len(which), POINT_DTYPE)
         for column in ("pid", "value", "quality"):

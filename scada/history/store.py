@@ -99,7 +99,9 @@ class HistoryStore:
             raise
         self._room = Room(self._file.map_bytes, self.retention, (samples, minutes))
         self._reader.raw_from_ns = samples if samples > minutes else 0
-        self._heard_ns, self._stored_seq = recorded_to, self.seq
+        # a clock set back while nobody recorded: since when is not known
+        set_back = recorded_to > self._opened_ns + MAX_AHEAD_NS
+        self._heard_ns, self._stored_seq = self._opened_ns - 1 if set_back else recorded_to, self.seq
         self._catching_up = True
         self._marked = False
         self._resumed_ns = 0
@@ -161,7 +163,8 @@ class HistoryStore:
         if self._catching_up and change.is_restart:
             self._add_gap(self._heard_ns, int(change.received_at.min()))
             self._marked = True
-        self._heard_ns = max(self._heard_ns, change.committed_at)
+        if change.committed_at <= self._clock.now_ns() + MAX_AHEAD_NS:
+            self._heard_ns = max(self._heard_ns, change.committed_at)
         self.seq = change.last
         kept = self._take(self._sampler.inputs_of(change, skip))
         late = late_columns(change, skip)
@@ -173,7 +176,7 @@ class HistoryStore:
         self._add_gap(self._heard_ns, now)
         self._catching_up, self._heard_ns, self.seq = False, now, snapshot.seq
         kept = self._take(self._sampler.present(snapshot))
-        return kept + self._take(self._sampler.present(snapshot, since=now))
+        return kept + self._take(self._sampler.present(snapshot, since=now, now_ns=now))
 
     def began(self, snapshot: Snapshot) -> int:
         """Say that recording goes on from now; see the interface."""
@@ -183,7 +186,7 @@ class HistoryStore:
         if not self._marked:
             self._add_gap(self._heard_ns, self._opened_ns)
         since = self._resumed_ns or (self._gaps[-1][1] if self._gaps else 0)
-        kept = self._take(self._sampler.present(snapshot, since=since)) if since else 0
+        kept = self._take(self._sampler.present(snapshot, since=since, now_ns=self._clock.now_ns())) if since else 0
         self.flush()
         return kept
 
@@ -206,8 +209,6 @@ class HistoryStore:
         return self._sampler.observe(inputs)
 
     def _add_gap(self, from_ns: int, to_ns: int) -> None:
-        if from_ns > to_ns + MAX_AHEAD_NS:  # the clock was set back while nobody recorded: since when is not known
-            from_ns = to_ns - 1
         if 0 < from_ns < to_ns:
             self._resumed_ns = to_ns
             self._gaps.append((from_ns, to_ns))

@@ -309,6 +309,18 @@ class Contract:
         assert historian.before([0, 1], now).value.tolist() == [1.0, 5.0]
         rig.kill(historian)
 
+    def test_a_start_that_takes_minutes_is_no_clock_set_back(self, rig, feed, t0):
+        historian = rig.open()
+        feed.catch_up(historian)
+        historian.close()
+        historian = rig.open()
+        rig.clock.advance(300)
+        historian.append(feed.change((0, 1.0)))
+        at = rig.clock.now_ns()
+        historian.began(feed.snapshot())
+        assert rows_of(historian.query(0, t0, at + 1)) == [(at, 1.0, 0)]
+        rig.kill(historian)
+
     def test_a_clock_set_forward_leaves_a_gap_and_no_samples_in_it(self, rig, historian, feed, t0):
         historian.append(feed.change((0, 1.0), (4, 7.0)))
         rig.clock.advance(10)
