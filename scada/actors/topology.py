@@ -13,10 +13,10 @@ import numpy.typing as npt
 from scada.actors.base import Actor, Address
 from scada.actors.messages import ApplyDerived, Changed
 from scada.actors.mirror import Mirror
-from scada.control.plant import HELD, SwitchKind
+from scada.control.plant import SwitchKind
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import Clock
-from scada.core.quality import BAD_MASK, Quality
+from scada.core.quality import BAD_MASK, HELD_MASK, Quality
 from scada.model_cim.cim import CimModel
 from scada.model_cim.tables import ModelTables
 from scada.model_cim.topology import Topology, TopologyState
@@ -201,7 +201,7 @@ def _take(
     unknown[:] = ~(measured & known)
     fresh = measured & known
     open_[fresh] = read[fresh] == OPEN
-    entered: Bool = fresh & ((quality[pids] & np.uint32(HELD)) != 0)
+    entered: Bool = fresh & ((quality[pids] & np.uint32(HELD_MASK)) != 0)
     return entered
 
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from scada.core.quality import BAD_MASK, Quality
+from scada.core.quality import BAD_MASK, HELD_MASK
 from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState
-
-HELD = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
-"""Quality of a point that shows what an operator says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Reading:
     @property
     def held(self) -> bool:
         """True if an operator substituted or blocked it: it may be acted on, but it proves nothing."""
-        return bool(self.quality & HELD)
+        return bool(self.quality & HELD_MASK)
 
 
 class Plant(Protocol):

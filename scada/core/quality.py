@@ -60,6 +60,10 @@ BAD_MASK = int(
 """A value with any of these bits must not be acted on (AGC, AVC, interlocks)."""
 
 
+HELD_MASK = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
+"""A value with one of these is what an operator says, substituted or blocked, not what its source says now."""
+
+
 def is_good(quality: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """Mask of the words that carry none of :data:`BAD_MASK`."""
     good: npt.NDArray[np.bool_] = (quality & np.uint32(BAD_MASK)) == 0

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba.extending import intrinsic
 
 from scada.core.batch import NO_CHANNEL, RecordFlag, Records, TimeQuality
-from scada.core.quality import Quality
+from scada.core.quality import HELD_MASK, Quality
 from scada.rtdb.image import ROW_DTYPE, Holds, Image, Ring, Room
 
 _EVENT: Final = RecordFlag.EVENT
@@ -25,7 +25,7 @@ _REFRESH: Final = RecordFlag.REFRESH
 _HELD: Final = RecordFlag.HELD
 _BACKFILL: Final = RecordFlag.BACKFILL
 _ASIDE: Final = RecordFlag.ASIDE
-_HOLD_BITS: Final = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
+_HOLD_BITS: Final = HELD_MASK
 _TOUCHED_ONLY: Final = 0x100
 _FIRST: Final = RecordFlag.FIRST
 _VALUE_CHANGED: Final = RecordFlag.VALUE_CHANGED

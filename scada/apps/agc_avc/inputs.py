@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from scada.control.plant import HELD
-from scada.core.quality import is_good
+from scada.core.quality import HELD_MASK, is_good
 from scada.rtdb.changes import Snapshot
 
 
@@ -25,7 +24,7 @@ class Measurements:
 
     def __init__(self, snapshot: Snapshot, forbidden: Mapping[int, str] | None = None) -> None:
         self._forbidden = forbidden or {}
-        self._held = frozenset(snapshot.pid[(snapshot.quality & np.uint32(HELD)) != 0].tolist())
+        self._held = frozenset(snapshot.pid[(snapshot.quality & np.uint32(HELD_MASK)) != 0].tolist())
         usable = np.isfinite(snapshot.value) & is_good(snapshot.quality)
         self._values: dict[int, float] = dict(zip(snapshot.pid[usable].tolist(), snapshot.value[usable].tolist(), strict=True))
 

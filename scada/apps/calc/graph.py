@@ -16,12 +16,12 @@ from scada.apps.calc.calendar import Calendar
 from scada.apps.calc.calls import MemoryCall
 from scada.apps.calc.cells import Memory, Now, cell_key
 from scada.apps.calc.expression import Expression, ExpressionError, parse
-from scada.apps.calc.kernel import F8, HELD, I8, U4, Columns, Mask, Program, Results, evaluate, mark
+from scada.apps.calc.kernel import F8, I8, U4, Columns, Mask, Program, Results, evaluate, mark
 from scada.apps.calc.operations import REFERRING, REMEMBERING
 from scada.apps.calc.state import CalcState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.ids import normalise_mrid
-from scada.core.quality import Quality
+from scada.core.quality import HELD_MASK, Quality
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.tables import Point, PointKind
@@ -319,7 +319,7 @@ class CalcGraph:
     def _note_holds(self, calculated: U4, quality: U4) -> U4:
         """Remember which of our points an operator holds; returns those that are or just were held."""
         index = self._program.calc_of[calculated]
-        held = (quality[calculated] & np.uint32(HELD)) != 0
+        held = (quality[calculated] & np.uint32(HELD_MASK)) != 0
         moved: U4 = calculated[held | self._results.held[index]]
         self._results.held[index] = held
         return moved

@@ -11,15 +11,12 @@ from numba import njit
 from scada.apps.calc.cells import Memory, Now
 from scada.apps.calc.memory import remember
 from scada.apps.calc.operations import Op
-from scada.core.quality import BAD_MASK, Quality
+from scada.core.quality import BAD_MASK, HELD_MASK, Quality
 
 F8 = npt.NDArray[np.float64]
 U4 = npt.NDArray[np.uint32]
 I8 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-HELD = int(Quality.MANUAL | Quality.OPERATOR_BLOCKED)
-"""Bits of a point that an operator holds."""
 
 
 class Program(NamedTuple):
@@ -71,7 +68,7 @@ _CALCULATED = np.uint32(Quality.CALCULATED)
 _SUBSTITUTED = np.uint32(Quality.SUBSTITUTED)
 _ENTERED = np.uint32(Quality.MANUAL | Quality.SUBSTITUTED)
 _STALE = np.uint32(Quality.NOT_TOPICAL | Quality.OLD_DATA | Quality.COMM_LOST | Quality.NEVER_RECEIVED)
-_HELD_WORD = np.uint32(HELD)
+_HELD_WORD = np.uint32(HELD_MASK)
 _NOTHING = np.uint32(0)
 _CONST, _POINT, _GOOD, _IS_BAD = int(Op.CONST), int(Op.POINT), int(Op.GOOD), int(Op.BAD)
 _MANUAL, _OLD, _AGE = int(Op.MANUAL), int(Op.OLD), int(Op.AGE)
