@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from rtdb.load import BATCH, POINTS, addresses, drive
-from scada.rtdb.reader import StoreReader
 
 from scada.core.batch import PointBatch
 from scada.core.clock import SystemClock
 from scada.core.quality import Quality
+from scada.rtdb.reader import StoreReader
 from scada.rtdb.store import Store
 
 PACE_S = 0.01
