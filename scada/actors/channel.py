@@ -101,8 +101,8 @@ class ChannelActor(Actor):
                 self._on_link(state, reason)
             case Operate():
                 self._operate(message)
-            case ChannelAction(action, user):
-                return self._act(action, user)
+            case ChannelAction():
+                return self._act(message.action, message.user)
             case DriverEnded(reason):
                 self._set(LinkState.DOWN, reason)
                 self._lose(reason)

@@ -218,7 +218,7 @@ class Facade:
         spec = next((view.spec for view in self._system.channel_views if view.spec.name == request.channel), None)
         if spec is None:
             return ModeReply(False, "unknown_channel", f"no channel {request.channel!r}")
-        asked = ChannelAction(request.action, principal.name)
+        asked = ChannelAction(request.action, principal.name, dict(request.arguments))
         result: CommandResult = await answer_of(self._system.channels[spec.index], asked)
         accepted = result.outcome is Outcome.CONFIRMED
         return ModeReply(accepted, "" if accepted else result.outcome.value, result.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -189,10 +189,11 @@ class DriverEnded(Message):
 
 @dataclass(frozen=True, slots=True)
 class ChannelAction(Message):
-    """Ask: ``interrogate``, ``reconnect``, ``quarantine``, ``release`` or ``synchronise_clock``; the reply is a CommandResult."""
+    """Ask: an action of ``pb.ChannelCommand``; the reply is a CommandResult."""
 
     action: str
     user: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

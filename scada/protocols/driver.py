@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from scada.core.batch import PointBatch
 from scada.core.clock import Clock
@@ -69,6 +69,59 @@ class ChannelStatistics:
     """(time ns UTC, reason) of the last ten."""
     round_trip_s: float = float("nan")
     last_receive_ns: int = 0
+    lost_frames: int = 0
+    """Frames that were missing by their numbers, or requests that nobody answered."""
+    duplicates: int = 0
+    """Values that came once more after a switch of links, and were left out."""
+    switches: int = 0
+    """Times another link took over."""
+    clock_skew_s: float = float("nan")
+    """What the station's clock was ahead of ours when it last said; NaN = never."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """One connection of a channel, as a status page shows it.
+
+    Attributes:
+        name: ``A``, ``B`` ...; empty where a channel has only one.
+        endpoint: ``host:port``, or the serial port.
+        state: of this connection.
+        reason: one clear sentence.
+        since_ns: ns UTC of the last change of state.
+    """
+
+    name: str
+    endpoint: str
+    state: LinkState
+    reason: str
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame on the wire, decoded beside its octets.
+
+    Attributes:
+        data: the octets, from first to last.
+        text: one line of what they say; empty = not decoded.
+    """
+
+    data: bytes
+    text: str = ""
+
+
+class Describer:
+    """Turns what was read and written into decoded frames, for diagnosis; one a connection: each direction keeps its rest."""
+
+    def feed(self, data: bytes, *, received: bool) -> list[Frame]:
+        """Octets of one read or write; whole frames come out. Without a describer of its protocol: as they came."""
+        del received
+        return [Frame(data)]
+
+
+Tee = Callable[[str, bool, int, bytes], None]
+"""Told of everything on the wire: (name of the link, True = received, ns UTC, octets). On the wire loop; must not block."""
 
 
 class Sink(Protocol):
@@ -116,6 +169,8 @@ class Driver(ABC):
         self.sink = sink
         self.clock = clock
         self.statistics = ChannelStatistics()
+        self.tee: Tee | None = None
+        """Who listens on the wire; None = nobody. Set and taken away on the wire loop."""
 
     @abstractmethod
     async def run(self) -> None:
@@ -140,3 +195,29 @@ class Driver(ABC):
     async def synchronise_clock(self) -> CommandResult:
         """Send the station our time, where the protocol can."""
         return CommandResult(Outcome.UNSUPPORTED)
+
+    orders: ClassVar[tuple[str, ...]] = ()
+    """Names that :meth:`order` knows, besides interrogation and clock synchronisation."""
+
+    async def order(self, name: str, arguments: Mapping[str, str]) -> CommandResult:
+        """Carry out what only this protocol knows (IEC 104: ``read_counters``, ``reset_process``, ``test`` ...).
+
+        Args:
+            name: one of :attr:`orders`.
+            arguments: by name, as text; a missing one has its default, a wrong one is refused with the reason.
+        """
+        del arguments
+        return CommandResult(Outcome.UNSUPPORTED, f"{self.spec.protocol} has no order {name!r}")
+
+    def links(self) -> Sequence[LinkReport]:
+        """The connections of a channel that has several; empty where the channel's own state says it all."""
+        return ()
+
+    async def switch(self, link: str = "") -> CommandResult:
+        """Let another link take over; without a name the best one that stands by."""
+        del link
+        return CommandResult(Outcome.UNSUPPORTED, f"channel {self.spec.name} has only one link")
+
+    def describer(self) -> Describer:
+        """A decoder of this protocol's frames for a page or a terminal."""
+        return Describer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from scada.core.clock import Clock
@@ -18,8 +18,6 @@ _BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Waits between connection attempts; the last one repeats. Data transfer that held for a while starts over."""
 _STABLE_S: Final = 30.0
 
-Tee = Callable[[bool, int, bytes], None]
-
 
 class Iec104Driver(Driver):
     """The controlling side of one channel.
@@ -31,13 +29,11 @@ class Iec104Driver(Driver):
 
     Attributes:
         channel: the protocol machine, for diagnosis.
-        tee: called with (True = received, ns UTC, octets) of everything on the wire; None = nobody listens.
     """
 
     def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
         super().__init__(spec, points, controls, sink, clock)
         self.channel = Channel(spec, points, controls, statistics=self.statistics)
-        self.tee: Tee | None = None
         self._socket: _Socket | None = None
         self._waiting: dict[int, asyncio.Future[CommandResult]] = {}
 
@@ -137,7 +133,7 @@ class Iec104Driver(Driver):
         """Octets from the socket."""
         now_ns = self.clock.now_ns()
         if self.tee is not None:
-            self.tee(True, now_ns, data)
+            self.tee("", True, now_ns, data)
         self.carry_out(self.channel.feed(data, now_ns, self.clock.monotonic()))
 
     async def taken_over(self) -> None:
@@ -167,7 +163,7 @@ class Iec104Driver(Driver):
         if self._socket is None:
             return
         if self.tee is not None:
-            self.tee(False, self.clock.now_ns(), data)
+            self.tee("", False, self.clock.now_ns(), data)
         self._socket.write(data)
 
 

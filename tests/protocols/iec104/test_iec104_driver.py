@@ -165,7 +165,7 @@ async def test_a_large_station_is_interrogated_completely(build):
 async def test_the_tee_sees_both_directions(build):
     async with Plant(build) as plant:
         seen = []
-        plant.driver.tee = lambda received, now_ns, data: seen.append((received, data))
+        plant.driver.tee = lambda _link, received, _now_ns, data: seen.append((received, data))
         await plant.settled()
         assert (False, u_frame(UFunction.STARTDT_ACT)) in seen
         assert any(received and u_frame(UFunction.STARTDT_CON) in data for received, data in seen)

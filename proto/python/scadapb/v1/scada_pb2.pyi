@@ -449,7 +449,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ChannelStatus(_message.Message):
-    __slots__ = ("name", "protocol", "endpoint", "state", "reason", "since_ns", "frames_in", "frames_out", "values_in", "malformed", "unknown_addresses", "connects", "round_trip_s", "last_receive_ns", "disconnects", "points_total", "points_good", "station")
+    __slots__ = ("name", "protocol", "endpoint", "state", "reason", "since_ns", "frames_in", "frames_out", "values_in", "malformed", "unknown_addresses", "connects", "round_trip_s", "last_receive_ns", "disconnects", "points_total", "points_good", "station", "recording")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -468,6 +468,7 @@ class ChannelStatus(_message.Message):
     POINTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     POINTS_GOOD_FIELD_NUMBER: _ClassVar[int]
     STATION_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
     name: str
     protocol: str
     endpoint: str
@@ -486,7 +487,8 @@ class ChannelStatus(_message.Message):
     points_total: int
     points_good: int
     station: str
-    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., since_ns: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., values_in: _Optional[int] = ..., malformed: _Optional[int] = ..., unknown_addresses: _Optional[int] = ..., connects: _Optional[int] = ..., round_trip_s: _Optional[float] = ..., last_receive_ns: _Optional[int] = ..., disconnects: _Optional[_Iterable[str]] = ..., points_total: _Optional[int] = ..., points_good: _Optional[int] = ..., station: _Optional[str] = ...) -> None: ...
+    recording: bool
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., since_ns: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., values_in: _Optional[int] = ..., malformed: _Optional[int] = ..., unknown_addresses: _Optional[int] = ..., connects: _Optional[int] = ..., round_trip_s: _Optional[float] = ..., last_receive_ns: _Optional[int] = ..., disconnects: _Optional[_Iterable[str]] = ..., points_total: _Optional[int] = ..., points_good: _Optional[int] = ..., station: _Optional[str] = ..., recording: _Optional[bool] = ...) -> None: ...
 
 class AreaStatus(_message.Message):
     __slots__ = ("name", "controlled", "frequency_hz", "ace_mw", "interchange_mw", "scheduled_interchange_mw", "generation_mw", "load_mw")
@@ -1137,12 +1139,21 @@ class UnitMode(_message.Message):
     def __init__(self, unit: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., base_point_mw: _Optional[float] = ...) -> None: ...
 
 class ChannelCommand(_message.Message):
-    __slots__ = ("channel", "action")
+    __slots__ = ("channel", "action", "arguments")
+    class ArgumentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     channel: str
     action: str
-    def __init__(self, channel: _Optional[str] = ..., action: _Optional[str] = ...) -> None: ...
+    arguments: _containers.ScalarMap[str, str]
+    def __init__(self, channel: _Optional[str] = ..., action: _Optional[str] = ..., arguments: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ModeReply(_message.Message):
     __slots__ = ("accepted", "code", "reason")
@@ -1522,26 +1533,245 @@ class HistoryStatus(_message.Message):
     minute_days: int
     def __init__(self, backend: _Optional[str] = ..., oldest_ns: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., waiting: _Optional[int] = ..., lost: _Optional[int] = ..., backfilled: _Optional[int] = ..., damaged: _Optional[int] = ..., fault: _Optional[str] = ..., raw_days: _Optional[int] = ..., minute_days: _Optional[int] = ...) -> None: ...
 
+class ChannelQuery(_message.Message):
+    __slots__ = ("channel",)
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    def __init__(self, channel: _Optional[str] = ...) -> None: ...
+
+class ChannelLink(_message.Message):
+    __slots__ = ("name", "endpoint", "state", "reason", "since_ns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    endpoint: str
+    state: str
+    reason: str
+    since_ns: int
+    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., since_ns: _Optional[int] = ...) -> None: ...
+
+class ChannelDisconnect(_message.Message):
+    __slots__ = ("time_ns", "reason")
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    time_ns: int
+    reason: str
+    def __init__(self, time_ns: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CleaningCount(_message.Message):
+    __slots__ = ("finding", "count", "points", "last_path", "last_ns")
+    FINDING_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_PATH_FIELD_NUMBER: _ClassVar[int]
+    LAST_NS_FIELD_NUMBER: _ClassVar[int]
+    finding: str
+    count: int
+    points: int
+    last_path: str
+    last_ns: int
+    def __init__(self, finding: _Optional[str] = ..., count: _Optional[int] = ..., points: _Optional[int] = ..., last_path: _Optional[str] = ..., last_ns: _Optional[int] = ...) -> None: ...
+
+class ChannelDetail(_message.Message):
+    __slots__ = ("status", "links", "disconnects", "bytes_in", "bytes_out", "lost_frames", "duplicates", "switches", "clock_skew_s", "up_share", "recording", "recording_bytes", "orders", "parameters", "cleaning")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    LOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    SWITCHES_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_SKEW_S_FIELD_NUMBER: _ClassVar[int]
+    UP_SHARE_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    CLEANING_FIELD_NUMBER: _ClassVar[int]
+    status: ChannelStatus
+    links: _containers.RepeatedCompositeFieldContainer[ChannelLink]
+    disconnects: _containers.RepeatedCompositeFieldContainer[ChannelDisconnect]
+    bytes_in: int
+    bytes_out: int
+    lost_frames: int
+    duplicates: int
+    switches: int
+    clock_skew_s: float
+    up_share: float
+    recording: str
+    recording_bytes: int
+    orders: _containers.RepeatedScalarFieldContainer[str]
+    parameters: _containers.ScalarMap[str, str]
+    cleaning: _containers.RepeatedCompositeFieldContainer[CleaningCount]
+    def __init__(self, status: _Optional[_Union[ChannelStatus, _Mapping]] = ..., links: _Optional[_Iterable[_Union[ChannelLink, _Mapping]]] = ..., disconnects: _Optional[_Iterable[_Union[ChannelDisconnect, _Mapping]]] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., lost_frames: _Optional[int] = ..., duplicates: _Optional[int] = ..., switches: _Optional[int] = ..., clock_skew_s: _Optional[float] = ..., up_share: _Optional[float] = ..., recording: _Optional[str] = ..., recording_bytes: _Optional[int] = ..., orders: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Mapping[str, str]] = ..., cleaning: _Optional[_Iterable[_Union[CleaningCount, _Mapping]]] = ...) -> None: ...
+
+class ChannelTraceRequest(_message.Message):
+    __slots__ = ("channel", "values")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    values: bool
+    def __init__(self, channel: _Optional[str] = ..., values: _Optional[bool] = ...) -> None: ...
+
+class ChannelFrame(_message.Message):
+    __slots__ = ("time_ns", "received", "link", "data", "text")
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    time_ns: int
+    received: bool
+    link: str
+    data: bytes
+    text: str
+    def __init__(self, time_ns: _Optional[int] = ..., received: _Optional[bool] = ..., link: _Optional[str] = ..., data: _Optional[bytes] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ChannelTrace(_message.Message):
+    __slots__ = ("frames", "missed")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[ChannelFrame]
+    missed: int
+    def __init__(self, frames: _Optional[_Iterable[_Union[ChannelFrame, _Mapping]]] = ..., missed: _Optional[int] = ...) -> None: ...
+
+class ListRecordingsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RecordingInfo(_message.Message):
+    __slots__ = ("name", "channel", "from_ns", "to_ns", "bytes", "running")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    channel: str
+    from_ns: int
+    to_ns: int
+    bytes: int
+    running: bool
+    def __init__(self, name: _Optional[str] = ..., channel: _Optional[str] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., bytes: _Optional[int] = ..., running: _Optional[bool] = ...) -> None: ...
+
+class RecordingList(_message.Message):
+    __slots__ = ("recordings",)
+    RECORDINGS_FIELD_NUMBER: _ClassVar[int]
+    recordings: _containers.RepeatedCompositeFieldContainer[RecordingInfo]
+    def __init__(self, recordings: _Optional[_Iterable[_Union[RecordingInfo, _Mapping]]] = ...) -> None: ...
+
+class GetUpstreamRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UpstreamLink(_message.Message):
+    __slots__ = ("peer", "subject", "state", "since_ns", "frames_in", "frames_out", "unacknowledged")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
+    UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    subject: str
+    state: str
+    since_ns: int
+    frames_in: int
+    frames_out: int
+    unacknowledged: int
+    def __init__(self, peer: _Optional[str] = ..., subject: _Optional[str] = ..., state: _Optional[str] = ..., since_ns: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., unacknowledged: _Optional[int] = ...) -> None: ...
+
+class UpstreamGroup(_message.Message):
+    __slots__ = ("name", "masters", "queued", "lost", "links")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MASTERS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    masters: _containers.RepeatedScalarFieldContainer[str]
+    queued: int
+    lost: int
+    links: _containers.RepeatedCompositeFieldContainer[UpstreamLink]
+    def __init__(self, name: _Optional[str] = ..., masters: _Optional[_Iterable[str]] = ..., queued: _Optional[int] = ..., lost: _Optional[int] = ..., links: _Optional[_Iterable[_Union[UpstreamLink, _Mapping]]] = ...) -> None: ...
+
+class UpstreamStation(_message.Message):
+    __slots__ = ("name", "endpoint", "listening", "reason", "points", "controls", "capacity", "commands_done", "commands_refused", "groups", "tls")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    LISTENING_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_DONE_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    endpoint: str
+    listening: bool
+    reason: str
+    points: int
+    controls: int
+    capacity: int
+    commands_done: int
+    commands_refused: int
+    groups: _containers.RepeatedCompositeFieldContainer[UpstreamGroup]
+    tls: bool
+    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., listening: _Optional[bool] = ..., reason: _Optional[str] = ..., points: _Optional[int] = ..., controls: _Optional[int] = ..., capacity: _Optional[int] = ..., commands_done: _Optional[int] = ..., commands_refused: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[UpstreamGroup, _Mapping]]] = ..., tls: _Optional[bool] = ...) -> None: ...
+
+class UpstreamStatus(_message.Message):
+    __slots__ = ("stations",)
+    STATIONS_FIELD_NUMBER: _ClassVar[int]
+    stations: _containers.RepeatedCompositeFieldContainer[UpstreamStation]
+    def __init__(self, stations: _Optional[_Iterable[_Union[UpstreamStation, _Mapping]]] = ...) -> None: ...
+
 class ReplayRequest(_message.Message):
-    __slots__ = ("trace", "speed")
+    __slots__ = ("trace", "speed", "loop", "port", "expect")
     TRACE_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    EXPECT_FIELD_NUMBER: _ClassVar[int]
     trace: str
     speed: float
-    def __init__(self, trace: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+    loop: bool
+    port: int
+    expect: str
+    def __init__(self, trace: _Optional[str] = ..., speed: _Optional[float] = ..., loop: _Optional[bool] = ..., port: _Optional[int] = ..., expect: _Optional[str] = ...) -> None: ...
 
 class ReplayCommand(_message.Message):
-    __slots__ = ("replay_id", "action", "speed")
+    __slots__ = ("replay_id", "action", "speed", "position_s", "step_s", "frames")
     REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
+    POSITION_S_FIELD_NUMBER: _ClassVar[int]
+    STEP_S_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     replay_id: str
     action: str
     speed: float
-    def __init__(self, replay_id: _Optional[str] = ..., action: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+    position_s: float
+    step_s: float
+    frames: int
+    def __init__(self, replay_id: _Optional[str] = ..., action: _Optional[str] = ..., speed: _Optional[float] = ..., position_s: _Optional[float] = ..., step_s: _Optional[float] = ..., frames: _Optional[int] = ...) -> None: ...
 
 class ReplayState(_message.Message):
-    __slots__ = ("replay_id", "state", "position_s", "length_s", "apdus", "objects", "sequence_errors", "malformed", "reason", "speed")
+    __slots__ = ("replay_id", "state", "position_s", "length_s", "apdus", "objects", "sequence_errors", "malformed", "reason", "speed", "loop", "rounds", "digest", "differences", "first_differences")
     REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     POSITION_S_FIELD_NUMBER: _ClassVar[int]
@@ -1552,6 +1782,11 @@ class ReplayState(_message.Message):
     MALFORMED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
     replay_id: str
     state: str
     position_s: float
@@ -1562,7 +1797,12 @@ class ReplayState(_message.Message):
     malformed: int
     reason: str
     speed: float
-    def __init__(self, replay_id: _Optional[str] = ..., state: _Optional[str] = ..., position_s: _Optional[float] = ..., length_s: _Optional[float] = ..., apdus: _Optional[int] = ..., objects: _Optional[int] = ..., sequence_errors: _Optional[int] = ..., malformed: _Optional[int] = ..., reason: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+    loop: bool
+    rounds: int
+    digest: str
+    differences: int
+    first_differences: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, replay_id: _Optional[str] = ..., state: _Optional[str] = ..., position_s: _Optional[float] = ..., length_s: _Optional[float] = ..., apdus: _Optional[int] = ..., objects: _Optional[int] = ..., sequence_errors: _Optional[int] = ..., malformed: _Optional[int] = ..., reason: _Optional[str] = ..., speed: _Optional[float] = ..., loop: _Optional[bool] = ..., rounds: _Optional[int] = ..., digest: _Optional[str] = ..., differences: _Optional[int] = ..., first_differences: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReplayValue(_message.Message):
     __slots__ = ("address", "type_id", "cause", "value", "quality", "source_time_ns", "time_ns")

@@ -1992,6 +1992,214 @@ class History:
             _registered_method=True)
 
 
+class ChannelsStub:
+    """---------------------------------------------------------------- channels: diagnosis, recording, the stations upstream
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetChannel = channel.unary_unary(
+                '/scadapb.v1.Channels/GetChannel',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ChannelQuery.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ChannelDetail.FromString,
+                _registered_method=True)
+        self.Trace = channel.unary_stream(
+                '/scadapb.v1.Channels/Trace',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ChannelTraceRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ChannelTrace.FromString,
+                _registered_method=True)
+        self.ListRecordings = channel.unary_unary(
+                '/scadapb.v1.Channels/ListRecordings',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListRecordingsRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.RecordingList.FromString,
+                _registered_method=True)
+        self.GetUpstream = channel.unary_unary(
+                '/scadapb.v1.Channels/GetUpstream',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.GetUpstreamRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.UpstreamStatus.FromString,
+                _registered_method=True)
+
+
+class ChannelsServicer:
+    """---------------------------------------------------------------- channels: diagnosis, recording, the stations upstream
+
+    """
+
+    def GetChannel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Trace(self, request, context):
+        """Decoded frames beside their octets, as they pass; a slow reader is told how many it missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecordings(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpstream(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ChannelsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannel,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ChannelQuery.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ChannelDetail.SerializeToString,
+            ),
+            'Trace': grpc.unary_stream_rpc_method_handler(
+                    servicer.Trace,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ChannelTraceRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ChannelTrace.SerializeToString,
+            ),
+            'ListRecordings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecordings,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListRecordingsRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.RecordingList.SerializeToString,
+            ),
+            'GetUpstream': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpstream,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetUpstreamRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.UpstreamStatus.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'scadapb.v1.Channels', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('scadapb.v1.Channels', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Channels:
+    """---------------------------------------------------------------- channels: diagnosis, recording, the stations upstream
+
+    """
+
+    @staticmethod
+    def GetChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Channels/GetChannel',
+            scadapb_dot_v1_dot_scada__pb2.ChannelQuery.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ChannelDetail.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Trace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scadapb.v1.Channels/Trace',
+            scadapb_dot_v1_dot_scada__pb2.ChannelTraceRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ChannelTrace.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecordings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Channels/ListRecordings',
+            scadapb_dot_v1_dot_scada__pb2.ListRecordingsRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.RecordingList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpstream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Channels/GetUpstream',
+            scadapb_dot_v1_dot_scada__pb2.GetUpstreamRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.UpstreamStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ReplayStub:
     """---------------------------------------------------------------- replay (isolated session; live data is untouched)
 
