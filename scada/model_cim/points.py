@@ -27,6 +27,7 @@ from scada.model_cim.tables import (
     Address,
     AlarmClass,
     ChannelSpec,
+    Cleaning,
     Iec104Address,
     ModbusAddress,
     ModelTables,
@@ -50,6 +51,7 @@ _KIND_OF_TYPE = {
     **dict.fromkeys((7, 8, 33), PointKind.BITS),
 }
 """IEC 60870-5-101 type identification of a Discrete -> kind, where the model does not say."""
+_NO_CLEANING = Cleaning()
 _PREFIX = {"none": "", "k": "k", "M": "M", "G": "G", "m": "m"}
 _SYMBOL = {"none": "", "VAr": "var", "VArh": "varh", "degC": "°C", "deg": "°", "Hz": "Hz"}
 
@@ -190,6 +192,7 @@ class _PointBuilder:
             minimum=model.number(measurement, f"{kind_name}.minValue"),
             maximum=model.number(measurement, f"{kind_name}.maxValue"),
             limits=self._limits.limits(measurement),
+            cleaning=self._cleaning(measurement),
             suppressed_by=self._limits.suppressed_by(measurement),
             states=self._states(measurement),
             alarm_class=self._alarm_class(measurement),
@@ -287,6 +290,16 @@ class _PointBuilder:
         text = f"history sampling of {seconds:g} s; it is kept on change"
         self._error("history.sample", measurement, text, "1 to 3600 s, a divisor of a day")
         return 0.0
+
+    def _cleaning(self, measurement: str) -> Cleaning:
+        value: dict[str, float] = {}
+        for name, field in (("rateLimit", "rate_per_s"), ("frozenAfter", "frozen_s"), ("expectedEvery", "period_s")):
+            number = self._model.number(measurement, f"sc:Measurement.{name}")
+            if number > 0:
+                value[field] = number
+            elif not math.isnan(number):
+                self._error("point.cleaning", measurement, f"{name} is {number:g}; left out", "give a number above 0, or none")
+        return Cleaning(**value) if value else _NO_CLEANING
 
     def _error(self, rule: str, mrid: str, text: str, hint: str = "") -> None:
         self._findings.append(self._model.finding(Severity.ERROR, rule, mrid, text, hint))

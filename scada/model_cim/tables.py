@@ -124,6 +124,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What a source cannot truthfully send: flagged and counted at the front end, beside the range of the instrument."""
+
+    rate_per_s: float = float("nan")
+    """Fastest change of the process, up or down, units a second; NaN = not known."""
+    frozen_s: float = 0.0
+    """Longest time the value can stay exactly the same; 0 = for ever."""
+    period_s: float = 0.0
+    """The source sends at least so often; 0 = when it likes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One measured, status or calculated point."""
 
@@ -157,6 +169,7 @@ class Point:
     minimum: float = float("nan")
     maximum: float = float("nan")
     limits: Limits = Limits()
+    cleaning: Cleaning = Cleaning()
     states: dict[int, str] = field(default_factory=dict)
     """Value -> label, for status, double, step and enumerated points."""
     alarm_class: AlarmClass = AlarmClass.NOTICE
