@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.tracing import TraceQueue
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.clock import Clock
@@ -171,6 +172,23 @@ class Backend(Protocol):
 
     async def history_status(self) -> pb.HistoryStatus:
         """How the history stands."""
+        ...
+
+    # channels
+    def channel(self, name: str) -> pb.ChannelDetail:
+        """Everything that is known of a channel of the model."""
+        ...
+
+    def trace(self, name: str, *, values: bool) -> tuple[TraceQueue, Unsubscribe]:
+        """Frames of a channel of the model from now on; with or without those that carry only values."""
+        ...
+
+    async def recordings(self) -> pb.RecordingList:
+        """Recordings on disk, newest first."""
+        ...
+
+    def upstream(self) -> pb.UpstreamStatus:
+        """Stations towards upstream dispatch."""
         ...
 
     async def replay(self, action: str, request: pb.ReplayRequest | pb.ReplayCommand) -> pb.ReplayState:

@@ -15,6 +15,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
 from scada.api import messages
+from scada.api.channel_services import ChannelServices
 from scada.api.event_feed import EventFeed
 from scada.api.event_services import EventServices
 from scada.api.faults import CallError, malformed
@@ -46,6 +47,7 @@ class Services:
         self._hub = hub
         self._events = EventServices(backend, events)
         self._history = HistoryServices(backend)
+        self._channels = ChannelServices(backend)
 
     # ------------------------------------------------------------------ model
 
@@ -249,6 +251,7 @@ class Services:
                 gate.query("Regulation/GetAvc", pb.GetAvcRequest, self.get_avc),
                 gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
                 *self._history.view_methods(gate),
+                *self._channels.view_methods(gate),
                 gate.query("Replay/Start", pb.ReplayRequest, self.start_replay),
                 gate.query("Replay/Command", pb.ReplayCommand, self.command_replay),
                 gate.query("Replay/GetState", pb.ReplayCommand, self.get_replay),

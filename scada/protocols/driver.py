@@ -112,7 +112,21 @@ class Frame:
 
 
 class Describer:
-    """Turns what was read and written into decoded frames, for diagnosis; one a connection: each direction keeps its rest."""
+    """Turns what was read and written into decoded frames, for diagnosis; one a connection: each direction keeps its rest.
+
+    A live trace splits on the wire loop (:meth:`split`, :meth:`only_values`: cheap) and decodes what a reader takes
+    (:meth:`feed`) elsewhere, with another describer.
+    """
+
+    def split(self, data: bytes, *, received: bool) -> list[bytes]:
+        """Whole frames of what was read or written so far, not decoded. Without a describer of its protocol: as they came."""
+        del received
+        return [data]
+
+    def only_values(self, frame: bytes, *, received: bool) -> bool:
+        """True if a whole frame carries nothing but values, which a reader may want left out."""
+        del frame, received
+        return False
 
     def feed(self, data: bytes, *, received: bool) -> list[Frame]:
         """Octets of one read or write; whole frames come out. Without a describer of its protocol: as they came."""
@@ -121,7 +135,10 @@ class Describer:
 
 
 Tee = Callable[[str, bool, int, bytes], None]
-"""Told of everything on the wire: (name of the link, True = received, ns UTC, octets). On the wire loop; must not block."""
+"""Told of everything on the wire: (name of the link, True = received, ns UTC, octets). On the wire loop; must not block.
+
+No octets: the connection of this link has ended.
+"""
 
 
 class Sink(Protocol):

@@ -1,0 +1,83 @@
+"""The service Channels: how each channel stands, its live frames, recordings, and the stations towards upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import grpc
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.backend import Backend
+from scada.api.faults import CallError
+from scada.api.gate import Gate, Method
+from scada.control.records import Principal
+
+FRAMES_PER_MESSAGE = 200
+PERIOD_S = 0.1
+"""Time between two messages of a trace: with the number above, what one reader can make the server decode."""
+HEARTBEAT_S = 0.9
+
+
+class ChannelServices:
+    """Methods of the service Channels, in the order of the proto file.
+
+    Args:
+        backend: the running server.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def get_channel(self, request: pb.ChannelQuery, principal: Principal) -> pb.ChannelDetail:
+        """Everything that is known of one channel."""
+        del principal
+        self._check_known(request.channel)
+        return self._backend.channel(request.channel)
+
+    async def trace(self, request: pb.ChannelTraceRequest) -> AsyncGenerator[pb.ChannelTrace, None]:
+        """Frames as they pass; an empty message is a heartbeat."""
+        self._check_known(request.channel)
+        queue, close = self._backend.trace(request.channel, values=request.values)
+        silent_s = HEARTBEAT_S
+        try:
+            while True:
+                frames, missed = queue.take(FRAMES_PER_MESSAGE)
+                silent_s += PERIOD_S
+                if frames or missed or silent_s > HEARTBEAT_S:
+                    silent_s = 0.0
+                    message = pb.ChannelTrace(missed=missed)
+                    for one in frames:
+                        message.frames.add(
+                            time_ns=one.time_ns, received=one.received, link=one.link, data=one.frame.data, text=one.frame.text
+                        )
+                    yield message
+                await asyncio.sleep(PERIOD_S)
+        finally:
+            close()
+
+    async def list_recordings(self, request: pb.ListRecordingsRequest, principal: Principal) -> pb.RecordingList:
+        """Recordings on disk, newest first."""
+        del request, principal
+        return await self._backend.recordings()
+
+    async def get_upstream(self, request: pb.GetUpstreamRequest, principal: Principal) -> pb.UpstreamStatus:
+        """Stations towards upstream dispatch."""
+        del request, principal
+        return self._backend.upstream()
+
+    def _check_known(self, name: str) -> None:
+        names = [channel.name for channel in self._backend.tables.channels]
+        if name not in names:
+            raise CallError(
+                grpc.StatusCode.NOT_FOUND, "not_found", f"no channel {name!r}", mend=f"channels are {', '.join(names) or 'none'}"
+            )
+
+    def view_methods(self, gate: Gate) -> tuple[Method, ...]:
+        """What the view server offers."""
+        return (
+            gate.query("Channels/GetChannel", pb.ChannelQuery, self.get_channel),
+            gate.follow("Channels/Trace", pb.ChannelTraceRequest, self.trace),
+            gate.query("Channels/ListRecordings", pb.ListRecordingsRequest, self.list_recordings),
+            gate.query("Channels/GetUpstream", pb.GetUpstreamRequest, self.get_upstream),
+        )
