@@ -19,6 +19,7 @@ from scada.actors.base import Address, Factory, Supervisor
 from scada.actors.calc import TICK_S, CalcActor
 from scada.actors.calc_keeper import CalcKeeper
 from scada.actors.channel import LOST, ChannelActor, ChannelView
+from scada.actors.cleaning import CleaningStage
 from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor, DispatchView, past_orders
 from scada.actors.events import EventActor
@@ -54,8 +55,9 @@ from scada.model_cim.objects import PlantObjects
 from scada.model_cim.point_numbers import kept_numbers
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables
+from scada.protocols.cleaning import Cleaner
 from scada.protocols.driver import LinkState
-from scada.protocols.registry import make_driver
+from scada.protocols.registry import Drivers, make_driver
 from scada.rtdb.changes import ChangeSet
 from scada.security.roles import Right, system_principal
 
@@ -83,6 +85,7 @@ class System:
         self.clock = clock
         self.site = settings.site.name
         self._started: list[Event] = []
+        self.drivers = Drivers(settings.drivers)
         self._model, self.tables = self._load_model()
         self.objects = PlantObjects(self.tables, self._model)
         self.timers = Timers(clock)
@@ -102,7 +105,7 @@ class System:
     def _load_model(self) -> tuple[CimModel, ModelTables]:
         """Read the model with the point numbers of earlier versions, and keep the new ones."""
         path = self.settings.model.path
-        model, tables, findings = load_model(path, kept_numbers(self.settings.rtdb.path))
+        model, tables, findings = load_model(path, kept_numbers(self.settings.rtdb.path), self.drivers)
         findings += expression_findings(model, tables.points)
         for finding in findings:
             log = _log.error if finding.severity in {"error", "fatal"} else _log.warning
@@ -153,6 +156,8 @@ class System:
         self.operator, self.recall = Address("operator"), Address("recall")
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
+        self.cleaner = Cleaner(self.tables.points, len(self.tables.channels))
+        self.cleaning = CleaningStage(self.cleaner, self.feed, self.rtdb, self.clock, self._path)
         self.recalls = RecallFolder(self.settings.events.recalls, self.settings.events.recall_keep)
         self.recaller = Recaller(self.tables, self.store, self.log, self.recalls, self.history, self.clock)
         if self.settings.events.recall_keep:
@@ -168,6 +173,7 @@ class System:
             self.supervisor.start(address, factory)
         for seconds, address, message in self._beats():
             self.timers.every(seconds, lambda to=address, what=message: to.tell(what))  # type: ignore[misc]
+        self.timers.every(1.0, self._clean)
         started = self._event(
             "system.started", AlarmClass.NOTICE, 4, {"model": self.tables.name, "version": self.tables.version[:12]}
         )
@@ -348,7 +354,9 @@ class System:
             address,
             lambda kind, text: self._protocol_notice(spec, kind, text),
             self.clock,
-            lambda pid: self.tables.points[pid].path,
+            self._path,
+            cleaning=self.cleaning,
+            index=spec.index,
         )
         fed = np.array([point.pid for point in points], dtype=np.uint32)
         return lambda a, f: ChannelActor(
@@ -356,12 +364,18 @@ class System:
             f,
             view=view,
             wire=self.wire,
-            make=lambda: make_driver(spec, points, controls, sink, self.clock),
+            make=lambda: make_driver(spec, points, controls, sink, self.clock, self.drivers),
             pids=fed,
             rtdb=self.rtdb,
             events=self.events,
             clock=self.clock,
         )
+
+    def _clean(self) -> None:
+        self.wire.loop.call_soon_threadsafe(self.cleaning.tick)
+
+    def _path(self, pid: int) -> str:
+        return self.tables.points[pid].path
 
     def _resources(self) -> Factory:
         settings = self.settings

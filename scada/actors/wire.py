@@ -13,7 +13,7 @@ import heapq
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import structlog
@@ -24,6 +24,9 @@ from scada.actors.messages import Apply, LinkChanged
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import Clock
 from scada.protocols.driver import LinkState
+
+if TYPE_CHECKING:
+    from scada.actors.cleaning import CleaningStage
 
 _log = structlog.get_logger("wire")
 
@@ -170,6 +173,8 @@ class ChannelSink:
         notice: called with (kind, text), rate limited to one a kind and ten seconds.
         clock: for the limit.
         path: names a point in a notice.
+        cleaning: marks what cannot be right, before it goes on; None = nothing is judged.
+        index: number of the channel.
     """
 
     def __init__(
@@ -179,12 +184,19 @@ class ChannelSink:
         notice: Callable[[str, str], None],
         clock: Clock,
         path: Callable[[int], str] = "point {}".format,
+        *,
+        cleaning: CleaningStage | None = None,
+        index: int = 0,
     ) -> None:
         self._feed = feed
         self._channel = channel
         self._notice = notice
         self._clock = clock
         self._path = path
+        self._cleaning = cleaning
+        self._index = index
+        if cleaning is not None:
+            cleaning.listen(index, self.notice)
         self._events = 0
         self._odd: set[int] = set()
         self._last: dict[str, float] = {}
@@ -195,6 +207,8 @@ class ChannelSink:
         odd = ~np.isfinite(batch.records["value"])
         if odd.any():
             self._say_odd(batch.records["pid"][odd].tolist())
+        if self._cleaning is not None:
+            batch = self._cleaning.clean(self._index, batch)
         self._events = self._feed.deliver(batch) or self._events
 
     def _say_odd(self, pids: list[int]) -> None:
@@ -212,6 +226,8 @@ class ChannelSink:
 
     def state(self, state: LinkState, reason: str) -> None:
         """Tell the channel actor, after the values that came before."""
+        if self._cleaning is not None and state is not LinkState.UP:
+            self._cleaning.lost(self._index)
         self._feed.flush()
         self._channel.tell(LinkChanged(state, reason))
 

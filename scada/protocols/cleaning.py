@@ -250,7 +250,7 @@ def _check(records, slots, states, mono, now_ns, found, fresh, counts, carried, 
         slot = slots[pid] if pid < len(slots) else -1
         if slot < 0:
             continue
-        state, channel = states[slot], states[slot].channel
+        state = states[slot]
         value, quality, flags, time = records[i].value, records[i].quality, records[i].flags, records[i].source_time
         if flags & 0x40:  # RecordFlag.BACKFILL: late, says nothing of now
             continue
