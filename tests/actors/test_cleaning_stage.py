@@ -1,6 +1,6 @@
 """Data cleaning between a driver and the database: marks in order behind the values, notices, a lost channel."""
 
-from harness import Box, point
+from actors.harness import Box, point
 
 from scada.actors.cleaning import CleaningStage
 from scada.actors.messages import MarkQuality
