@@ -1,0 +1,206 @@
+"""A small authority for the certificates of TLS links: for tests, laboratories and first steps.
+
+A plant takes its certificates from its own authority; the files are the same. ECDSA keys on P-256, RFC 5280 certificates.
+Files of the folder: ``ca.pem`` and ``ca.key``, ``crl.pem``, and ``NAME.pem`` with ``NAME.key`` of everyone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from scada.core.clock import NS_PER_S
+from scada.core.errors import SecurityError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_EARLIER: Final = timedelta(hours=1)
+"""For peers whose clocks are behind."""
+AUTHORITY: Final = "ca"
+
+
+def make_authority(folder: Path, now_ns: int, *, name: str = "scada TLS authority", days: float = 3650.0) -> None:
+    """Make an authority and an empty revocation list; what is there stays.
+
+    Args:
+        folder: made with mode 0700 if absent.
+        now_ns: ns UTC.
+        name: common name.
+        days: validity.
+
+    Raises:
+        SecurityError: the folder cannot be written.
+    """
+    if (folder / f"{AUTHORITY}.pem").exists():
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject, now = _subject(name), _moment(now_ns)
+    builder = _builder(subject, subject, key.public_key(), now, days)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_key(folder / f"{AUTHORITY}.key", key)
+        _write(folder / f"{AUTHORITY}.pem", certificate.public_bytes(serialization.Encoding.PEM))
+    except OSError as error:
+        raise SecurityError(f"cannot write the authority: {error.strerror}", where=str(folder)) from error
+    revoke(folder, [], now_ns)
+
+
+def issue(folder: Path, name: str, now_ns: int, *, hosts: Sequence[str] = (), days: float = 365.0) -> Path:
+    """Issue a certificate, good for a client and for a server; an existing key is kept.
+
+    Args:
+        folder: of the authority.
+        name: common name and file name.
+        now_ns: ns UTC.
+        hosts: DNS names and addresses under which it is called.
+        days: validity; negative: expired already (tests).
+
+    Returns:
+        File of the certificate.
+
+    Raises:
+        SecurityError: no such authority, a wrong name, or the folder cannot be written.
+    """
+    if not _NAME.fullmatch(name) or name == AUTHORITY:
+        raise SecurityError(f"{name!r} is no name for a certificate", mend="use letters, digits, point, hyphen and underscore")
+    authority, signer = _authority(folder)
+    key = _key(folder / f"{name}.key")
+    now = _moment(now_ns)
+    builder = _builder(_subject(name), authority.subject, key.public_key(), now, days)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
+    both = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    builder = builder.add_extension(both, critical=False)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    builder = builder.add_extension(issuer, critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in (name, *hosts)]), critical=False)
+    path = folder / f"{name}.pem"
+    _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def revoke(folder: Path, names: Sequence[str], now_ns: int, *, days: float = 30.0) -> list[str]:
+    """Add certificates to the revocation list and sign it anew; without names only its validity begins again.
+
+    Args:
+        folder: of the authority.
+        names: whose certificates.
+        now_ns: ns UTC.
+        days: until the next list is due; then the old one counts as expired, and nobody is admitted by it.
+
+    Returns:
+        Serial numbers of all revoked certificates, as hexadecimal text.
+
+    Raises:
+        SecurityError: no such authority, no such certificate, or the folder cannot be written.
+    """
+    authority, signer = _authority(folder)
+    now, path = _moment(now_ns), folder / "crl.pem"
+    entries = {entry.serial_number: entry for entry in x509.load_pem_x509_crl(path.read_bytes())} if path.exists() else {}
+    for name in names:
+        certificate = _certificate(folder / f"{name}.pem")
+        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
+        entries.setdefault(certificate.serial_number, entry)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
+    builder = builder.last_update(now - _EARLIER).next_update(now + timedelta(days=days))
+    for entry in entries.values():
+        builder = builder.add_revoked_certificate(entry)
+    _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return [f"{serial:x}" for serial in entries]
+
+
+def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    path = folder / f"{AUTHORITY}.key"
+    if not path.exists():
+        raise SecurityError("there is no TLS authority", where=str(folder), mend="`scada keys tls init FOLDER` makes one")
+    return _certificate(folder / f"{AUTHORITY}.pem"), _key(path)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SecurityError(f"no certificate: {error}", where=str(path)) from error
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """The key of a file; a new one in it if there is none."""
+    if not path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        _write_key(path, key)
+        return key
+    try:
+        found = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise SecurityError(f"no private key: {error}", where=str(path)) from error
+    if not isinstance(found, ec.EllipticCurvePrivateKey):
+        raise SecurityError("not an ECDSA key", where=str(path))
+    return found
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: float
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
+    builder = builder.serial_number(x509.random_serial_number())
+    until = now + timedelta(days=days)
+    return builder.not_valid_before(min(now, until) - _EARLIER).not_valid_after(until)
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _moment(now_ns: int) -> datetime:
+    return datetime.fromtimestamp(now_ns // NS_PER_S, tz=UTC)
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    plain = serialization.NoEncryption()
+    _write(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, for a listener may be reading it; mode 0600."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        beside.replace(path)
+    except OSError as error:
+        raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
