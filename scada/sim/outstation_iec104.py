@@ -7,6 +7,7 @@ import logging
 from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.protocols.iec104.link import LinkParameters
+from scada.protocols.iec104.operate import CommandAsked
 from scada.protocols.iec104.outstation import Outstation, OutstationParameters
 from scada.protocols.iec104.server import OutstationServer
 from scada.sim.outstation import Station
@@ -24,11 +25,15 @@ class Iec104Station(Station):
         parameters = OutstationParameters(
             link=LinkParameters.of(spec.params, spec.name), zone_minutes=int(float(spec.params.get("time_zone_minutes", 0)))
         )
-        self._outstation = Outstation(setup.points, setup.controls, clock, on_command=link.command, parameters=parameters)
+        self._outstation = Outstation(setup.points, setup.controls, clock, on_command=self._command, parameters=parameters)
         self._server = OutstationServer(
             self._outstation, spec.host, spec.port, on_remark=lambda text: _log.warning("%s: %s", spec.name, text)
         )
         self.update(setup.values)
+
+    def _command(self, asked: CommandAsked) -> bool:
+        """The plant checks a select and carries out an execute; a selection is the station's own, so a cancel needs no plant."""
+        return asked.step == "cancel" or self.link.command(asked.control, asked.value, asked.step == "select")
 
     async def start(self) -> None:
         """Listen."""

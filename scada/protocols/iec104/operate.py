@@ -1,20 +1,87 @@
-"""Commands at the controlled station: select, execute, cancel (5-101 clause 6.8, 5-5 clause 6.8), and what refuses them."""
+"""Commands at the controlled station: select, execute, cancel (5-101 clause 6.8, 5-5 clause 6.8), and what refuses them.
+
+The desk judges what the protocol can judge (address, type, state, time tag, selection) and asks the station's owner for the rest.
+The owner answers at once or later; an execute that is answered later is also *terminated* by the owner.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
+from scada.core.errors import ProtocolError
 from scada.model_cim.tables import Control, Iec104Address
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import Asdu, Cause, CommandElement, decode_command, untagged
 
+Step = Literal["select", "execute", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAsked:
+    """A command step that waits for its owner's word.
+
+    Attributes:
+        ticket: names the step in :meth:`Outstation.answer` and :meth:`Outstation.terminate`; never used twice.
+        control: what is to be operated.
+        step: ``cancel`` withdraws a selection, on the master's wish or because its link is gone (then nobody hears the answer).
+        value: engineering units.
+        master: who asks: subject of its certificate, or its host.
+        group: redundancy group it belongs to.
+        asdu: octets as they came; the audit's evidence.
+        qualifier: QU (pulse length) or QL.
+    """
+
+    ticket: int
+    control: Control
+    step: Step
+    value: float
+    master: str
+    group: str
+    asdu: bytes
+    qualifier: int = 0
+
+
+OnCommand = Callable[[CommandAsked], bool | None]
+"""Accept (True), refuse (False), or answer later by the ticket (None)."""
+
+
+class CommandUseError(ProtocolError):
+    """The owner ended a command step that it has not answered yet."""
+
+
+class Commander(Protocol):
+    """A connection, as the desk sees it."""
+
+    @property
+    def master(self) -> str:
+        """Who is connected."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Its redundancy group."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    owner: object
+    owner: Commander
     order: CommandElement
     expires: float
+    asdu: Asdu
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A step that was asked of the owner: not yet answered, or an execute that goes on."""
+
+    owner: Commander
+    asdu: Asdu
+    order: CommandElement
+    step: Step
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,95 +101,180 @@ class StationTime:
     age_s: float
 
 
+Answers = list[tuple[Commander, Asdu]]
+"""ASDUs and whom they are for, in order."""
+
+_Key = tuple[int, int]
+
+
 class CommandDesk:
     """All commands of a station and their selections; one selection an object, whoever made it.
 
     Args:
         controls: commands with :class:`Iec104Address`.
-        on_command: the process: ``(control, engineering value, select)`` -> accept.
-        select_timeout_s: life of a selection.
+        on_command: the owner; without one every command is refused.
+        select_timeout_s: life of a selection, from its confirmation on.
     """
 
-    def __init__(
-        self, controls: Sequence[Control], on_command: Callable[[Control, float, bool], bool] | None, select_timeout_s: float
-    ) -> None:
-        self._controls: dict[tuple[int, int], Control] = {}
+    def __init__(self, controls: Sequence[Control], on_command: OnCommand | None, select_timeout_s: float) -> None:
+        self._controls: dict[_Key, Control] = {}
         for control in controls:
             assert isinstance(control.address, Iec104Address)
             self._controls[control.address.common_address, control.address.ioa] = control
-        self._selections: dict[tuple[int, int], _Selection] = {}
+        self._selections: dict[_Key, _Selection] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._tickets = 0
         self._on_command = on_command
         self._select_timeout_s = select_timeout_s
+        self.done = 0
+        """Executes that the owner accepted."""
+        self.refused = 0
+        """Command steps that were answered negatively."""
 
-    def drop(self, owner: object) -> None:
-        """A connection is gone: its selections fall."""
-        self._selections = {key: value for key, value in self._selections.items() if value.owner is not owner}
+    def drop(self, owner: Commander) -> None:
+        """A connection is gone or stopped: its selections fall and are withdrawn at the owner, answers to it are swallowed."""
+        falling = [item.asdu for item in self._selections.values() if item.owner is owner]
+        falling += [item.asdu for item in self._pending.values() if item.owner is owner and _selecting(item)]
+        self._selections = {key: item for key, item in self._selections.items() if item.owner is not owner}
+        self._pending = {ticket: item for ticket, item in self._pending.items() if item.owner is not owner}
+        for asdu in falling:
+            self._put(owner, asdu, "cancel")
+
+    # ------------------------------------------------------------------ what masters say
 
     def answer(  # noqa: PLR0911 - one return a refusal
-        self, owner: object, asdu: Asdu, time: StationTime
-    ) -> list[Asdu]:
+        self, owner: Commander, asdu: Asdu, time: StationTime
+    ) -> Answers:
         """Judge a command ASDU whose type and common address are known, act, and return the answers in order."""
         if asdu.cause not in {Cause.ACTIVATION, Cause.DEACTIVATION}:
-            return [asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True)]
-        ioa = asdu.objects[0].ioa
-        control = self._controls.get((asdu.common_address, ioa))
+            return self._refuse(owner, asdu, Cause.UNKNOWN_CAUSE)
+        key = _key(asdu)
+        control = self._controls.get(key)
         if control is None:
-            return [asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True)]
+            return self._refuse(owner, asdu, Cause.UNKNOWN_OBJECT_ADDRESS)
         assert isinstance(control.address, Iec104Address)
-        confirm = Cause.DEACTIVATION_CON if asdu.cause == Cause.DEACTIVATION else Cause.ACTIVATION_CON
-        order = decode_command(asdu.type_id, asdu.objects[0].element)
+        order = _order(asdu)
         fits = untagged(asdu.type_id) == untagged(control.address.type_id) and len(asdu.objects) == 1
         if not fits or not _possible(asdu.type_id, order) or not _timely(order, time):
-            return [asdu.mirror(confirm, negative=True)]
+            return self._refuse(owner, asdu)
         if asdu.test:  # the way is tested, not the breaker
-            return [asdu.mirror(confirm)]
+            return [(owner, asdu.mirror(_confirmation(asdu)))]
         if asdu.cause == Cause.DEACTIVATION:
-            return [asdu.mirror(confirm, negative=not self._cancel(owner, (asdu.common_address, ioa), order))]
-        if order.select:
-            return [asdu.mirror(confirm, negative=not self._select(owner, control, order, time))]
-        if not self._execute(owner, control, order, time):
-            return [asdu.mirror(confirm, negative=True)]
-        return [asdu.mirror(confirm), asdu.mirror(Cause.ACTIVATION_TERM)]
+            return self._cancel(owner, asdu, key, order)
+        if any(_key(item.asdu) == key and not item.answered for item in self._pending.values()):
+            return self._refuse(owner, asdu)  # the step before it has no answer yet
+        permitted = self._may_select(key, time) if order.select else self._may_execute(owner, control, key, order, time)
+        if not permitted:
+            return self._refuse(owner, asdu)
+        return self._ask(owner, asdu, "select" if order.select else "execute", time.monotonic)
 
-    def _ask(self, control: Control, order: CommandElement, *, select: bool) -> bool:
-        value = order.value * control.scale + control.offset
-        return self._on_command is not None and self._on_command(control, value, select)
+    def _may_select(self, key: _Key, time: StationTime) -> bool:
+        return self._held(key, time.monotonic) is None
 
-    def _held(self, key: tuple[int, int], now: float) -> _Selection | None:
+    def _may_execute(self, owner: Commander, control: Control, key: _Key, order: CommandElement, time: StationTime) -> bool:
+        held = self._held(key, time.monotonic)
+        if held is None:
+            return not control.select
+        if held.owner is not owner:
+            return False
+        del self._selections[key]  # used up, also by an execute that differs
+        if held.order.same_order(order):
+            return True
+        self._put(owner, held.asdu, "cancel")
+        return False
+
+    def _cancel(self, owner: Commander, asdu: Asdu, key: _Key, order: CommandElement) -> Answers:
+        """Withdraw a selection, or the wish for one; what is being executed goes on."""
+        held = self._selections.get(key)
+        if held is not None and held.owner is owner and held.order.same_order(order):
+            del self._selections[key]
+            return self._ask(owner, asdu, "cancel", 0.0)
+        for ticket, item in self._pending.items():
+            mine = item.owner is owner and _key(item.asdu) == key and item.order.same_order(order)
+            if mine and _selecting(item):
+                del self._pending[ticket]
+                return [*self._refuse(owner, item.asdu), *self._ask(owner, asdu, "cancel", 0.0)]
+        return self._refuse(owner, asdu)
+
+    def _held(self, key: _Key, now: float) -> _Selection | None:
         held = self._selections.get(key)
         if held is not None and now >= held.expires:
             del self._selections[key]
             return None
         return held
 
-    def _select(self, owner: object, control: Control, order: CommandElement, time: StationTime) -> bool:
-        assert isinstance(control.address, Iec104Address)
-        key = control.address.common_address, control.address.ioa
-        if self._held(key, time.monotonic) is not None or not self._ask(control, order, select=True):
-            return False
-        self._selections[key] = _Selection(owner, order, time.monotonic + self._select_timeout_s)
-        return True
+    # ------------------------------------------------------------------ what the owner says
 
-    def _execute(self, owner: object, control: Control, order: CommandElement, time: StationTime) -> bool:
-        assert isinstance(control.address, Iec104Address)
-        key = control.address.common_address, control.address.ioa
-        held = self._held(key, time.monotonic)
-        if held is not None:
-            if held.owner is not owner:
-                return False
-            del self._selections[key]  # used up, also by an execute that differs
-            if not held.order.same_order(order):
-                return False
-        elif control.select:
-            return False
-        return self._ask(control, order, select=False)
+    def resolve(self, ticket: int, accepted: bool, now: float) -> Answers:
+        """The owner's answer to a step; nothing if the link that asked is gone."""
+        item = self._pending.get(ticket)
+        if item is None or item.answered:
+            return []
+        item.answered = True
+        if not (accepted and item.step == "execute"):
+            del self._pending[ticket]  # only an execute goes on
+        if not accepted:
+            return self._refuse(item.owner, item.asdu)
+        if item.step == "select":
+            self._selections[_key(item.asdu)] = _Selection(item.owner, item.order, now + self._select_timeout_s, item.asdu)
+        elif item.step == "execute":
+            self.done += 1
+        return [(item.owner, item.asdu.mirror(_confirmation(item.asdu)))]
 
-    def _cancel(self, owner: object, key: tuple[int, int], order: CommandElement) -> bool:
-        held = self._selections.get(key)
-        if held is None or held.owner is not owner or not held.order.same_order(order):
+    def terminate(self, ticket: int) -> Answers:
+        """An execute that was accepted has ended.
+
+        Raises:
+            CommandUseError: it has not been answered.
+        """
+        item = self._pending.get(ticket)
+        if item is None:
+            return []
+        if not item.answered:
+            raise CommandUseError(f"command step {ticket} is ended before it is answered", mend="call answer() first")
+        del self._pending[ticket]
+        return [(item.owner, item.asdu.mirror(Cause.ACTIVATION_TERM))]
+
+    # ------------------------------------------------------------------ inside
+
+    def _ask(self, owner: Commander, asdu: Asdu, step: Step, now: float) -> Answers:
+        ticket = self._tickets + 1
+        self._pending[ticket] = _Pending(owner, asdu, _order(asdu), step)
+        word = self._put(owner, asdu, step)
+        if word is None:
+            return []
+        answers = self.resolve(ticket, word, now)
+        return answers + (self.terminate(ticket) if step == "execute" and word else [])
+
+    def _put(self, owner: Commander, asdu: Asdu, step: Step) -> bool | None:
+        """Ask the owner under the next ticket."""
+        self._tickets += 1
+        if self._on_command is None:
             return False
-        del self._selections[key]
-        return True
+        control, order = self._controls[_key(asdu)], _order(asdu)
+        value = order.value * control.scale + control.offset
+        asked = CommandAsked(self._tickets, control, step, value, owner.master, owner.group, asdu.encode(), order.qualifier)
+        return self._on_command(asked)
+
+    def _refuse(self, owner: Commander, asdu: Asdu, cause: Cause | None = None) -> Answers:
+        self.refused += 1
+        return [(owner, asdu.mirror(_confirmation(asdu) if cause is None else cause, negative=True))]
+
+
+def _key(asdu: Asdu) -> _Key:
+    return asdu.common_address, asdu.objects[0].ioa
+
+
+def _order(asdu: Asdu) -> CommandElement:
+    return decode_command(asdu.type_id, asdu.objects[0].element)
+
+
+def _selecting(item: _Pending) -> bool:
+    return item.step == "select" and not item.answered
+
+
+def _confirmation(asdu: Asdu) -> Cause:
+    return Cause.DEACTIVATION_CON if asdu.cause == Cause.DEACTIVATION else Cause.ACTIVATION_CON
 
 
 def _possible(type_id: int, order: CommandElement) -> bool:

@@ -19,7 +19,7 @@ from scada.model_cim.tables import Control, Iec104Address, Point
 from scada.protocols.iec104.asdu import COMMAND_TYPES, MAX_OBJECTS, Cause, tagged, untagged
 from scada.protocols.iec104.encode import capacity, chunks, encode_values
 from scada.protocols.iec104.link import LinkParameters
-from scada.protocols.iec104.operate import CommandDesk
+from scada.protocols.iec104.operate import Answers, CommandDesk, OnCommand
 from scada.protocols.iec104.session import Session
 
 F8 = npt.NDArray[np.float64]
@@ -82,8 +82,8 @@ class Outstation:
             Before the first :meth:`update` a point is sent *invalid* and *not topical*: the station has measured nothing yet.
         controls: its commands and set-points.
         clock: stamps and time-outs.
-        on_command: asked before a select (``select=True``) or an execute is confirmed; ``(control, engineering value, select)``
-            -> accept. Without it every command is refused.
+        on_command: asked before a select, an execute or a cancel is confirmed; ``None`` = :meth:`answer` comes later. Without it
+            every command is refused.
         parameters: behaviour.
 
     Raises:
@@ -96,7 +96,7 @@ class Outstation:
         controls: Sequence[Control],
         clock: Clock,
         *,
-        on_command: Callable[[Control, float, bool], bool] | None = None,
+        on_command: OnCommand | None = None,
         parameters: OutstationParameters | None = None,
     ) -> None:
         self.clock = clock
@@ -286,6 +286,26 @@ class Outstation:
             return False
         self._announced.add(master)
         return True
+
+    # ------------------------------------------------------------------ commands
+
+    def answer(self, ticket: int, accepted: bool) -> None:
+        """The owner's answer to a :class:`~.operate.CommandAsked` it did not answer at once; swallowed if the link is gone."""
+        self._hand_out(self.desk.resolve(ticket, accepted, self.clock.monotonic()))
+
+    def terminate(self, ticket: int) -> None:
+        """An execute that was accepted by :meth:`answer` has ended: its master is told (cause 10).
+
+        Raises:
+            CommandUseError: it has not been answered.
+        """
+        self._hand_out(self.desk.terminate(ticket))
+
+    def _hand_out(self, answers: Answers) -> None:
+        for owner, asdu in answers:
+            next(session for session in self.sessions if session is owner).reply(asdu)
+        if answers and self.wake is not None:
+            self.wake()
 
     # ------------------------------------------------------------------ what sessions send
 

@@ -67,6 +67,11 @@ class Session:
         self._interrogations: dict[int, Iterator[bytes]] = {}
 
     @property
+    def group(self) -> str:
+        """Redundancy group of the master."""
+        return self.master
+
+    @property
     def pending(self) -> bool:
         """Something waits that could be sent now."""
         if self.link.room <= 0:
@@ -136,9 +141,10 @@ class Session:
             self._interrogations.clear()
         elif self._station.needs_announcement(self.master):
             for address in self._station.common_addresses:
-                self._reply(single(TypeId.M_EI_NA_1, Cause.INITIALISED, address, 0, b"\x00"))
+                self.reply(single(TypeId.M_EI_NA_1, Cause.INITIALISED, address, 0, b"\x00"))
 
-    def _reply(self, *answers: Asdu) -> None:
+    def reply(self, *answers: Asdu) -> None:
+        """Send these before anything else."""
         self._replies.extend(answer.encode() for answer in answers)
 
     def _on_asdu(self, data: bytes) -> list[SessionEvent]:
@@ -149,17 +155,17 @@ class Session:
         if asdu.cause in REFUSAL:
             return [Remark(f"{self.master} refuses type {asdu.type_id}: {REFUSAL[Cause(asdu.cause)]}")]  # no answer to an answer
         if asdu.type_id not in _SERVED:
-            self._reply(asdu.mirror(Cause.UNKNOWN_TYPE, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_TYPE, negative=True))
             return []
         known = self._station.common_addresses
         addresses: tuple[int, ...] = (asdu.common_address,)
         if asdu.common_address == BROADCAST and asdu.type_id in _BROADCAST_ALLOWED:
             addresses = known
         elif asdu.common_address not in known:
-            self._reply(asdu.mirror(Cause.UNKNOWN_COMMON_ADDRESS, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_COMMON_ADDRESS, negative=True))
             return []
         if asdu.type_id in _OBJECT_ZERO and asdu.objects[0].ioa != 0:
-            self._reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
             return []
         for address in addresses:
             self._serve(asdu.mirror(asdu.cause, common_address=address))
@@ -176,25 +182,25 @@ class Session:
             self._synchronise(asdu)
         elif asdu.type_id in {TypeId.C_TS_NA_1, TypeId.C_TS_TA_1}:
             right = asdu.cause == Cause.ACTIVATION
-            self._reply(asdu.mirror(Cause.ACTIVATION_CON if right else Cause.UNKNOWN_CAUSE, negative=not right))
+            self.reply(asdu.mirror(Cause.ACTIVATION_CON if right else Cause.UNKNOWN_CAUSE, negative=not right))
         else:
             parameters = self._station.parameters
             time = StationTime(
                 self._station.now_ns(), self._station.clock.monotonic(), parameters.zone_minutes, parameters.command_age_s
             )
-            self._reply(*self._station.desk.answer(self, asdu, time))
+            self.reply(*(answer for _, answer in self._station.desk.answer(self, asdu, time)))
 
     def _interrogate(self, asdu: Asdu) -> None:
         station = asdu.objects[0].element[0] == GENERAL_INTERROGATION  # groups are not configured here
         if asdu.cause == Cause.DEACTIVATION:
             running = self._interrogations.pop(asdu.common_address, None) is not None
-            self._reply(asdu.mirror(Cause.DEACTIVATION_CON, negative=not running))
+            self.reply(asdu.mirror(Cause.DEACTIVATION_CON, negative=not running))
         elif asdu.cause != Cause.ACTIVATION:
-            self._reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
         elif not station:
-            self._reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
+            self.reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
         else:
-            self._reply(asdu.mirror(Cause.ACTIVATION_CON))
+            self.reply(asdu.mirror(Cause.ACTIVATION_CON))
             self._interrogations[asdu.common_address] = self._answers(asdu)
 
     def _answers(self, asdu: Asdu) -> Iterator[bytes]:
@@ -206,26 +212,26 @@ class Session:
     def _counters(self, asdu: Asdu) -> None:
         request, freeze = asdu.objects[0].element[0] & 0x3F, asdu.objects[0].element[0] >> 6
         if asdu.cause != Cause.ACTIVATION:
-            self._reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
             return
         if request != _COUNTERS_GENERAL or not self._station.is_counter.any():
-            self._reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
+            self.reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
             return
-        self._reply(asdu.mirror(Cause.ACTIVATION_CON))
+        self.reply(asdu.mirror(Cause.ACTIVATION_CON))
         if freeze == 0:
             self._replies.extend(self._station.counter_asdus(asdu.common_address))
         elif freeze == 3:
             self._station.reset_counters()
         else:
             self._station.freeze_counters(reset=freeze == 2)
-        self._reply(asdu.mirror(Cause.ACTIVATION_TERM))
+        self.reply(asdu.mirror(Cause.ACTIVATION_TERM))
 
     def _read(self, asdu: Asdu) -> None:
         row = self._station.row(asdu.common_address, asdu.objects[0].ioa)
         if asdu.cause != Cause.REQUEST:
-            self._reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
         elif row < 0:
-            self._reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
         else:
             type_id = int(self._station.base_type[row])
             self._replies.append(self._station.image_asdu(type_id, Cause.REQUEST, np.array([row])))
@@ -237,12 +243,12 @@ class Session:
         before = station.now_ns()
         sent_ns, _ = cp56.from_octets(asdu.objects[0].element, before, zone)
         if asdu.cause != Cause.ACTIVATION:
-            self._reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
+            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
             return
         if not sent_ns:
-            self._reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
+            self.reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
             return
         if station.parameters.follow_clock:
             station.clock_offset_ns += sent_ns - before
         octets = cp56.to_octets(before, zone)
-        self._reply(single(asdu.type_id, Cause.ACTIVATION_CON, asdu.common_address, 0, octets, originator=asdu.originator))
+        self.reply(single(asdu.type_id, Cause.ACTIVATION_CON, asdu.common_address, 0, octets, originator=asdu.originator))

@@ -370,9 +370,9 @@ def test_together_with_our_own_outstation(build):
     points = [build.point(i, 100 + i, 13, scale=0.5) for i in range(300)] + [build.point(300, 1000, 3)]
     controls = [build.control(0, 5000, 46)]
 
-    def operate(control, value, select):
-        if not select:
-            modem.outstation.update([300], value)
+    def operate(asked):
+        if asked.step == "execute":
+            modem.outstation.update([300], asked.value)
         return True
 
     modem = build.NullModem(points, controls, on_command=operate)

@@ -94,7 +94,7 @@ def test_any_asdu_leaves_the_station_alive(build, asdus):
     operated = []
     controls = [build.control(0, 1, 46), build.control(1, 2, 50, select=False)]
     station = Outstation(
-        [build.point(0, 1, 3), build.point(1, 2, 15)], controls, clock, on_command=lambda *order: bool(operated.append(order))
+        [build.point(0, 1, 3), build.point(1, 2, 15)], controls, clock, on_command=lambda asked: bool(operated.append(asked))
     )
     session = station.connect("m")
     session.feed(u_frame(UFunction.STARTDT_ACT))
@@ -108,4 +108,4 @@ def test_any_asdu_leaves_the_station_alive(build, asdus):
         session.link._sent_at.clear()  # acknowledged by magic: only what the station does with the ASDU matters here
         session.link._counters[1] = 0
     assert session.link.phase.value == "started"
-    assert not [order for order in operated if order[0].select and not order[2]]
+    assert not [asked for asked in operated if asked.control.select and asked.step == "execute"]

@@ -176,8 +176,8 @@ async def against_master(build):
     controls = [build.control(0, 5000, 46), build.control(1, 5001, 50, select=False), build.control(3, 5003, 46)]
     asked = []
 
-    def on_command(control, value, select):
-        asked.append((control.cid, value, select))
+    def on_command(command):
+        asked.append((command.control.cid, command.value, command.step == "select"))
         return True
 
     outstation = Outstation(points, controls, SystemClock(), on_command=on_command)

@@ -11,6 +11,7 @@ from scada.protocols.iec104 import asdu as asdus
 from scada.protocols.iec104.apci import UFunction, i_frame, s_frame, u_frame
 from scada.protocols.iec104.asdu import Asdu, CommandElement, encode_command
 from scada.protocols.iec104.link import Closed, LinkParameters, Transmit
+from scada.protocols.iec104.operate import CommandUseError
 from scada.protocols.iec104.outstation import Outstation, OutstationParameters
 
 
@@ -85,9 +86,9 @@ def station(build, clock):
     ]
     asked = []
 
-    def on_command(control, value, select):
-        asked.append((control.cid, value, select))
-        return round(value, 6) != 66.6
+    def on_command(command):
+        asked.append((command.control.cid, command.value, command.step))
+        return round(command.value, 6) != 66.6
 
     station = Outstation(points, controls, clock, on_command=on_command)
     station.asked = asked
@@ -255,7 +256,7 @@ def test_two_masters_both_get_everything(station, build):
 def test_select_execute_and_termination(station, master):
     assert causes(master.ask(order(46, 9000, 2, select=True))) == [(46, 7, False)]
     assert causes(master.ask(order(46, 9000, 2))) == [(46, 7, False), (46, 10, False)]
-    assert station.asked == [(0, 2.0, True), (0, 2.0, False)]
+    assert station.asked == [(0, 2.0, "select"), (0, 2.0, "execute")]
     assert causes(master.ask(order(46, 9000, 2))) == [(46, 7, True)]  # the selection is used up
 
 
@@ -263,7 +264,7 @@ def test_execute_must_equal_the_selection(station, master):
     for other in (order(46, 9000, 1), order(46, 9000, 2, qualifier=1)):
         master.ask(order(46, 9000, 2, select=True))
         assert causes(master.ask(other)) == [(46, 7, True)]
-    assert all(select for _, _, select in station.asked)
+    assert [step for _, _, step in station.asked] == ["select", "cancel"] * 2
 
 
 def test_a_selection_expires_and_can_be_cancelled(station, master, clock):
@@ -276,7 +277,7 @@ def test_a_selection_expires_and_can_be_cancelled(station, master, clock):
     assert causes(master.ask(order(46, 9000, 2, cause=8, select=True))) == [(46, 9, False)]
     assert causes(master.ask(order(46, 9000, 2, cause=8, select=True))) == [(46, 9, True)]
     assert causes(master.ask(order(46, 9000, 2))) == [(46, 7, True)]
-    assert not [1 for _, _, select in station.asked if not select]
+    assert [step for _, _, step in station.asked] == ["select", "select", "cancel"]
 
 
 def test_a_selection_belongs_to_its_master_and_falls_with_its_link(station, build):
@@ -290,8 +291,82 @@ def test_a_selection_belongs_to_its_master_and_falls_with_its_link(station, buil
 
 def test_direct_set_point_in_engineering_units_and_refusal_by_the_process(station, master):
     assert causes(master.ask(order(50, 9001, 250.0))) == [(50, 7, False), (50, 10, False)]
-    assert station.asked == [(1, 25.0, False)]
+    assert station.asked == [(1, 25.0, "execute")]
     assert causes(master.ask(order(50, 9001, 666.0))) == [(50, 7, True)]
+
+
+class Later:
+    """An owner that answers by ticket, when told to."""
+
+    def __init__(self, build, clock):
+        controls = [build.control(0, 9000, 46), build.control(1, 9001, 50, select=False)]
+        self.asked = []
+        self.station = Outstation([build.point(0, 1, 1)], controls, clock, on_command=self.asked.append)
+        self.master = Master(self.station, build.apdus).start()
+        self.other = Master(self.station, build.apdus, "other").start()
+
+    def answer(self, accepted, which=-1):
+        self.station.answer(self.asked[which].ticket, accepted)
+        return causes(self.master.pump())
+
+    def end(self, which=-1):
+        self.station.terminate(self.asked[which].ticket)
+        return causes(self.master.pump())
+
+
+@pytest.fixture
+def later(build, clock):
+    return Later(build, clock)
+
+
+def test_an_owner_may_answer_later_and_says_when_an_execute_has_ended(later):
+    assert later.master.ask(order(46, 9000, 2, select=True)) == []
+    assert later.answer(True) == [(46, 7, False)]
+    assert later.master.ask(order(46, 9000, 2, qualifier=0)) == []
+    assert later.answer(True) == [(46, 7, False)]
+    assert later.end() == [(46, 10, False)]
+    assert later.end() == []
+    assert [(asked.step, asked.value, asked.master, asked.group) for asked in later.asked] == [
+        ("select", 2.0, "m", "m"),
+        ("execute", 2.0, "m", "m"),
+    ]
+    assert later.asked[0].asdu == order(46, 9000, 2, select=True).encode()
+    assert len({asked.ticket for asked in later.asked}) == 2
+
+
+def test_a_late_refusal_is_negative_and_leaves_no_selection(later):
+    later.master.ask(order(46, 9000, 2, select=True))
+    assert later.answer(False) == [(46, 7, True)]
+    assert causes(later.master.ask(order(46, 9000, 2))) == [(46, 7, True)]
+    assert [asked.step for asked in later.asked] == ["select"]
+
+
+def test_while_a_step_waits_for_its_answer_others_are_refused(later):
+    later.master.ask(order(50, 9001, 1.0))
+    assert causes(later.other.ask(order(50, 9001, 2.0))) == [(50, 7, True)]
+    assert causes(later.master.ask(order(50, 9001, 1.0))) == [(50, 7, True)]
+    assert later.answer(True, 0) == [(50, 7, False)]
+    later.master.ask(order(50, 9001, 3.0))
+    with pytest.raises(CommandUseError):
+        later.end()
+
+
+def test_a_link_that_goes_before_the_answer_loses_its_step(later, build):
+    later.master.ask(order(46, 9000, 2, select=True))
+    later.station.disconnect(later.master.session)
+    assert [asked.step for asked in later.asked] == ["select", "cancel"]  # the owner lets go of it
+    later.station.answer(later.asked[0].ticket, True)
+    assert later.other.ask(order(46, 9000, 2, select=True)) == []  # free again, and asked of the owner
+    later.station.answer(later.asked[-1].ticket, True)
+    assert causes(later.other.pump()) == [(46, 7, False)]
+
+
+def test_a_select_that_waits_can_be_cancelled(later):
+    later.master.ask(order(46, 9000, 2, select=True))
+    assert causes(later.master.ask(order(46, 9000, 2, cause=8, select=True))) == [(46, 7, True)]
+    assert later.answer(True, 0) == []  # too late
+    assert later.answer(True) == [(46, 9, False)]
+    assert causes(later.master.ask(order(46, 9000, 2))) == [(46, 7, True)]
 
 
 @pytest.mark.parametrize("raw", [b"\x00\x00\xc0\x7f\x00", b"\x00\x00\x80\x7f\x00"], ids=["nan", "inf"])
