@@ -20,6 +20,7 @@ from scada.model_cim.tables import (
     Iec104Address,
     ModbusAddress,
     ModelTables,
+    OpcUaAddress,
     Point,
     Station,
 )
@@ -126,8 +127,10 @@ def address_text(address: Address | None) -> str:
         case ModbusAddress():
             bit = f" bit {address.bit}" if address.bit >= 0 else ""
             return f"unit {address.unit_id} {address.table} {address.register}{bit} {address.data_type}"
-        case _:
+        case OpcUaAddress():
             return address.node_id
+        case _:
+            return address.text
 
 
 def point_info(point: Point, tables: ModelTables) -> pb.PointInfo:

@@ -53,6 +53,9 @@ def _example_lines() -> Iterator[str]:
     yield "# [channels.NAME]  # override of a channel's address; NAME as in the model"
     yield '# host = "10.0.0.5"'
     yield "# port = 2404"
+    yield ""
+    yield "# [drivers]  # drivers of your own, by protocol; their code runs with the rights of the server"
+    yield '# my-protocol = "drivers/my_protocol.py:MyDriver"'
 
 
 def _toml(value: Any) -> str:

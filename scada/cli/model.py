@@ -12,9 +12,17 @@ import click
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity, has_errors
-from scada.model_cim.tables import Iec104Address, ModbusAddress, ModelTables, OpcUaAddress, Point
+from scada.model_cim.tables import Address, Iec104Address, ModbusAddress, ModelTables, OpcUaAddress, Point
+from scada.protocols.registry import Drivers
 
 _COLOURS = {Severity.FATAL: "red", Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: None}
+
+
+_with_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="scada.toml, for the drivers named under [drivers]; they are imported to check the addresses of their points.",
+)
 
 
 @click.group(name="model")
@@ -25,9 +33,10 @@ def command() -> None:
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with every finding and the counts.")
-def check(path: Path, *, as_json: bool) -> None:
+@_with_config
+def check(path: Path, *, as_json: bool, config: Path | None) -> None:
     """Find what is wrong: XML, references, points, addresses, controls, AGC and AVC. Exit code 1 on errors."""
-    model, tables, findings = _load(path)
+    model, tables, findings = _load(path, config)
     summary = {
         "objects": len(model),
         "points": len(tables.points),
@@ -52,9 +61,10 @@ def check(path: Path, *, as_json: bool) -> None:
 @click.option("--controls", is_flag=True, help="List every control.")
 @click.option("--channels", is_flag=True, help="List every channel.")
 @click.option("--station", help="Only this station.")
-def show(path: Path, *, points: bool, controls: bool, channels: bool, station: str | None) -> None:
+@_with_config
+def show(path: Path, *, points: bool, controls: bool, channels: bool, station: str | None, config: Path | None) -> None:
     """Show what a model holds: stations, areas and zones, or its points, controls, channels."""
-    _, tables, _ = _load(path)
+    _, tables, _ = _load(path, config)
     if station is not None and station not in {item.name for item in tables.stations}:
         known = ", ".join(item.name for item in tables.stations)
         raise ModelError(f"no station {station!r}", where=str(path), mend=f"one of {known}")
@@ -86,13 +96,15 @@ def diagrams(path: Path, *, out: Path | None) -> None:
         click.echo(str(drawn))
 
 
-def _load(path: Path) -> tuple[CimModel, ModelTables, list[Finding]]:
+def _load(path: Path, config: Path | None) -> tuple[CimModel, ModelTables, list[Finding]]:
     from scada.apps.calc.graph import expression_findings
+    from scada.core.settings import load_settings
     from scada.model_cim.points import build_tables
     from scada.model_cim.reader import ModelReader
 
     model = ModelReader(path).read()
-    tables, findings = build_tables(model)
+    drivers = Drivers(load_settings(config).drivers if config is not None else None)
+    tables, findings = build_tables(model, drivers=drivers)
     return model, tables, [*findings, *expression_findings(model, tables.points)]
 
 
@@ -124,9 +136,9 @@ def _show_points(tables: ModelTables, points: Sequence[Point]) -> None:
         click.echo(f"{point.pid}\t{point.path}\t{point.kind.name}\t{point.unit}\t{channel}\t{address}")
 
 
-def _address_text(address: Iec104Address | ModbusAddress | OpcUaAddress) -> str:
+def _address_text(address: Address) -> str:
     if isinstance(address, Iec104Address):
         return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
     if isinstance(address, ModbusAddress):
         return f"unit {address.unit_id} {address.table} {address.register} {address.data_type}"
-    return address.node_id
+    return address.node_id if isinstance(address, OpcUaAddress) else address.text

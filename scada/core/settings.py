@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,6 +17,10 @@ from scada.core.errors import ConfigError
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+_DriverPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class SiteSettings(_Section):
@@ -197,6 +201,10 @@ class Settings(_Section):
     replay: ReplaySettings = ReplaySettings()
     resources: ResourceSettings = ResourceSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+    drivers: dict[_Protocol, _DriverPlace] = Field(
+        default_factory=dict,
+        description="Drivers of your own, by protocol: file.py:Class, relative to this file, or module:Class.",
+    )
 
 
 _PATHS = (
@@ -251,4 +259,5 @@ def parse_settings(raw: dict[str, Any], *, base: Path, where: str = "settings") 
         group = getattr(settings, section)
         moved = group.model_copy(update={name: base / getattr(group, name)})
         settings = settings.model_copy(update={section: moved})
-    return settings
+    places = {name: str(base / place) if ".py:" in place else place for name, place in settings.drivers.items()}
+    return settings.model_copy(update={"drivers": places})

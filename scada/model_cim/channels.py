@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
-from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress
+from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
+from scada.protocols.registry import Drivers
 
-PROTOCOLS = ("iec104", "modbus-tcp", "opcua")
-"""Protocols a RemoteUnit may name."""
 _KNOWN = frozenset({"protocol", "host", "port"})
 _TABLES = ("coil", "discrete", "holding", "input")
 _DATA_TYPES = ("bit", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
 
-def build_channels(model: CimModel, findings: list[Finding]) -> dict[str, ChannelSpec]:
+def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -> dict[str, ChannelSpec]:
     """Channels by mRID of their RemoteUnit, indexed in file order. A unit with a wrong protocol or no port is left out."""
     channels: dict[str, ChannelSpec] = {}
     for mrid in model.ids("RemoteUnit"):
         protocol = model.text(mrid, "sc:RemoteUnit.protocol") or ""
-        port = model.number(mrid, "sc:RemoteUnit.port")
-        if protocol not in PROTOCOLS:
+        port = model.number(mrid, "sc:RemoteUnit.port", math.nan if protocol in _READERS else 0.0)
+        if protocol not in drivers.names:
             text = f"RemoteUnit has protocol {protocol!r}"
-            hint = f"sc:RemoteUnit.protocol is one of {', '.join(PROTOCOLS)}"
+            hint = f"sc:RemoteUnit.protocol is one of {', '.join(drivers.names)}; another needs a driver"
             findings.append(model.finding(Severity.ERROR, "channel.protocol", mrid, text, hint))
-        elif not 0 < port < 65536:
+        elif not (1 if protocol in _READERS else 0) <= port < 65536:  # a driver of one's own may need none
             findings.append(
                 model.finding(Severity.ERROR, "channel.port", mrid, "RemoteUnit has no valid port", "set sc:RemoteUnit.port")
             )
@@ -40,7 +40,7 @@ def build_channels(model: CimModel, findings: list[Finding]) -> dict[str, Channe
                 host=model.text(mrid, "sc:RemoteUnit.host") or "127.0.0.1",
                 port=int(port),
                 station=", ".join(model.name(station) for station in stations),
-                params=_params(model, mrid),
+                params=parameters(model, mrid, "sc:RemoteUnit", _KNOWN),
             )
     _check_names(model, channels, findings)
     return channels
@@ -55,13 +55,20 @@ def _check_names(model: CimModel, channels: dict[str, ChannelSpec], findings: li
             findings.append(model.finding(Severity.ERROR, "channel.name", mrid, text, "give each RemoteUnit its own name"))
 
 
-def _params(model: CimModel, mrid: str) -> dict[str, float | str]:
-    """Every other ``sc:RemoteUnit`` attribute, its name in snake_case: ``scanMs`` becomes ``scan_ms``."""
+def parameters(model: CimModel, mrid: str, owner: str, known: frozenset[str]) -> dict[str, float | str]:
+    """Every other attribute of an object, its name in snake_case: ``scanMs`` becomes ``scan_ms``.
+
+    Args:
+        model: the model.
+        mrid: the object.
+        owner: class in whose name the attributes stand, e.g. ``sc:RemoteUnit``.
+        known: names that are no parameters.
+    """
     params: dict[str, float | str] = {}
-    for prop in model.properties("sc:RemoteUnit."):
+    for prop in model.properties(f"{owner}."):
         name = prop.partition(".")[2]
         value = model.text(mrid, prop)
-        if name not in _KNOWN and value is not None:
+        if name not in known and value is not None:
             params[re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()] = _number_or_text(value)
     return params
 
@@ -73,9 +80,14 @@ def _number_or_text(value: str) -> float | str:
         return value
 
 
-def address_of(model: CimModel, remote_point: str, unit: str, protocol: str) -> Address | str:
+def address_of(model: CimModel, remote_point: str, unit: str, protocol: str, drivers: Drivers) -> Address | str:
     """Address of a RemoteSource or RemoteControl, or what is wrong with it in one sentence."""
-    return _READERS[protocol](model, remote_point, unit)
+    if protocol in _READERS:
+        return _READERS[protocol](model, remote_point, unit)
+    text = model.text(remote_point, "sc:RemotePoint.address") or ""
+    if not text:
+        return f"has no sc:RemotePoint.address, which a channel of protocol {protocol} needs"
+    return drivers.check_address(protocol, text) or PlainAddress(text)
 
 
 def _iec104(model: CimModel, point: str, unit: str) -> Address | str:
@@ -134,4 +146,4 @@ def address_key(address: Address) -> tuple[int | str, ...]:
         return (address.common_address, address.ioa)
     if isinstance(address, ModbusAddress):
         return (address.unit_id, address.table, address.register, address.bit)
-    return (address.node_id,)
+    return (address.text,) if isinstance(address, PlainAddress) else (address.node_id,)

@@ -9,6 +9,7 @@ from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
 from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point
+from scada.protocols.registry import Drivers
 
 _KINDS = {
     "single": ControlKind.SINGLE,
@@ -33,6 +34,7 @@ _STATES = {
 def build_controls(
     model: CimModel,
     channels: Mapping[str, ChannelSpec],
+    drivers: Drivers,
     locator: Locator,
     points: Mapping[str, Point],
     findings: list[Finding],
@@ -52,7 +54,7 @@ def build_controls(
         if fault or spec is None:
             findings.append(model.finding(Severity.ERROR, "control.channel", mrid, f"control {fault}; left out"))
             continue
-        address = address_of(model, remote, unit, spec.protocol)
+        address = address_of(model, remote, unit, spec.protocol, drivers)
         if isinstance(address, str):
             findings.append(model.finding(Severity.ERROR, "control.address", remote, f"RemoteControl {address}; left out"))
             continue

@@ -20,6 +20,7 @@ from scada.model_cim.cim import CimModel
 from scada.model_cim.controls import build_controls
 from scada.model_cim.diagrams import diagram_stem
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.forwarding import build_upstream
 from scada.model_cim.limits import LimitReader
 from scada.model_cim.locate import Locator
 from scada.model_cim.reader import ModelReader
@@ -35,6 +36,7 @@ from scada.model_cim.tables import (
     PointKind,
     Station,
 )
+from scada.protocols.registry import Drivers
 
 _VALUES = {"AnalogValue": "Analog", "DiscreteValue": "Discrete", "AccumulatorValue": "Accumulator"}
 _KINDS = {
@@ -56,12 +58,15 @@ _PREFIX = {"none": "", "k": "k", "M": "M", "G": "G", "m": "m"}
 _SYMBOL = {"none": "", "VAr": "var", "VArh": "varh", "degC": "°C", "deg": "°", "Hz": "Hz"}
 
 
-def load_model(path: Path | str, pid_of: Mapping[str, int] | None = None) -> tuple[CimModel, ModelTables, list[Finding]]:
+def load_model(
+    path: Path | str, pid_of: Mapping[str, int] | None = None, drivers: Drivers | None = None
+) -> tuple[CimModel, ModelTables, list[Finding]]:
     """Read a model folder and build its tables.
 
     Args:
         path: folder, XML file or zip.
         pid_of: pid of each point mRID of earlier versions, see :func:`build_tables`.
+        drivers: whose protocols channels may name; None = built in and installed.
 
     Raises:
         ModelError: nothing to read, or a file is broken off: half a model is not run.
@@ -70,7 +75,7 @@ def load_model(path: Path | str, pid_of: Mapping[str, int] | None = None) -> tup
     for finding in model.findings:
         if finding.severity is Severity.FATAL:
             raise ModelError(finding.text, where=finding.where, mend=finding.hint)
-    tables, findings = build_tables(model, pid_of)
+    tables, findings = build_tables(model, pid_of, drivers)
     folder = Path(path)
     if folder.is_dir():
         drawn = {file.stem for file in (folder / "diagrams").glob("*.svg")}
@@ -80,13 +85,16 @@ def load_model(path: Path | str, pid_of: Mapping[str, int] | None = None) -> tup
     return model, tables, findings
 
 
-def build_tables(model: CimModel, pid_of: Mapping[str, int] | None = None) -> tuple[ModelTables, list[Finding]]:
+def build_tables(
+    model: CimModel, pid_of: Mapping[str, int] | None = None, drivers: Drivers | None = None
+) -> tuple[ModelTables, list[Finding]]:
     """Tables of a model and everything found wrong with it (the reader's findings first).
 
     Args:
         model: the CIM model with its SC profile.
         pid_of: pids given in earlier versions, by point mRID (:func:`pids`). These keep their number, new points follow after
             the highest, and a number whose point is gone holds a tombstone (``Point.removed``).
+        drivers: whose protocols channels may name; None = built in and installed.
 
     Raises:
         ModelError: ``pid_of`` gives a number twice or a negative one: points would overwrite each other.
@@ -95,11 +103,12 @@ def build_tables(model: CimModel, pid_of: Mapping[str, int] | None = None) -> tu
     if len(set(known.values())) < len(known) or min(known.values(), default=0) < 0:
         raise ModelError("the kept point numbers are corrupt: one is negative or given twice", mend="restore them from a backup")
     findings: list[Finding] = []
-    channels = build_channels(model, findings)
+    drivers = drivers or Drivers()
+    channels = build_channels(model, findings, drivers)
     locator = Locator(model)
-    points = _PointBuilder(model, channels, locator, findings).build(known)
+    points = _PointBuilder(model, channels, drivers, locator, findings).build(known)
     by_mrid = {point.mrid: point for point in points if not point.removed}
-    controls = build_controls(model, channels, locator, by_mrid, findings)
+    controls = build_controls(model, channels, drivers, locator, by_mrid, findings)
     tables = ModelTables(
         version=model.digest,
         name=model.title,
@@ -109,6 +118,7 @@ def build_tables(model: CimModel, pid_of: Mapping[str, int] | None = None) -> tu
         stations=_stations(model, findings),
         areas=build_areas(model, points, controls, findings),
         zones=build_zones(model, points, controls, findings),
+        upstream=build_upstream(model, points, controls, findings),
     )
     return tables, [*model.findings, *findings]
 
@@ -121,9 +131,12 @@ def pids(tables: ModelTables) -> dict[str, int]:
 class _PointBuilder:
     """Builds the points of one model."""
 
-    def __init__(self, model: CimModel, channels: Mapping[str, ChannelSpec], locator: Locator, findings: list[Finding]) -> None:
+    def __init__(
+        self, model: CimModel, channels: Mapping[str, ChannelSpec], drivers: Drivers, locator: Locator, findings: list[Finding]
+    ) -> None:
         self._model = model
         self._channels = channels
+        self._drivers = drivers
         self._locator = locator
         self._findings = findings
         self._paths: dict[str, str] = {}
@@ -219,7 +232,7 @@ class _PointBuilder:
         if spec is None:
             self._error("point.channel", source, "RemoteSource belongs to no usable RemoteUnit", "set RemotePoint.RemoteUnit")
             return -1, None, source
-        address = address_of(model, source, unit, spec.protocol)
+        address = address_of(model, source, unit, spec.protocol, self._drivers)
         if isinstance(address, str):
             self._error("point.address", source, f"RemoteSource {address}")
             return -1, None, source

@@ -55,7 +55,7 @@ class Iec104Address:
 
 @dataclass(frozen=True, slots=True)
 class ModbusAddress:
-    """Address of a Modbus value."""
+    """Address of a Modbus value; what the fields may hold is checked by :func:`scada.model_cim.modbus.fault`."""
 
     unit_id: int
     table: str
@@ -63,10 +63,25 @@ class ModbusAddress:
     register: int
     """0-based."""
     data_type: str = "uint16"
-    """``bit``, ``int16``, ``uint16``, ``int32``, ``uint32``, ``float32``, ``float64``."""
+    """Name in :data:`scada.model_cim.modbus.DATA_TYPES`."""
     word_order: str = "big"
+    """Of several registers the most significant comes first (``big``) or last (``little``)."""
     bit: int = -1
-    """Bit of a 16-bit register, -1 = whole."""
+    """First bit of a field, counted from the least significant one of the whole number; -1 = the whole number."""
+    bits: int = 1
+    """Width of the field."""
+    byte_order: str = "big"
+    """Order of the octets within each register."""
+    mask: int = 0
+    """Bits that count, before the field is taken; 0 = all."""
+    not_available: tuple[int, ...] = ()
+    """Bit patterns by which the device says that it has no value."""
+    values: tuple[tuple[int, int], ...] = ()
+    """(raw number, value) pairs of an enumeration; others are invalid. Empty = the number itself."""
+    exponent_register: int = -1
+    """Register of the same table with a power of ten (int16) that the number is to be multiplied by; -1 = none."""
+    scan_ms: int = 0
+    """Period of the scan; 0 = the channel's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +92,15 @@ class OpcUaAddress:
     """As written in OPC UA, e.g. ``ns=2;s=PV1.P``."""
 
 
-Address = Iec104Address | ModbusAddress | OpcUaAddress
+@dataclass(frozen=True, slots=True)
+class PlainAddress:
+    """Address in the words of a protocol that has no class of its own here; only its driver reads it."""
+
+    text: str
+    """As written in ``sc:RemotePoint.address``."""
+
+
+Address = Iec104Address | ModbusAddress | OpcUaAddress | PlainAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +115,7 @@ class ChannelSpec:
     mrid: str
     name: str
     protocol: str
-    """``iec104``, ``modbus-tcp`` or ``opcua``."""
+    """A name of :class:`scada.protocols.registry.Drivers`: ``iec104``, ``modbus-tcp``, ``opcua``, ``mqtt`` ..."""
     host: str
     port: int
     station: str
@@ -365,6 +388,68 @@ class Station:
     """Stem of the files in the model's ``diagrams`` folder (``<stem>.svg`` and ``<stem>.json``), or empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class RedundancyGroup:
+    """Connections of one upstream control centre that share one queue of events (IEC 60870-5-104, clause 10)."""
+
+    name: str
+    masters: tuple[str, ...]
+    """Hosts, or subjects of certificates; none = every master that is in no other group."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedPoint:
+    """A point as an upstream control centre sees it; ``value = sent * scale + offset``, as for a channel."""
+
+    mrid: str
+    """Of the row in the model."""
+    pid: PointId
+    address: Iec104Address
+    deadband: float
+    """Engineering units; a measured value is sent when it has moved by more."""
+    queued: bool
+    """True: every change is an event that is kept while the master is away; False: only the newest value is sent."""
+    group: int = 0
+    """Interrogation group 1 .. 16 besides the general one, 0 = none."""
+    counter_group: int = 0
+    """Counter group 1 .. 4 besides the general one, 0 = none."""
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedControl:
+    """A control that an upstream control centre may ask for, if its master has the right."""
+
+    mrid: str
+    cid: int
+    address: Iec104Address
+    select: bool = True
+    """The master must select before it executes."""
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStation:
+    """This control centre as an IEC 60870-5-104 controlled station towards one upstream control centre.
+
+    ``params`` holds what is not named here (``k``, ``w``, ``t0`` .. ``t3``, ``time_zone_minutes``, ``event_capacity``,
+    ``select_timeout_s``, ``command_age_s``, ``tls`` ...), as numbers or text, by the names that channels use.
+    """
+
+    mrid: str
+    name: str
+    host: str
+    """Address to listen on."""
+    port: int
+    common_address: int
+    groups: Sequence[RedundancyGroup]
+    points: Sequence[ForwardedPoint]
+    controls: Sequence[ForwardedControl]
+    params: dict[str, float | str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class ModelTables:
     """One model version, ready to run. Immutable; apply builds the next one aside."""
@@ -381,6 +466,8 @@ class ModelTables:
     stations: Sequence[Station]
     areas: Sequence[ControlArea]
     zones: Sequence[VoltageZone]
+    upstream: Sequence[UpstreamStation] = ()
+    """What is forwarded to upstream control centres."""
 
     @cached_property
     def by_mrid(self) -> dict[str, Point]:

@@ -189,6 +189,16 @@ class Driver(ABC):
         self.tee: Tee | None = None
         """Who listens on the wire; None = nobody. Set and taken away on the wire loop."""
 
+    @classmethod
+    def check_address(cls, address: str) -> str:
+        """What is wrong with an ``sc:RemotePoint.address`` of this protocol, in one sentence without a subject; empty = nothing.
+
+        Asked by the model check, for drivers whose points have a :class:`~scada.model_cim.tables.PlainAddress`. Cheap, and
+        without a connection: what only the station knows is found in operation (``unknown_addresses``).
+        """
+        del address
+        return ""
+
     @abstractmethod
     async def run(self) -> None:
         """Connect, serve, reconnect with back-off, for ever; ends only by cancellation, closing its connection cleanly."""

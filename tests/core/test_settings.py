@@ -50,7 +50,7 @@ def test_the_printed_example_is_the_default_configuration(tmp_path):
     text = CliRunner().invoke(command, ["example"]).output
     settings = parse_settings(tomllib.loads(text), base=tmp_path)
     assert settings == parse_settings({}, base=tmp_path)
-    assert set(Settings.model_fields) - {"channels"} == set(tomllib.loads(text))
+    assert set(Settings.model_fields) - {"channels", "drivers"} == set(tomllib.loads(text))
 
 
 def test_the_published_schema_is_the_programs():
