@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +132,8 @@ class TlsContext(ssl.SSLContext):
     files: TlsFiles
     fault: str
     """What keeps changed files from being taken; empty while there is nothing."""
+    refused: Callable[[str], None]
+    """Told in one sentence why a handshake failed; a listener of asyncio is not told otherwise. Set it after construction."""
 
     def __new__(cls, files: TlsFiles, *, server_side: bool) -> Self:  # noqa: D102 - the class says it
         del files
@@ -142,7 +144,8 @@ class TlsContext(ssl.SSLContext):
         self.fault = ""
         self._server_side = server_side
         self._stamp = _stamp(files)
-        self._inner, self._revoked = _context(files, server_side=server_side), _revoked(files)
+        self.refused = _nobody
+        self._inner, self._revoked = self._read()
 
     def wrap_bio(self, *args: Any, **named: Any) -> ssl.SSLObject:
         """As of ``ssl.SSLContext``, by the files as they are now."""
@@ -171,15 +174,27 @@ class TlsContext(ssl.SSLContext):
             return f"the certificate of {_shown(certificate)} has expired"
         return ""
 
+    def _tell(self, text: str) -> None:
+        self.refused(text)
+
+    def _read(self) -> tuple[ssl.SSLContext, frozenset[tuple[bytes, int]]]:
+        context = _context(self.files, self._tell, server_side=self._server_side)
+        return context, _revoked(self.files)
+
     def _renewed(self) -> ssl.SSLContext:
         stamp = _stamp(self.files)
         if stamp != self._stamp:
             try:
-                self._inner, self._revoked = _context(self.files, server_side=self._server_side), _revoked(self.files)
+                self._inner, self._revoked = self._read()
                 self._stamp, self.fault = stamp, ""
             except SecurityError as error:  # half written, perhaps: what was read last still refuses what it refused
                 self.fault = str(error)
         return self._inner
+
+
+def _nobody(text: str) -> None:
+    """Nobody listens."""
+    del text
 
 
 def handshake_fault(error: Exception) -> str:
@@ -231,18 +246,29 @@ _ALERTS: Final = {
 
 
 class _Checked:
-    """A connection whose peer must bear one of the names that may."""
+    """A connection whose peer must bear one of the names that may, and whose refusal is told."""
 
     names: frozenset[str]
+    refused: Callable[[str], None]
 
-    def check(self, peer: bytes | None) -> None:
+    def shake_hands(self, proceed: Callable[[], None], peer: Callable[[], bytes | None]) -> None:
+        try:
+            proceed()
+            self._check(peer())
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.refused(handshake_fault(error))
+            raise
+
+    def _check(self, peer: bytes | None) -> None:
         certificate = x509.load_der_x509_certificate(peer) if peer else None
         if self.names and (certificate is None or not self.names & _names(certificate)):
             shown = _shown(certificate) if certificate else "nobody"
             raise ssl.SSLCertVerificationError(1, f"the peer is {shown}, not {' or '.join(sorted(self.names))} (tls_peer_name)")
 
 
-def _context(files: TlsFiles, *, server_side: bool) -> ssl.SSLContext:
+def _context(files: TlsFiles, told: Callable[[str], None], *, server_side: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = _VERSIONS[files.minimum]
     context.set_ciphers(_CIPHERS)
@@ -256,17 +282,18 @@ def _context(files: TlsFiles, *, server_side: bool) -> ssl.SSLContext:
 
     class CheckedObject(ssl.SSLObject, _Checked):
         names = files.peer_names
+        refused = staticmethod(told)
 
         def do_handshake(self) -> None:
-            super().do_handshake()
-            self.check(self.getpeercert(True))
+            self.shake_hands(super().do_handshake, lambda: self.getpeercert(True))
 
     class CheckedSocket(ssl.SSLSocket, _Checked):
         names = files.peer_names
+        refused = staticmethod(told)
 
         def do_handshake(self, block: bool = False) -> None:
-            super().do_handshake(block)
-            self.check(self.getpeercert(True))
+            proceed = super().do_handshake
+            self.shake_hands(lambda: proceed(block), lambda: self.getpeercert(True))
 
     context.sslobject_class = CheckedObject
     context.sslsocket_class = CheckedSocket
