@@ -46,7 +46,7 @@ from scada.apps.calc.graph import expression_findings
 from scada.control.tags import TagBoard
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ConfigError, ModelError
-from scada.core.settings import Settings
+from scada.core.settings import ChannelSettings, Settings, place_files
 from scada.events.recall import RecallFolder
 from scada.events.records import Event, EventKind
 from scada.history.postgres import Beside, PostgresHistorian
@@ -139,11 +139,10 @@ class System:
         return standing_orders(self.audit.records())
 
     def _endpoint(self, spec: ChannelSpec) -> ChannelSpec:
-        """A channel's address and parameters, as overridden by the configuration."""
-        override = self.settings.channels.get(spec.name)
-        if override is None:
-            return spec
-        params = {**spec.params, **override.params}
+        """A channel's address and parameters, as overridden by the configuration; files that the model names are beside it."""
+        override = self.settings.channels.get(spec.name, ChannelSettings())
+        path = self.settings.model.path
+        params = {**place_files(spec.params, path if path.is_dir() else path.parent), **override.params}
         host, port = override.host or spec.host, override.port or spec.port
         return ChannelSpec(spec.index, spec.mrid, spec.name, spec.protocol, host, port, spec.station, params)
 

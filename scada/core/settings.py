@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -175,6 +176,33 @@ class ChannelSettings(_Section):
     params: dict[str, float | str] = Field(default_factory=dict)
 
 
+class MasterSettings(_Section):
+    """What a master of an upstream control centre may do; the key is its host, or the subject of its certificate."""
+
+    name: str = Field("", description="Its name in the audit log and in events; empty = the key.")
+    group: str = Field("", description="Redundancy group it belongs to; empty = as the model says.")
+    roles: list[str] = Field(default_factory=list, description="Roles; OPERATOR may command. None: it only reads.")
+    areas: list[str] = Field(default_factory=list, description="Control areas or stations it may command; * = all.")
+
+
+class UpstreamStationSettings(_Section):
+    """An upstream station of the model; the key is its name there."""
+
+    enabled: bool = Field(True, description="false: it does not listen, and its queue is left as it is.")
+    host: str | None = Field(None, description="Address to listen on instead of the model's.")
+    port: int | None = Field(None, ge=0, le=65535, description="Port instead of the model's; 0 = any free port.")
+    params: dict[str, float | str] = Field(default_factory=dict, description="Protocol parameters instead of the model's.")
+    masters: dict[str, MasterSettings] = Field(default_factory=dict, description="Masters and their rights; none = no command.")
+
+
+class UpstreamSettings(_Section):
+    """Forwarding to upstream control centres by IEC 60870-5-104."""
+
+    path: Path = Field(Path("var/upstream"), description="Folder of the queues of events (always fully synced).")
+    map_mb: int = Field(64, ge=16, description="Fixed size of the queue of one upstream station in MiB.")
+    stations: dict[str, UpstreamStationSettings] = Field(default_factory=dict)
+
+
 class ReplaySettings(_Section):
     """Recorded traces that clients may replay in an isolated session."""
 
@@ -201,6 +229,7 @@ class Settings(_Section):
     replay: ReplaySettings = ReplaySettings()
     resources: ResourceSettings = ResourceSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+    upstream: UpstreamSettings = UpstreamSettings()
     drivers: dict[_Protocol, _DriverPlace] = Field(
         default_factory=dict,
         description="Drivers of your own, by protocol: file.py:Class, relative to this file, or module:Class.",
@@ -217,7 +246,20 @@ _PATHS = (
     ("security", "keys"),
     ("security", "audit"),
     ("replay", "path"),
+    ("upstream", "path"),
 )
+
+CHANNEL_FILES = frozenset({"tls_ca", "tls_certificate", "tls_key", "tls_crl"})
+"""Parameters of channels that name files; see :func:`place_files`."""
+
+
+def place_files(params: Mapping[str, float | str], base: Path) -> dict[str, float | str]:
+    """Parameters of a channel, relative paths in them made to start from a folder.
+
+    >>> place_files({"k": 12.0, "tls_ca": "ca.pem"}, Path("/etc/scada"))
+    {'k': 12.0, 'tls_ca': '/etc/scada/ca.pem'}
+    """
+    return {name: str(base / str(value)) if name in CHANNEL_FILES and value else value for name, value in params.items()}
 
 
 def load_settings(path: Path) -> Settings:
@@ -259,5 +301,10 @@ def parse_settings(raw: dict[str, Any], *, base: Path, where: str = "settings") 
         group = getattr(settings, section)
         moved = group.model_copy(update={name: base / getattr(group, name)})
         settings = settings.model_copy(update={section: moved})
+    channels = {name: one.model_copy(update={"params": place_files(one.params, base)}) for name, one in settings.channels.items()}
+    stations = {
+        name: one.model_copy(update={"params": place_files(one.params, base)}) for name, one in settings.upstream.stations.items()
+    }
+    upstream = settings.upstream.model_copy(update={"stations": stations})
     places = {name: str(base / place) if ".py:" in place else place for name, place in settings.drivers.items()}
-    return settings.model_copy(update={"drivers": places})
+    return settings.model_copy(update={"channels": channels, "upstream": upstream, "drivers": places})

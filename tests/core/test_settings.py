@@ -13,11 +13,14 @@ from scada.core.settings import Settings, load_settings, parse_settings
 
 
 def test_relative_paths_start_at_the_file(tmp_path):
-    (tmp_path / "scada.toml").write_text('[model]\npath = "grid"\n[rtdb]\npath = "/abs"\n')
+    (tmp_path / "scada.toml").write_text(
+        '[model]\npath = "grid"\n[rtdb]\npath = "/abs"\n[channels.A.params]\nk = 8\ntls_ca = "ca.pem"\ntls_key = "/k"\n'
+    )
     settings = load_settings(tmp_path / "scada.toml")
     assert settings.model.path == tmp_path / "grid"
     assert str(settings.rtdb.path) == "/abs"
     assert settings.security.keys == tmp_path / "var/keys"
+    assert settings.channels["A"].params == {"k": 8, "tls_ca": str(tmp_path / "ca.pem"), "tls_key": "/k"}
 
 
 @pytest.mark.parametrize(
