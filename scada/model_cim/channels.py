@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.modbus import TRANSPORTS, read_address
 from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
 from scada.protocols.registry import Drivers
 
 _KNOWN = frozenset({"protocol", "host", "port"})
-_TABLES = ("coil", "discrete", "holding", "input")
-_DATA_TYPES = ("bit", "int16", "uint16", "int32", "uint32", "float32", "float64")
+_PORTLESS = frozenset({"modbus-rtu"})
 
 
 def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -> dict[str, ChannelSpec]:
@@ -21,12 +21,13 @@ def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -
     channels: dict[str, ChannelSpec] = {}
     for mrid in model.ids("RemoteUnit"):
         protocol = model.text(mrid, "sc:RemoteUnit.protocol") or ""
-        port = model.number(mrid, "sc:RemoteUnit.port", math.nan if protocol in _READERS else 0.0)
+        needs_port = protocol in _READERS and protocol not in _PORTLESS  # a driver of one's own may need none
+        port = model.number(mrid, "sc:RemoteUnit.port", math.nan if needs_port else 0.0)
         if protocol not in drivers.names:
             text = f"RemoteUnit has protocol {protocol!r}"
             hint = f"sc:RemoteUnit.protocol is one of {', '.join(drivers.names)}; another needs a driver"
             findings.append(model.finding(Severity.ERROR, "channel.protocol", mrid, text, hint))
-        elif not (1 if protocol in _READERS else 0) <= port < 65536:  # a driver of one's own may need none
+        elif not (1 if needs_port else 0) <= port < 65536:
             findings.append(
                 model.finding(Severity.ERROR, "channel.port", mrid, "RemoteUnit has no valid port", "set sc:RemoteUnit.port")
             )
@@ -103,35 +104,20 @@ def _iec104(model: CimModel, point: str, unit: str) -> Address | str:
     return Iec104Address(int(common), int(ioa), int(type_id))
 
 
-def _modbus(model: CimModel, point: str, unit: str) -> Address | str:
-    table = model.text(point, "sc:RemotePoint.table") or ""
-    data_type = model.text(point, "sc:RemotePoint.dataType") or "uint16"
-    order = model.text(point, "sc:RemotePoint.wordOrder") or "big"
-    register = model.number(point, "sc:RemotePoint.register")
-    unit_id = model.number(point, "sc:RemotePoint.unitId", model.number(unit, "sc:RemoteUnit.unitId", 1.0))
-    bit = model.number(point, "sc:RemotePoint.bit", -1.0)
-    if table not in _TABLES:
-        return f"has Modbus table {table!r}, not one of {', '.join(_TABLES)}"
-    if data_type not in _DATA_TYPES:
-        return f"has data type {data_type!r}, not one of {', '.join(_DATA_TYPES)}"
-    if order not in ("big", "little"):
-        return f"has word order {order!r}, not big or little"
-    if not 0 <= register <= 65535:
-        return "has no register (0..65535)"
-    if not (0 <= unit_id <= 255 and -1 <= bit <= 15):
-        return "has a unit id outside 0..255 or a bit outside 0..15"
-    return ModbusAddress(int(unit_id), table, int(register), data_type, order, int(bit))
-
-
 def _opcua(model: CimModel, point: str, unit: str) -> Address | str:
     del unit
     node_id = model.text(point, "sc:RemotePoint.nodeId") or ""
-    return OpcUaAddress(node_id) if "=" in node_id else "has no OPC UA NodeId such as ns=2;s=Wind.P"
+    index = model.number(point, "sc:RemotePoint.index", -1.0)
+    if "=" not in node_id:
+        return "has no OPC UA NodeId such as ns=2;s=Wind.P"
+    if not -1 <= index < 2**31 or index != int(index):
+        return "has an index that is no element of an array (0 ..)"
+    return OpcUaAddress(node_id, int(index))
 
 
 _READERS: dict[str, Callable[[CimModel, str, str], Address | str]] = {
     "iec104": _iec104,
-    "modbus-tcp": _modbus,
+    **dict.fromkeys(TRANSPORTS, read_address),
     "opcua": _opcua,
 }
 
@@ -145,5 +131,5 @@ def address_key(address: Address) -> tuple[int | str, ...]:
     if isinstance(address, Iec104Address):
         return (address.common_address, address.ioa)
     if isinstance(address, ModbusAddress):
-        return (address.unit_id, address.table, address.register, address.bit)
-    return (address.text,) if isinstance(address, PlainAddress) else (address.node_id,)
+        return (address.unit_id, address.table, address.register, address.bit, address.mask)
+    return (address.text,) if isinstance(address, PlainAddress) else (address.node_id, address.index)

@@ -90,6 +90,8 @@ class OpcUaAddress:
 
     node_id: str
     """As written in OPC UA, e.g. ``ns=2;s=PV1.P``."""
+    index: int = -1
+    """Element of an array, counted from 0; -1 = the variable itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,10 @@ from scada.protocols.driver import Driver, Sink
 
 DRIVERS: Final = {
     "iec104": "scada.protocols.iec104.driver:Iec104Driver",
+    "modbus-rtu": "scada.protocols.modbus.driver:ModbusDriver",
+    "modbus-rtu-tcp": "scada.protocols.modbus.driver:ModbusDriver",
     "modbus-tcp": "scada.protocols.modbus.driver:ModbusDriver",
+    "modbus-tls": "scada.protocols.modbus.driver:ModbusDriver",
     "opcua": "scada.protocols.opcua.driver:OpcUaDriver",
 }
 """Built in: ``ChannelSpec.protocol`` -> ``module:Class``."""

@@ -1,0 +1,213 @@
+"""Modbus addresses of the model: data types, what an address may say, and how RemotePoint attributes read.
+
+The Modbus standard knows bits and 16-bit registers only (MODBUS Application Protocol Specification V1.1b3, 4.3); every wider type
+is a habit of vendors, so types, orders and "not available" patterns are named point by point.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from scada.model_cim.cim import CimModel
+from scada.model_cim.tables import ModbusAddress
+
+TRANSPORTS: Final = ("modbus-tcp", "modbus-tls", "modbus-rtu", "modbus-rtu-tcp")
+"""Protocols a RemoteUnit may name. ``modbus-rtu`` is a serial line: its ``host`` is the device file, and it has no port."""
+BIT_TABLES: Final = ("coil", "discrete")
+WORD_TABLES: Final = ("holding", "input")
+WRITABLE: Final = ("coil", "holding")
+
+
+class Family(StrEnum):
+    """How the bits of a number are to be understood."""
+
+    INTEGER = "integer"
+    FLOAT = "float"
+    """IEEE 754."""
+    BCD = "bcd"
+    """Four bits a decimal digit."""
+    SIGN_MAGNITUDE = "sign-magnitude"
+    """The highest bit is the sign, the others the amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """A type of number in registers.
+
+    Attributes:
+        words: registers it takes.
+        family: how its bits are understood.
+        signed: of integers, two's complement.
+        width: bits of the value where it is narrower than its register, else 0.
+    """
+
+    words: int
+    family: Family = Family.INTEGER
+    signed: bool = False
+    width: int = 0
+
+
+DATA_TYPES: Final[dict[str, DataType]] = {
+    "bit": DataType(1, width=1),
+    "int8": DataType(1, signed=True, width=8),
+    "uint8": DataType(1, width=8),
+    "int16": DataType(1, signed=True),
+    "uint16": DataType(1),
+    "int32": DataType(2, signed=True),
+    "uint32": DataType(2),
+    "int64": DataType(4, signed=True),
+    "uint64": DataType(4),
+    "float32": DataType(2, Family.FLOAT),
+    "float64": DataType(4, Family.FLOAT),
+    "bcd16": DataType(1, Family.BCD),
+    "bcd32": DataType(2, Family.BCD),
+    "signmag16": DataType(1, Family.SIGN_MAGNITUDE),
+    "signmag32": DataType(2, Family.SIGN_MAGNITUDE),
+}
+"""Types by their name in ``sc:RemotePoint.dataType``. Integers of 64 bits are exact up to 2**53: a value is a double."""
+
+
+def is_bit(address: ModbusAddress) -> bool:
+    """True where the value is one bit: coils, discrete inputs, one bit of a register."""
+    if address.table in BIT_TABLES:
+        return True
+    return address.bits == 1 and (address.data_type == "bit" or (address.bit >= 0 and not DATA_TYPES[address.data_type].width))
+
+
+def width(address: ModbusAddress) -> int:
+    """Registers (or coils) the number takes, without the one of its exponent."""
+    return 1 if address.table in BIT_TABLES else DATA_TYPES[address.data_type].words
+
+
+def span(address: ModbusAddress) -> tuple[int, int]:
+    """First register and the one after the last that a reading of the value needs."""
+    start, end = address.register, address.register + width(address)
+    if address.exponent_register < 0:
+        return start, end
+    return min(start, address.exponent_register), max(end, address.exponent_register + 1)
+
+
+def field_of(address: ModbusAddress) -> tuple[int, int]:
+    """(first bit, width) of the value within the whole number of its registers; of integers only.
+
+    >>> field_of(ModbusAddress(1, "holding", 0, "uint8", bit=8))
+    (8, 8)
+    """
+    if address.table in BIT_TABLES:
+        return 0, 1
+    data_type = DATA_TYPES[address.data_type]
+    if data_type.width == 8:
+        return max(address.bit, 0), 8
+    if address.bit >= 0:
+        return address.bit, address.bits
+    return 0, 16 * data_type.words
+
+
+def fault(address: ModbusAddress) -> str:
+    """What is wrong with an address in one sentence that follows its owner's name; empty if nothing is."""
+    if address.table not in (*BIT_TABLES, *WORD_TABLES):
+        return f"has Modbus table {address.table!r}, not one of {', '.join((*BIT_TABLES, *WORD_TABLES))}"
+    if address.data_type == "string":
+        return "has data type 'string': a text is no value of a point"
+    if address.data_type not in DATA_TYPES:
+        return f"has data type {address.data_type!r}, not one of {', '.join(DATA_TYPES)}"
+    for name, order in (("word", address.word_order), ("byte", address.byte_order)):
+        if order not in ("big", "little"):
+            return f"has {name} order {order!r}, not big or little"
+    if not 0 <= address.unit_id <= 255:
+        return f"has unit id {address.unit_id}, outside 0..255"
+    start, end = span(address)
+    if not 0 <= start < end <= 65536:
+        return f"has no register, or registers {start}..{end - 1} outside 0..65535"
+    if address.scan_ms and not 20 <= address.scan_ms <= 86_400_000:
+        return f"has a scan period of {address.scan_ms} ms, outside 20..86400000"
+    return _bit_fault(address) if address.table in WORD_TABLES else _coil_fault(address)
+
+
+def _coil_fault(address: ModbusAddress) -> str:
+    if address.data_type not in ("bit", "uint16") or address.bit > 0 or address.mask or address.exponent_register >= 0:
+        return f"has a data type, bit, mask or exponent that a {address.table} cannot have: it is one bit"
+    return ""
+
+
+def _bit_fault(address: ModbusAddress) -> str:
+    data_type = DATA_TYPES[address.data_type]
+    size = 16 * data_type.words
+    if address.data_type == "bit" and not 0 <= address.bit <= 15:
+        return f"has bit {address.bit} of a 16-bit register, not 0..15"
+    if data_type.width == 8 and address.bit not in (-1, 0, 8):
+        return f"has bit {address.bit}: {address.data_type} is the low octet (bit 0) or the high one (bit 8) of a register"
+    if data_type.family is not Family.INTEGER and (address.bit >= 0 or address.mask):
+        return f"has a bit or a mask in a {address.data_type}"
+    first, count = field_of(address) if data_type.family is Family.INTEGER else (0, size)
+    if not (0 <= first < size and 1 <= count <= size - first):
+        return f"has {count} bits from bit {first} in a number of {size} bits"
+    if not 0 <= address.mask < 1 << size:
+        return f"has mask {address.mask:#x}, wider than its {size} bits"
+    if any(not 0 <= pattern < 1 << count for pattern in address.not_available):
+        return f"has a pattern for not available that is wider than its {count} bits"
+    raws = [raw for raw, _ in address.values]
+    if len(set(raws)) < len(raws):
+        return "has two values for one raw number"
+    if address.values and address.exponent_register >= 0:
+        return "has both an enumeration and an exponent"
+    return ""
+
+
+# ------------------------------------------------------------ reading the model
+
+
+def read_address(model: CimModel, point: str, unit: str) -> ModbusAddress | str:
+    """Address of a RemoteSource or RemoteControl, or what is wrong with it."""
+
+    def number(name: str, default: float = -1.0) -> int:
+        return int(model.number(point, f"sc:RemotePoint.{name}", default))
+
+    def text(name: str, default: str = "") -> str:
+        return model.text(point, f"sc:RemotePoint.{name}") or default
+
+    try:
+        mask = int(text("mask", "0"), 0)
+        not_available = tuple(int(word, 0) for word in text("notAvailable").replace(",", " ").split())
+    except ValueError as error:
+        return f"has a mask or notAvailable that is no number ({error})"
+    values = _enumeration(text("values"))
+    if isinstance(values, str):
+        return values
+    address = ModbusAddress(
+        unit_id=number("unitId", model.number(unit, "sc:RemoteUnit.unitId", 1.0)),
+        table=text("table"),
+        register=number("register"),
+        data_type=text("dataType", "uint16"),
+        word_order=text("wordOrder", "big"),
+        bit=number("bit"),
+        bits=number("bits", 1.0),
+        byte_order=text("byteOrder", "big"),
+        mask=mask,
+        not_available=not_available,
+        values=values,
+        exponent_register=number("exponentRegister"),
+        scan_ms=number("scanMs", 0.0),
+    )
+    return fault(address) or address
+
+
+def _enumeration(text: str) -> tuple[tuple[int, int], ...] | str:
+    """``1=0 4=1`` as pairs.
+
+    >>> _enumeration("1=0, 4=1")
+    ((1, 0), (4, 1))
+    """
+    pairs = []
+    for word in text.replace(",", " ").split():
+        found = re.fullmatch(r"(-?\w+)=(-?\d+)", word)
+        try:
+            if found is None:
+                raise ValueError(word)
+            pairs.append((int(found[1], 0), int(found[2])))
+        except ValueError:
+            return f"has {word!r} in its values, which is not raw=value"
+    return tuple(pairs)
