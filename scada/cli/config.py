@@ -47,12 +47,22 @@ def _example_lines() -> Iterator[str]:
             continue
         yield f"[{section}]  # {(group.__doc__ or '').strip().splitlines()[0]}"
         for name, item in group.model_fields.items():
+            if item.default_factory is not None:  # a table of its own, see below
+                continue
             value = _toml(item.default)
             yield f"{name} = {value}" + (f"  # {item.description}" if item.description else "")
         yield ""
     yield "# [channels.NAME]  # override of a channel's address; NAME as in the model"
     yield '# host = "10.0.0.5"'
     yield "# port = 2404"
+    yield ""
+    yield "# [upstream.stations.NAME]  # override of an upstream station; NAME as in the model"
+    yield '# host = "10.0.0.1"'
+    yield ""
+    yield '# [upstream.stations.NAME.masters."10.1.0.1"]  # what a master may command; none = it only reads'
+    yield '# name = "provincial-dispatch-a"'
+    yield '# roles = ["OPERATOR"]'
+    yield '# areas = ["East"]'
     yield ""
     yield "# [drivers]  # drivers of your own, by protocol; their code runs with the rights of the server"
     yield '# my-protocol = "drivers/my_protocol.py:MyDriver"'

@@ -77,17 +77,17 @@ class ControlDesk:
     # ------------------------------------------------------------------ calls
 
     def select(
-        self, ticket: object, mrid: str, value: float, device_number: str, principal: Principal, evidence: bytes = b""
+        self, ticket: object, mrid: str, value: float, device_number: str | None, principal: Principal, evidence: bytes = b""
     ) -> list[Effect]:
-        """Preset a control for an operator; the reply comes at check-back.
+        """Preset a control; the reply comes at check-back.
 
         Args:
             ticket: the call to answer.
             mrid: the control.
             value: command value or set-point.
-            device_number: what the operator typed.
+            device_number: what the operator typed; None for an order by telecontrol, in which no person names the object.
             principal: who acts.
-            evidence: the signed envelope.
+            evidence: the signed envelope, or the octets of the order.
         """
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
@@ -96,7 +96,7 @@ class ControlDesk:
         refusal = (
             self._lacks_right(control, principal)
             or _value_wrong(control, value)
-            or _number_wrong(control, device_number)
+            or (None if device_number is None else _number_wrong(control, device_number))
             or self._may_operate(request)
         )
         if refusal:

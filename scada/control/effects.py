@@ -65,10 +65,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell the call that came with ``ticket`` that its execute was sent and not refused; its answer is still to come."""
+
+    ticket: object
+    reply: ControlReply
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Store an event."""
 
     event: Event
 
 
-Effect = SendSelect | SendExecute | SendCancel | Audit | Reply | Report
+Effect = SendSelect | SendExecute | SendCancel | Audit | Reply | Progress | Report

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from scada.control.effects import Audit, Effect, Reply, Report, SendCancel, SendExecute, SendSelect
+from scada.control.effects import Audit, Effect, Progress, Reply, Report, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading, has_followed
 from scada.control.records import ControlReply, Principal, SequenceState
 from scada.core.clock import NS_PER_S, Clock
@@ -257,12 +257,13 @@ class ControlSequence:
 
     def _watch(self) -> list[Effect]:
         """Confirmed, or no answer: then only the feedback can tell."""
+        under_way: list[Effect] = [] if self.ticket is None else [Progress(self.ticket, self.reply())]
         if self._followed and (self._confirmed or self._proves):
-            return self._succeed()
+            return under_way + self._succeed()
         if self.request.watch and not math.isnan(self._expected):
             self._enter(Phase.WATCHING, self.request.control.feedback_timeout_s)
-            return []
-        return self._succeed() if self._confirmed else self._feedback_missed()
+            return under_way
+        return under_way + (self._succeed() if self._confirmed else self._feedback_missed())
 
     def _succeed(self) -> list[Effect]:
         code, reason = "", "the feedback followed"
