@@ -11,32 +11,73 @@ from asyncua.ua.status_codes import StatusCodes
 
 from scada.core.errors import ProtocolError
 from scada.core.quality import Quality
-from scada.model_cim.tables import Control, ControlKind, Point, PointKind
+from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEVERITY: Final = 0xC000_0000
 _UNCERTAIN: Final = 0x4000_0000
-_BAD: Final = 0x8000_0000
 _CODE: Final = 0xFFFF_0000
-_OVERFLOW: Final = 0x0480
-"""Info type *DataValue* with the bit *Overflow*: the server's queue of this item lost values."""
+_DATA_VALUE: Final = 0x0400
+"""Info type *DataValue*: the info bits below mean something (OPC 10000-4, 7.39.1)."""
+_OVERFLOW: Final = 0x0080
+"""The server's queue of this item lost values."""
+_LIMITED: Final = {0x0100: Quality.OUT_OF_RANGE, 0x0200: Quality.OUT_OF_RANGE, 0x0300: Quality.BLOCKED}
+"""Limit bits: at its low limit, at its high limit, constant."""
+_EXACT: Final = 2**53
+"""Whole numbers beyond cannot all be told apart in 64-bit floating point."""
+
+_NOT_TOPICAL: Final = Quality.NOT_TOPICAL
+_REFERENCE: Final = Quality.BAD_REFERENCE | Quality.INVALID
+_FAILED: Final = Quality.FAILURE | Quality.INVALID
+_SUBSTITUTED: Final = Quality.SUBSTITUTED | Quality.QUESTIONABLE
 
 _SPECIAL: Final = {
     StatusCodes.GoodLocalOverride: Quality.SUBSTITUTED,
-    StatusCodes.UncertainSubstituteValue: Quality.SUBSTITUTED | Quality.QUESTIONABLE,
+    StatusCodes.UncertainSubstituteValue: _SUBSTITUTED,
+    StatusCodes.UncertainTransducerInManual: _SUBSTITUTED,
+    StatusCodes.UncertainSimulatedValue: Quality.TEST | Quality.QUESTIONABLE,
     StatusCodes.UncertainLastUsableValue: Quality.OLD_DATA,
-    StatusCodes.UncertainNoCommunicationLastUsableValue: Quality.OLD_DATA | Quality.NOT_TOPICAL,
+    StatusCodes.UncertainNoCommunicationLastUsableValue: Quality.OLD_DATA | _NOT_TOPICAL,
+    StatusCodes.UncertainInitialValue: _NOT_TOPICAL | Quality.QUESTIONABLE,
     StatusCodes.UncertainEngineeringUnitsExceeded: Quality.OUT_OF_RANGE,
-    StatusCodes.BadNotConnected: Quality.NOT_TOPICAL,
-    StatusCodes.BadNoCommunication: Quality.NOT_TOPICAL,
-    StatusCodes.BadCommunicationError: Quality.NOT_TOPICAL,
-    StatusCodes.BadWaitingForInitialData: Quality.NOT_TOPICAL | Quality.INVALID,
-    StatusCodes.BadOutOfService: Quality.NOT_TOPICAL | Quality.BLOCKED,
-    StatusCodes.BadSensorFailure: Quality.FAILURE | Quality.INVALID,
-    StatusCodes.BadDeviceFailure: Quality.FAILURE | Quality.INVALID,
-    StatusCodes.BadNodeIdUnknown: Quality.BAD_REFERENCE | Quality.INVALID,
-    StatusCodes.BadNodeIdInvalid: Quality.BAD_REFERENCE | Quality.INVALID,
+    **dict.fromkeys(
+        (
+            StatusCodes.BadNotConnected,
+            StatusCodes.BadNoCommunication,
+            StatusCodes.BadCommunicationError,
+            StatusCodes.BadServerNotConnected,
+            StatusCodes.BadServerHalted,
+            StatusCodes.BadConnectionClosed,
+            StatusCodes.BadShutdown,
+            StatusCodes.BadTimeout,
+            StatusCodes.BadRequestTimeout,
+            StatusCodes.BadDisconnect,
+        ),
+        _NOT_TOPICAL,
+    ),
+    StatusCodes.BadWaitingForInitialData: _NOT_TOPICAL | Quality.INVALID,
+    StatusCodes.BadNoData: _NOT_TOPICAL | Quality.INVALID,
+    StatusCodes.BadNoDataAvailable: _NOT_TOPICAL | Quality.INVALID,
+    StatusCodes.BadDataUnavailable: _NOT_TOPICAL | Quality.INVALID,
+    StatusCodes.BadOutOfService: _NOT_TOPICAL | Quality.BLOCKED,
+    StatusCodes.BadOutOfRange: Quality.OUT_OF_RANGE | Quality.INVALID,
+    **dict.fromkeys((StatusCodes.BadSensorFailure, StatusCodes.BadDeviceFailure), _FAILED),
+    **dict.fromkeys(
+        (
+            StatusCodes.BadNodeIdUnknown,
+            StatusCodes.BadNodeIdInvalid,
+            StatusCodes.BadAttributeIdInvalid,
+            StatusCodes.BadConfigurationError,
+            StatusCodes.BadIndexRangeInvalid,
+            StatusCodes.BadIndexRangeNoData,
+        ),
+        _REFERENCE,
+    ),
 }
+"""Codes that say more than their severity; docs/protocols/opcua.md shows the table."""
+
+_STATES: Final = {PointKind.STATUS: (0.0, 1.0), PointKind.DOUBLE: (0.0, 1.0, 2.0, 3.0)}
+_FLOAT_MAXIMUM: Final = 3.4028234663852886e38
 
 _INTEGERS: Final = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
@@ -60,18 +101,19 @@ def quality_of(status: int) -> int:
     >>> quality_of(0), quality_of(0x808A0000) == Quality.NOT_TOPICAL
     (0, True)
     """
+    limited = _LIMITED.get(status & 0x0300, Quality.GOOD) if status & _DATA_VALUE else Quality.GOOD
     code = status & _CODE
     if code in _SPECIAL:
-        return int(_SPECIAL[code])
+        return int(_SPECIAL[code] | limited)
     severity = status & _SEVERITY
     if severity == 0:
-        return 0
-    return int(Quality.QUESTIONABLE if severity == _UNCERTAIN else Quality.INVALID)
+        return int(limited)
+    return int((Quality.QUESTIONABLE if severity == _UNCERTAIN else Quality.INVALID) | limited)
 
 
 def lost_values(status: int) -> bool:
     """True if the server says that its queue for the item overflowed."""
-    return status & _OVERFLOW == _OVERFLOW
+    return bool(status & _DATA_VALUE and status & _OVERFLOW)
 
 
 def nanoseconds(stamp: datetime | None) -> int:
@@ -83,13 +125,22 @@ def nanoseconds(stamp: datetime | None) -> int:
 
 
 def number(point: Point, raw: Any) -> float:
-    """Value in engineering units, NaN if the variable holds no number (text, array, nothing)."""
+    """Value in engineering units; NaN if the variable holds no number for this point.
+
+    No number are text (a LocalizedText too), a structure, nothing, NaN and infinity, a missing element, a whole array, a status
+    other than 0 and 1, a double point other than 0 to 3, and whole numbers that 64-bit floating point cannot tell apart.
+    """
+    if isinstance(point.address, OpcUaAddress) and point.address.index >= 0:
+        is_array = isinstance(raw, (list, tuple)) and point.address.index < len(raw)
+        raw = raw[point.address.index] if is_array else None
     if isinstance(raw, bool):
         # a double point told by a Boolean: false is off (1), true is on (2)
         return float(raw) + (1.0 if point.kind is PointKind.DOUBLE else 0.0)
-    if isinstance(raw, (int, float)) and math.isfinite(raw):
-        return float(raw) * point.scale + point.offset
-    return math.nan
+    if not isinstance(raw, (int, float)) or not math.isfinite(raw) or (isinstance(raw, int) and abs(raw) > _EXACT):
+        return math.nan
+    value = float(raw) * point.scale + point.offset
+    states = _STATES.get(point.kind)
+    return value if states is None or value in states else math.nan
 
 
 def variant(control: Control, value: float, variant_type: ua.VariantType) -> ua.Variant:
@@ -112,6 +163,8 @@ def variant(control: Control, value: float, variant_type: ua.VariantType) -> ua.
         if not low <= round(raw) <= high:
             raise OpcUaValueError(f"{raw:g} does not fit into {variant_type.name}", where=control.path)
         return ua.Variant(round(raw), variant_type)
+    if variant_type is ua.VariantType.Float and abs(raw) > _FLOAT_MAXIMUM:
+        raise OpcUaValueError(f"{raw:g} does not fit into Float", where=control.path)
     if variant_type in (ua.VariantType.Float, ua.VariantType.Double):
         return ua.Variant(raw, variant_type)
     raise OpcUaValueError(f"a variable of type {variant_type.name} cannot be commanded", where=control.path)
