@@ -10,7 +10,17 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.channel import ChannelView
-from scada.actors.messages import Changed, DirectControl, Operate, Report, StepAnswered, StepAsked, Tick
+from scada.actors.messages import (
+    Changed,
+    DirectControl,
+    FollowedReply,
+    Operate,
+    Report,
+    StepAnswered,
+    StepAsked,
+    TelecontrolSelect,
+    Tick,
+)
 from scada.actors.mirror import Mirror
 from scada.control import effects as fx
 from scada.control.desk import ControlDesk, no_tags
@@ -78,6 +88,7 @@ class ControlActor(Actor):
     ) -> None:
         super().__init__(address, failed)
         self._mirror = Mirror(len(tables.points))
+        self._tables = tables
         self._desk = ControlDesk(tables, clock, LivePlant(self._mirror, views), topology, tags=tags)
         self._audit = audit
         self._snapshot = snapshot
@@ -109,6 +120,9 @@ class ControlActor(Actor):
                     case pb.CancelRequest():
                         wanted = self._desk.cancel(reply, request.sequence_id, request.reason, principal, evidence)
                 self._carry_out(wanted)
+            case TelecontrolSelect(cid, value, principal, evidence, reply):
+                mrid = self._tables.controls[cid].mrid
+                self._carry_out(self._desk.select(reply, mrid, value, None, principal, evidence))
             case DirectControl(cid, value, principal, why, reply):
                 self._carry_out(self._desk.direct(reply, cid, value, principal, why=why))
             case _:
@@ -128,6 +142,8 @@ class ControlActor(Actor):
                 case fx.Reply(ticket, reply):
                     assert callable(ticket)
                     ticket(reply)
+                case fx.Progress(FollowedReply() as ticket, reply):
+                    ticket.under_way(reply)
                 case fx.Report(event):
                     self._events.tell(Report((event,)))
                 case fx.SendCancel():

@@ -221,6 +221,35 @@ class StepAsked(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class FollowedReply:
+    """A ``reply`` whose owner also wants to know that the execute was sent and not refused, before its result.
+
+    ``under_way`` is called, at most once and before the reply, if the station confirmed or, in time, said nothing.
+    """
+
+    result: Callable[[ControlReply], None]
+    under_way: Callable[[ControlReply], None]
+
+    def __call__(self, reply: ControlReply) -> None:
+        """The result."""
+        self.result(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class TelecontrolSelect(Message):
+    """A select by an upstream master, whom no device number was shown; ``reply`` is called at check-back.
+
+    Its execute and cancel are :class:`StepAsked`.
+    """
+
+    cid: int
+    value: float
+    principal: Principal
+    evidence: bytes
+    reply: Callable[[ControlReply], None]
+
+
+@dataclass(frozen=True, slots=True)
 class DirectControl(Message):
     """A control by an application with standing rights (AGC, AVC); ``reply`` is called with how it ended."""
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from scada.control.effects import Audit, Report, SendCancel, SendExecute, SendSelect
+from scada.control.effects import Audit, Progress, Report, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading, SwitchKind
-from scada.control.records import SequenceState
+from scada.control.records import Principal, SequenceState
 from scada.core.quality import Quality
 from scada.events.records import EventKind
 from scada.model_cim.tables import AlarmClass
@@ -39,6 +39,13 @@ from tests.control.bench_desk import (
 )
 
 
+def under_way(effects):
+    """State told to the caller of an execute whose result is still to come; nothing else is done."""
+    [told] = effects
+    assert isinstance(told, Progress)
+    return told.reply.state
+
+
 @pytest.fixture
 def bench():
     return Bench()
@@ -62,7 +69,7 @@ def test_a_breaker_from_preset_to_feedback(bench):
     assert [type(effect) for effect in effects] == [Audit, Report, SendExecute]
     assert [(row.step, row.code, row.evidence) for row in audits(effects)] == [("execute", "executing", b"more")]
 
-    assert bench.desk.on_answer("q1", "execute", YES) == []
+    assert under_way(bench.desk.on_answer("q1", "execute", YES)) == SequenceState.EXECUTING
     assert bench.feedback(BREAKER, 1.0) == []
     assert bench.feedback(BREAKER, 0.0) == []  # travelling
     bench.clock.advance(2)
@@ -99,7 +106,7 @@ def test_feedback_may_come_before_the_confirmation(bench):
 def test_each_kind_knows_its_feedback(bench, cid, value, before, after):
     bench.plant.readings[cid] = Reading(before, 0)
     bench.desk.execute("execute", bench.selected(cid, value), OPERATOR)
-    assert bench.desk.on_answer("q1", "execute", YES) == []
+    assert under_way(bench.desk.on_answer("q1", "execute", YES)) == SequenceState.EXECUTING
     assert bench.feedback(cid, before) == []
     assert reply(bench.feedback(cid, after)).state is SequenceState.SUCCESS
 
@@ -330,9 +337,9 @@ def test_no_confirmation_then_only_the_feedback_tells(bench, late):
     bench.desk.execute("x", bench.selected(), OPERATOR)
     if late:
         bench.clock.advance(10)
-        assert bench.desk.tick() == []
+        assert under_way(bench.desk.tick()) == SequenceState.EXECUTING
     else:
-        assert bench.desk.on_answer("q1", "execute", SILENT) == []
+        assert under_way(bench.desk.on_answer("q1", "execute", SILENT)) == SequenceState.EXECUTING
     told = reply(bench.feedback(BREAKER, 2.0))
     assert (told.state, told.code) == (SequenceState.SUCCESS, "unconfirmed")
 
@@ -455,7 +462,7 @@ def test_direct_switch_goes_by_check_back(bench):
     effects = bench.desk.on_answer("q1", "select", YES)
     assert replies(effects) == {}
     assert [type(effect) for effect in effects] == [Audit, Audit, Report, SendExecute]
-    assert bench.desk.on_answer("q1", "execute", YES) == []
+    assert under_way(bench.desk.on_answer("q1", "execute", YES)) == SequenceState.EXECUTING
     assert replies(bench.feedback(BREAKER, 2.0))["t"].state is SequenceState.SUCCESS
 
 
@@ -599,3 +606,19 @@ def test_interlocks_leave_set_points_alone(bench):
     bench.topology.energised = True
     assert bench.selected(POWER, 50.0)
     assert len(TABLES.controls) == 6
+
+
+def test_an_order_by_telecontrol_needs_no_device_number_and_all_the_rest(bench):
+    nobody = Principal("master", frozenset(), frozenset(), frozenset())
+    refused = bench.desk.select("t", "c-0", CLOSE, None, nobody, b"asdu")
+    assert reply(refused).code == "no_right"
+    assert [(row.step, row.evidence) for row in audits(refused)] == [("refused", b"asdu")]
+    effects = bench.desk.select("t", "c-0", CLOSE, None, OPERATOR, b"asdu")
+    assert [type(effect) for effect in effects] == [Audit, SendSelect]
+
+
+def test_who_executes_hears_of_it_before_the_result_and_not_of_a_refusal(bench):
+    bench.desk.execute("execute", bench.selected(), OPERATOR)
+    effects = bench.desk.on_answer("q1", "execute", CommandResult(Outcome.REFUSED, "local"))
+    assert not any(isinstance(effect, Progress) for effect in effects)
+    assert reply(effects).state is SequenceState.EXEC_FAILED
