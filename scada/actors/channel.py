@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import numpy as np
 import structlog
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import ChannelAction, ChannelState, DriverEnded, LinkChanged, MarkQuality, Operate, Report, Tick
+from scada.actors.messages import (
+    ChannelAction,
+    ChannelState,
+    DriverEnded,
+    LinkChanged,
+    MarkQuality,
+    Operate,
+    Record,
+    Report,
+    StopRecording,
+    Tick,
+)
+from scada.actors.tracing import TraceHub
 from scada.actors.wire import Wire
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import Quality
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ChannelSpec, Control
+from scada.protocols.cleaning import CleaningCount
 from scada.protocols.driver import ChannelStatistics, CommandResult, Driver, LinkState, Outcome
 
 _log = structlog.get_logger("channel")
 
 LOST = int(Quality.COMM_LOST | Quality.NOT_TOPICAL)
-FIRST_CONNECT_S = 10.0
-"""A channel that is not up so long after its start raises its alarm."""
+FIRST_CONNECT_S: Final = 10.0
+"""A channel that is not up so long after its driver began to connect raises its alarm."""
+FIRST_SIGN_S: Final = 30.0
+"""A driver that has not even begun to connect so long after its start raises it too."""
+ORDER_S: Final = 45.0
+"""Longest real time an order to a driver is waited for."""
+FLAPS: Final = 5
+FLAP_S: Final = 600.0
+"""So many losses within so long are said once; a channel that was quiet for as long may be said again."""
 
 
 @dataclass(slots=True)
 class ChannelView:
-    """What a channel actor publishes for status pages; written by it alone."""
+    """What a channel actor publishes for status pages; written by it alone.
+
+    Attributes:
+        spec: address and parameters.
+        state, reason, since_ns: of the channel as a whole.
+        statistics: counters since the start of the server, over every life of the driver.
+        driver: that of the present life; None = the channel is closed.
+        known_s: time over which the channel was watched.
+        up_s: part of it in which data flowed.
+        cleaning: counts what the cleaning of its values found, where there is such a thing.
+    """
 
     spec: ChannelSpec
     state: LinkState = LinkState.DOWN
     reason: str = "not started"
     since_ns: int = 0
     statistics: ChannelStatistics | None = None
+    driver: Driver | None = None
+    known_s: float = 0.0
+    up_s: float = 0.0
+    cleaning: Callable[[], Sequence[CleaningCount]] | None = None
 
 
 class DriverFailedError(ScadaError):
@@ -54,6 +90,8 @@ class ChannelActor(Actor):
         rtdb: marks their quality.
         events: raises and returns the channel's alarm.
         clock: stamps.
+        hub: where the octets pass, for traces and recordings.
+        recorder: writes recordings.
     """
 
     def __init__(
@@ -68,8 +106,12 @@ class ChannelActor(Actor):
         rtdb: Address,
         events: Address,
         clock: Clock,
+        hub: TraceHub,
+        recorder: Address,
     ) -> None:
         super().__init__(address, failed)
+        self._hub = hub
+        self._recorder = recorder
         self._view = view
         self._wire = wire
         self._make = make
@@ -81,7 +123,11 @@ class ChannelActor(Actor):
         self._task: Future[None] | None = None
         self._alarmed = False
         self._logged = (LinkState.DOWN, "")
-        self._started_at = clock.monotonic()
+        self._deadline = float("inf")
+        self._told = False
+        self._watched_at = clock.monotonic()
+        self._losses: deque[float] = deque(maxlen=FLAPS)
+        self._flapping = False
 
     def started(self) -> None:
         """Begin to connect."""
@@ -102,7 +148,7 @@ class ChannelActor(Actor):
             case Operate():
                 self._operate(message)
             case ChannelAction():
-                return self._act(message.action, message.user)
+                self._act(message)
             case DriverEnded(reason):
                 self._set(LinkState.DOWN, reason)
                 self._lose(reason)
@@ -116,10 +162,15 @@ class ChannelActor(Actor):
     # ---------------------------------------------------------------- connection
 
     def _begin(self) -> None:
-        self._driver = self._make()
-        self._view.statistics = self._driver.statistics
-        self._task = self._wire.submit(self._driver.run())
+        driver = self._make()
+        if self._view.statistics is not None:
+            _carry_over(self._view.statistics, driver.statistics)
+        self._driver = self._view.driver = driver
+        self._view.statistics = driver.statistics
+        self._hub.attach(driver)
+        self._task = self._wire.submit(driver.run())
         self._task.add_done_callback(self._on_task_done)
+        self._told, self._deadline = False, self._clock.monotonic() + FIRST_SIGN_S
 
     def _on_task_done(self, task: Future[None]) -> None:
         if task is not self._task or task.cancelled():
@@ -129,21 +180,41 @@ class ChannelActor(Actor):
             self.address.tell(DriverEnded(f"the driver ended: {type(error).__name__}: {error}" if error else "the driver ended"))
 
     def _end(self, reason: str) -> None:
-        task, self._task, self._driver = self._task, None, None
+        task, self._task = self._task, None
+        self._driver = self._view.driver = None
+        self._hub.attach(None)
         if task is not None:
             task.cancel()
+            if self._view.state in {LinkState.UP, LinkState.STANDBY} and self._view.statistics is not None:
+                self._view.statistics.disconnects.append((self._clock.now_ns(), reason))
             self._lose(reason)
 
     def _on_link(self, state: LinkState, reason: str) -> None:
         if self._task is None:
             return
+        if not self._told:
+            self._told, self._deadline = True, self._clock.monotonic() + FIRST_CONNECT_S
         was_up = self._view.state is LinkState.UP
         self._set(state, reason)
         if state is LinkState.UP:
+            self._deadline = float("inf")
             self._alarm(up=True, reason=reason)
         elif was_up:
             self._lose(reason)
             self._alarm(up=False, reason=reason)
+            self._count_loss(reason)
+
+    def _count_loss(self, reason: str) -> None:
+        """Say once of a channel that it comes and goes: each of its alarms alone does not tell."""
+        now = self._clock.monotonic()
+        if self._losses and now - self._losses[-1] > FLAP_S:
+            self._flapping = False
+            self._losses.clear()
+        self._losses.append(now)
+        if len(self._losses) == FLAPS and now - self._losses[0] <= FLAP_S and not self._flapping:
+            self._flapping = True
+            parameters = {"count": str(FLAPS), "minutes": f"{FLAP_S / 60:g}", "reason": reason}
+            self._note("channel.flapping", parameters, alarm_class=AlarmClass.ABNORMAL)
 
     def _lose(self, reason: str) -> None:
         """Say of every point of the channel, in one update, that its value is only the last one received."""
@@ -157,14 +228,25 @@ class ChannelActor(Actor):
         self._events.tell(ChannelState(spec.name, spec.mrid, spec.station, up, reason))
 
     def _watch(self) -> None:
-        waiting = self._view.state in {LinkState.DOWN, LinkState.CONNECTING}
-        if waiting and not self._alarmed and self._clock.monotonic() - self._started_at > FIRST_CONNECT_S:
-            self._alarm(up=False, reason=self._view.reason)
+        """Count the time that passed, and raise the alarm of a channel that did not come up after its start."""
+        now = self._clock.monotonic()
+        if not self._alarmed and self._task is not None and now > self._deadline:
+            waited = FIRST_CONNECT_S if self._told else FIRST_SIGN_S
+            begun = "it began to connect" if self._told else "its start"
+            self._alarm(up=False, reason=f"not up {waited:g} s after {begun}: {self._view.reason}")
+        self._count_time(now)
+
+    def _count_time(self, now: float) -> None:
+        elapsed, self._watched_at = now - self._watched_at, now
+        self._view.known_s += elapsed
+        if self._view.state is LinkState.UP:
+            self._view.up_s += elapsed
 
     def _set(self, state: LinkState, reason: str) -> None:
         if state is not LinkState.CONNECTING and (state, reason) != self._logged:
             self._logged = (state, reason)
             _log.info("channel", channel=self._view.spec.name, state=state.value, reason=reason)
+        self._count_time(self._clock.monotonic())
         self._view.state = state
         self._view.reason = reason
         self._view.since_ns = self._clock.now_ns()
@@ -192,14 +274,26 @@ class ChannelActor(Actor):
             case _:
                 return await self._driver.cancel(control, value)
 
-    def _act(self, action: str, user: str) -> CommandResult:
-        _log.info("channel action", channel=self._view.spec.name, action=action, user=user)
+    def _act(self, asked: ChannelAction) -> None:
+        """Carry out an order; its reply is called exactly once, with how it ended."""
+        _log.info("channel action", channel=self._view.spec.name, action=asked.action, arguments=asked.arguments, user=asked.user)
+        match asked.action:
+            case "record":
+                self._record(asked)
+            case "stop_recording":
+                self._recorder.tell(StopRecording(self._view.spec.name, asked.user, asked.reply))
+            case "reconnect" | "quarantine" | "release":
+                asked.reply(self._change(asked.action, asked.user))
+            case _:
+                self._order(asked)
+
+    def _change(self, action: str, user: str) -> CommandResult:
+        """Close or open the channel."""
+        quarantined = self._view.state is LinkState.QUARANTINED
         match action:
-            case "interrogate" | "synchronise_clock":
-                if self._driver is None or self._view.state is not LinkState.UP:
-                    return CommandResult(Outcome.LINK_DOWN, f"the channel is {self._view.state.value}")
-                self._wire.submit(self._driver.interrogate() if action == "interrogate" else self._driver.synchronise_clock())
             case "reconnect":
+                if quarantined:
+                    return CommandResult(Outcome.REFUSED, "the channel is quarantined: release it")
                 self._end("reconnect asked by " + user)
                 self._set(LinkState.CONNECTING, "reconnect asked by " + user)
                 self._begin()
@@ -207,23 +301,94 @@ class ChannelActor(Actor):
                 self._end("quarantined by " + user)
                 self._set(LinkState.QUARANTINED, "quarantined by " + user)
                 self._alarm(up=False, reason=self._view.reason)
-                self._note("channel.quarantined", user)
-            case "release":
-                if self._view.state is not LinkState.QUARANTINED:
+                self._note("channel.quarantined", {"user": user}, user=user)
+            case _:
+                if not quarantined:
                     return CommandResult(Outcome.REFUSED, "the channel is not quarantined")
                 self._set(LinkState.CONNECTING, "released by " + user)
-                self._note("channel.released", user)
+                self._note("channel.released", {"user": user}, user=user)
                 self._begin()
-            case _:
-                return CommandResult(Outcome.UNSUPPORTED, f"unknown action {action!r}")
         return CommandResult(Outcome.CONFIRMED)
 
-    def _note(self, key: str, user: str) -> None:
-        """Store an order that must outlive a restart."""
+    def _order(self, asked: ChannelAction) -> None:
+        """What the driver does; switching links and its own orders also while no data flows."""
+        driver, state = self._driver, self._view.state
+        if driver is None or (asked.action in {"interrogate", "synchronise_clock"} and state is not LinkState.UP):
+            asked.reply(CommandResult(Outcome.LINK_DOWN, f"channel {self._view.spec.name} is {state.value}: {self._view.reason}"))
+            return
+        work = _order(driver, asked.action, asked.arguments)
+        if work is None:
+            names = ", ".join((*ACTIONS, *driver.orders))
+            asked.reply(CommandResult(Outcome.UNSUPPORTED, f"no action {asked.action!r}; this channel knows {names}"))
+            return
+        self._wire.submit(_bounded(work)).add_done_callback(lambda done: asked.reply(_result(done)))
+
+    def _record(self, asked: ChannelAction) -> None:
+        try:
+            minutes, mb = (float(asked.arguments.get(name, "0") or 0) for name in ("minutes", "mb"))
+        except ValueError:
+            minutes = -1.0
+        if not (0 <= minutes < float("inf") and 0 <= mb < float("inf")):
+            asked.reply(CommandResult(Outcome.REFUSED, "minutes and mb must be numbers of 0 (as configured) or more"))
+            return
+        connected = self._view.state in {LinkState.UP, LinkState.STANDBY}
+        self._recorder.tell(Record(self._view.spec, self._hub, connected, minutes, mb, asked.user, asked.reply))
+
+    def _note(
+        self, key: str, parameters: Mapping[str, str], *, user: str = "", alarm_class: AlarmClass = AlarmClass.NOTICE
+    ) -> None:
+        """Store an event of the channel."""
         spec, now = self._view.spec, self._clock.now_ns()
-        parameters = {"channel": spec.name, "user": user}
-        event = Event(now, EventKind.SYSTEM, AlarmClass.NOTICE, 3, key, parameters, mrid=spec.mrid, path=spec.name, actor=user)
+        told = {"channel": spec.name, **parameters}
+        event = Event(now, EventKind.SYSTEM, alarm_class, 3, key, told, mrid=spec.mrid, path=spec.name, actor=user)
         self._events.tell(Report((event,)))
+
+
+ACTIONS: Final = (
+    "interrogate",
+    "synchronise_clock",
+    "reconnect",
+    "quarantine",
+    "release",
+    "switch",
+    "record",
+    "stop_recording",
+)
+"""What every channel can be asked; whether its protocol can do it, the answer says."""
+
+
+def _order(driver: Driver, action: str, arguments: Mapping[str, str]) -> Coroutine[Any, Any, CommandResult] | None:
+    match action:
+        case "interrogate" if not arguments:
+            return driver.interrogate()
+        case "synchronise_clock":
+            return driver.synchronise_clock()
+        case "switch":
+            return driver.switch(arguments.get("link", ""))
+        case _ if action in driver.orders:
+            return driver.order(action, arguments)
+        case "interrogate":
+            return _refused(f"{driver.spec.protocol} has no interrogation of a part")
+        case _:
+            return None
+
+
+async def _refused(why: str) -> CommandResult:
+    return CommandResult(Outcome.UNSUPPORTED, why)
+
+
+async def _bounded(work: Coroutine[Any, Any, CommandResult]) -> CommandResult:
+    try:
+        async with asyncio.timeout(ORDER_S):
+            return await work
+    except TimeoutError:
+        return CommandResult(Outcome.TIMEOUT, f"no end within {ORDER_S:g} s; the station may still carry it out")
+
+
+def _carry_over(old: ChannelStatistics, new: ChannelStatistics) -> None:
+    """Counters run since the start of the server, not since that of a driver; ``new`` is already shared with its machine."""
+    for each in fields(ChannelStatistics):
+        setattr(new, each.name, getattr(old, each.name))
 
 
 def _result(done: Future[CommandResult]) -> CommandResult:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.answers import answer_of, answer_once_up
+from scada.actors.channel import ORDER_S
+from scada.actors.channel_detail import channel_detail
 from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,
@@ -30,15 +32,17 @@ from scada.actors.messages import (
     UnfollowEvents,
 )
 from scada.actors.operator import COMMIT_S, mark_readings
+from scada.actors.recorder import recordings_in
 from scada.actors.status import StatusReport
 from scada.actors.system import System
+from scada.actors.tracing import TraceQueue
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.errors import ScadaError
 from scada.events.log_index import Order, Query
 from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
-from scada.protocols.driver import CommandResult, Outcome
+from scada.protocols.driver import CommandResult, Describer, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
 from scada.security.roles import Right
@@ -47,6 +51,8 @@ READERS = 2
 """Queries of the event log that run at a time, and as many figures and recalls, which take longer."""
 MARK_S = 2 * COMMIT_S
 """Longest wait for the answer to an order on operator data, which waits for the database's commit."""
+CHANNEL_S = ORDER_S + 5.0
+"""Longest wait for the end of an order to a channel."""
 T = TypeVar("T")
 Step = pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
 SuppressOrder = pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
@@ -218,10 +224,54 @@ class Facade:
         spec = next((view.spec for view in self._system.channel_views if view.spec.name == request.channel), None)
         if spec is None:
             return ModeReply(False, "unknown_channel", f"no channel {request.channel!r}")
-        asked = ChannelAction(request.action, principal.name, dict(request.arguments))
-        result: CommandResult = await answer_of(self._system.channels[spec.index], asked)
+        result = await self._channel_order(spec.index, request, principal)
+        done = AuditRow(
+            "mode",
+            "channel result",
+            principal.name,
+            principal.station,
+            principal.session,
+            path=spec.name,
+            code=result.outcome.value,
+            reason=f"{request.action}: {result.reason}"[:1000],
+        )
+        await asyncio.to_thread(self._system.audit.append, done)
         accepted = result.outcome is Outcome.CONFIRMED
         return ModeReply(accepted, "" if accepted else result.outcome.value, result.reason)
+
+    async def _channel_order(self, index: int, request: pb.ChannelCommand, principal: Principal) -> CommandResult:
+        """How the order ended; the wait is bounded, because its channel's actor may be down."""
+        answer: Future[CommandResult] = Future()
+        asked = ChannelAction(request.action, principal.name, dict(request.arguments), _settle(answer))
+        self._system.channels[index].tell(asked)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(answer), CHANNEL_S)
+        except TimeoutError:
+            return CommandResult(Outcome.TIMEOUT, f"no answer within {CHANNEL_S:g} s; what was asked may still be done")
+
+    # ---------------------------------------------------------------- channels
+
+    def channel(self, name: str) -> pb.ChannelDetail:
+        """Everything that is known of a channel."""
+        view = next(view for view in self._system.channel_views if view.spec.name == name)
+        status = self._report.channel(view, self._system.store.snapshot())
+        return channel_detail(view, status, self._system.recorder_view, lambda pid: self.tables.points[pid].path)
+
+    def trace(self, name: str, *, values: bool) -> tuple[TraceQueue, Callable[[], None]]:
+        """Frames of a channel from now on."""
+        view = next(view for view in self._system.channel_views if view.spec.name == name)
+        queue = TraceQueue(lambda: view.driver.describer() if view.driver is not None else Describer(), values=values)
+        return queue, self._system.hubs[name].listen(queue.put)
+
+    async def recordings(self) -> pb.RecordingList:
+        """Recordings on disk, newest first."""
+        return await self._read(
+            self._readers, recordings_in, self._system.settings.recording.path, self._system.recorder_view.running()
+        )
+
+    def upstream(self) -> pb.UpstreamStatus:
+        """Stations towards upstream dispatch: none yet."""
+        return pb.UpstreamStatus()
 
     # ---------------------------------------------------------------- operator data
 

@@ -11,9 +11,11 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.mailbox import Message
+from scada.actors.tracing import TraceHub
 from scada.control.records import ControlReply, Principal
 from scada.core.batch import PointBatch
 from scada.events.records import Event
+from scada.model_cim.tables import ChannelSpec
 from scada.protocols.driver import CommandResult, LinkState
 from scada.rtdb.changes import ChangeSet
 
@@ -187,13 +189,42 @@ class DriverEnded(Message):
     reason: str
 
 
+def no_reply(result: CommandResult) -> None:
+    """For who does not wait for the end of an order."""
+    del result
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelAction(Message):
-    """Ask: an action of ``pb.ChannelCommand``; the reply is a CommandResult."""
+    """An action of ``pb.ChannelCommand``; ``reply`` is called, from any thread, with how it ended."""
 
     action: str
     user: str
     arguments: Mapping[str, str] = field(default_factory=dict)
+    reply: Callable[[CommandResult], None] = no_reply
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Message):
+    """Record a channel from now on, at most so long and so much (0 = as configured)."""
+
+    spec: ChannelSpec
+    hub: TraceHub
+    connected: bool
+    """The channel runs: there is something to record."""
+    minutes: float
+    mb: float
+    user: str
+    reply: Callable[[CommandResult], None] = no_reply
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording(Message):
+    """End the recording of a channel."""
+
+    channel: str
+    user: str
+    reply: Callable[[CommandResult], None] = no_reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,12 @@ class StatusReport:
             load_mw=of("AreaLoad"),
         )
 
+    def channel(self, view: ChannelView, snapshot: Snapshot) -> pb.ChannelStatus:
+        """The status of one channel."""
+        count = len(self._live)
+        good = is_good(snapshot.quality[:count]) & ~np.isnan(snapshot.value[:count]) & self._live
+        return self._channel(view, good)
+
     def _channel(self, view: ChannelView, good: npt.NDArray[np.bool_]) -> pb.ChannelStatus:
         spec = view.spec
         mine = (self._tables.channel_of == spec.index) & self._live

@@ -33,6 +33,7 @@ from scada.actors.messages import (
 )
 from scada.actors.operator import OperatorActor, OperatorView
 from scada.actors.recall import RecallActor, Recaller, is_accident
+from scada.actors.recorder import WRITE_S, RecorderActor, RecorderView
 from scada.actors.replay import ReplayActor, ReplayView
 from scada.actors.resources import LOOK_S, ResourceActor
 from scada.actors.rtdb import RtdbActor
@@ -40,6 +41,7 @@ from scada.actors.standing import Standing, standing_orders
 from scada.actors.stores import Stores
 from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
+from scada.actors.tracing import TraceHub
 from scada.actors.wire import ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.apps.calc.graph import expression_findings
@@ -118,12 +120,16 @@ class System:
         if unknown := self.settings.channels.keys() - {spec.name for spec in tables.channels}:
             names = ", ".join(sorted(unknown))
             raise ConfigError(f"[channels] names what the model does not have: {names}", mend="see `scada model show --channels`")
+        if unknown := set(self.settings.recording.channels) - {spec.name for spec in tables.channels}:
+            names = ", ".join(sorted(unknown))
+            raise ConfigError(f"[recording] channels are not in the model: {names}", mend="see `scada model show --channels`")
         return model, tables
 
     def _views(self) -> None:
         self.channel_views = [ChannelView(self._endpoint(spec)) for spec in self.tables.channels]
         self.alarm_view, self.agc_view, self.avc_view = AlarmView(), AgcView(), AvcView()
-        self.dispatch_view, self.replay_view = DispatchView(), ReplayView({})
+        self.dispatch_view, self.replay_view, self.recorder_view = DispatchView(), ReplayView({}), RecorderView()
+        self.hubs = {view.spec.name: TraceHub(self.wire.loop) for view in self.channel_views}
         self._change_listeners: list[Callable[[ChangeSet], None]] = []
         self._uncommitted: list[Callable[[], None]] = []
         self._event_listeners: list[Callable[[Sequence[Event]], None]] = []
@@ -152,7 +158,7 @@ class System:
         self.archive = Address("archive")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
         self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
-        self.operator, self.recall = Address("operator"), Address("recall")
+        self.operator, self.recall, self.recorder = Address("operator"), Address("recall"), Address("recorder")
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
         self.cleaner = Cleaner(self.tables.points, len(self.tables.channels))
@@ -183,6 +189,7 @@ class System:
         self.timers.stop()
         names = [address.name for address in self.channels.values()]
         names += [
+            "recorder",
             "resources",
             "recall",
             "replay",
@@ -327,6 +334,7 @@ class System:
             (self.dispatch, dispatch),
             (self.replay, partial(ReplayActor, folder=settings.replay.path, view=self.replay_view, clock=self.clock)),
             (self.resources, self._resources()),
+            (self.recorder, self._recording()),
             (self.avc, avc),
         ]
         area = next((area for area in self.tables.areas if area.controlled), None)
@@ -358,6 +366,7 @@ class System:
             index=spec.index,
         )
         fed = np.array([point.pid for point in points], dtype=np.uint32)
+        view.cleaning = partial(self.cleaner.counts, spec.index)
         return lambda a, f: ChannelActor(
             a,
             f,
@@ -366,6 +375,22 @@ class System:
             make=lambda: make_driver(spec, points, controls, sink, self.clock, self.drivers),
             pids=fed,
             rtdb=self.rtdb,
+            events=self.events,
+            clock=self.clock,
+            hub=self.hubs[spec.name],
+            recorder=self.recorder,
+        )
+
+    def _recording(self) -> Factory:
+        always = [(view.spec, self.hubs[view.spec.name]) for view in self.channel_views]
+        return partial(
+            RecorderActor,
+            settings=self.settings.recording,
+            disk_mb=self.settings.resources.disk_mb,
+            site=self.site,
+            model=self.tables.version,
+            always=[(spec, hub) for spec, hub in always if spec.name in self.settings.recording.channels],
+            view=self.recorder_view,
             events=self.events,
             clock=self.clock,
         )
@@ -409,6 +434,7 @@ class System:
             (0.1, self.control, tick),
             (1.0, self.dispatch, tick),
             (0.1, self.replay, tick),
+            (WRITE_S, self.recorder, tick),
             (settings.avc.cycle_s, self.avc, tick),
             (settings.agc.cycle_s, self.agc, tick),
         ]

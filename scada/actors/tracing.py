@@ -44,6 +44,11 @@ class TraceHub:
         self._on_wire(lambda: self._set((*self._listeners, listener)))
         return lambda: self._on_wire(lambda: self._drop(listener))
 
+    def endpoints(self) -> dict[str, str]:
+        """``host:port`` of each link by its name; empty for a channel with one."""
+        driver = self._driver
+        return {} if driver is None else {link.name: link.endpoint for link in driver.links()}
+
     def _on_wire(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server stops
             self._loop.call_soon_threadsafe(work)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from scada.core.errors import ConfigError
 
@@ -209,6 +209,22 @@ class ReplaySettings(_Section):
     path: Path = Field(Path("var/traces"), description="Folder of pcap files.")
 
 
+class RecordingSettings(_Section):
+    """Recordings of channels as capture files."""
+
+    path: Path = Field(Path("var/recordings"), description="Folder of the recordings; they hold plain process data.")
+    max_mb: float = Field(256.0, gt=0, description="Largest file of one recording, MiB.")
+    max_minutes: float = Field(60.0, gt=0, description="Longest time of one recording.")
+    keep_mb: float = Field(2048.0, gt=0, description="Room of all recordings, MiB; the oldest give way.")
+    channels: tuple[str, ...] = Field((), description="Channels that are always recorded, file after file.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.keep_mb < self.max_mb:
+            raise ValueError(f"keep_mb = {self.keep_mb:g} leaves no room for one recording of max_mb = {self.max_mb:g}")
+        return self
+
+
 class Settings(_Section):
     """A whole ``scada.toml``."""
 
@@ -227,6 +243,7 @@ class Settings(_Section):
     agc: AgcSettings = AgcSettings()
     avc: AvcSettings = AvcSettings()
     replay: ReplaySettings = ReplaySettings()
+    recording: RecordingSettings = RecordingSettings()
     resources: ResourceSettings = ResourceSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
     upstream: UpstreamSettings = UpstreamSettings()
@@ -246,6 +263,7 @@ _PATHS = (
     ("security", "keys"),
     ("security", "audit"),
     ("replay", "path"),
+    ("recording", "path"),
     ("upstream", "path"),
 )
 

@@ -13,6 +13,7 @@ from scada.actors.base import Address, Supervisor
 from scada.actors.channel import LOST, ChannelActor, ChannelView
 from scada.actors.messages import Apply, ChannelAction, ChannelState, MarkQuality, Operate, Tick
 from scada.actors.timers import Timers
+from scada.actors.tracing import TraceHub
 from scada.actors.wire import BEHIND_RECORDS, ChannelSink, Feed, Wire
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
@@ -82,7 +83,8 @@ class World:
         self.supervisor = Supervisor(self.clock, self.timers)
         self.wire = Wire()
         self.wire.start()
-        self.rtdb, self.events = Box(), Box()
+        self.rtdb, self.events, self.recorder = Box(), Box(), Box()
+        self.hub = TraceHub(self.wire.loop)
         self.feed = Feed(self.wire, self.rtdb)
         self.view = ChannelView(SPEC)
         self.drivers = []
@@ -105,6 +107,8 @@ class World:
                 rtdb=self.rtdb,
                 events=self.events,
                 clock=self.clock,
+                hub=self.hub,
+                recorder=self.recorder,
             )
 
         self.supervisor.start(self.address, life)
@@ -118,6 +122,12 @@ class World:
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.002)
+
+    def order(self, action, **arguments):
+        answers, done = [], threading.Event()
+        self.address.tell(ChannelAction(action, "op", arguments, lambda result: (answers.append(result), done.set())))
+        assert done.wait(5)
+        return answers[0]
 
     def operate(self, step, cid=7):
         answers, done = [], threading.Event()
@@ -160,12 +170,14 @@ def test_values_before_the_loss_are_sent_before_the_mark(world):
 
 
 def test_never_up_raises_the_alarm_after_a_while(world):
+    world.do((LinkState.CONNECTING, "connecting to 127.0.0.1:2404"))
+    world.until(lambda: world.view.reason.startswith("connecting to"))
     world.address.tell(Tick())
     world.clock.advance(11)
     world.address.tell(Tick())
     assert not world.events.wait(ChannelState)[0].up
     world.address.tell(Tick())
-    world.address.ask(ChannelAction("nonsense", "t")).get(timeout=5)
+    world.order("nonsense")
     assert len(world.events.wait(ChannelState)) == 1
 
 
@@ -182,15 +194,15 @@ def test_orders_are_answered_whatever_happens(world):
 def test_quarantine_closes_and_release_connects_again(world):
     world.do((LinkState.UP, "started"))
     world.until(lambda: world.view.state is LinkState.UP)
-    assert world.address.ask(ChannelAction("quarantine", "op")).get(timeout=5).outcome is Outcome.CONFIRMED
+    assert world.order("quarantine").outcome is Outcome.CONFIRMED
     world.until(lambda: world.drivers[0].closed)
     assert world.view.state is LinkState.QUARANTINED
     world.rtdb.wait(MarkQuality)
     assert not world.events.wait(ChannelState, 2)[-1].up
     assert world.operate("select").outcome is Outcome.LINK_DOWN
-    assert world.address.ask(ChannelAction("release", "op")).get(timeout=5).outcome is Outcome.CONFIRMED
+    assert world.order("release").outcome is Outcome.CONFIRMED
     world.until(lambda: len(world.drivers) == 2)
-    assert world.address.ask(ChannelAction("release", "op")).get(timeout=5).outcome is Outcome.REFUSED
+    assert world.order("release").outcome is Outcome.REFUSED
 
 
 def test_a_driver_that_fails_is_replaced_by_the_supervisor(world):

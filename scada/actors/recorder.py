@@ -1,0 +1,429 @@
+"""Recorder actor: writes recordings of channels, off the wire loop.
+
+The wire puts octets into a bounded buffer and goes on; this actor encodes and writes them a few times a second, each time whole
+blocks, so that a recording is readable up to its end whatever stops the server. What the buffer has no room for is left out and
+said in the recording. A disk that fails or runs short ends the recording, never the channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.base import Actor, Address
+from scada.actors.messages import Record, Report, StopRecording, Tick
+from scada.actors.tracing import TraceHub
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.settings import RecordingSettings
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass, ChannelSpec
+from scada.protocols.driver import CommandResult, Outcome
+from scada.protocols.recording import RecordedChannel, RecordingEncoder, channel_of
+
+_log = structlog.get_logger("recorder")
+
+WRITE_S: Final = 0.2
+"""Time between two writes."""
+BUFFER_OCTETS: Final = 8 << 20
+"""What one channel may be ahead of the disk."""
+LOOK_S: Final = 5.0
+"""Time between two looks at the room on the disk."""
+MIB: Final = 1 << 20
+SUFFIX: Final = ".pcapng"
+_UNFIT: Final = re.compile(r"[^\w.-]+")
+"""What a file's name does not hold."""
+
+_Entry = tuple[str, bool, int, bytes, int]
+"""Link, received, ns UTC, octets, octets that were left out instead."""
+
+
+class RecordingBuffer:
+    """Octets of one channel between the wire and the recorder.
+
+    Args:
+        most: octets it holds.
+    """
+
+    def __init__(self, most: int = BUFFER_OCTETS) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._entries: deque[_Entry] = deque()
+        self._octets = 0
+        self._missing: dict[tuple[str, bool], int] = {}
+        self.missed = 0
+        """Octets left out since the beginning."""
+
+    def put(self, link: str, received: bool, time_ns: int, data: bytes) -> None:
+        """Take octets from the wire; never waits."""
+        with self._lock:
+            if data and self._octets + len(data) > self._most:
+                self._missing[link, received] = self._missing.get((link, received), 0) + len(data)
+                self.missed += len(data)
+                return
+            if self._missing:
+                self._entries.extend((name, way, time_ns, b"", octets) for (name, way), octets in self._missing.items())
+                self._missing.clear()
+            self._entries.append((link, received, time_ns, data, 0))
+            self._octets += len(data)
+
+    def take(self) -> Sequence[_Entry]:
+        """Everything that waits."""
+        with self._lock:
+            entries, self._entries, self._octets = self._entries, deque(), 0
+        return entries
+
+
+@dataclass(slots=True)
+class RecordingFile:
+    """One recording that is being written.
+
+    Attributes:
+        name: of the file.
+        octets: written so far.
+        from_ns: ns UTC of its beginning.
+    """
+
+    name: str
+    octets: int
+    from_ns: int
+
+
+@dataclass(slots=True)
+class RecorderView:
+    """What the recorder publishes; written by it alone."""
+
+    files: dict[str, RecordingFile] = field(default_factory=dict)
+    """By name of the channel."""
+    closing: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """Stops listening to a channel; outlives a life of the recorder."""
+
+    def running(self) -> frozenset[str]:
+        """Names of the files that are being written."""
+        return frozenset(file.name for file in list(self.files.values()))
+
+
+@dataclass(slots=True)
+class _Recording:
+    """A recording and what it needs to go on."""
+
+    asked: Record
+    buffer: RecordingBuffer
+    encoder: RecordingEncoder
+    file: RecordingFile
+    descriptor: int
+    most_octets: int
+    until: float
+    """Monotonic seconds."""
+    always: bool
+    told_missed: int = 0
+
+
+class RecorderActor(Actor):
+    """Owns every recording that is being written.
+
+    Args:
+        address, failed: see :class:`~scada.actors.base.Actor`.
+        settings: where and how much.
+        disk_mb: free space in MiB below which nothing is recorded.
+        site: name of the site.
+        model: version of the model.
+        always: channels that are recorded from the start on.
+        view: published state.
+        events: told of beginnings and ends.
+        clock: stamps.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        failed: Callable[[BaseException], None],
+        *,
+        settings: RecordingSettings,
+        disk_mb: int,
+        site: str,
+        model: str,
+        always: Sequence[tuple[ChannelSpec, TraceHub]],
+        view: RecorderView,
+        events: Address,
+        clock: Clock,
+    ) -> None:
+        super().__init__(address, failed)
+        self._settings = settings
+        self._disk_mb = disk_mb
+        self._site = site
+        self._model = model
+        self._always = always
+        self._view = view
+        self._events = events
+        self._clock = clock
+        self._recordings: dict[str, _Recording] = {}
+        self._looked = float("-inf")
+
+    def started(self) -> None:
+        """End what an earlier life left open, then record what is always recorded."""
+        for stop in self._view.closing.values():
+            stop()
+        self._view.closing.clear()
+        self._view.files.clear()
+        for spec, hub in self._always:
+            self._begin(Record(spec, hub, False, 0, 0, ""), always=True)
+
+    def stopped(self) -> None:
+        """Write what waits and close every file."""
+        for channel in list(self._recordings):
+            self._write(self._recordings[channel])
+            if channel in self._recordings:
+                self._end(channel, "the server stopped")
+
+    def receive(self, message: Any) -> Any:
+        """Dispatch by message class."""
+        match message:
+            case Tick():
+                self._on_tick()
+            case Record():
+                message.reply(self._begin(message, always=False))
+            case StopRecording(channel, user, reply):
+                reply(self._finish(channel, user))
+            case _:
+                return super().receive(message)
+        return None
+
+    # ------------------------------------------------------------------ beginning and end
+
+    def _begin(self, asked: Record, *, always: bool) -> CommandResult:
+        channel, most = asked.spec.name, self._settings
+        if channel in self._recordings:
+            return CommandResult(Outcome.REFUSED, f"it is recorded already, into {self._recordings[channel].file.name}")
+        if asked.minutes > most.max_minutes or asked.mb > most.max_mb:
+            return CommandResult(Outcome.REFUSED, f"at most {most.max_minutes:g} minutes and {most.max_mb:g} MiB are configured")
+        minutes, mb = asked.minutes or most.max_minutes, asked.mb or most.max_mb
+        fault = self._make_room(mb)
+        try:
+            if not fault:
+                self._recordings[channel] = self._open(asked, RecordingBuffer(), minutes, mb, always=always)
+        except OSError as error:
+            fault = f"cannot write {most.path}: {error.strerror or error}"
+        if fault:
+            self._say("channel.recording_failed", channel, {"reason": fault}, AlarmClass.ABNORMAL)
+            return CommandResult(Outcome.REFUSED, fault)
+        recording = self._recordings[channel]
+        self._view.closing[channel] = asked.hub.listen(recording.buffer.put)
+        self._say("channel.recording_started", channel, {"file": recording.file.name}, user=asked.user)
+        return CommandResult(Outcome.CONFIRMED, recording.file.name)
+
+    def _open(self, asked: Record, buffer: RecordingBuffer, minutes: float, mb: float, *, always: bool) -> _Recording:
+        """A new file with its head.
+
+        Raises:
+            OSError: it cannot be made or written.
+        """
+        now, spec = self._clock.now_ns(), asked.spec
+        encoder = RecordingEncoder(self._described(asked), connected=asked.connected)
+        folder = self._settings.path
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stem = f"{_UNFIT.sub('-', spec.name).strip('.-') or 'channel'}-{_stamp(now)}"
+        for number in range(1000):
+            name = f"{stem}{f'-{number}' if number else ''}{SUFFIX}"
+            try:
+                descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                break
+            except FileExistsError:
+                continue
+        else:
+            raise FileExistsError(17, f"a thousand recordings begin with {stem}")
+        until = self._clock.monotonic() + minutes * 60
+        file = RecordingFile(name, 0, now)
+        recording = _Recording(asked, buffer, encoder, file, descriptor, int(mb * MIB), until, always)
+        try:
+            self._append(recording, encoder.head())
+        except OSError:
+            os.close(descriptor)
+            (folder / name).unlink(missing_ok=True)
+            raise
+        self._view.files[spec.name] = recording.file
+        return recording
+
+    def _described(self, asked: Record) -> RecordedChannel:
+        spec = asked.spec
+        endpoints = {"": f"{spec.host}:{spec.port}", **asked.hub.endpoints()}
+        return RecordedChannel(spec.name, spec.protocol, self._site, self._model, endpoints)
+
+    def _finish(self, channel: str, user: str) -> CommandResult:
+        recording = self._recordings.get(channel)
+        if recording is None:
+            return CommandResult(Outcome.REFUSED, f"channel {channel} is not recorded")
+        self._write(recording)
+        if channel in self._recordings:
+            self._end(channel, f"stopped by {user}")
+        return CommandResult(Outcome.CONFIRMED, recording.file.name)
+
+    def _end(self, channel: str, reason: str, *, fault: bool = False) -> None:
+        recording = self._recordings.pop(channel)
+        self._view.files.pop(channel, None)
+        stop = self._view.closing.pop(channel, None)
+        if stop is not None:
+            stop()
+        with contextlib.suppress(OSError):
+            self._append(recording, recording.encoder.close(self._clock.now_ns()))
+        with contextlib.suppress(OSError):
+            os.close(recording.descriptor)
+        told = {"file": recording.file.name, "reason": reason, "mb": f"{recording.file.octets / MIB:.1f}"}
+        if fault:
+            self._say("channel.recording_failed", channel, told, AlarmClass.ABNORMAL)
+        else:
+            self._say("channel.recording_ended", channel, told)
+
+    # ------------------------------------------------------------------ writing
+
+    def _on_tick(self) -> None:
+        for recording in list(self._recordings.values()):
+            self._write(recording)
+        now = self._clock.monotonic()
+        for channel, recording in list(self._recordings.items()):
+            if recording.file.octets >= recording.most_octets or now >= recording.until:
+                self._turn_over(channel, recording)
+        if self._recordings and now - self._looked >= LOOK_S:
+            self._looked = now
+            fault = self._make_room(0)
+            for channel in list(self._recordings) if fault else ():
+                self._end(channel, fault, fault=True)
+
+    def _write(self, recording: _Recording) -> None:
+        encoder = recording.encoder
+        blocks = b"".join(
+            encoder.missed(link, received, time_ns, missed) if missed else encoder.octets(link, received, time_ns, data)
+            for link, received, time_ns, data, missed in recording.buffer.take()
+        )
+        try:
+            self._append(recording, blocks)
+        except OSError as error:
+            self._end(recording.asked.spec.name, f"cannot write: {error.strerror or error}", fault=True)
+            return
+        if recording.buffer.missed and not recording.told_missed:
+            recording.told_missed = recording.buffer.missed
+            told = {"file": recording.file.name, "octets": str(recording.told_missed)}
+            self._say("channel.recording_gap", recording.asked.spec.name, told, AlarmClass.ABNORMAL)
+
+    @staticmethod
+    def _append(recording: _Recording, blocks: bytes) -> None:
+        """Whole blocks or nothing: what a full disk took of them is cut off again.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        rest = memoryview(blocks)
+        try:
+            while rest:
+                rest = rest[os.write(recording.descriptor, rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(recording.descriptor, recording.file.octets)
+            raise
+        recording.file.octets += len(blocks)
+
+    def _turn_over(self, channel: str, recording: _Recording) -> None:
+        """The next file of a channel that is always recorded; the end of another recording."""
+        if not recording.always:
+            self._end(channel, "it has its full length")
+            return
+        fault = self._make_room(self._settings.max_mb)
+        try:
+            if not fault:
+                most, asked = self._settings, replace(recording.asked, connected=recording.encoder.connected)
+                fresh = self._open(asked, recording.buffer, most.max_minutes, most.max_mb, always=True)
+        except OSError as error:
+            fault = f"cannot begin the next file: {error.strerror or error}"
+        if fault:
+            self._end(channel, fault, fault=True)
+            return
+        os.close(recording.descriptor)
+        self._recordings[channel] = fresh
+        _log.info("recording goes on", channel=channel, file=fresh.file.name, after=recording.file.name)
+
+    # ------------------------------------------------------------------ room
+
+    def _make_room(self, mb: float) -> str:
+        """Remove the oldest recordings until ``mb`` more fit; the reason why nothing can be recorded, or nothing."""
+        folder = self._settings.path
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            running = self._view.running()
+            found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob(f"*{SUFFIX}"))
+            used = sum(size for _, size, _ in found)
+            for _, size, path in found:
+                if used + mb * MIB <= self._settings.keep_mb * MIB:
+                    break
+                if path.name not in running:
+                    path.unlink(missing_ok=True)
+                    used -= size
+                    _log.info("recording removed to make room", file=path.name)
+            free = shutil.disk_usage(folder).free / MIB
+        except OSError as error:
+            return f"cannot use {folder}: {error.strerror or error}"
+        if free < self._disk_mb:
+            return f"only {free:.0f} MiB are free on the disk, {self._disk_mb} MiB are kept free"
+        return ""
+
+    def _say(
+        self, key: str, channel: str, told: dict[str, str], alarm_class: AlarmClass = AlarmClass.NOTICE, *, user: str = ""
+    ) -> None:
+        priority = 3 if alarm_class is AlarmClass.ABNORMAL else 4
+        parameters = {"channel": channel, **told}
+        log = _log.warning if alarm_class is AlarmClass.ABNORMAL else _log.info
+        log(key, **parameters)
+        event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters, path=channel, actor=user)
+        self._events.tell(Report((event,)))
+
+
+def _stamp(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def recordings_in(folder: Path, running: Collection[str]) -> pb.RecordingList:
+    """The recordings of a folder, newest first.
+
+    Args:
+        folder: where they are; it may not exist yet.
+        running: names of those that are being written.
+    """
+    found: list[pb.RecordingInfo] = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            status = path.stat()
+            with path.open("rb") as file:
+                head = file.read(4096)
+        except OSError:  # it gave way meanwhile
+            continue
+        channel = channel_of(head)
+        found.append(
+            pb.RecordingInfo(
+                name=path.name,
+                channel=channel,
+                from_ns=_begun(path.name),
+                to_ns=status.st_mtime_ns,
+                bytes=status.st_size,
+                running=path.name in running,
+            )
+        )
+    found.sort(key=lambda each: (each.from_ns, each.name), reverse=True)
+    return pb.RecordingList(recordings=found)
+
+
+def _begun(name: str) -> int:
+    """Time in a recording's name, ns UTC; 0 = somebody else named it."""
+    found = re.search(r"-(\d{8}T\d{6}Z)(-\d+)?\.pcapng$", name)
+    if found is None:
+        return 0
+    return int(datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * NS_PER_S
