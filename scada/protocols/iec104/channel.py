@@ -138,15 +138,32 @@ class Channel:
             *self._translate(self.link.start(mono), 0, mono),
         ]
 
+    def adopt(self, link: Link, reason: str, mono: float) -> list[Effect]:
+        """Speak over another connection from now on, and start data transfer on it.
+
+        Steps and requests under way are reported as lost and forgotten: nothing is repeated on the new connection.
+
+        Args:
+            link: machine of a connection that is open with data transfer stopped (:class:`~.redundancy.Redundancy`).
+            reason: why the one before was left; "" = there was none.
+            mono: monotonic seconds.
+        """
+        effects = self._abandon(reason)
+        self.link = link
+        return [*effects, *self._translate(link.start(mono), 0, mono)]
+
     def lost(self, reason: str) -> list[Effect]:
         """The connection is gone: steps that wait are reported, requests forgotten."""
         self.link.close(reason)
+        return [*self._abandon(reason), StateChange(LinkState.DOWN, reason)]
+
+    def _abandon(self, reason: str) -> list[Effect]:
         effects: list[Effect] = [Done(pending.ticket, link_lost(pending)) for pending in self._commands.values()]
         effects += [
             Done(ticket, CommandResult(Outcome.LINK_DOWN, f"the connection was lost: {reason}")) for ticket in self._waiting
         ]
         self._forget()
-        return [*effects, StateChange(LinkState.DOWN, reason)]
+        return effects
 
     def shutdown(self, mono: float) -> list[Effect]:
         """Ask the station to stop data transfer, before the connection is closed on purpose."""
@@ -158,8 +175,9 @@ class Channel:
         """Octets of one read; the values in them come out as one batch."""
         self.statistics.bytes_in += len(data)
         self.statistics.last_receive_ns = now_ns
+        before = self.link.frames_in
         effects = self._translate(self.link.feed(data, mono), now_ns, mono)
-        self.statistics.frames_in = self.link.frames_in
+        self.statistics.frames_in += self.link.frames_in - before
         return effects + self._pump(now_ns, mono)
 
     def delivered(self, mono: float) -> list[Effect]:

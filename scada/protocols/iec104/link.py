@@ -221,6 +221,15 @@ class Link:
         self.phase = Phase.STOPPING
         return [*self._acknowledge(), self._act(UFunction.STOPDT_ACT, now), PhaseChanged(self.phase)]
 
+    def test(self, now: float) -> list[LinkEvent]:
+        """Test the connection now (TESTFR), without waiting for t3."""
+        return [] if UFunction.TESTFR_ACT in self._awaited else [self._act(UFunction.TESTFR_ACT, now)]
+
+    @property
+    def proven(self) -> bool:
+        """The connection is open and no test of it waits for its answer."""
+        return self.phase is not Phase.CLOSED and UFunction.TESTFR_ACT not in self._awaited
+
     def send(self, asdu: bytes, now: float) -> Transmit:
         """Send an ASDU in an I frame. Only while :attr:`room` is greater than zero."""
         if self.room <= 0:
@@ -236,8 +245,8 @@ class Link:
         self._released = int(self._counters[V_R])
         waiting = (self._released - self._ack_sent) % MODULO
         if self.phase in {Phase.STARTED, Phase.STOPPING} and not self._report_only:
-            if waiting >= self.parameters.w:
-                return self._acknowledge()
+            if waiting >= self.parameters.w or self.phase is Phase.STOPPING:
+                return self._acknowledge()  # a station confirms STOPDT only when everything it sent is acknowledged
             if waiting and self._unacked_since is None:
                 self._unacked_since = now
         return []
