@@ -13,7 +13,8 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # Outside the pure floors' rule: a driver wraps its library's sockets, a server carries the outstation machine, diagrams are drawn
-# by a worker process, cancellation helps the drivers, the conformance kit runs them. A lock is no thread: what any thread may read has one.
+# by a worker process, cancellation helps the drivers, the conformance kit runs them. A lock is no thread: what any thread may
+# read has one.
 EDGES = {"driver.py", "server.py", "diagrams.py", "cancellation.py", "conformance.py", "conformance_rig.py"}
 FORBIDDEN_BELOW_ACTORS = {"socket", "threading", "asyncio", "pykka", "grpc", "subprocess"}
 

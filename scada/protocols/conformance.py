@@ -1,6 +1,7 @@
 """Conformance kit: what every driver owes the house, as checks that any driver's tests can run.
 
-Write a :class:`~scada.protocols.conformance_rig.Device`: the other side of the wire, played by your test. Then run every check against it, one test each::
+Write a :class:`~scada.protocols.conformance_rig.Device`: the other side of the wire, played by your test. Then run every
+check against it, one test each::
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_conformance(check):
