@@ -10,15 +10,16 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
-PACKAGES = ("scadapb", "scadapb/v1")
+PACKAGES = ("scadapb", "scadapb/v1", "scadapb/sparkplug")
 
 
 def generate(out: Path) -> None:
     """Write the generated modules and package markers below ``out``."""
-    sources = sorted(str(path) for path in ROOT.glob("scadapb/v1/*.proto"))
-    code = protoc.main(["protoc", f"-I{ROOT}", f"--python_out={out}", f"--grpc_python_out={out}", f"--pyi_out={out}", *sources])
-    if code:
-        raise SystemExit(code)
+    for source in sorted(ROOT.glob("scadapb/*/*.proto")):
+        services = [f"--grpc_python_out={out}"] if "\nservice " in source.read_text(encoding="utf-8") else []
+        code = protoc.main(["protoc", f"-I{ROOT}", f"--python_out={out}", f"--pyi_out={out}", *services, str(source)])
+        if code:
+            raise SystemExit(code)
     for package in PACKAGES:
         (out / package / "__init__.py").write_text('"""Generated from proto/scadapb; do not edit."""\n')
 

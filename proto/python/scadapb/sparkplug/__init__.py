@@ -1,0 +1,1 @@
+"""Generated from proto/scadapb; do not edit."""
