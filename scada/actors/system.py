@@ -328,11 +328,12 @@ class System:
             view = self.dispatch_view
             return DispatchActor(address, failed, past=past, seen=sorted(accepted), agc=self.agc, view=view, **common)
 
+        traces = (settings.replay.path, settings.recording.path)
         deciders: list[tuple[Address, Factory]] = [
             (self.operator, operator),
             (self.control, control),
             (self.dispatch, dispatch),
-            (self.replay, partial(ReplayActor, folder=settings.replay.path, view=self.replay_view, clock=self.clock)),
+            (self.replay, partial(ReplayActor, folders=traces, view=self.replay_view, clock=self.clock)),
             (self.resources, self._resources()),
             (self.recorder, self._recording()),
             (self.avc, avc),

@@ -7,6 +7,7 @@ given in order of first appearance.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,13 @@ from scada.core.clock import Clock, VirtualClock
 from scada.model_cim.tables import ChannelSpec
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import COMMAND_TYPES, Asdu, TypeId, decode_command
+from scada.protocols.iec104.capture import PORT, Finding, Trace, load_trace
 from scada.protocols.iec104.channel import Channel
 from scada.protocols.iec104.codec import address_text
 from scada.protocols.iec104.effects import Effect, Heard, Notice, Values
-from scada.protocols.trace import Chunk, TcpReassembler, TraceError, read_packets, tcp_segment
-from scada.rtdb.changes import Snapshot
+from scada.protocols.trace import Chunk
+from scada.rtdb.changes import ChangeSet, Snapshot
 
-PORT: Final = 2404
 _FIRST_CAPACITY: Final = 1024
 _COMMIT_RECORDS: Final = 10_000
 """Values after which a long step commits in between."""
@@ -39,8 +40,8 @@ class Database(Protocol):
         """Write values."""
         ...
 
-    def commit(self) -> object:
-        """Number and keep what was written."""
+    def commit(self) -> ChangeSet | None:
+        """Number and keep what was written; the changes."""
         ...
 
     def grow(self, capacity: int) -> None:
@@ -50,25 +51,6 @@ class Database(Protocol):
     def snapshot(self) -> Snapshot:
         """All values."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A fault of the trace.
-
-    Attributes:
-        frame: frame number, 0 = the file as a whole.
-        stream: TCP connection, -1 = none.
-        source: ``host:port`` of the sender.
-        kind: ``sequence``, ``malformed``, ``lost`` or ``file``.
-        text: what is wrong.
-    """
-
-    frame: int
-    stream: int
-    source: str
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +121,12 @@ class _Kept:
 
 
 class ReplaySession:
-    """Replays one capture file. Step it, or :meth:`run` it to the end.
+    """Replays one capture file. Step it, or :meth:`run` it to the end; to go back, make a new one of the same trace.
 
     Args:
-        path: pcap or pcapng file.
+        trace: a capture, or its file.
         make_database: makes the session's own empty database, on the session's clock.
-        port: TCP port of the controlled stations.
+        port: TCP port of the controlled stations, where a file is given.
         keep_objects: keep every object for :meth:`objects` (comparison, export); else only the last values are there.
 
     Raises:
@@ -152,56 +134,28 @@ class ReplaySession:
     """
 
     def __init__(
-        self, path: Path, make_database: Callable[[Clock], Database], *, port: int = PORT, keep_objects: bool = False
+        self, trace: Path | Trace, make_database: Callable[[Clock], Database], *, port: int = PORT, keep_objects: bool = False
     ) -> None:
-        self.path = path
-        self.statistics = ReplayStatistics()
-        self.findings: list[Finding] = []
-        self._chunks = self._read(port)
-        self.clock = VirtualClock(self._chunks[0].time_ns)
-        self._start_ns = self._chunks[0].time_ns
-        self.statistics.length_s = (max(chunk.time_ns for chunk in self._chunks) - self._start_ns) / 1e9
+        self.trace = trace if isinstance(trace, Trace) else load_trace(trace, port)
+        self.statistics = ReplayStatistics(
+            packets=self.trace.packets, repeated_octets=self.trace.repeated, length_s=self.trace.length_s
+        )
+        self.findings: list[Finding] = list(self.trace.findings)
+        self.clock = VirtualClock(self.trace.start_ns)
         self.database = make_database(self.clock)
         self.database.grow(_FIRST_CAPACITY)
         self._capacity = _FIRST_CAPACITY
-        self._port = port
         self._at = self._uncommitted = 0
         self._channels: dict[tuple[int, str], Channel] = {}
         self._pids: dict[tuple[str, int], int] = {}
         self._last = np.zeros((_FIRST_CAPACITY, 2), dtype=np.uint8)
         self._kept: list[_Kept] | None = [] if keep_objects else None
-
-    def _read(self, port: int) -> list[Chunk]:
-        """All octets of the IEC 104 connections; faults of the file are findings."""
-        reassembler, chunks, other = TcpReassembler(), [], 0
-        suffix = f":{port}"
-        try:
-            for packet in read_packets(self.path):
-                self.statistics.packets += 1
-                segment = tcp_segment(packet)
-                if segment is None:
-                    continue
-                found = reassembler.feed(segment)
-                chunks += [chunk for chunk in found if _concerns(chunk, suffix)]
-                other += len(found)
-        except TraceError as error:
-            if not self.statistics.packets:
-                raise
-            self.findings.append(Finding(0, -1, "", "file", error.what))
-        chunks += [chunk for chunk in reassembler.finish() if _concerns(chunk, suffix)]
-        self.statistics.repeated_octets = reassembler.repeated
-        if not chunks:
-            raise TraceError(
-                f"no IEC 104 data: no TCP payload on port {port}" + (f" ({other} pieces on others)" if other else ""),
-                where=str(self.path),
-                mend="name the stations' port",
-            )
-        return chunks
+        self._journal = hashlib.sha256()
 
     @property
     def finished(self) -> bool:
         """The whole trace has been replayed."""
-        return self._at >= len(self._chunks)
+        return self._at >= len(self.trace.chunks)
 
     def step(self, max_virtual_seconds: float) -> bool:
         """Replay the next stretch of the trace.
@@ -213,14 +167,25 @@ class ReplaySession:
             True while there is more.
         """
         until = self.clock.now_ns() + round(min(max_virtual_seconds, 1e9) * 1e9)
-        while not self.finished and self._chunks[self._at].time_ns <= until:
-            self._replay(self._chunks[self._at])
-            self._at += 1
+        chunks = self.trace.chunks
+        while not self.finished and chunks[self._at].time_ns <= until:
+            self._next()
         if not self.finished:
             self._move_clock(until)
-        self.database.commit()
-        self.statistics.position_s = min((self.clock.now_ns() - self._start_ns) / 1e9, self.statistics.length_s)
-        return not self.finished
+        return self._settle()
+
+    def step_frames(self, frames: int) -> bool:
+        """Replay the next pieces of the trace, however long they are apart; True while there is more."""
+        for _ in range(frames):
+            if self.finished:
+                break
+            self._next()
+        return self._settle()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the journal so far: the same trace gives the same one every time, at every speed and in every step."""
+        return self._journal.hexdigest()
 
     def run(self) -> None:
         """Replay to the end."""
@@ -258,6 +223,23 @@ class ReplaySession:
 
     def _move_clock(self, until_ns: int) -> None:
         self.clock.advance(max(0, until_ns - self.clock.now_ns()) / 1e9)
+
+    def _next(self) -> None:
+        self._replay(self.trace.chunks[self._at])
+        self._at += 1
+
+    def _settle(self) -> bool:
+        self._commit()
+        position = (self.clock.now_ns() - self.trace.start_ns) / 1e9
+        self.statistics.position_s = self.statistics.length_s if self.finished else min(position, self.statistics.length_s)
+        return not self.finished
+
+    def _commit(self) -> None:
+        changes = self.database.commit()
+        if changes is not None:
+            # record by record, so that it does not matter where the commits were
+            self._journal.update(np.rec.fromarrays([changes.records, changes.received_at]).tobytes())
+        self._uncommitted = 0
 
     def _replay(self, chunk: Chunk) -> None:
         self._move_clock(chunk.time_ns)
@@ -309,7 +291,7 @@ class ReplaySession:
             self._kept.append(kept)
 
     def _store(self, chunk: Chunk, effect: Values) -> None:
-        station = (chunk.source if chunk.source.endswith(f":{self._port}") else chunk.destination).rsplit(":", 1)[0]
+        station = self.trace.station(chunk)
         records = effect.batch.records
         pids = [self._pids.setdefault((station, key), len(self._pids)) for key in effect.addresses.tolist()]
         if len(self._pids) > self._capacity:
@@ -321,13 +303,8 @@ class ReplaySession:
         self.database.apply(effect.batch)
         self._uncommitted += len(records)
         if self._uncommitted >= _COMMIT_RECORDS:
-            self.database.commit()
-            self._uncommitted = 0
+            self._commit()
         self._keep(_Kept(chunk, records, effect.addresses, None))
-
-
-def _concerns(chunk: Chunk, suffix: str) -> bool:
-    return chunk.source.endswith(suffix) or chunk.destination.endswith(suffix)
 
 
 def _values_of(chunk: Chunk, records: Records, addresses: npt.NDArray[np.int64]) -> Iterator[ReplayedObject]:

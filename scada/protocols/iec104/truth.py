@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from scada.core.errors import ScadaError
 from scada.protocols.iec104.asdu import COMMAND_TYPES
-from scada.protocols.iec104.replay import Finding, ReplayedObject
+from scada.protocols.iec104.capture import Finding
+from scada.protocols.iec104.replay import ReplayedObject
 
 _HEADER_ONLY: Final = frozenset({102, 104, 107})
 """Types of which a truth has one line an ASDU, without an object."""
@@ -106,6 +107,59 @@ def compare(path: Path, objects: Iterable[ReplayedObject], findings: Iterable[Fi
     found = {finding.frame for finding in findings if finding.kind == "malformed"}
     result.malformed = sorted(broken - found)
     return result
+
+
+def write(path: Path, objects: Iterable[ReplayedObject], findings: Iterable[Finding]) -> int:
+    """Write what a replay found as an expectation file, to compare later replays of the same trace with; returns the objects.
+
+    Args:
+        path: JSON lines; gzipped if it ends in ``.gz``.
+        objects: what the replay found.
+        findings: its faults; malformed frames are expected again.
+
+    Raises:
+        TruthError: the file cannot be written.
+    """
+    count = 0
+    try:
+        with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as file:
+            for item in objects:
+                file.write(json.dumps(_line(_facts_of_object(item))) + "\n")
+                count += 1
+            for frame in sorted({finding.frame for finding in findings if finding.kind == "malformed"}):
+                file.write(json.dumps({"n": frame, "k": "I", "ca": None}) + "\n")
+    except OSError as error:
+        raise TruthError(f"cannot write the expectation: {error.strerror or error}", where=str(path)) from error
+    return count
+
+
+def _line(facts: Facts) -> dict[str, Any]:
+    """The entry that :func:`_facts_of_line` reads as these facts."""
+    entry: dict[str, Any] = {
+        "n": facts.frame,
+        "st": facts.stream,
+        "src": facts.source,
+        "k": "I",
+        "typ": facts.type_id,
+        "cot": facts.cause,
+        "neg": facts.negative,
+        "test": facts.test,
+        "ca": facts.common_address,
+    }
+    if facts.ioa is None:
+        return entry
+    entry["ioa"] = facts.ioa
+    if facts.value:
+        entry["val"] = facts.value if facts.value in {"nan", "inf", "-inf"} else float(facts.value)
+    if facts.type_id in COMMAND_TYPES:
+        entry |= {"qu": facts.quality, "se": facts.detail}
+    elif facts.quality is not None:
+        entry |= {"q": facts.quality, "trans": facts.detail}
+    if facts.time:
+        invalid = facts.time == "invalid"
+        entry |= {"cp56": True, "ts_ms": None if invalid else int(facts.time), "tiv": facts.time_bits & 1}
+        entry |= {"tsu": facts.time_bits >> 1 & 1, "tgen": facts.time_bits >> 2 & 1}
+    return entry
 
 
 def _match(expected: list[Facts], found: list[Facts], result: Comparison, *, with_frame: bool) -> tuple[list[Facts], list[Facts]]:

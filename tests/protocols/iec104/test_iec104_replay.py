@@ -11,7 +11,7 @@ from scada.cli.replay import command
 from scada.protocols.iec104.apci import UFunction, i_frame, u_frame
 from scada.protocols.iec104.asdu import single
 from scada.protocols.iec104.replay import ReplaySession
-from scada.protocols.iec104.truth import TruthError, compare
+from scada.protocols.iec104.truth import TruthError, compare, write
 from scada.protocols.trace import TraceError
 from scada.rtdb.store import Store
 
@@ -218,3 +218,67 @@ def test_the_command_prints_exports_and_judges(small, tmp_path):
     assert [json.loads(row)["value"] for row in (tmp_path / "out.jsonl").read_text().splitlines()] == [1.5, 1.0, 2.5, 1.5]
     assert CliRunner().invoke(command, [str(small)]).exit_code == 0
     assert CliRunner().invoke(command, [str(tmp_path / "absent")]).exit_code == 1
+
+
+@pytest.mark.parametrize("name", [*INTACT, "wattson-C-0.1-0"])
+def test_a_written_expectation_is_met_by_the_next_replay_and_names_what_changed(traces, replay, tmp_path, name):
+    first = replay(traces / f"{name}.pcap")
+    first.run()
+    expectation = tmp_path / "expected.jsonl.gz"
+    assert write(expectation, first.objects(), first.findings) == first.statistics.objects
+    again = replay(traces / f"{name}.pcap")
+    again.run()
+    result = compare(expectation, again.objects(), again.findings)
+    assert result.equal
+    assert result.agreed == first.statistics.objects
+    assert result.other_frame == 0
+
+    lines = gzip.decompress(expectation.read_bytes()).decode().splitlines()
+    at = next(i for i, line in enumerate(lines) if json.loads(line).get("typ") in range(1, 41))
+    changed = json.loads(lines[at])
+    changed["q"] ^= 0x40
+    lines[at] = json.dumps(changed)
+    expectation.write_bytes(gzip.compress("\n".join(lines).encode()))
+    ((expected, found),) = compare(expectation, again.objects(), again.findings).differing
+    assert (expected.frame, expected.ioa) == (found.frame, found.ioa) == (changed["n"], changed["ioa"])
+
+
+@pytest.mark.parametrize("name", ["wireshark-iec104-alltypes", "wattson-C-0.1-0"])
+def test_the_journal_digest_is_the_same_at_every_speed_and_in_every_step(traces, replay, name):
+    digests = set()
+    for advance in (
+        lambda session: session.step(1e9),
+        lambda session: session.step(0.37),
+        lambda session: session.step_frames(1),
+        lambda session: session.step_frames(7),
+    ):
+        session = replay(traces / f"{name}.pcap")
+        while advance(session):
+            pass
+        assert session.finished
+        assert session.statistics.position_s == session.statistics.length_s
+        digests.add(session.digest)
+    assert len(digests) == 1
+
+
+def test_another_value_gives_another_digest(tmp_path, replay):
+    digests = set()
+    for value in (1.5, 1.5, 2.5):
+        element = struct.pack("<fB", value, 0)
+        path = capture(tmp_path / "one.pcap", [(1.0, True, i_frame(0, 0, single(13, 3, 4, 7, element).encode()))])
+        session = replay(path)
+        session.run()
+        digests.add(session.digest)
+    assert len(digests) == 2
+
+
+def test_stepping_by_frames_stops_between_two_pieces(small, replay):
+    session = replay(small)
+    assert session.step_frames(3)
+    assert session.values()[0].value == 1.5
+    assert session.statistics.position_s == pytest.approx(1.0)
+    assert session.step_frames(2)
+    assert session.values()[0].value == 1.5  # half of the frame
+    assert session.step_frames(1)
+    assert session.values()[0].value == 2.5
+    assert not session.step_frames(100)
