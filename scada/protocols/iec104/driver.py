@@ -11,6 +11,7 @@ from scada.model_cim.tables import ChannelSpec, Control, Point
 from scada.protocols.driver import CommandResult, Driver, LinkState, Sink
 from scada.protocols.iec104.channel import Channel
 from scada.protocols.iec104.commanding import Step
+from scada.protocols.iec104.describe import Iec104Describer
 from scada.protocols.iec104.effects import Disconnect, Done, Effect, Notice, Send, StateChange, Values
 
 _TICK_S: Final = 0.25
@@ -48,6 +49,8 @@ class Iec104Driver(Driver):
                 began = self.clock.monotonic()
                 reason = await self._serve()
                 self.statistics.disconnects.append((self.clock.now_ns(), reason))
+                if self.tee is not None:
+                    self.tee("", True, self.clock.now_ns(), b"")
                 self.carry_out(self.channel.lost(reason))
                 attempt = 0 if self.clock.monotonic() - began > _STABLE_S else attempt
                 wait = _BACK_OFF_S[min(attempt, len(_BACK_OFF_S) - 1)]
@@ -80,6 +83,10 @@ class Iec104Driver(Driver):
     async def synchronise_clock(self) -> CommandResult:
         """Send our time to every common address of the channel."""
         return await self._wait_for(*self.channel.synchronise_clock(self.clock.now_ns(), self.clock.monotonic()))
+
+    def describer(self) -> Iec104Describer:
+        """APDUs in words."""
+        return Iec104Describer()
 
     # ------------------------------------------------------------------ inside
 
