@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -17,6 +15,8 @@ from scada.protocols.iec104.asdu import ELEMENT_SIZE, HEADER, MAX_ASDU, MAX_OBJE
 _ROOM: Final = MAX_ASDU - HEADER
 _WORTH: Final = 4
 """Consecutive addresses from which a sequence (SQ = 1) is made."""
+LOOK_AHEAD: Final = MAX_OBJECTS + _WORTH
+"""Addresses that :func:`first_chunk` needs to see."""
 
 
 def capacity(type_id: int, *, sequence: bool) -> int:
@@ -29,26 +29,23 @@ def capacity(type_id: int, *, sequence: bool) -> int:
     return min(MAX_OBJECTS, (_ROOM - 3) // size if sequence else _ROOM // (3 + size))
 
 
-def chunks(type_id: int, ioas: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, bool]]:
-    """Cut ascending addresses into ASDUs: (start, stop, sequence), consecutive runs packed with SQ = 1.
+def first_chunk(type_id: int, ioas: npt.NDArray[np.int64]) -> tuple[int, bool]:
+    """How many of ascending addresses go into the next ASDU, and whether as a sequence (SQ = 1).
 
-    >>> list(chunks(13, np.array([1, 2, 3, 4, 5, 9, 11])))
-    [(0, 5, True), (5, 7, False)]
+    Args:
+        type_id: what they are sent as.
+        ioas: at least :data:`LOOK_AHEAD` of them, or all that are left.
+
+    >>> first_chunk(13, np.array([1, 2, 3, 4, 5, 9, 11])), first_chunk(13, np.array([9, 11]))
+    ((5, True), (2, False))
     """
-    breaks = [0, *(np.flatnonzero(np.diff(ioas) != 1) + 1).tolist(), len(ioas)]
-    single_from = 0
-    for start, stop in pairwise(breaks):
-        if stop - start < _WORTH:
-            continue
-        yield from _pieces(single_from, start, capacity(type_id, sequence=False), sequence=False)
-        yield from _pieces(start, stop, capacity(type_id, sequence=True), sequence=True)
-        single_from = stop
-    yield from _pieces(single_from, len(ioas), capacity(type_id, sequence=False), sequence=False)
-
-
-def _pieces(start: int, stop: int, limit: int, *, sequence: bool) -> Iterator[tuple[int, int, bool]]:
-    for at in range(start, stop, limit):
-        yield at, min(at + limit, stop), sequence
+    ends = np.append(np.flatnonzero(np.diff(ioas) != 1) + 1, len(ioas))
+    runs = np.diff(ends, prepend=0)
+    if runs[0] >= _WORTH:
+        return min(int(runs[0]), capacity(type_id, sequence=True)), True
+    worth = np.flatnonzero(runs >= _WORTH)
+    single = int(ends[worth[0]] - runs[worth[0]]) if len(worth) else len(ioas)
+    return min(single, capacity(type_id, sequence=False)), False
 
 
 @njit(cache=True, nogil=True)
@@ -152,11 +149,13 @@ def encode_values(
     details: npt.NDArray[np.uint16],
     *,
     sequence: bool = False,
+    originator: int = 0,
     zone_minutes: int = 0,
 ) -> bytes:
     """One ASDU of a monitored type (1 .. 15, 21, 30 .. 37), at most :func:`capacity` objects.
 
-    A number that the type cannot hold is cut to its range with OV set; NaN and infinity are sent with IV set.
+    The cause may carry the T bit (0x80). A number that the type cannot hold is cut to its range with OV set; NaN and infinity are
+    sent with IV set.
 
     Raises:
         ValueError: no or too many objects, or not a type this kernel writes.
@@ -172,7 +171,7 @@ def encode_values(
         dtype=np.int64,
     )
     length = fill(out, shape, ioas, values, qualities, times, details)
-    head = struct.pack("<BBBBH", type_id, len(ioas) | (0x80 if sequence else 0), cause, 0, common_address)
+    head = struct.pack("<BBBBH", type_id, len(ioas) | (0x80 if sequence else 0), cause, originator, common_address)
     return head + out[:length].tobytes()
 
 

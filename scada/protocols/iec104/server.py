@@ -1,18 +1,23 @@
-"""Sockets around an :class:`Outstation`: a TCP server for several masters, on asyncio."""
+"""Sockets around an :class:`Outstation`: a TCP or TLS server for several masters, on asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
-from typing import Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
 
 from scada.core.errors import PortInUseError
+from scada.protocols.iec104.groups import UnknownMasterError
 from scada.protocols.iec104.link import Closed, Transmit
 from scada.protocols.iec104.outstation import Outstation
 from scada.protocols.iec104.session import Session, SessionEvent
+from scada.security.tls import TlsContext, handshake_fault
 
 _TICK_S: Final = 0.2
+_HANDSHAKE_S: Final = 10.0
+_RECHECK_S: Final = 30.0
+"""How often the certificates of standing connections are held against the revocation list."""
 
 
 class OutstationServer:
@@ -22,7 +27,8 @@ class OutstationServer:
         outstation: the station; its methods are to be called from this server's event loop.
         host: address to listen on.
         port: port; 0 = any free one, see :attr:`port` after :meth:`start`.
-        masters: hosts that may connect; empty = any.
+        masters: hosts that may connect; empty = any that the station's groups know.
+        tls: context of :func:`scada.security.tls.server_context`; None = plain TCP.
         max_masters: connections at the same time.
         on_remark: told of odd frames, refused connections and closed links, in one sentence each.
     """
@@ -34,6 +40,7 @@ class OutstationServer:
         port: int = 2404,
         *,
         masters: Sequence[str] = (),
+        tls: TlsContext | None = None,
         max_masters: int = 8,
         on_remark: Callable[[str], None] | None = None,
     ) -> None:
@@ -43,6 +50,8 @@ class OutstationServer:
         self.muted = False
         """Fault hook: received octets vanish and nothing is sent, the connections stay."""
         self.listening = False
+        self.tls = tls
+        self._rechecked = 0.0
         self._masters = frozenset(masters)
         self._max_masters = max_masters
         self._on_remark = on_remark or (lambda _: None)
@@ -128,8 +137,17 @@ class OutstationServer:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self.outstation.clock.real_delay(_TICK_S))
+            self._recheck()
             for connection in list(self._connections):
                 connection.carry_out(connection.tick())
+
+    def _recheck(self) -> None:
+        """A certificate may be revoked or expire while its connection stands."""
+        now = self.outstation.clock.monotonic()
+        if self.tls is not None and now - self._rechecked >= _RECHECK_S:
+            self._rechecked = now
+            for connection in list(self._connections):
+                connection.recheck(self.tls, self.outstation.clock.now_ns())
 
 
 class _Connection(asyncio.Protocol):
@@ -139,18 +157,57 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
+        self._handshake: asyncio.Task[None] | None = None
         self._writable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        host = self._transport.get_extra_info("peername")[0]
+        host, port = self._transport.get_extra_info("peername")[:2]
         refusal = self._server.admits(host)
         if refusal:
-            self._server.remark(refusal)
-            self._transport.abort()
+            self._refuse(refusal)
             return
-        self._session = self._server.outstation.connect(host)
         self._server.enter(self)
+        if self._server.tls is None:
+            self._admit(host, port, ())
+            return
+        self._transport.pause_reading()  # the handshake reads
+        self._handshake = asyncio.ensure_future(self._secure(self._server.tls, host, port))
+
+    async def _secure(self, tls: TlsContext, host: str, port: int) -> None:
+        assert self._transport is not None
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                self._transport, self, tls, server_side=True, ssl_handshake_timeout=_HANDSHAKE_S
+            )
+        except (OSError, TimeoutError) as error:  # a TLS fault is an OSError
+            self._server.leave(self)
+            self._refuse(f"{host}:{port} refused: {handshake_fault(error)}")
+            return
+        if secured is None:  # gone during the handshake
+            self._server.leave(self)
+            return
+        self._transport = secured
+        self._admit(host, port, _names(secured.get_extra_info("peercert") or {}))
+
+    def _admit(self, host: str, port: int, names: Sequence[str]) -> None:
+        try:
+            self._session = self._server.outstation.connect(host, names=names, peer=f"{host}:{port}")
+        except UnknownMasterError as error:
+            self._server.leave(self)
+            self._refuse(f"{host}:{port} refused: {error}")
+
+    def _refuse(self, why: str) -> None:
+        assert self._transport is not None
+        self._server.remark(why)
+        self._transport.abort()
+
+    def recheck(self, tls: TlsContext, now_ns: int) -> None:
+        """End the connection if its peer is not to be trusted any more."""
+        secured = self._transport.get_extra_info("ssl_object") if self._transport is not None and self._session else None
+        refusal = tls.refusal(secured.getpeercert(True), now_ns) if secured is not None else ""
+        if refusal:
+            self._refuse(f"link closed: {refusal}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -196,3 +253,9 @@ class _Connection(asyncio.Protocol):
                 self._transport.close()
             elif not isinstance(event, Transmit):
                 self._server.remark(event.text)
+
+
+def _names(certificate: Mapping[str, Any]) -> list[str]:
+    """Names in a certificate as ``getpeercert()`` gives it: the common name, then DNS names and addresses."""
+    common = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
+    return common + [value for _, value in certificate.get("subjectAltName", ()) if value not in common]

@@ -1,4 +1,4 @@
-"""One master's connection to a controlled station: its link, its position in the events, its running interrogations."""
+"""One master's connection to a controlled station: its link, what it is owed, and what it has acknowledged."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from scada.core.errors import ProtocolError
-from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import (
     BROADCAST,
     COMMAND_TYPES,
-    GENERAL_INTERROGATION,
     REFUSAL,
     Asdu,
     Cause,
     TypeId,
     single,
 )
+from scada.protocols.iec104.image import Rows
 from scada.protocols.iec104.link import Block, Closed, Link, Phase, PhaseChanged, Role, Transmit
 from scada.protocols.iec104.operate import StationTime
+from scada.protocols.iec104.requests import Piece, Requests
 
 if TYPE_CHECKING:
+    from scada.protocols.iec104.groups import Group
     from scada.protocols.iec104.outstation import Outstation
 
-_COUNTERS_GENERAL: Final = 5
-_SERVED: Final = frozenset({100, 101, 102, 103, 104, 107}) | COMMAND_TYPES
-_BROADCAST_ALLOWED: Final = frozenset({100, 101, 103})
-_OBJECT_ZERO: Final = frozenset({100, 101, 103, 104, 107})
+_SYSTEM: Final = frozenset({100, 101, 102, 103, 104, 107})
+_BROADCAST_ALLOWED: Final = frozenset({100, 101, 103, 105})
+_OBJECT_ZERO: Final = frozenset({100, 101, 103, 104, 105, 107})
 """Types whose information object address is 0."""
 
 
@@ -44,39 +42,121 @@ class Remark:
 SessionEvent = Transmit | Closed | Remark
 
 
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """A connection for a status page.
+
+    Attributes:
+        peer: host and port.
+        subject: first name in its certificate, empty without TLS.
+        state: ``stopped``, ``started``, ``stopping`` or ``closed``.
+        since_ns: ns UTC when that state began.
+        frames_in: APDUs received.
+        frames_out: APDUs sent.
+        unacknowledged: I frames sent and not acknowledged.
+        malformed: ASDUs that could not be read.
+    """
+
+    peer: str
+    subject: str
+    state: str
+    since_ns: int
+    frames_in: int
+    frames_out: int
+    unacknowledged: int
+    malformed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer that waits.
+
+    Attributes:
+        data: its octets.
+        after: number of the event before which it must not be sent.
+        announces: it is the end of initialisation.
+    """
+
+    data: bytes
+    after: int = 0
+    announces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A sent I frame.
+
+    Attributes:
+        frame: its number.
+        event: next event behind it.
+        rows: rows whose newest value went with it.
+        announces: it is the end of initialisation.
+    """
+
+    frame: int
+    event: int
+    rows: Rows | None
+    announces: bool
+
+
 class Session:
     """A connection. Made by :meth:`Outstation.connect`; the server carries out what its methods return.
 
     Args:
         station: the station.
-        master: who is connected.
-        position: number of the first event it has not acknowledged.
+        group: redundancy group of the master.
+        master: who is connected: first name in its certificate, or its host.
+        peer: host and port.
+        subject: first name in its certificate, empty without TLS.
     """
 
-    def __init__(self, station: Outstation, master: str, position: int) -> None:
+    def __init__(self, station: Outstation, group: Group, master: str, *, peer: str = "", subject: str = "") -> None:
         self.master = master
+        self.peer = peer or master
+        self.subject = subject
         self.link = Link(Role.CONTROLLED, station.parameters.link)
         self.link.open(station.clock.monotonic())
-        self.dirty = np.zeros(len(station.pids), dtype=np.bool_)
-        self.acknowledged_event = position
+        self.malformed = 0
+        self.since_ns = station.clock.now_ns()
+        self.next_event = group.position
+        """Number of the next event it is sent."""
         self._station = station
-        self._event = position
-        self._marks: deque[tuple[int, int]] = deque()
+        self._group = group
+        self._marks: deque[_Mark] = deque()
         self._frames = 0
-        self._replies: deque[bytes] = deque()
-        self._interrogations: dict[int, Iterator[bytes]] = {}
+        self._replies: deque[_Reply] = deque()
+        self._requests = Requests(station)
+        self._states: Iterator[Piece] | None = None
+        self._remarks: list[SessionEvent] = []
 
     @property
     def group(self) -> str:
-        """Redundancy group of the master."""
-        return self.master
+        """Name of the redundancy group."""
+        return self._group.spec.name
 
     @property
     def pending(self) -> bool:
         """Something waits that could be sent now."""
         if self.link.room <= 0:
             return False
-        return bool(self._replies or self._interrogations or self._event < self._station.next_event or self.dirty.any())
+        events = self.next_event < self._station.queue.next
+        return bool(events or self._replies or self._requests.running or self._states or self._group.dirty.any())
+
+    def report(self) -> SessionReport:
+        """As it is now."""
+        link = self.link
+        return SessionReport(
+            self.peer,
+            self.subject,
+            link.phase.value,
+            self.since_ns,
+            link.frames_in,
+            link.frames_out,
+            link.outstanding,
+            self.malformed,
+        )
+
+    # ------------------------------------------------------------------ the server's side
 
     def feed(self, data: bytes) -> list[SessionEvent]:
         """Octets from the master."""
@@ -84,171 +164,196 @@ class Session:
         for event in self.link.feed(data, self._station.clock.monotonic()):
             if isinstance(event, Block):
                 for index in range(len(event.spans)):
-                    out += self._on_asdu(event.asdu(index))
+                    self._on_asdu(event.asdu(index))
             elif isinstance(event, PhaseChanged):
+                self._settle()
                 self._on_phase(event.phase)
             elif isinstance(event, Transmit | Closed):
                 out.append(event)
         self._settle()
-        return out + self.pump()
+        if self.link.phase is Phase.CLOSED:
+            self.leave()
+        return out + self._told() + self.pump()
 
     def tick(self) -> list[SessionEvent]:
         """Timers; call it a few times a second."""
         events = self.link.tick(self._station.clock.monotonic())
-        return [event for event in events if isinstance(event, Transmit | Closed)] + self.pump()
+        if self.link.phase is Phase.CLOSED:
+            self.leave()
+        return [event for event in events if isinstance(event, Transmit | Closed)] + self._told() + self.pump()
 
     def pump(self) -> list[SessionEvent]:
         """Fill the send window: answers first, then events, interrogation, measured values."""
         out: list[SessionEvent] = []
         now = self._station.clock.monotonic()
         while self.link.room > 0:
-            data = self._next()
-            if data is None:
+            piece, announces = self._next()
+            if piece is None:
                 break
-            out.append(self.link.send(data, now))
+            out.append(self.link.send(piece.data, now))
             self._frames += 1
-            self._marks.append((self._frames, self._event))
+            self._marks.append(_Mark(self._frames, self.next_event, self._cleared(piece.rows), announces))
         return out
 
-    def _next(self) -> bytes | None:
-        if self._replies:
-            return self._replies.popleft()
-        station = self._station
-        if self._event < station.next_event:
-            oldest = station.oldest_event()
-            if self._event < oldest:
-                station.events_lost += oldest - self._event
-                self._event = oldest
-            data, self._event = station.events_asdu(self._event)
-            return data
-        while self._interrogations:
-            address, running = next(iter(self._interrogations.items()))
-            data_or_end = next(running, None)
-            if data_or_end is not None:
-                return data_or_end
-            self._interrogations.pop(address, None)
-        return station.dirty_asdu(self.dirty) if self.dirty.any() else None
+    def leave(self) -> None:
+        """No data goes over this connection any more: selections fall, what was not acknowledged is owed to the group again."""
+        self._stop()
+        for mark in self._marks:
+            if mark.rows is not None:
+                self._group.dirty[mark.rows] = True
+            if mark.announces:
+                self._group.announced = False
+        # a stopped connection may still acknowledge what it was sent
+        self._marks = deque(_Mark(mark.frame, mark.event, None, announces=False) for mark in self._marks)
+        if self._group.active is self:
+            self._group.active = None
+
+    # ------------------------------------------------------------------ the station's side
+
+    def reply(self, *answers: Asdu | bytes) -> None:
+        """Send these before anything else; a termination only behind the events that were there before it."""
+        for answer in answers:
+            if isinstance(answer, bytes):
+                self._replies.append(_Reply(answer))
+                continue
+            ends = answer.cause == Cause.ACTIVATION_TERM and answer.type_id in COMMAND_TYPES
+            self._replies.append(_Reply(answer.encode(), self._station.queue.next if ends else 0))
+
+    def displace(self, by: str) -> None:
+        """Another connection of the group was started: this one is stopped, as if its master had said so."""
+        self.leave()
+        self.link.phase = Phase.STOPPED
+        self.since_ns = self._station.clock.now_ns()
+        self._remarks.append(Remark(f"{self.peer}: stopped, data transfer of group {self.group} was started by {by}"))
+
+    # ------------------------------------------------------------------ what is sent
+
+    def _next(self) -> tuple[Piece | None, bool]:
+        self._pass_over_lost()
+        while True:
+            waiting = self.next_event < self._station.queue.next
+            if self._replies and not (waiting and self._replies[0].after > self.next_event):
+                reply = self._replies.popleft()
+                return Piece(reply.data), reply.announces
+            if not waiting:
+                break
+            data, self.next_event = self._station.events_asdu(self.next_event)
+            if data:  # else events of points that are served no more
+                return Piece(data), False
+        piece = self._requests.next() or self._next_state()
+        if piece is None and self._group.dirty.any():
+            piece = self._station.newest(self._group.dirty)
+        return piece, False
+
+    def _next_state(self) -> Piece | None:
+        """States for a group that has lost events."""
+        if self._group.overflowed:
+            self._group.overflowed, self._states = False, self._station.states()
+        piece = next(self._states, None) if self._states is not None else None
+        if piece is None:
+            self._states = None
+        return piece
+
+    def _pass_over_lost(self) -> None:
+        oldest = self._station.queue.oldest
+        if self.next_event < oldest:
+            lost = oldest - self.next_event
+            self._group.lose(self.next_event, oldest)
+            self.next_event = oldest
+            self._remarks.append(Remark(f"group {self.group}: {lost} events gave way to newer ones; their states are sent"))
+
+    def _cleared(self, rows: Rows | None) -> Rows | None:
+        """Take the marks of rows away whose newest value is sent; which they were."""
+        if rows is None:
+            return None
+        dirty = rows[self._group.dirty[rows]]
+        self._group.dirty[dirty] = False
+        return dirty
 
     def _settle(self) -> None:
         """Move the acknowledged position on."""
         done = self._frames - self.link.outstanding
-        while self._marks and self._marks[0][0] <= done:
-            self.acknowledged_event = self._marks.popleft()[1]
-            self._station.note_delivered(self.master, self.acknowledged_event)
+        event = 0
+        while self._marks and self._marks[0].frame <= done:
+            event = self._marks.popleft().event
+        self._group.acknowledge(event)
+
+    def _told(self) -> list[SessionEvent]:
+        remarks, self._remarks = self._remarks, []
+        return remarks
+
+    # ------------------------------------------------------------------ start and stop
 
     def _on_phase(self, phase: Phase) -> None:
-        if phase is not Phase.STARTED:
-            self._interrogations.clear()
-        elif self._station.needs_announcement(self.master):
+        self.since_ns = self._station.clock.now_ns()
+        if phase is Phase.STARTED:
+            self._start()
+        elif phase is Phase.STOPPED:
+            self.leave()
+        else:
+            self._stop()
+
+    def _start(self) -> None:
+        """Go on where the group is; of its connections only this one is started now (clause 10)."""
+        group = self._group
+        if group.active is not None and group.active is not self:
+            group.active.displace(self.peer)
+        group.active, group.served = self, True
+        self.next_event = group.position
+        if not group.announced:
+            group.announced = True
             for address in self._station.common_addresses:
-                self.reply(single(TypeId.M_EI_NA_1, Cause.INITIALISED, address, 0, b"\x00"))
+                end = single(TypeId.M_EI_NA_1, Cause.INITIALISED, address, 0, b"\x00")
+                self._replies.append(_Reply(end.encode(), announces=True))
 
-    def reply(self, *answers: Asdu) -> None:
-        """Send these before anything else."""
-        self._replies.extend(answer.encode() for answer in answers)
+    def _stop(self) -> None:
+        """Nothing more is sent; frames on their way may still be acknowledged."""
+        if any(reply.announces for reply in self._replies):
+            self._group.announced = False
+        self._replies.clear()
+        self._requests.clear()
+        if self._states is not None:
+            self._states, self._group.overflowed = None, True
+        self._station.desk.drop(self)
 
-    def _on_asdu(self, data: bytes) -> list[SessionEvent]:
+    # ------------------------------------------------------------------ what is received
+
+    def _on_asdu(self, data: bytes) -> None:
         try:
             asdu = Asdu.parse(data)
         except ProtocolError as error:
-            return [Remark(f"{self.master}: {error}")]
-        if asdu.cause in REFUSAL:
-            return [Remark(f"{self.master} refuses type {asdu.type_id}: {REFUSAL[Cause(asdu.cause)]}")]  # no answer to an answer
-        if asdu.type_id not in _SERVED:
+            self.malformed += 1
+            self._remarks.append(Remark(f"{self.peer}: {error}"))
+            return
+        if asdu.cause in REFUSAL:  # no answer to an answer
+            self._remarks.append(Remark(f"{self.peer} refuses type {asdu.type_id}: {REFUSAL[Cause(asdu.cause)]}"))
+            return
+        served = asdu.type_id in _SYSTEM or asdu.type_id in COMMAND_TYPES
+        if not served and not (asdu.type_id == TypeId.C_RP_NA_1 and self._station.resets):
             self.reply(asdu.mirror(Cause.UNKNOWN_TYPE, negative=True))
-            return []
+            return
         known = self._station.common_addresses
         addresses: tuple[int, ...] = (asdu.common_address,)
         if asdu.common_address == BROADCAST and asdu.type_id in _BROADCAST_ALLOWED:
             addresses = known
         elif asdu.common_address not in known:
             self.reply(asdu.mirror(Cause.UNKNOWN_COMMON_ADDRESS, negative=True))
-            return []
-        if asdu.type_id in _OBJECT_ZERO and asdu.objects[0].ioa != 0:
+            return
+        alone = len(asdu.objects) == 1 or asdu.type_id in COMMAND_TYPES  # the command desk judges its own
+        if not alone or (asdu.type_id in _OBJECT_ZERO and asdu.objects[0].ioa != 0):
             self.reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
-            return []
+            return
         for address in addresses:
             self._serve(asdu.mirror(asdu.cause, common_address=address))
-        return []
 
     def _serve(self, asdu: Asdu) -> None:
-        if asdu.type_id == TypeId.C_IC_NA_1:
-            self._interrogate(asdu)
-        elif asdu.type_id == TypeId.C_CI_NA_1:
-            self._counters(asdu)
-        elif asdu.type_id == TypeId.C_RD_NA_1:
-            self._read(asdu)
-        elif asdu.type_id == TypeId.C_CS_NA_1:
-            self._synchronise(asdu)
-        elif asdu.type_id in {TypeId.C_TS_NA_1, TypeId.C_TS_TA_1}:
-            right = asdu.cause == Cause.ACTIVATION
-            self.reply(asdu.mirror(Cause.ACTIVATION_CON if right else Cause.UNKNOWN_CAUSE, negative=not right))
-        else:
-            parameters = self._station.parameters
-            time = StationTime(
-                self._station.now_ns(), self._station.clock.monotonic(), parameters.zone_minutes, parameters.command_age_s
-            )
-            self.reply(*(answer for _, answer in self._station.desk.answer(self, asdu, time)))
-
-    def _interrogate(self, asdu: Asdu) -> None:
-        station = asdu.objects[0].element[0] == GENERAL_INTERROGATION  # groups are not configured here
-        if asdu.cause == Cause.DEACTIVATION:
-            running = self._interrogations.pop(asdu.common_address, None) is not None
-            self.reply(asdu.mirror(Cause.DEACTIVATION_CON, negative=not running))
-        elif asdu.cause != Cause.ACTIVATION:
-            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
-        elif not station:
-            self.reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
-        else:
-            self.reply(asdu.mirror(Cause.ACTIVATION_CON))
-            self._interrogations[asdu.common_address] = self._answers(asdu)
-
-    def _answers(self, asdu: Asdu) -> Iterator[bytes]:
-        """Each ASDU is made when it is sent, so that an answer is never older than an event sent before it."""
-        for type_id, rows, sequence in self._station.interrogation_plan(asdu.common_address):
-            yield self._station.image_asdu(type_id, Cause.INTERROGATED, rows, sequence=sequence)
-        yield asdu.mirror(Cause.ACTIVATION_TERM).encode()
-
-    def _counters(self, asdu: Asdu) -> None:
-        request, freeze = asdu.objects[0].element[0] & 0x3F, asdu.objects[0].element[0] >> 6
-        if asdu.cause != Cause.ACTIVATION:
-            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
+        if asdu.type_id not in COMMAND_TYPES:
+            self.reply(*self._requests.answer(asdu))
             return
-        if request != _COUNTERS_GENERAL or not self._station.is_counter.any():
-            self.reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
-            return
-        self.reply(asdu.mirror(Cause.ACTIVATION_CON))
-        if freeze == 0:
-            self._replies.extend(self._station.counter_asdus(asdu.common_address))
-        elif freeze == 3:
-            self._station.reset_counters()
-        else:
-            self._station.freeze_counters(reset=freeze == 2)
-        self.reply(asdu.mirror(Cause.ACTIVATION_TERM))
-
-    def _read(self, asdu: Asdu) -> None:
-        row = self._station.row(asdu.common_address, asdu.objects[0].ioa)
-        if asdu.cause != Cause.REQUEST:
-            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
-        elif row < 0:
-            self.reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
-        else:
-            type_id = int(self._station.base_type[row])
-            self._replies.append(self._station.image_asdu(type_id, Cause.REQUEST, np.array([row])))
-
-    def _synchronise(self, asdu: Asdu) -> None:
-        """Confirm with the clock as it was before setting (5-101, 7.4.6.4)."""
-        station = self._station
-        zone = station.parameters.zone_minutes
-        before = station.now_ns()
-        sent_ns, _ = cp56.from_octets(asdu.objects[0].element, before, zone)
-        if asdu.cause != Cause.ACTIVATION:
-            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
-            return
-        if not sent_ns:
-            self.reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
-            return
-        if station.parameters.follow_clock:
-            station.clock_offset_ns += sent_ns - before
-        octets = cp56.to_octets(before, zone)
-        self.reply(single(asdu.type_id, Cause.ACTIVATION_CON, asdu.common_address, 0, octets, originator=asdu.originator))
+        parameters = self._station.parameters
+        time = StationTime(
+            self._station.now_ns(), self._station.clock.monotonic(), parameters.zone_minutes, parameters.command_age_s
+        )
+        for owner, answer in self._station.desk.answer(self, asdu, time):
+            assert owner is self
+            self.reply(answer)

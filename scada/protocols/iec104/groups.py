@@ -1,0 +1,164 @@
+"""Redundancy groups of a controlled station (5-104 clause 10): one queue position and one started connection for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scada.core.errors import ConfigError, ProtocolError
+from scada.protocols.iec104.event_queue import EventQueue, Standing
+
+if TYPE_CHECKING:
+    from scada.protocols.iec104.session import Session, SessionReport
+
+
+class UnknownMasterError(ProtocolError):
+    """A master that belongs to no configured group."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedundancyGroup:
+    """A group as it is configured.
+
+    Attributes:
+        name: unique in the station; its position in the events is stored under it.
+        masters: hosts, or names in certificates (common name, DNS name or address), of its connections.
+    """
+
+    name: str
+    masters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """A group for a status page.
+
+    Attributes:
+        name: of the group.
+        masters: as configured; of an open station, the host itself.
+        queued: events it has not acknowledged.
+        lost: events that gave way before it had them.
+        links: its connections.
+    """
+
+    name: str
+    masters: tuple[str, ...]
+    queued: int
+    lost: int
+    links: tuple[SessionReport, ...]
+
+
+class Group:
+    """A group at work: what goes on when its connections change.
+
+    Args:
+        spec: name and masters.
+        queue: events of the station.
+        rows: points of the station.
+    """
+
+    def __init__(self, spec: RedundancyGroup, queue: EventQueue, rows: int) -> None:
+        self.spec = spec
+        self.dirty = np.zeros(rows, dtype=np.bool_)
+        """Rows whose newest value is to be sent."""
+        self.served = False
+        """It has been started once since the station's start; before that nobody waits for measured values."""
+        self.announced = False
+        """It has had the end of initialisation."""
+        self.overflowed = False
+        """Events were lost; the states are to be told once more."""
+        self.sessions: list[Session] = []
+        self.active: Session | None = None
+        """The started connection."""
+        self._queue = queue
+        self._standing = queue.join(spec.name)
+
+    @property
+    def position(self) -> int:
+        """Number of the first event it has not acknowledged."""
+        return self._standing.position
+
+    def acknowledge(self, event: int) -> None:
+        """All events before number ``event`` have been acknowledged."""
+        if event > self._standing.position:
+            self._stand(Standing(event, self._standing.lost))
+
+    def lose(self, event: int, oldest: int) -> None:
+        """Events from ``event`` to before ``oldest`` gave way before they could be sent."""
+        self.overflowed = True
+        self._stand(Standing(max(oldest, self.position), self._standing.lost + oldest - event))
+
+    def _stand(self, standing: Standing) -> None:
+        self._queue.stand(self.spec.name, standing)
+        self._standing = standing
+
+    def report(self) -> GroupReport:
+        """As it is now."""
+        oldest = self._queue.oldest
+        sent_to = self.active.next_event if self.active is not None else self.position
+        return GroupReport(
+            self.spec.name,
+            self.spec.masters,
+            self._queue.next - max(self.position, oldest),
+            self._standing.lost + max(0, oldest - sent_to),
+            tuple(session.report() for session in self.sessions),
+        )
+
+
+class Groups:
+    """The groups of a station.
+
+    Args:
+        specs: configured groups; without any the station is open, and each host is a group of its own.
+        queue: events of the station.
+        rows: points of the station.
+
+    Raises:
+        ConfigError: a group has no name or no master, or a name or a master stands twice.
+    """
+
+    def __init__(self, specs: Sequence[RedundancyGroup], queue: EventQueue, rows: int) -> None:
+        self._queue, self._rows = queue, rows
+        self._open = not specs
+        self._by_master: dict[str, str] = {}
+        self._groups: dict[str, Group] = {}
+        for spec in specs:
+            if not spec.name or not spec.masters or spec.name in self._groups:
+                raise ConfigError(f"redundancy group {spec.name!r} has no name of its own or no master", mend="give it both")
+            for master in spec.masters:
+                if self._by_master.setdefault(master.lower(), spec.name) != spec.name:
+                    raise ConfigError(f"master {master} is in two redundancy groups", mend="leave it in one")
+            self._groups[spec.name] = Group(spec, queue, rows)
+        if specs:
+            queue.keep_only(self._groups)
+
+    def __iter__(self) -> Iterator[Group]:
+        """Every group, those of an open station as they have come."""
+        return iter(self._groups.values())
+
+    def find(self, host: str, names: Collection[str]) -> str:
+        """Name of the group of a master, empty if there is none.
+
+        Args:
+            host: where it calls from.
+            names: in its certificate.
+        """
+        if self._open:
+            return next(iter(names), host)
+        return next((self._by_master[name.lower()] for name in (*names, host) if name.lower() in self._by_master), "")
+
+    def of(self, host: str, names: Collection[str]) -> Group:
+        """Group of a master.
+
+        Raises:
+            UnknownMasterError: it belongs to none.
+        """
+        name = self.find(host, names)
+        if not name:
+            raise UnknownMasterError("belongs to no redundancy group", where=next(iter(names), host), mend="name it in one")
+        if name not in self._groups:
+            self._groups[name] = Group(RedundancyGroup(name, (name,)), self._queue, self._rows)
+        return self._groups[name]
