@@ -34,6 +34,8 @@ class TraceHub:
         self._loop = loop
         self._driver: Driver | None = None
         self._listeners: tuple[Tee, ...] = ()
+        self._spoken: dict[str, int] = {}
+        self._connects = 0
 
     def attach(self, driver: Driver | None) -> None:
         """The driver that talks from now on; None = the channel is closed."""
@@ -56,6 +58,8 @@ class TraceHub:
     def _take(self, driver: Driver | None) -> None:
         if self._driver is not None:
             self._driver.tee = None
+        for link, time_ns in list(self._spoken.items()):
+            self._tell(link, True, time_ns, b"")
         self._driver = driver
         self._set(self._listeners)
 
@@ -65,9 +69,24 @@ class TraceHub:
     def _set(self, listeners: tuple[Tee, ...]) -> None:
         self._listeners = listeners
         if self._driver is not None:
-            self._driver.tee = self._tell if listeners else None
+            self._driver.tee = self._hear if listeners else None
+        if not listeners:
+            self._spoken.clear()
+
+    def _hear(self, link: str, received: bool, time_ns: int, data: bytes) -> None:
+        """The driver's tee. Of a single link a new connection is also known by its number."""
+        driver = self._driver
+        if driver is not None and not link and driver.statistics.connects != self._connects:
+            self._connects = driver.statistics.connects
+            if link in self._spoken and data:
+                self._tell(link, True, time_ns, b"")
+        self._tell(link, received, time_ns, data)
 
     def _tell(self, link: str, received: bool, time_ns: int, data: bytes) -> None:
+        if data:
+            self._spoken[link] = time_ns
+        else:
+            self._spoken.pop(link, None)
         for listener in self._listeners:
             try:
                 listener(link, received, time_ns, data)
