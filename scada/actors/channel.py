@@ -359,22 +359,16 @@ ACTIONS: Final = (
 
 def _order(driver: Driver, action: str, arguments: Mapping[str, str]) -> Coroutine[Any, Any, CommandResult] | None:
     match action:
-        case "interrogate" if not arguments:
-            return driver.interrogate()
-        case "synchronise_clock":
-            return driver.synchronise_clock()
         case "switch":
             return driver.switch(arguments.get("link", ""))
-        case _ if action in driver.orders:
+        case "interrogate" if not arguments:
+            return driver.interrogate()
+        case "synchronise_clock" if not arguments:
+            return driver.synchronise_clock()
+        case "interrogate" | "synchronise_clock":
             return driver.order(action, arguments)
-        case "interrogate":
-            return _refused(f"{driver.spec.protocol} has no interrogation of a part")
         case _:
-            return None
-
-
-async def _refused(why: str) -> CommandResult:
-    return CommandResult(Outcome.UNSUPPORTED, why)
+            return driver.order(action, arguments) if action in driver.orders else None
 
 
 async def _bounded(work: Coroutine[Any, Any, CommandResult]) -> CommandResult:

@@ -45,7 +45,7 @@ from scada.events.records import Alarm, Event, Suppression
 from scada.protocols.driver import CommandResult, Describer, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
-from scada.security.roles import Right
+from scada.security.roles import Right, order_rights
 
 READERS = 2
 """Queries of the event log that run at a time, and as many figures and recalls, which take longer."""
@@ -209,10 +209,21 @@ class Facade:
         target = request.WhichOneof("target")
         if target is None:
             return ModeReply(False, "invalid", "nothing was asked")
-        needed = Right.CHANNEL if target == "channel" else Right.MODE
-        if needed not in principal.rights:
-            return ModeReply(False, "no_right", f"{principal.name} does not have the right {needed}")
-        row = AuditRow("mode", target, principal.name, principal.station, principal.session, evidence=evidence)
+        channel = request.channel
+        needed = order_rights(channel.action, channel.arguments) if target == "channel" else frozenset({Right.MODE})
+        if missing := needed - principal.rights:
+            return ModeReply(False, "no_right", f"{principal.name} does not have the right {', '.join(sorted(missing))}")
+        words = " ".join((channel.action, *(f"{name}={value}" for name, value in sorted(channel.arguments.items()))))
+        row = AuditRow(
+            "mode",
+            target,
+            principal.name,
+            principal.station,
+            principal.session,
+            path=channel.channel[:1000],
+            reason=words[:1000],
+            evidence=evidence,
+        )
         await asyncio.to_thread(self._system.audit.append, row)
         if target == "channel":
             return await self._channel(request.channel, principal)

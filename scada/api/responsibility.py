@@ -15,19 +15,22 @@ from scada.actors.backend import Backend
 from scada.api.faults import CallError
 from scada.control.records import Principal
 from scada.model_cim.tables import ModelTables
-from scada.security.roles import Right, is_responsible
+from scada.security.roles import Right, is_responsible, order_rights
 
 
 def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTables) -> None:
-    """A channel command needs the right CHANNEL, every other mode MODE; both within the sender's areas.
+    """A channel command needs the rights of its order, every other mode MODE; both within the sender's areas.
 
     Raises:
         CallError: ``unauthorised`` or ``no_area``.
     """
     target = request.WhichOneof("target") or ""
-    needed = Right.CHANNEL if target == "channel" else Right.MODE
-    if needed not in principal.rights:
-        raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {needed} ({target})")
+    channel = request.channel
+    needed = order_rights(channel.action, channel.arguments) if target == "channel" else {Right.MODE}
+    if missing := needed - principal.rights:
+        what = f"channel order {channel.action!r}" if target == "channel" else target
+        names = ", ".join(sorted(missing))
+        raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {names} ({what})")
     if target == "channel":
         stations = [channel.station for channel in tables.channels if channel.name == request.channel.channel]
         _check(principal, tables, request.channel.channel, stations)

@@ -39,7 +39,7 @@ class Right(StrEnum):
     MODE = "MODE"
     """AGC, AVC and unit modes."""
     CHANNEL = "CHANNEL"
-    """Interrogate, reconnect, quarantine a channel."""
+    """Interrogate, reconnect, quarantine, trace and record a channel; what acts on its device needs ENGINEER too."""
     GUARD = "GUARD"
     """Confirm another's control as the second person."""
     DISPATCH = "DISPATCH"
@@ -132,6 +132,36 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
     }
 )
 """Any one of these rights opens the call; what it acts on (control or set-point, which area) is checked where it acts."""
+
+
+_HARMLESS_ORDERS: Final = frozenset(
+    {
+        "interrogate",
+        "cancel_interrogation",
+        "synchronise_clock",
+        "reconnect",
+        "quarantine",
+        "release",
+        "switch",
+        "record",
+        "stop_recording",
+        "read_counters",
+        "read",
+        "test",
+    }
+)
+"""Orders to a channel that change nothing in the device; what is not here is taken to act on it."""
+
+
+def order_rights(action: str, arguments: Mapping[str, str]) -> frozenset[Right]:
+    """Rights that an order to a channel needs, all of them: what acts on the device is an engineer's.
+
+    >>> sorted(order_rights("read_counters", {})), sorted(order_rights("read_counters", {"mode": "reset"}))
+    (['CHANNEL'], ['CHANNEL', 'ENGINEER'])
+    """
+    freezes = action == "read_counters" and arguments.get("mode", "") not in {"", "read"}
+    harmless = action in _HARMLESS_ORDERS and not freezes
+    return frozenset({Right.CHANNEL}) if harmless else frozenset({Right.CHANNEL, Right.ENGINEER})
 
 
 def may_call(principal: Principal, method: str) -> bool:
