@@ -20,12 +20,15 @@ from scada.core.errors import ConfigError
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, seal, unseal
 
 EVENT_DTYPE: Final = np.dtype(
-    {
-        "names": ["pid", "quality", "value", "time", "detail", "cause"],
-        "formats": ["<u4", "<u4", "<f8", "<i8", "<u2", "u1"],
-        "offsets": [0, 4, 8, 16, 24, 26],
-        "itemsize": 32,
-    }
+    [
+        ("pid", "<u4"),
+        ("quality", "<u4"),
+        ("value", "<f8"),
+        ("time", "<i8"),
+        ("detail", "<u2"),
+        ("cause", "u1"),
+        ("spare", "u1", (5,)),
+    ]
 )
 """Point id, quality word, value in engineering units, source time (ns UTC), detail and cause of transmission of an event.
 

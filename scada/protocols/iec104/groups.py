@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scada.core.errors import ConfigError, ProtocolError
+from scada.model_cim.tables import RedundancyGroup
 from scada.protocols.iec104.event_queue import EventQueue, Standing
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
 class UnknownMasterError(ProtocolError):
     """A master that belongs to no configured group."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedundancyGroup:
-    """A group as it is configured.
-
-    Attributes:
-        name: unique in the station; its position in the events is stored under it.
-        masters: hosts, or names in certificates (common name, DNS name or address), of its connections.
-    """
-
-    name: str
-    masters: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +100,14 @@ class Groups:
     """The groups of a station.
 
     Args:
-        specs: configured groups; without any the station is open, and each host is a group of its own.
+        specs: configured groups, their masters by host or by a name in the certificate (common name, DNS name or address); one
+            group without masters takes those that are in no other. Without any group the station is open, and each master is a
+            group of its own.
         queue: events of the station.
         rows: points of the station.
 
     Raises:
-        ConfigError: a group has no name or no master, or a name or a master stands twice.
+        ConfigError: a group has no name of its own, a master is in two, or two have no masters.
     """
 
     def __init__(self, specs: Sequence[RedundancyGroup], queue: EventQueue, rows: int) -> None:
@@ -125,9 +115,13 @@ class Groups:
         self._open = not specs
         self._by_master: dict[str, str] = {}
         self._groups: dict[str, Group] = {}
+        self._rest = ""
         for spec in specs:
-            if not spec.name or not spec.masters or spec.name in self._groups:
-                raise ConfigError(f"redundancy group {spec.name!r} has no name of its own or no master", mend="give it both")
+            if not spec.name or spec.name in self._groups:
+                raise ConfigError(f"redundancy group {spec.name!r} has no name of its own", mend="give it one")
+            if not spec.masters and self._rest:
+                raise ConfigError(f"redundancy groups {self._rest} and {spec.name} name no masters", mend="name those of one")
+            self._rest = self._rest if spec.masters else spec.name
             for master in spec.masters:
                 if self._by_master.setdefault(master.lower(), spec.name) != spec.name:
                     raise ConfigError(f"master {master} is in two redundancy groups", mend="leave it in one")
@@ -148,7 +142,7 @@ class Groups:
         """
         if self._open:
             return next(iter(names), host)
-        return next((self._by_master[name.lower()] for name in (*names, host) if name.lower() in self._by_master), "")
+        return next((self._by_master[name.lower()] for name in (*names, host) if name.lower() in self._by_master), self._rest)
 
     def of(self, host: str, names: Collection[str]) -> Group:
         """Group of a master.

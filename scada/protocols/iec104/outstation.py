@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import Control, Iec104Address, Point
+from scada.model_cim.tables import Control, Iec104Address, Point, RedundancyGroup
 from scada.protocols.iec104.asdu import COMMAND_TYPES, MAX_OBJECTS, Cause
 from scada.protocols.iec104.counters import Counters
 from scada.protocols.iec104.encode import capacity
 from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue, EventRecords
-from scada.protocols.iec104.groups import GroupReport, Groups, RedundancyGroup
+from scada.protocols.iec104.groups import GroupReport, Groups
 from scada.protocols.iec104.image import CHANGED, UNCHANGED, Rows, Serving, StationImage
 from scada.protocols.iec104.link import LinkParameters
 from scada.protocols.iec104.operate import Answers, CommandDesk, OnCommand
