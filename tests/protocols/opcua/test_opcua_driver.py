@@ -1,112 +1,21 @@
 """The driver against asyncua's server: values, status codes, writes, unknown nodes, loss and recovery."""
 
-import asyncio
-import contextlib
-import logging
 import math
-import socket
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from asyncua import Server, ua
+from asyncua import ua
+from protocols.opcua.rig import POINTS, STAMP, Sink, Station, control, point, running, up
 
 from scada.core.batch import RecordFlag
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.model_cim.tables import ChannelSpec, ControlKind, OpcUaAddress, Point, PointKind
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.opcua.driver import OpcUaDriver
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-STAMP = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
-
-
-class Sink:
-    """Keeps what the driver says; tests wait for it."""
-
-    def __init__(self):
-        self.values, self.states, self.notices, self.records, self.batches = {}, [], [], [], 0
-        self.changed = asyncio.Event()
-
-    def deliver(self, batch):
-        self.batches += 1
-        for record in batch.records:
-            row = (
-                int(record["pid"]),
-                float(record["value"]),
-                int(record["quality"]),
-                int(record["flags"]),
-                int(record["source_time"]),
-            )
-            self.records.append(row)
-            self.values[row[0]] = row[1:3]
-        self.changed.set()
-
-    async def ready(self):
-        await asyncio.sleep(0)
-
-    def state(self, state, reason):
-        self.states.append((state, reason))
-        self.changed.set()
-
-    def notice(self, kind, text):
-        self.notices.append((kind, text))
-
-    async def until(self, condition, seconds=15):
-        async with asyncio.timeout(seconds):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
-
-
-def point(pid, name, kind=PointKind.ANALOG, **more):
-    return Point(pid, f"m{pid}", f"S/{name}", name, kind, "", "", "", "", "S", "", 0, OpcUaAddress(f"ns=2;s={name}"), **more)
-
-
-def control(cid, name, kind=ControlKind.SETPOINT):
-    return Control(cid, f"c{cid}", f"S/{name}", name, kind, "", "", "", "S", 0, OpcUaAddress(f"ns=2;s={name}"), None, "")
-
-
-POINTS = (point(0, "P"), point(1, "Breaker", PointKind.DOUBLE), point(2, "Alarm", PointKind.STATUS), point(3, "P", scale=10.0))
-
-
-class Station:
-    def __init__(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.nodes = {}
-
-    async def start(self):
-        logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-        self.server = Server()
-        await self.server.init()
-        self.server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}/")
-        self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        index = await self.server.register_namespace("urn:test")
-        assert index == 2
-        objects = self.server.nodes.objects
-        for name, value, kind in (
-            ("P", 12.5, ua.VariantType.Double),
-            ("Breaker", 2, ua.VariantType.Int32),
-            ("Alarm", False, ua.VariantType.Boolean),
-            ("Setpoint", 0.0, ua.VariantType.Float),
-            ("Switch", False, ua.VariantType.Boolean),
-            ("Name", "text", ua.VariantType.String),
-        ):
-            self.nodes[name] = await objects.add_variable(ua.NodeId(name, 2), name, ua.Variant(value, kind))
-        await self.nodes["Setpoint"].set_writable()
-        await self.nodes["Switch"].set_writable()
-        await self.server.start()
-
-    async def write(self, name, value, kind, status=ua.StatusCodes.Good, stamp=STAMP):
-        content = ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), SourceTimestamp=stamp)
-        await self.server.write_attribute_value(self.nodes[name].nodeid, content)
-
-    async def stop(self):
-        await self.server.stop()
 
 
 @pytest.fixture
@@ -115,23 +24,6 @@ async def station():
     await one.start()
     yield one
     await one.stop()
-
-
-@contextlib.asynccontextmanager
-async def running(station, points=POINTS, **params):
-    sink = Sink()
-    spec = ChannelSpec(3, "m", "W", "opcua", "127.0.0.1", station.port, "S", {"publishing_ms": 20, "timeout_s": 2} | params)
-    driver = OpcUaDriver(spec, points, (), sink, SystemClock())
-    task = asyncio.create_task(driver.run())
-    try:
-        yield driver, sink
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def up(sink):
-    return lambda: any(state is LinkState.UP for state, _ in sink.states)
 
 
 async def test_values_time_stamps_and_flags(station):
