@@ -177,10 +177,9 @@ class ChannelSettings(_Section):
 
 
 class MasterSettings(_Section):
-    """What a master of an upstream control centre may do; the key is its host, or the subject of its certificate."""
+    """What a master of an upstream control centre may do; the key is its host or, with TLS, the name in its certificate."""
 
     name: str = Field("", description="Its name in the audit log and in events; empty = the key.")
-    group: str = Field("", description="Redundancy group it belongs to; empty = as the model says.")
     roles: list[str] = Field(default_factory=list, description="Roles; OPERATOR may command. None: it only reads.")
     areas: list[str] = Field(default_factory=list, description="Control areas or stations it may command; * = all.")
 
@@ -192,14 +191,17 @@ class UpstreamStationSettings(_Section):
     host: str | None = Field(None, description="Address to listen on instead of the model's.")
     port: int | None = Field(None, ge=0, le=65535, description="Port instead of the model's; 0 = any free port.")
     params: dict[str, float | str] = Field(default_factory=dict, description="Protocol parameters instead of the model's.")
-    masters: dict[str, MasterSettings] = Field(default_factory=dict, description="Masters and their rights; none = no command.")
+    groups: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Redundancy groups with their masters (hosts or certificate names) instead of the model's.",
+    )
+    masters: dict[str, MasterSettings] = Field(default_factory=dict, description="Rights of masters; who is not here has none.")
 
 
 class UpstreamSettings(_Section):
     """Forwarding to upstream control centres by IEC 60870-5-104."""
 
     path: Path = Field(Path("var/upstream"), description="Folder of the queues of events (always fully synced).")
-    map_mb: int = Field(64, ge=16, description="Fixed size of the queue of one upstream station in MiB.")
     stations: dict[str, UpstreamStationSettings] = Field(default_factory=dict)
 
 

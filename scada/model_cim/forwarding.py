@@ -164,8 +164,10 @@ class _Forwarding:
                 text = f"master {master!r} is also in group {seen[master]!r}; left out of this one"
                 self._error("upstream.master", mrid, text, "a master has one queue: name it in one group")
             groups[name] = RedundancyGroup(name, tuple(master for master in masters if master not in doubled))
-        if sum(not group.masters for group in groups.values()) > 1:
-            self._error("upstream.group", station, "more than one group names no masters", "only one can take all others")
+        for mrid in self._model.refs_to(station, f"{GROUP}.UpstreamStation"):
+            if not groups[self._model.name(mrid)].masters:
+                text = "group names no masters: unless the configuration does, nobody may connect by it"
+                self._findings.append(self._model.finding(Severity.INFO, "upstream.master", mrid, text, f"{GROUP}.masters"))
         return tuple(groups.values())
 
     # ------------------------------------------------------------------ points

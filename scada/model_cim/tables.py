@@ -395,8 +395,9 @@ class RedundancyGroup:
     """Connections of one upstream control centre that share one queue of events (IEC 60870-5-104, clause 10)."""
 
     name: str
+    """Unique in its station; its position in the events is stored under it."""
     masters: tuple[str, ...]
-    """Hosts, or subjects of certificates; none = every master that is in no other group."""
+    """Hosts, or names in certificates (common name, DNS name or address), of its connections."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,18 @@ class EventQueue:
         self._ring[slots] = kept
         self.next += len(events)
 
+    @property
+    def stored_seq(self) -> int:
+        """``source_seq`` as it would be after a crash."""
+        return self.source_seq
+
+    def store_seq(self) -> None:
+        """Store ``source_seq`` if it was only noted.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+
     def read(self, first: int, most: int) -> EventRecords:
         """At most ``most`` events from number ``first`` on, which must be held."""
         return self._ring[np.arange(first, min(self.next, first + most)) % self.capacity]
@@ -151,6 +163,7 @@ class StoredEventQueue(EventQueue):
         map_mb = max(_LEAST_MB, capacity * EVENT_DTYPE.itemsize * 8 >> 20)  # room for blocks of one event and for old pages
         tables = (_EVENTS, _GROUPS, _STATE)
         self._blocks: deque[tuple[int, int]] = deque()  # numbers [first, behind the last) of what stands in the file
+        self._stored_seq = 0
         self._file = LmdbFile(folder, name, layout=_LAYOUT, map_mb=map_mb, databases=tables, metasync=False)
         try:
             self._load()
@@ -173,7 +186,20 @@ class StoredEventQueue(EventQueue):
                 gone = self._drop(txn, max(self.oldest, behind - self.capacity, self._all_have()))
             self._forget(gone)
             self._blocks.extend(added)
+            self._stored_seq = seq
         super().append(events, source_seq)
+
+    @property
+    def stored_seq(self) -> int:
+        """See :attr:`EventQueue.stored_seq`."""
+        return self._stored_seq
+
+    def store_seq(self) -> None:
+        """See :meth:`EventQueue.store_seq`."""
+        if self.source_seq != self._stored_seq:
+            with self._file.write() as txn:
+                txn.put(_STATE, b"state", seal(_TWO.pack(self.next, self.source_seq)))
+            self._stored_seq = self.source_seq
 
     def stand(self, group: str, standing: Standing) -> None:
         """See :meth:`EventQueue.stand`."""
@@ -219,6 +245,7 @@ class StoredEventQueue(EventQueue):
         with self._file.read() as txn:
             state = txn.get(_STATE, b"state")
             head, self.source_seq = _TWO.unpack(unseal(state, where)) if state is not None else (0, 0)
+            self._stored_seq = self.source_seq
             for name, record in txn.ascending(_GROUPS):
                 self._standings[name.decode()] = Standing(*_TWO.unpack(unseal(record, where)))
             found = [(_NUMBER.unpack(key)[0], unseal(record, where)) for key, record in txn.ascending(_EVENTS)]

@@ -31,6 +31,7 @@ class CommandAsked:
         group: redundancy group it belongs to.
         asdu: octets as they came; the audit's evidence.
         qualifier: QU (pulse length) or QL.
+        peer: host and port it came from.
     """
 
     ticket: int
@@ -41,10 +42,30 @@ class CommandAsked:
     group: str
     asdu: bytes
     qualifier: int = 0
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """A command that the station refused by itself; its owner was not asked.
+
+    Attributes:
+        control: what was named; None if there is no such control here.
+        master, group, asdu, peer: as of :class:`CommandAsked`.
+        reason: one clear sentence.
+    """
+
+    control: Control | None
+    master: str
+    group: str
+    asdu: bytes
+    peer: str
+    reason: str
 
 
 OnCommand = Callable[[CommandAsked], bool | None]
 """Accept (True), refuse (False), or answer later by the ticket (None)."""
+OnRefused = Callable[[CommandRefused], None]
 
 
 class CommandUseError(ProtocolError):
@@ -62,6 +83,11 @@ class Commander(Protocol):
     @property
     def group(self) -> str:
         """Its redundancy group."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """Host and port."""
         ...
 
 
@@ -114,9 +140,16 @@ class CommandDesk:
         controls: commands with :class:`Iec104Address`.
         on_command: the owner; without one every command is refused.
         select_timeout_s: life of a selection, from its confirmation on.
+        on_refused: told of what is refused without asking the owner.
     """
 
-    def __init__(self, controls: Sequence[Control], on_command: OnCommand | None, select_timeout_s: float) -> None:
+    def __init__(
+        self,
+        controls: Sequence[Control],
+        on_command: OnCommand | None,
+        select_timeout_s: float,
+        on_refused: OnRefused | None = None,
+    ) -> None:
         self._controls: dict[_Key, Control] = {}
         for control in controls:
             assert isinstance(control.address, Iec104Address)
@@ -125,6 +158,7 @@ class CommandDesk:
         self._pending: dict[int, _Pending] = {}
         self._tickets = 0
         self._on_command = on_command
+        self._on_refused = on_refused
         self._select_timeout_s = select_timeout_s
         self.done = 0
         """Executes that the owner accepted."""
@@ -132,9 +166,12 @@ class CommandDesk:
         """Command steps that were answered negatively."""
 
     def drop(self, owner: Commander) -> None:
-        """A connection is gone or stopped: its selections fall and are withdrawn at the owner, answers to it are swallowed."""
+        """A connection is gone or stopped: its selections fall, answers to it are swallowed.
+
+        What is selected, and each step that the owner has not answered yet, is withdrawn at the owner.
+        """
         falling = [item.asdu for item in self._selections.values() if item.owner is owner]
-        falling += [item.asdu for item in self._pending.values() if item.owner is owner and _selecting(item)]
+        falling += [item.asdu for item in self._pending.values() if item.owner is owner and not item.answered]
         self._selections = {key: item for key, item in self._selections.items() if item.owner is not owner}
         self._pending = {ticket: item for ticket, item in self._pending.items() if item.owner is not owner}
         for asdu in falling:
@@ -147,25 +184,28 @@ class CommandDesk:
     ) -> Answers:
         """Judge a command ASDU whose type and common address are known, act, and return the answers in order."""
         if asdu.cause not in {Cause.ACTIVATION, Cause.DEACTIVATION}:
-            return self._refuse(owner, asdu, Cause.UNKNOWN_CAUSE)
+            return self._refuse(owner, asdu, Cause.UNKNOWN_CAUSE, why="a cause of transmission that is none of a command")
         key = _key(asdu)
         control = self._controls.get(key)
         if control is None:
-            return self._refuse(owner, asdu, Cause.UNKNOWN_OBJECT_ADDRESS)
+            return self._refuse(owner, asdu, Cause.UNKNOWN_OBJECT_ADDRESS, why="there is no control of this address")
         assert isinstance(control.address, Iec104Address)
         order = _order(asdu)
         fits = untagged(asdu.type_id) == untagged(control.address.type_id) and len(asdu.objects) == 1
-        if not fits or not _possible(asdu.type_id, order) or not _timely(order, time):
-            return self._refuse(owner, asdu)
+        if not fits or not _possible(asdu.type_id, order):
+            return self._refuse(owner, asdu, why="the type or the value is none of this control")
+        if not _timely(order, time):
+            return self._refuse(owner, asdu, why="its time tag is invalid, too old or in the future")
         if asdu.test:  # the way is tested, not the breaker
             return [(owner, asdu.mirror(_confirmation(asdu)))]
         if asdu.cause == Cause.DEACTIVATION:
             return self._cancel(owner, asdu, key, order)
         if any(_key(item.asdu) == key and not item.answered for item in self._pending.values()):
-            return self._refuse(owner, asdu)  # the step before it has no answer yet
+            return self._refuse(owner, asdu, why="the step before it has no answer yet")
         permitted = self._may_select(key, time) if order.select else self._may_execute(owner, control, key, order, time)
         if not permitted:
-            return self._refuse(owner, asdu)
+            why = "it is selected already" if order.select else "it is not selected by this master to this value"
+            return self._refuse(owner, asdu, why=why)
         return self._ask(owner, asdu, "select" if order.select else "execute", time.monotonic)
 
     def _may_select(self, key: _Key, time: StationTime) -> bool:
@@ -194,7 +234,7 @@ class CommandDesk:
             if mine and _selecting(item):
                 del self._pending[ticket]
                 return [*self._refuse(owner, item.asdu), *self._ask(owner, asdu, "cancel", 0.0)]
-        return self._refuse(owner, asdu)
+        return self._refuse(owner, asdu, why="there is no selection to withdraw")
 
     def _held(self, key: _Key, now: float) -> _Selection | None:
         held = self._selections.get(key)
@@ -221,8 +261,8 @@ class CommandDesk:
             self.done += 1
         return [(item.owner, item.asdu.mirror(_confirmation(item.asdu)))]
 
-    def terminate(self, ticket: int) -> Answers:
-        """An execute that was accepted has ended.
+    def terminate(self, ticket: int, well: bool = True) -> Answers:
+        """An execute that was accepted has ended, well or, with P/N set, not.
 
         Raises:
             CommandUseError: it has not been answered.
@@ -233,7 +273,7 @@ class CommandDesk:
         if not item.answered:
             raise CommandUseError(f"command step {ticket} is ended before it is answered", mend="call answer() first")
         del self._pending[ticket]
-        return [(item.owner, item.asdu.mirror(Cause.ACTIVATION_TERM))]
+        return [(item.owner, item.asdu.mirror(Cause.ACTIVATION_TERM, negative=not well))]
 
     # ------------------------------------------------------------------ inside
 
@@ -253,11 +293,14 @@ class CommandDesk:
             return False
         control, order = self._controls[_key(asdu)], _order(asdu)
         value = order.value * control.scale + control.offset
-        asked = CommandAsked(self._tickets, control, step, value, owner.master, owner.group, asdu.encode(), order.qualifier)
-        return self._on_command(asked)
+        said = (owner.master, owner.group, asdu.encode())
+        return self._on_command(CommandAsked(self._tickets, control, step, value, *said, order.qualifier, owner.peer))
 
-    def _refuse(self, owner: Commander, asdu: Asdu, cause: Cause | None = None) -> Answers:
+    def _refuse(self, owner: Commander, asdu: Asdu, cause: Cause | None = None, *, why: str = "") -> Answers:
         self.refused += 1
+        if why and self._on_refused is not None:
+            control = self._controls.get(_key(asdu))
+            self._on_refused(CommandRefused(control, owner.master, owner.group, asdu.encode(), owner.peer, why))
         return [(owner, asdu.mirror(_confirmation(asdu) if cause is None else cause, negative=True))]
 
 

@@ -24,7 +24,7 @@ from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue, EventRec
 from scada.protocols.iec104.groups import GroupReport, Groups
 from scada.protocols.iec104.image import CHANGED, UNCHANGED, Rows, Serving, StationImage
 from scada.protocols.iec104.link import LinkParameters
-from scada.protocols.iec104.operate import Answers, CommandDesk, OnCommand
+from scada.protocols.iec104.operate import Answers, CommandDesk, OnCommand, OnRefused
 from scada.protocols.iec104.requests import Piece
 from scada.protocols.iec104.session import Session
 
@@ -60,6 +60,7 @@ class Outstation:
         clock: stamps and time-outs.
         on_command: asked before a select, an execute or a cancel is confirmed; ``None`` = :meth:`answer` comes later. Without it
             every command is refused.
+        on_refused: told of commands that are refused without asking: unknown, not selected, too old ...
         on_reset: asked whether a reset of the process (105) with this QRP is accepted; without it the type is unknown here.
         parameters: behaviour.
         groups: redundancy groups; without any the station is open, and every host is a group of its own.
@@ -78,6 +79,7 @@ class Outstation:
         clock: Clock,
         *,
         on_command: OnCommand | None = None,
+        on_refused: OnRefused | None = None,
         on_reset: Callable[[int], bool] | None = None,
         parameters: OutstationParameters | None = None,
         groups: Sequence[RedundancyGroup] = (),
@@ -99,7 +101,7 @@ class Outstation:
         self.common_addresses: tuple[int, ...] = tuple(
             sorted({int(ca) for ca in self.image.ca} | {control.address.common_address for control in commands})  # type: ignore[union-attr]
         )
-        self.desk = CommandDesk(commands, on_command, self.parameters.select_timeout_s)
+        self.desk = CommandDesk(commands, on_command, self.parameters.select_timeout_s, on_refused)
         self._on_reset = on_reset
         self.queue = queue or EventQueue(self.parameters.event_capacity)
         self._groups = Groups(groups, self.queue, len(self.image.pids))
@@ -120,6 +122,7 @@ class Outstation:
         detail: npt.ArrayLike = 0,
         cause: int = Cause.SPONTANEOUS,
         compare: bool = True,
+        silent: npt.ArrayLike = False,
         source_seq: int | None = None,
     ) -> None:
         """New process values, in engineering units (scalars are spread), in order.
@@ -136,6 +139,7 @@ class Outstation:
             cause: of transmission, of the events in it: spontaneous, or return information (11, 12).
             compare: only what differs from the image is a change, and the first state of a status is none. A source that gives
                 every change once, and nothing but changes, says False: then each status is an event whatever the image holds.
+            silent: readings of which no event is made, only the newest value is sent: nothing happened in the plant.
             source_seq: number of the source up to which it has been given here; stored in one transaction with the events.
 
         Raises:
@@ -152,7 +156,9 @@ class Outstation:
         more = np.broadcast_to(np.asarray(detail, dtype=np.uint16), rows.shape)
         held = self.image.held(rows)
         marks = self.image.take(rows, value, word, time, more, compare=compare)
-        queued = (marks == CHANGED) & self.image.is_queued[rows]
+        queued = (
+            (marks == CHANGED) & self.image.is_queued[rows] & ~np.broadcast_to(np.asarray(silent, dtype=np.bool_), rows.shape)
+        )
         events = np.zeros(int(queued.sum()), dtype=EVENT_DTYPE)
         events["pid"], events["cause"] = self.image.pids[rows[queued]], cause
         for name, column in (("value", value), ("quality", word), ("time", time), ("detail", more)):
@@ -232,13 +238,17 @@ class Outstation:
         """The owner's answer to a :class:`~.operate.CommandAsked` it did not answer at once; swallowed if the link is gone."""
         self._hand_out(self.desk.resolve(ticket, accepted, self.clock.monotonic()))
 
-    def terminate(self, ticket: int) -> None:
+    def terminate(self, ticket: int, well: bool = True) -> None:
         """An execute that was accepted by :meth:`answer` has ended: its master is told (cause 10), behind the events so far.
+
+        Args:
+            ticket: of the execute.
+            well: False sets P/N: it did not end as it was meant to.
 
         Raises:
             CommandUseError: it has not been answered.
         """
-        self._hand_out(self.desk.terminate(ticket))
+        self._hand_out(self.desk.terminate(ticket, well))
 
     def _hand_out(self, answers: Answers) -> None:
         for owner, asdu in answers:
