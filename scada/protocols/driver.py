@@ -77,6 +77,14 @@ class ChannelStatistics:
     """Times another link took over."""
     clock_skew_s: float = float("nan")
     """What the station's clock was ahead of ours when it last said; NaN = never."""
+    tests: int = 0
+    """Values under test that were left out."""
+    refused: int = 0
+    """Messages that are whole and say nothing we take: an unsupported type, a cause no value has, an answer to another master."""
+    distrusted_times: int = 0
+    """Time stamps that cannot be, in whose place the time of reception stands."""
+    late_values: int = 0
+    """Values that were older than the present one of their point: kept under their own time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,33 @@ def _family(type_id: int) -> int:
 
 _FAMILY: Final = np.array([_family(type_id) for type_id in range(256)], dtype=np.int64)
 
+LIVE_CAUSES: Final = frozenset({1, 2, 3, 5, 11, 12, *range(20, 42)})
+"""Causes of transmission that a monitored value can have: periodic, background, spontaneous, requested, return information,
+interrogated. Under another one, or as a negative answer, it says nothing of the process."""
+
+_LIVE: Final = np.array([(octets & 0x7F) in LIVE_CAUSES for octets in range(256)], dtype=np.bool_)
+_SPONTANEOUS: Final = np.array([(octets & 0x3F) in (3, 11, 12) for octets in range(256)], dtype=np.bool_)
+_ANSWER: Final = np.array([(octets & 0x3F) == 5 or 20 <= (octets & 0x3F) <= 41 for octets in range(256)], dtype=np.bool_)
+
+# indices of the kernel's limits
+_CHANNEL: Final = 0
+_ZONE: Final = 1
+_SUMMER: Final = 2
+_RECEIVED: Final = 3
+_EVERYTHING: Final = 4
+_OLDEST: Final = 5
+_NEWEST: Final = 6
+_LATE: Final = 7
+
+# indices of the kernel's counts
+_UNKNOWN: Final = 0
+_TESTS: Final = 1
+_DISTRUSTED: Final = 2
+_BACKFILLED: Final = 3
+_MARKED: Final = 4
+
+_NO_END: Final = 2**63 - 1
+
 
 class AddressTable:
     """(common address, information object address) -> point id, scale and offset; open addressing, for the kernel.
@@ -72,6 +99,8 @@ class AddressTable:
         for key, point in entries.items():
             assert isinstance(point.address, Iec104Address)
             self._enter(key, point.pid, point.scale, point.offset, _family(point.address.type_id))
+        self.present_tags = np.zeros(len(self.slots), dtype=np.int64)
+        """Time tag of the present value of each slot's point, 0 = none."""
 
     def _enter(self, key: int, pid: int, scale: float, offset: float, family: int) -> None:
         mask = len(self.slots) - 1
@@ -137,15 +166,19 @@ def _element(buf: npt.NDArray[np.uint8], at: int, base: int, real: npt.NDArray[n
         value = float(real[0])
         quality = octet(buf, at + 4) & 0xF1
         return value, (quality if np.isfinite(value) else quality | 0x80), 0
-    if base == 15:
+    if base == 15:  # CA: set by hand since the last reading, so the difference to it is no amount
         raw = little32(buf, at)
         mark = octet(buf, at + 4)
-        return float(raw - 4_294_967_296 if raw > 2_147_483_647 else raw), mark & 0x80, mark & 0x7F
+        adjusted = 0x100 if mark & 0x40 else 0  # Quality.QUESTIONABLE
+        return float(raw - 4_294_967_296 if raw > 2_147_483_647 else raw), mark & 0x80 | adjusted, mark & 0x7F
     if base == 20:  # sixteen states, and in detail which of them changed
         return float(little16(buf, at)), octet(buf, at + 4) & 0xF1, little16(buf, at + 2)
-    if base == 38:  # SEP: event state and quality in one octet; detail is the elapsed time in ms
-        return float(buf[at] & 3), octet(buf, at) & 0xF0, little16(buf, at + 1)
-    return float(buf[at]), octet(buf, at + 1) & 0xF0, little16(buf, at + 2)  # 39, 40
+    # protection: detail is the elapsed time in ms, 65535 where the station says that it is not valid (EI)
+    if base == 38:  # SEP: event state and quality in one octet
+        elapsed = 0xFFFF if buf[at] & 8 else little16(buf, at + 1)
+        return float(buf[at] & 3), octet(buf, at) & 0xF0, elapsed
+    elapsed = 0xFFFF if buf[at + 1] & 8 else little16(buf, at + 2)
+    return float(buf[at] & (0x3F if base == 39 else 0x0F)), octet(buf, at + 1) & 0xF0, elapsed  # SPE, OCI
 
 
 @njit(cache=True, nogil=True)
@@ -163,28 +196,37 @@ def decode_spans(
     buf: npt.NDArray[np.uint8],
     spans: npt.NDArray[np.int64],
     slots: Records,
+    present_tags: npt.NDArray[np.int64],
     limits: npt.NDArray[np.int64],
     out: Records,
     addresses: npt.NDArray[np.int64],
     slow: npt.NDArray[np.int64],
-) -> tuple[int, int, int, int]:
+    counts: npt.NDArray[np.int64],
+) -> tuple[int, int]:
     """Decode the ASDUs that ``spans`` names.
 
     Args:
         buf: octets of a read.
         spans: rows (offset, length, ...) of ASDUs inside ``buf``, as the link's scan made them.
         slots: table of an :class:`AddressTable`.
-        limits: channel index, zone in ns, summer shift in ns, time of reception in ns, 1 = keep values under test.
+        present_tags: that of the table.
+        limits: channel index, zone in ns, summer shift in ns, time of reception in ns, 1 = look on (keep what is under test or
+            has an impossible cause), oldest and newest time tag that is believed, newest one that can be late.
         out: records to fill, room for every object of the spans.
         addresses: address key of each record.
         slow: indices of the spans left to the slow path.
+        counts: records without a point, values under test left out, time tags not believed, late values, and values whose detail
+            says more than the value (changes within packed status, carry or adjustment of a counter).
 
     Returns:
-        (records, slow spans, records without a point, values under test left out).
+        (records, slow spans).
     """
-    zone_ns, summer_ns, year = limits[1], limits[2], cp56.year_of(limits[3])
+    zone_ns, summer_ns, year = limits[_ZONE], limits[_SUMMER], cp56.year_of(limits[_RECEIVED])
+    channel, everything = limits[_CHANNEL], limits[_EVERYTHING] != 0
+    oldest_ns, newest_ns, late_ns = limits[_OLDEST], limits[_NEWEST], limits[_LATE]
     real = np.empty(1, dtype=np.float32)
-    filled = slow_count = unknown = tests = 0
+    counts[:] = 0
+    filled = slow_count = unknown = marked = 0
     last_minute, start_ns, bits = -1, -1, 0
     for index in range(len(spans)):
         start, length = spans[index, 0], spans[index, 1]
@@ -193,15 +235,17 @@ def decode_spans(
         first = 0
         if length >= 9:
             first = little24(buf, start + 6)
-        if not _count_is_right(size, vsq, length, first):
+        cause = octet(buf, start + 2)
+        if not _count_is_right(size, vsq, length, first) or not (everything or _LIVE[cause]):
             slow[slow_count] = index
             slow_count += 1
             continue
-        cause = octet(buf, start + 2)
         count = vsq & 0x7F
-        if cause & 0x80 and not limits[4]:
-            tests += count
+        if cause & 0x80 and not everything:
+            counts[_TESTS] += count
             continue
+        spontaneous, answer = _SPONTANEOUS[cause], _ANSWER[cause]
+        earliest_ns = 0 if answer else oldest_ns  # an interrogation may repeat the time of a change of long ago
         base, family = _BASE[type_id], _FAMILY[type_id]
         station = little16(buf, start + 4) << 24
         at = start + 9 if vsq & 0x80 else start + 6
@@ -225,6 +269,10 @@ def decode_spans(
                     quality |= 1 << 22  # Quality.TIME_INVALID
                 else:
                     time_ns = start_ns + milliseconds * 1_000_000
+                    if time_ns < earliest_ns or time_ns > newest_ns:
+                        time_ns = 0
+                        quality |= 1 << 22
+                        counts[_DISTRUSTED] += 1
             if cause & 0x80:
                 quality |= 1 << 17  # Quality.TEST
             at += size
@@ -242,7 +290,7 @@ def decode_spans(
                         value *= slots[found].scale
                     if slots[found].offset != 0.0:
                         value += slots[found].offset
-            record.channel = limits[0]
+            record.channel = channel
             record.cause = cause
             record.time_quality = time_bits
             record.value = value
@@ -250,14 +298,24 @@ def decode_spans(
             record.quality = quality
             record.type_id = type_id
             record.detail = detail
-            record.flags = 0
+            flags = 0
             if 20 <= cause & 0x3F <= 41:
-                record.flags = 2  # RecordFlag.REFRESH
+                flags = 2  # RecordFlag.REFRESH
             elif base in (1, 3, 5, 7, 20) or base >= 38:
-                record.flags = 1  # RecordFlag.EVENT
+                flags = 1  # RecordFlag.EVENT
+            if time_ns != 0 and found >= 0:
+                if spontaneous and time_ns < late_ns and time_ns < present_tags[found]:
+                    flags |= 0x40  # RecordFlag.BACKFILL
+                    counts[_BACKFILLED] += 1
+                else:
+                    present_tags[found] = time_ns
+            record.flags = flags
+            if base == 20 or (base == 15 and detail & 0x60):
+                marked += 1
             addresses[filled] = station | ioa
             filled += 1
-    return filled, slow_count, unknown, tests
+    counts[_UNKNOWN], counts[_MARKED] = unknown, marked
+    return filled, slow_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +328,9 @@ class Decoded:
         slow: indices into the spans of ASDUs for the slow path, in order.
         unknown: number of records without a point.
         tests: values under test (T = 1) that were left out.
+        distrusted: records whose time tag was not believed.
+        late: records with ``RecordFlag.BACKFILL``.
+        marked: records whose ``detail`` says more than the value: packed status, carry or adjustment of a counter.
     """
 
     records: Records
@@ -277,6 +338,9 @@ class Decoded:
     slow: list[int]
     unknown: int
     tests: int
+    distrusted: int
+    late: int
+    marked: int
 
 
 class Decoder:
@@ -287,7 +351,11 @@ class Decoder:
         channel: channel index written to every record.
         zone_minutes: what the station's clock is ahead of UTC.
         summer_minutes: what it is further ahead when it sets SU.
-        keep_tests: decode values under test too, marked ``Quality.TEST`` (diagnosis); else they are counted and left out.
+        window_s: time tags older than the first (not in answers to a request), or further ahead than the second, at reception are
+            not believed: the record has no source time then, and ``Quality.TIME_INVALID`` although ``time_quality`` does not say so; 0 = no bound.
+        late_s: age from which a spontaneous value with a tag before that of its point's present value is ``RecordFlag.BACKFILL``;
+            0 = never.
+        everything: decode values under test too, marked ``Quality.TEST``, and those of an impossible cause (diagnosis).
     """
 
     def __init__(
@@ -297,12 +365,16 @@ class Decoder:
         *,
         zone_minutes: float = 0,
         summer_minutes: float = 60,
-        keep_tests: bool = False,
+        window_s: tuple[float, float] = (0, 0),
+        late_s: float = 0,
+        everything: bool = False,
     ) -> None:
         self.table = table
         minute = cp56.NS_PER_MINUTE
-        limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(keep_tests)]
+        limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(everything), 0, 0, 0]
         self._limits = np.array(limits, dtype=np.int64)
+        self._counts = np.zeros(5, dtype=np.int64)
+        self._past_ns, self._future_ns, self._late_ns = (round(min(span, 1e9) * 1e9) for span in (*window_s, late_s))
         # loads or compiles the kernel now, not at the first value
         self.decode(np.frombuffer(b"", dtype=np.uint8), np.zeros((0, 4), dtype=np.int64), 0, 0)
 
@@ -318,9 +390,15 @@ class Decoder:
         out = np.empty(objects, dtype=POINT_DTYPE)
         addresses = np.empty(objects, dtype=np.int64)
         slow = np.empty(len(spans), dtype=np.int64)
-        self._limits[3] = received_at
-        filled, slow_count, unknown, tests = decode_spans(buf, spans, self.table.slots, self._limits, out, addresses, slow)
-        return Decoded(out[:filled], addresses[:filled], slow[:slow_count].tolist(), unknown, tests)
+        self._limits[_RECEIVED] = received_at
+        self._limits[_OLDEST] = received_at - self._past_ns if self._past_ns else 0
+        self._limits[_NEWEST] = received_at + self._future_ns if self._future_ns else _NO_END
+        self._limits[_LATE] = received_at - self._late_ns if self._late_ns else 0
+        table = self.table
+        filled, slow_count = decode_spans(
+            buf, spans, table.slots, table.present_tags, self._limits, out, addresses, slow, self._counts
+        )
+        return Decoded(out[:filled], addresses[:filled], slow[:slow_count].tolist(), *self._counts.tolist())
 
 
 def warm_up() -> None:

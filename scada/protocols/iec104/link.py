@@ -122,10 +122,12 @@ class Fault:
     Attributes:
         kind: ``sequence`` or ``malformed``.
         text: what was wrong.
+        lost: I frames that the sequence numbers leave out.
     """
 
     kind: str
     text: str
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,12 @@ class Closed:
     Attributes:
         reason: one sentence.
         peer_fault: the peer broke the protocol (else a time-out or our own wish).
+        lost: I frames that the sequence numbers leave out.
     """
 
     reason: str
     peer_fault: bool = False
+    lost: int = 0
 
 
 LinkEvent = Transmit | Block | PhaseChanged | Fault | Closed
@@ -251,11 +255,11 @@ class Link:
                 self._unacked_since = now
         return []
 
-    def close(self, reason: str, *, peer_fault: bool = False) -> Closed:
+    def close(self, reason: str, *, peer_fault: bool = False, lost: int = 0) -> Closed:
         """End the connection."""
         self.phase = Phase.CLOSED
         self._rest = b""
-        return Closed(reason, peer_fault)
+        return Closed(reason, peer_fault, lost)
 
     # ------------------------------------------------------------------ peer's side
 
@@ -263,7 +267,6 @@ class Link:
         """Octets of one read, cut anywhere."""
         if self.phase is Phase.CLOSED:
             return []
-        self._last_receive = now
         if self._rest:
             data = self._rest + data
         buf = np.frombuffer(data, dtype=np.uint8)
@@ -290,6 +293,8 @@ class Link:
             if at < 0:
                 return events
         self._rest = data[at:] if at < len(data) else b""
+        if at:  # a whole frame: octets that never become one must not keep a dead connection
+            self._last_receive = now
         if not self._release_by_owner:
             events += self.release(now)
         return events
@@ -331,7 +336,10 @@ class Link:
         elif self._report_only:
             at = self._skip(buf, at, stop, events)
         else:
-            events.append(self.close(self._why(buf, at, stop), peer_fault=True))
+            lost = 0
+            if stop is Stop.SEND_NUMBER:
+                lost = _ahead(int(buf[at + 2]) >> 1 | int(buf[at + 3]) << 7, int(self._counters[V_R]))
+            events.append(self.close(self._why(buf, at, stop), peer_fault=True, lost=lost))
         return -1 if self.phase is Phase.CLOSED else at
 
     def _frame(self, data: bytes) -> Transmit:
@@ -434,9 +442,10 @@ class Link:
         wanted[0] = expected if self._synchronised else numbers[0]
         wanted[1:] = (numbers[:-1] + 1) % MODULO
         self._synchronised = True
+        odd = [(int(numbers[i]), int(wanted[i])) for i in np.flatnonzero(numbers != wanted)]
         return [
-            Fault("sequence", f"N(S) = {numbers[i]} {_direction(int(numbers[i]), int(wanted[i]))}, expected {wanted[i]}")
-            for i in np.flatnonzero(numbers != wanted)
+            Fault("sequence", f"N(S) = {number} {_direction(number, due)}, expected {due}", _ahead(number, due))
+            for number, due in odd
         ]
 
     def _skip(self, buf: npt.NDArray[np.uint8], at: int, stop: Stop, events: list[LinkEvent]) -> int:
@@ -451,6 +460,12 @@ class Link:
         skipped = int(starts[0]) if len(starts) else len(buf) - at
         events.append(Fault("malformed", f"{skipped} octets that begin no APDU"))
         return at + skipped
+
+
+def _ahead(number: int, expected: int) -> int:
+    """Frames that a send number leaves out; 0 if it goes back."""
+    ahead = (number - expected) % MODULO
+    return ahead if ahead < MODULO // 2 else 0
 
 
 def _direction(number: int, expected: int) -> str:

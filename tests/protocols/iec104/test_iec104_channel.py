@@ -70,6 +70,12 @@ class Bench:
         ticket, effects = self.channel.command(self.controls[index], value, step, NOW, self.mono)
         return ticket, self.go(effects)
 
+    def select(self, index, value):
+        self.command(index, value, Step.SELECT)
+        control = self.controls[index]
+        said = con(control.address.type_id, control.address.ioa, value, select=True)
+        assert results(self.hear(said)) == [(Outcome.CONFIRMED, "")]
+
 
 @pytest.fixture
 def bench(build):
@@ -187,10 +193,11 @@ def test_a_wrong_sequence_number_closes_with_its_reason(bench):
 def test_values_under_test_are_left_out(bench):
     effects = bench.hear(Asdu(3, 3, 1, asdus.single(3, 3, 1, 8, b"\1").objects, test=True))
     assert not [effect for effect in effects if isinstance(effect, Values)]
-    assert bench.channel.tests == 1
+    assert bench.channel.statistics.tests == 1
 
 
 def test_end_of_initialisation_interrogates_again(bench):
+    bench.hear(asdus.single(103, 7, 1, 0, cp56.to_octets(NOW)), asdus.single(100, 7, 1, 0, b"\x14"))
     effects = bench.hear(asdus.single(70, 4, 1, 0, b"\0"))
     assert notices(effects) == ["end_of_initialisation"]
     assert sent(effects) == [(103, 6, 1), (100, 6, 1)]
@@ -201,7 +208,7 @@ def test_interrogation_is_done_at_termination(bench):
     ticket, effects = bench.channel.interrogate(NOW, 0.0)
     assert sent(bench.go(effects)) == [(100, 6, 1)]
     assert results(bench.hear(asdus.single(100, 7, 1, 0, b"\x14"))) == []
-    assert bench.hear(asdus.single(100, 10, 1, 0, b"\x14"))[0] == Done(ticket, CommandResult(Outcome.CONFIRMED))
+    assert bench.hear(asdus.single(100, 10, 1, 0, b"\x14"))[0] == Done(ticket, CommandResult(Outcome.CONFIRMED, "CA 1: 0 values"))
 
 
 def test_interrogation_that_never_ends_is_told(bench):
@@ -214,7 +221,7 @@ def test_interrogation_that_never_ends_is_told(bench):
     _ticket, effects = bench.channel.interrogate(NOW, bench.mono)
     bench.go(effects)
     bench.hear(asdus.single(100, 7, 1, 0, b"\x14"))
-    assert results(bench.tick(121)) == [(Outcome.TIMEOUT, "interrogation of CA 1 was confirmed but not terminated in time")]
+    assert results(bench.tick(121)) == [(Outcome.TIMEOUT, "interrogation of CA 1 was not terminated in time; 0 values came")]
 
 
 def test_refusals_of_interrogation_and_clock_are_told(bench):
@@ -226,7 +233,7 @@ def test_refusals_of_interrogation_and_clock_are_told(bench):
 
 def test_clock_skew_is_taken_from_the_confirmation(bench):
     bench.hear(asdus.single(103, 7, 1, 0, cp56.to_octets(NOW + 250_000_000)))
-    assert bench.channel.clock_skew_s == pytest.approx(0.25, abs=1e-3)
+    assert bench.channel.statistics.clock_skew_s == pytest.approx(0.25, abs=1e-3)
 
 
 def test_periodic_interrogation_and_synchronisation(build):
@@ -299,6 +306,7 @@ def test_every_refusal_is_told_apart(bench, answer, words):
 
 
 def test_answers_to_something_else_do_not_confirm(bench):
+    bench.select(0, 2)
     bench.command(0, 2, Step.EXECUTE)
     strays = [con(46, 100, 2, select=True), con(46, 100, 2, cause=9), con(45, 100, 1), con(46, 101, 2)]
     effects = bench.hear(*strays)
@@ -310,6 +318,7 @@ def test_answers_to_something_else_do_not_confirm(bench):
 
 
 def test_a_step_without_answer_times_out_and_says_what_is_not_known(bench):
+    bench.select(0, 2)
     bench.command(0, 2, Step.EXECUTE)
     assert results(bench.tick(9.9)) == []
     assert results(bench.tick(0.2)) == [(Outcome.TIMEOUT, "no confirmation of the execute; it may have been carried out")]
@@ -318,7 +327,7 @@ def test_a_step_without_answer_times_out_and_says_what_is_not_known(bench):
 def test_a_command_that_cannot_leave_in_time_never_leaves(build):
     bench = Bench(build, k=2)
     bench.start()  # clock synchronisation and interrogation fill the window
-    _, said = bench.command(0, 2, Step.EXECUTE)
+    _, said = bench.command(1, 2, Step.EXECUTE)
     assert said == []
     bench.mono = 10.5
     late = bench.go(bench.channel.tick(NOW, bench.mono))

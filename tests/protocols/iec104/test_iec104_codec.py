@@ -45,7 +45,7 @@ ELEMENTS = [
     (9, b"\xff\x7f\x80", 32767 / 32768, 0x80, 0),
     (11, b"\xfe\xff\x10", -2, 0x10, 0),
     (13, struct.pack("<f", 1.5) + b"\x00", 1.5, 0, 0),
-    (15, struct.pack("<i", -5) + b"\xe3", -5, 0x80, 0x63),
+    (15, struct.pack("<i", -5) + b"\xe3", -5, 0x180, 0x63),
     (20, b"\x01\x80\x03\x00\x40", 0x8001, 0x40, 3),
     (21, b"\x00\x40", 0.5, 0, 0),
     (30, b"\x11" + T, 1, 0x10, 0),
@@ -56,8 +56,10 @@ ELEMENTS = [
     (35, b"\x39\x30\x01" + T, 12345, 1, 0),
     (36, struct.pack("<f", -7.25) + b"\x40" + T, -7.25, 0x40, 0),
     (37, struct.pack("<i", 9) + b"\x20" + T, 9, 0, 0x20),
+    (38, b"\x0a\x05\x00" + T, 2, 0, 65535),
     (38, b"\x12\x05\x00" + T, 2, 0x10, 5),
-    (39, b"\x05\x80\x2a\x01" + T, 5, 0x80, 298),
+    (39, b"\xc5\x80\x2a\x01" + T, 5, 0x80, 298),
+    (40, b"\xf3\x18\x05\x00" + T, 3, 0x10, 65535),
     (40, b"\x03\x00\xff\xff" + T, 3, 0, 65535),
 ]
 
@@ -93,7 +95,7 @@ def test_what_the_encoder_writes_the_decoder_reads(build, type_id, data):
     values = np.array(data.draw(st.lists(numbers, min_size=count, max_size=count)), dtype=np.float64)
     start = data.draw(st.integers(0, 2**24 - count))
     ioas = np.arange(start, start + count)
-    quality = np.full(count, 0 if base in {15, 21} else 0xD0, dtype=np.uint32)
+    quality = np.full(count, {15: 0x100, 21: 0}.get(base, 0xD0), dtype=np.uint32)  # a counter that was adjusted
     detail = np.full(count, {5: 1, 15: 0x45}.get(base, 0), dtype=np.uint16)
     written = encode_values(type_id, 20, 65534, ioas, values, quality, np.full(count, NOW), detail, sequence=sequence)
     assert len(written) <= 249
@@ -150,7 +152,7 @@ def test_values_under_test_are_counted_not_delivered():
     decoded = decode(Decoder(AddressTable()), under_test, one(1, b"\1"))
     assert decoded.tests == 1
     assert len(decoded.records) == 1
-    seen = decode(Decoder(AddressTable(), keep_tests=True), under_test).records
+    seen = decode(Decoder(AddressTable(), everything=True), under_test).records
     assert seen["quality"][0] == Quality.TEST
     assert seen["cause"][0] == 0x83
 
@@ -195,7 +197,7 @@ def test_whatever_comes_is_decoded_as_the_slow_path_does_or_left_to_it(data, typ
         count = max(1, (data[1] & 0x7F) % 5)
         data = bytes([type_id, data[1] & 0x80 | count]) + data[2:6]
         data += bytes(range(3 + count * size if data[1] & 0x80 else count * (3 + size)))
-    decoded = decode(Decoder(AddressTable(), keep_tests=True), data)
+    decoded = decode(Decoder(AddressTable(), everything=True), data)
     if decoded.slow:
         assert len(decoded.records) == 0
     else:

@@ -159,7 +159,7 @@ async def test_reading_stops_while_the_database_is_behind_and_nothing_is_lost(bu
 async def test_a_large_station_is_interrogated_completely(build):
     async with Plant(build, count=20_000) as plant:
         await plant.settled()
-        assert plant.sink.notices == [("end_of_initialisation", "CA 1 has started (cause 0)")]
+        assert plant.sink.notices == [("end_of_initialisation", "CA 1 has started (power on)")]
 
 
 async def test_the_tee_sees_both_directions(build):
