@@ -389,6 +389,8 @@ def _result(done: Future[CommandResult]) -> CommandResult:
     if done.cancelled():
         return CommandResult(Outcome.LINK_DOWN, "the channel was stopped")
     error = done.exception()
+    if isinstance(error, ScadaError):
+        return CommandResult(Outcome.REFUSED, str(error))
     if error is not None:
         return CommandResult(Outcome.TIMEOUT, f"{type(error).__name__}: {error}")
     return done.result()

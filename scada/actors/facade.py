@@ -234,7 +234,8 @@ class Facade:
     async def _channel(self, request: pb.ChannelCommand, principal: Principal) -> ModeReply:
         spec = next((view.spec for view in self._system.channel_views if view.spec.name == request.channel), None)
         if spec is None:
-            return ModeReply(False, "unknown_channel", f"no channel {request.channel!r}")
+            names = ", ".join(view.spec.name for view in self._system.channel_views)
+            return ModeReply(False, "unknown_channel", f"no channel {request.channel!r}; channels are {names}")
         result = await self._channel_order(spec.index, request, principal)
         done = AuditRow(
             "mode",

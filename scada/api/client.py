@@ -255,6 +255,16 @@ class ScadaClient:
             async for message in stream:
                 yield pb.RecallPart.FromString(message)
 
+    async def trace(self, request: pb.ChannelTraceRequest) -> AsyncGenerator[pb.ChannelTrace, None]:
+        """Frames of a channel as they pass; messages without frames are heartbeats.
+
+        Raises:
+            CallError: refused, or the connection broke.
+        """
+        async with aclosing(self.relay_stream("Channels/Trace", _once(request.SerializeToString()))) as stream:
+            async for message in stream:
+                yield pb.ChannelTrace.FromString(message)
+
     # ------------------------------------------------------------------ inner parts
 
     def _channel(self, target: str) -> Any:

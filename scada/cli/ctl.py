@@ -177,26 +177,6 @@ def _print_event(link: Link, event: pb.EventInfo) -> None:
 
 
 @command.command()
-@pass_link
-def channels(link: Link) -> None:
-    """Front-end channels: state, points, frames, faults."""
-    found: pb.SystemStatus = link.run(lambda client: client.call("Realtime/GetStatus", pb.GetStatusRequest()))
-    rows = [
-        [
-            channel.name,
-            channel.protocol,
-            channel.endpoint,
-            link.state("channel_state", channel.state),
-            f"{channel.points_good}/{channel.points_total}",
-            f"{channel.frames_in}/{channel.frames_out}",
-            channel.reason,
-        ]
-        for channel in found.channels
-    ]
-    click.echo(table(link.heads("channel", "protocol", "endpoint", "state", "points", "frames", "reason"), rows))
-
-
-@command.command()
 @click.argument("path")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, help="Length of the span.")
 @click.option("--buckets", type=click.IntRange(0, 100_000), default=0, help="At most so many buckets; 0 = every sample.")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
 _ON_OFF = click.Choice(["on", "off"])
-_ACTIONS = click.Choice(["interrogate", "reconnect", "quarantine", "release", "synchronise_clock"])
 _DEVICE = click.option("--number", "device", default="", help="Device number, as a second naming of the object.")
 
 
@@ -166,7 +165,7 @@ def _print_reply(link: Link, reply: pb.ControlReply, present: str = "") -> None:
     )
 
 
-# ---------------------------------------------------------------------- modes and channels
+# ---------------------------------------------------------------------- modes
 
 
 @click.command()
@@ -199,15 +198,6 @@ def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
     sys.exit(_print_mode(link, link.run(_work)))
 
 
-@click.command()
-@click.argument("name")
-@click.argument("action", type=_ACTIONS)
-@pass_link
-def channel(link: Link, *, name: str, action: str) -> None:
-    """Command the front-end channel NAME."""
-    sys.exit(_set_mode(link, pb.SetModeRequest(channel=pb.ChannelCommand(channel=name, action=action))))
-
-
 def _set_mode(link: Link, request: pb.SetModeRequest) -> int:
     reply: pb.ModeReply = link.run(lambda client: client.signed("Control/SetMode", request))
     return _print_mode(link, reply)
@@ -220,5 +210,5 @@ def _print_mode(link: Link, reply: pb.ModeReply) -> int:
     return int(not reply.accepted)
 
 
-ORDERS = (ack, select, execute, cancel, operate, mode, unit_mode, channel)
+ORDERS = (ack, select, execute, cancel, operate, mode, unit_mode)
 """Commands that act."""

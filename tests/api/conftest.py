@@ -12,6 +12,7 @@ import structlog
 from click.testing import CliRunner
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.tracing import TraceQueue
 from scada.api.client import ScadaClient
 from scada.api.server import ApiServer, ApiThread
 from scada.control.records import ControlReply, ModeReply, SequenceState
@@ -36,6 +37,7 @@ from scada.model_cim.tables import (
     Station,
     TieLine,
 )
+from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.identities import init_identities, load_authority, load_grants, load_identity
 from scada.security.session import SessionServer
@@ -145,6 +147,7 @@ class TableBackend(OperatorTable):
         self.present: list[Alarm] = []
         self.hidden: list[Suppression] = []
         self.acted: list[tuple[str, object, str, bytes]] = []
+        self.traces: list[TraceQueue] = []
         self._lock = threading.Lock()
         self._on_changes: list = []
         self._on_events: list = []
@@ -355,6 +358,30 @@ class TableBackend(OperatorTable):
 
     async def history_status(self):
         return pb.HistoryStatus(backend="embedded", stored_bytes=4096, raw_days=30)
+
+    def channel(self, name):
+        return pb.ChannelDetail(
+            status=self.status().channels[0],
+            links=[pb.ChannelLink(name="A", endpoint="10.0.0.1:2404", state="up", since_ns=10**18)],
+            disconnects=[pb.ChannelDisconnect(time_ns=10**18, reason="peer closed")],
+            lost_frames=4,
+            clock_skew_s=math.nan,
+            up_share=0.75,
+            orders=["read_counters"],
+            parameters={"k": "12"},
+            cleaning=[pb.CleaningCount(finding="range", count=3, points=1, last_path="East/P0")],
+        )
+
+    def trace(self, name, *, values):
+        queue = TraceQueue(Iec104Describer, values=values)
+        self.traces.append(queue)
+        return queue, lambda: self.traces.remove(queue)
+
+    async def recordings(self):
+        return pb.RecordingList(recordings=[pb.RecordingInfo(name="r.pcapng", channel="East RTU", bytes=1 << 20, running=True)])
+
+    def upstream(self):
+        return pb.UpstreamStatus()
 
     async def replay(self, action, request):
         return pb.ReplayState(replay_id="r1", state="running" if action == "start" else action)

@@ -97,15 +97,13 @@ def test_select_execute_cancel(run):
     assert "cancelled" in run(ctl, "cancel", "7", "--reason", "test")
 
 
-def test_modes_and_channels(run, live):
+def test_modes(run, live):
     assert run(ctl, "mode", "agc", "on") == "Accepted.\n"
     assert run(ctl, "mode", "avc", "off", lang="zh") == "已接受。\n"
     run(ctl, "unit-mode", "G1", "base", "R", "--mw", "80")
-    run(ctl, "channel", "East RTU", "interrogate")
-    first, second, third, fourth = (request for _, request, _, _ in live.acted)
+    first, second, third = (request for _, request, _, _ in live.acted)
     assert (first.agc, second.avc) == ("on", "off")
     assert (third.unit.base_mode, third.unit.base_point_mw) == ("BASE", 80.0)
-    assert (fourth.channel.channel, fourth.channel.action) == ("East RTU", "interrogate")
     with pytest.raises(ScadaError, match="AGC has no unit"):
         run(ctl, "unit-mode", "G9", "AUTO", "R")
 
@@ -119,7 +117,6 @@ def test_without_the_right(run, live):
 
 def test_other_views(run, live):
     live.apply([0], [50.0])
-    assert "East RTU  iec104" in run(ctl, "channels")
     assert "AGC East on" in run(ctl, "agc")
     assert "AVC off" in run(ctl, "avc")
     assert "2211    1 open, 2 close" in run(ctl, "controls", "--station", "East")
