@@ -7,6 +7,7 @@ is a habit of vendors, so types, orders and "not available" patterns are named p
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -108,53 +109,53 @@ def field_of(address: ModbusAddress) -> tuple[int, int]:
 
 def fault(address: ModbusAddress) -> str:
     """What is wrong with an address in one sentence that follows its owner's name; empty if nothing is."""
+    return next(_faults(address), "")
+
+
+def _faults(address: ModbusAddress) -> Iterator[str]:
     if address.table not in (*BIT_TABLES, *WORD_TABLES):
-        return f"has Modbus table {address.table!r}, not one of {', '.join((*BIT_TABLES, *WORD_TABLES))}"
+        yield f"has Modbus table {address.table!r}, not one of {', '.join((*BIT_TABLES, *WORD_TABLES))}"
     if address.data_type == "string":
-        return "has data type 'string': a text is no value of a point"
+        yield "has data type 'string': a text is no value of a point"
     if address.data_type not in DATA_TYPES:
-        return f"has data type {address.data_type!r}, not one of {', '.join(DATA_TYPES)}"
+        yield f"has data type {address.data_type!r}, not one of {', '.join(DATA_TYPES)}"
     for name, order in (("word", address.word_order), ("byte", address.byte_order)):
         if order not in ("big", "little"):
-            return f"has {name} order {order!r}, not big or little"
+            yield f"has {name} order {order!r}, not big or little"
     if not 0 <= address.unit_id <= 255:
-        return f"has unit id {address.unit_id}, outside 0..255"
+        yield f"has unit id {address.unit_id}, outside 0..255"
     start, end = span(address)
     if not 0 <= start < end <= 65536:
-        return f"has no register, or registers {start}..{end - 1} outside 0..65535"
+        yield f"has no register, or registers {start}..{end - 1} outside 0..65535"
     if address.scan_ms and not 20 <= address.scan_ms <= 86_400_000:
-        return f"has a scan period of {address.scan_ms} ms, outside 20..86400000"
-    return _bit_fault(address) if address.table in WORD_TABLES else _coil_fault(address)
+        yield f"has a scan period of {address.scan_ms} ms, outside 20..86400000"
+    raws = [raw for raw, _ in address.values]
+    if len(set(raws)) < len(raws):
+        yield "has two values for one raw number"
+    if address.table in WORD_TABLES:
+        yield from _bit_faults(address)
+    elif address.data_type not in ("bit", "uint16") or address.bit > 0 or address.mask or address.exponent_register >= 0:
+        yield f"has a data type, bit, mask or exponent that a {address.table} cannot have: it is one bit"
 
 
-def _coil_fault(address: ModbusAddress) -> str:
-    if address.data_type not in ("bit", "uint16") or address.bit > 0 or address.mask or address.exponent_register >= 0:
-        return f"has a data type, bit, mask or exponent that a {address.table} cannot have: it is one bit"
-    return ""
-
-
-def _bit_fault(address: ModbusAddress) -> str:
+def _bit_faults(address: ModbusAddress) -> Iterator[str]:
     data_type = DATA_TYPES[address.data_type]
     size = 16 * data_type.words
     if address.data_type == "bit" and not 0 <= address.bit <= 15:
-        return f"has bit {address.bit} of a 16-bit register, not 0..15"
+        yield f"has bit {address.bit} of a 16-bit register, not 0..15"
     if data_type.width == 8 and address.bit not in (-1, 0, 8):
-        return f"has bit {address.bit}: {address.data_type} is the low octet (bit 0) or the high one (bit 8) of a register"
+        yield f"has bit {address.bit}: {address.data_type} is the low octet (bit 0) or the high one (bit 8) of a register"
     if data_type.family is not Family.INTEGER and (address.bit >= 0 or address.mask):
-        return f"has a bit or a mask in a {address.data_type}"
+        yield f"has a bit or a mask in a {address.data_type}"
     first, count = field_of(address) if data_type.family is Family.INTEGER else (0, size)
     if not (0 <= first < size and 1 <= count <= size - first):
-        return f"has {count} bits from bit {first} in a number of {size} bits"
+        yield f"has {count} bits from bit {first} in a number of {size} bits"
     if not 0 <= address.mask < 1 << size:
-        return f"has mask {address.mask:#x}, wider than its {size} bits"
+        yield f"has mask {address.mask:#x}, wider than its {size} bits"
     if any(not 0 <= pattern < 1 << count for pattern in address.not_available):
-        return f"has a pattern for not available that is wider than its {count} bits"
-    raws = [raw for raw, _ in address.values]
-    if len(set(raws)) < len(raws):
-        return "has two values for one raw number"
+        yield f"has a pattern for not available that is wider than its {count} bits"
     if address.values and address.exponent_register >= 0:
-        return "has both an enumeration and an exponent"
-    return ""
+        yield "has both an enumeration and an exponent"
 
 
 # ------------------------------------------------------------ reading the model
@@ -203,11 +204,10 @@ def _enumeration(text: str) -> tuple[tuple[int, int], ...] | str:
     """
     pairs = []
     for word in text.replace(",", " ").split():
-        found = re.fullmatch(r"(-?\w+)=(-?\d+)", word)
-        try:
-            if found is None:
-                raise ValueError(word)
-            pairs.append((int(found[1], 0), int(found[2])))
-        except ValueError:
+        found = re.fullmatch(r"(-?(?:0[xX][0-9a-fA-F]+|\d+))=(-?\d+)", word)
+        if found is None:
             return f"has {word!r} in its values, which is not raw=value"
+        raw = found[1].lstrip("-")
+        number = int(raw, 16) if raw[:2].lower() == "0x" else int(raw)
+        pairs.append((-number if found[1].startswith("-") else number, int(found[2])))
     return tuple(pairs)

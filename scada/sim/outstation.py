@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 IMPLEMENTATIONS = {
     "iec104": ("scada.sim.outstation_iec104", "Iec104Station"),
     "c104": ("scada.sim.outstation_c104", "C104Station"),
-    "modbus-tcp": ("scada.sim.outstation_modbus", "ModbusStation"),
+    **dict.fromkeys(("modbus-tcp", "modbus-rtu-tcp"), ("scada.sim.outstation_modbus", "ModbusStation")),
     "opcua": ("scada.sim.outstation_opcua", "OpcUaStation"),
 }
 """Module and class that serve a protocol; imported in the outstation's own process only."""

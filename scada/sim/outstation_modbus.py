@@ -1,4 +1,4 @@
-"""Modbus TCP outstation on pymodbus' server, with the four classic tables.
+"""Modbus TCP outstation (and RTU frames through TCP) on pymodbus' server, with the four classic tables.
 
 A register image is kept here and copied into the server's tables when a master reads; a write is decoded, put before
 the plant, and answered with an exception if it is refused. Modbus knows no quality: an invalid reading is a NaN where
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pymodbus.constants import ExcCodes
+from pymodbus.framer import FramerType
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -28,7 +29,18 @@ from scada.model_cim.tables import Control, ModbusAddress, Point
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup
 
-_FORMATS = {"int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "float32": "f", "float64": "d"}
+_FORMATS = {
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "uint32": "I",
+    "int64": "q",
+    "uint64": "Q",
+    "float32": "f",
+    "float64": "d",
+}
+"""Written here once more, so that a fault of the driver's own codec shows against the simulator."""
+_ENDIAN = {"big": ">", "little": "<"}
 _TABLES = ("coil", "discrete", "holding", "input")
 _TABLE_OF_FUNCTION = {1: "coil", 5: "coil", 15: "coil", 2: "discrete", 4: "input"} | dict.fromkeys((3, 6, 16, 22, 23), "holding")
 
@@ -42,22 +54,29 @@ def to_registers(address: ModbusAddress, raw: float) -> list[int]:
         bits = 8 * struct.calcsize(code)
         low, high = (0, 2**bits - 1) if code.isupper() else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         octets = struct.pack(f">{code}", min(max(round(raw), low), high))
-    words = list(struct.unpack(f">{len(octets) // 2}H", octets))
+    words = list(struct.unpack(f"{_ENDIAN[address.byte_order]}{len(octets) // 2}H", octets))
     return words if address.word_order == "big" else words[::-1]
 
 
 def from_registers(address: ModbusAddress, words: Sequence[int]) -> float:
     """Raw value of register words."""
+    if address.bit >= 0 or address.data_type == "bit":
+        return float(words[0] >> max(address.bit, 0) & 1)
     ordered = words if address.word_order == "big" else words[::-1]
-    octets = struct.pack(f">{len(ordered)}H", *ordered)
+    octets = struct.pack(f"{_ENDIAN[address.byte_order]}{len(ordered)}H", *ordered)
     return float(struct.unpack(f">{_FORMATS[address.data_type]}", octets)[0])
 
 
 def width(address: ModbusAddress) -> int:
     """Registers (or bits) an address takes."""
-    if address.table in ("coil", "discrete") or address.data_type == "bit":
+    if address.table in ("coil", "discrete") or address.data_type == "bit" or address.bit >= 0:
         return 1
     return struct.calcsize(_FORMATS[address.data_type]) // 2
+
+
+def _served(address: ModbusAddress) -> bool:
+    plain = not (address.mask or address.values or address.not_available) and address.exponent_register < 0
+    return plain and address.bits == 1 and (address.data_type == "bit" or address.data_type in _FORMATS)
 
 
 class _Unit:
@@ -136,6 +155,11 @@ class ModbusStation(Station):
     def __init__(self, setup: Setup, link: PlantLink, clock: Clock) -> None:
         super().__init__(setup, link, clock)
         addresses = (*[p.address for p in setup.points], *[c.address for c in setup.controls])
+        everything: list[Point | Control] = [*setup.points, *setup.controls]
+        for each in everything:
+            if isinstance(each.address, ModbusAddress) and not _served(each.address):
+                text = f"the simulator does not serve {each.address.data_type} with field, mask, enumeration or exponent"
+                raise ConfigError(text, where=each.path, mend="simulate a plain type")
         ids = {address.unit_id for address in addresses if isinstance(address, ModbusAddress)}
         if not ids:
             raise ConfigError("no point or control has a Modbus address", where=setup.spec.name)
@@ -156,7 +180,8 @@ class ModbusStation(Station):
         spec = self.setup.spec
         check_port(spec.host, spec.port, f"outstation {spec.name}")
         devices = [unit.device(unit_id) for unit_id, unit in self._units.items()]
-        self._server = ModbusTcpServer(devices, address=(spec.host, spec.port))
+        framer = FramerType.RTU if spec.protocol == "modbus-rtu-tcp" else FramerType.SOCKET
+        self._server = ModbusTcpServer(devices, framer=framer, address=(spec.host, spec.port))
         await self._server.serve_forever(background=True)
 
     def update(self, records: Records) -> None:

@@ -1,6 +1,7 @@
-"""Modbus TCP client behind the driver interface: cyclic scan, writes with read-back.
+"""Modbus behind the driver interface: cyclic scan and commands over TCP, TLS, a serial line, or RTU frames through TCP.
 
-Channel parameters: ``scan_ms`` (1000), ``timeout_s`` (3), ``read_back`` (1; 0 where command registers cannot be read).
+What a channel may be told by parameters is in :mod:`scada.protocols.modbus.limits`, the line's in
+:mod:`scada.protocols.modbus.transport`.
 """
 
 from __future__ import annotations
@@ -8,101 +9,65 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
 
-import numpy as np
-import numpy.typing as npt
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
-
-from scada.core.batch import PointBatch, RecordFlag
+from scada.core.batch import PointBatch
 from scada.core.clock import Clock
-from scada.core.errors import ConfigError
+from scada.core.errors import ProtocolError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress, Point
+from scada.model_cim.modbus import BIT_TABLES
+from scada.model_cim.tables import ChannelSpec, Control, Point
 from scada.protocols.cancellation import end_if_cancelled
-from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink
-from scada.protocols.modbus.plan import Block, plan
-from scada.protocols.modbus.registers import BIT_TABLES, RegisterError, check_address, decode_words, encode_words, is_bit, width
-
-ILLEGAL_DATA_ADDRESS: Final = 2
-
-EXCEPTIONS: Final = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "device failure",
-    5: "acknowledge: still working",
-    6: "device busy",
-    7: "negative acknowledge",
-    8: "memory parity error",
-    10: "gateway path unavailable",
-    11: "gateway target did not respond",
-}
-"""Exception codes (MODBUS Application Protocol Specification V1.1b3, clause 7)."""
+from scada.protocols.driver import CommandResult, Describer, Driver, LinkState, Outcome, Sink
+from scada.protocols.modbus import exchange, write
+from scada.protocols.modbus.describe import ModbusDescriber
+from scada.protocols.modbus.exchange import NO_ANSWER, Answer, Request, exception_text
+from scada.protocols.modbus.limits import read_limits
+from scada.protocols.modbus.order import read_order
+from scada.protocols.modbus.plan import plan
+from scada.protocols.modbus.reading import Reading
+from scada.protocols.modbus.registers import RegisterError
+from scada.protocols.modbus.schedule import Schedule
+from scada.protocols.modbus.transport import Line, LineLostError, Transport
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
-_SILENT_SCANS = 3
-"""Scans without one answer after which the connection is given up and made anew."""
-
-
-class StationRefusal(Exception):  # noqa: N818 - an answer of the station, not a fault of ours
-    """The station answered with an exception code."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(f"exception {code} ({EXCEPTIONS.get(code, 'unknown')})")
-
-
-@dataclass(slots=True)
-class _Scanned:
-    """A block with what was last read from it."""
-
-    block: Block
-    values: npt.NDArray[np.float64]
-    quality: npt.NDArray[np.uint32]
-    fault: str = ""
-    fresh: bool = field(default=True)
-    """Nothing was read since the connection was made."""
-
-    @classmethod
-    def of(cls, block: Block) -> _Scanned:
-        count = len(block.points)
-        return cls(block, np.full(count, math.nan), np.full(count, int(Quality.NEVER_RECEIVED), dtype=np.uint32))
+_SILENT_REQUESTS: Final = 3
+"""Requests without an answer, from a channel on which nobody answers, after which the connection is made anew."""
+_BUSY_PAUSE_S: Final = 0.1
+_SETTLE_STEP_S: Final = 0.02
+_WRITES: Final = (5, 6, 15, 16, exchange.MASK_WRITE, exchange.READ_WRITE)
+_CERTIFICATE_CHECK_S: Final = 60.0
+_PARTED: Final = (2, 3)
+"""Refused for an address in the block, or for its length: some devices say the one, some the other."""
+_PASSING: Final = (write.ACKNOWLEDGE, write.BUSY)
+_UNREACHED: Final = (10, 11)
 
 
 class ModbusDriver(Driver):
-    """One Modbus TCP connection.
+    """One Modbus connection and the units behind it.
 
-    A request that times out makes its points *not topical*, one that the station refuses makes them *invalid*; a block refused
-    for its addresses is halved until only the refused register is left out. Values read are delivered every scan; unchanged ones
-    carry ``REFRESH``, changed status and double points ``EVENT``.
+    A block that nobody answers for is *not topical*, one that the station refuses *invalid*; a block refused for its addresses is
+    halved until only the refused register is left out. A silent unit costs the others little, see
+    :mod:`scada.protocols.modbus.schedule`.
     """
+
+    orders: ClassVar[tuple[str, ...]] = ("read",)
 
     def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
         super().__init__(spec, points, controls, sink, clock)
-        self._scan_s = self._parameter("scan_ms", 1000.0, 20.0, 3_600_000.0) / 1000.0
-        self._timeout_s = self._parameter("timeout_s", 3.0, 0.05, 300.0)
-        self._read_back = self._parameter("read_back", 1.0, 0.0, 1.0) != 0
-        blocks, self._refused = plan(points)
-        self._scanned = [_Scanned.of(block) for block in blocks]
-        self._client: AsyncModbusTcpClient | None = None
+        self._limits = read_limits(spec.protocol, spec.name, spec.params)
+        self._transport = Transport(spec)
+        blocks, self._refused = plan(points, self._limits)
+        self._schedule = Schedule([Reading(block, spec) for block in blocks], self._limits)
+        self._line: Line | None = None
+        self._turn = asyncio.Lock()
+        self._commands: dict[int, asyncio.Lock] = {}
+        self._wake = asyncio.Event()
         self._told: set[str] = set()
-        self._scan_now = asyncio.Event()
-
-    def _parameter(self, name: str, default: float, low: float, high: float) -> float:
-        raw = self.spec.params.get(name, default)
-        try:
-            value = float(raw)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            where = f"channel {self.spec.name}"
-            raise ConfigError(f"parameter {name} = {raw!r} is not a number in {low:g}..{high:g}", where=where, mend="correct it")
-        return value
+        self._unanswered: Request | None = None
+        self._settled_at = 0.0
+        self._strays = 0
 
     # ------------------------------------------------------------ connection
 
@@ -111,175 +76,196 @@ class ModbusDriver(Driver):
         self._tell_refused()
         delay = _FIRST_RETRY_S
         while True:
-            self.sink.state(LinkState.CONNECTING, f"connecting to {self.spec.host}:{self.spec.port}")
-            reason = await self._connect()
-            if not reason:
+            self.sink.state(LinkState.CONNECTING, f"connecting to {self._transport.endpoint}")
+            found = await self._transport.connect(self._hear, self._wake.set, self._real(max(self._limits.common.timeout_s, 1.0)))
+            if isinstance(found, Line):
                 delay = _FIRST_RETRY_S
-                reason = await self._serve()
+                self.statistics.connects += 1
+                reason = await self._serve(found)
+            else:
+                reason = found
             self.statistics.disconnects.append((self.clock.now_ns(), reason))
             self.sink.state(LinkState.DOWN, reason)
             await asyncio.sleep(self.clock.real_delay(delay))
             delay = min(2 * delay, _LAST_RETRY_S)
 
-    async def _connect(self) -> str:
-        """Open the connection; returns why it failed or an empty text."""
-        client = AsyncModbusTcpClient(
-            self.spec.host,
-            port=self.spec.port,
-            # a simulation that runs fast does not make the line faster
-            timeout=max(self.clock.real_delay(self._timeout_s), min(self._timeout_s, 1.0)),
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=self._count,
-        )
-        try:
-            if await client.connect():
-                self._client = client
-                self.statistics.connects += 1
-                return ""
-        except OSError as error:
-            return f"cannot connect to {self.spec.host}:{self.spec.port}: {error.strerror or error}"
-        client.close()
-        return f"cannot connect to {self.spec.host}:{self.spec.port}"
+    def _real(self, seconds: float) -> float:
+        """A time-out in real seconds: a simulation that runs fast does not make the line faster."""
+        return max(self.clock.real_delay(seconds), min(seconds, 1.0))
 
-    def _count(self, sending: bool, packet: bytes) -> bytes:
-        if sending:
-            self.statistics.frames_out += 1
-            self.statistics.bytes_out += len(packet)
+    def _hear(self, received: bool, data: bytes) -> None:
+        now_ns = self.clock.now_ns()
+        statistics = self.statistics
+        if received:
+            statistics.frames_in += 1
+            statistics.bytes_in += len(data)
+            statistics.last_receive_ns = now_ns
         else:
-            self.statistics.frames_in += 1
-            self.statistics.bytes_in += len(packet)
-            self.statistics.last_receive_ns = self.clock.now_ns()
-        return packet
+            statistics.frames_out += 1
+            statistics.bytes_out += len(data)
+        if self.tee is not None:
+            self.tee("", received, now_ns, data)
 
-    async def _serve(self) -> str:
+    async def _serve(self, line: Line) -> str:
         """Scan until the connection is lost; returns why."""
-        client, silent = self._client, 0
-        assert client is not None
-        for scanned in self._scanned:
-            scanned.fresh, scanned.fault = True, ""
-        up = False
+        self._line = line
+        self._unanswered = None
+        self._schedule.start(self.clock.monotonic())
+        up, check_at = False, self.clock.monotonic() + _CERTIFICATE_CHECK_S
         try:
             while True:
-                began = self.clock.monotonic()
-                self._scan_now.clear()
                 await self.sink.ready()
-                answers = await self._scan()
-                silent = 0 if answers or not self._scanned else silent + 1
-                if not client.connected:
-                    return "connection lost"
-                if silent >= _SILENT_SCANS:
-                    return f"no answer to {silent} scans"
-                if not up and (answers or not self._scanned):
+                self._wake.clear()
+                now = self.clock.monotonic()
+                reading, at = self._schedule.next(now)
+                if reading is None:
+                    await self._wait(line, at - now)
+                else:
+                    await self._scan(reading)
+                if line.lost:
+                    return line.lost
+                if self._schedule.all_silent and self._schedule.misses >= _SILENT_REQUESTS:
+                    return f"no answer to {self._schedule.misses} requests"
+                if not up and (self._schedule.heard or not self.points):
                     up = True
-                    self.sink.state(LinkState.UP, f"connected to {self.spec.host}:{self.spec.port}")
-                rest = self._scan_s - (self.clock.monotonic() - began)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(self.clock.real_delay(rest), 0.001)):
-                        await self._scan_now.wait()
+                    self.sink.state(LinkState.UP, f"connected to {self._transport.endpoint}")
+                if self._transport.tls is not None and now >= check_at:
+                    check_at = now + _CERTIFICATE_CHECK_S
+                    refusal = self._transport.tls.refusal(line.peer_certificate(), self.clock.now_ns())
+                    if refusal:
+                        return f"TLS: {refusal}"
                 end_if_cancelled()
+        except LineLostError as error:
+            return str(error)
         finally:
-            self._client = None
-            client.close()
+            self._line = None
+            line.close()
+
+    async def _wait(self, line: Line, seconds: float) -> None:
+        """Until the next request is due, somebody is in a hurry, or the connection goes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if line.lost else max(self.clock.real_delay(min(seconds, 1.0)), 0.001)):
+                await self._wake.wait()
+
+    async def _ask(self, request: Request) -> Answer:
+        """One request, when its unit can bear it.
+
+        Raises:
+            LineLostError: there is no connection, or it went.
+        """
+        limits = self._limits.of(request.unit_id)
+        async with self._turn:
+            line = self._line
+            if line is None:
+                raise LineLostError("not connected")
+            pause = self._schedule.free_at(request.unit_id) - self.clock.monotonic()
+            if pause > 0:
+                await asyncio.sleep(self.clock.real_delay(pause))
+            await self._settle(line)
+            began, strays = self.clock.monotonic(), line.exchange.strays
+            self._unanswered = request
+            try:
+                answer = await line.ask(request, self._real(limits.timeout_s))
+                if answer == NO_ANSWER:
+                    self.statistics.lost_frames += 1
+                    return answer
+                self._unanswered = None
+                if answer.fault:
+                    self.statistics.malformed += 1
+                    self._notice("malformed", f"unit {request.unit_id}, function {request.function}: {answer.fault}")
+                else:
+                    self.statistics.round_trip_s = self.clock.monotonic() - began
+                return answer
+            finally:
+                ended = self.clock.monotonic()
+                self._settled_at = ended + self._limits.settle_s
+                self._strays = line.exchange.strays
+                self._schedule.used(request.unit_id, began, ended)
+                self.statistics.refused += line.exchange.strays - strays
+
+    async def _settle(self, line: Line) -> None:
+        """After a missing answer: be sure that it does not come now.
+
+        RTU frames bear no number, so a late answer would be taken for that to the next request. The line is listened to for
+        ``settle_s``, or until the late one is there; it is thrown away.
+        """
+        request, self._unanswered = self._unanswered, None
+        if request is None:
+            return
+        # no event to wait for: what comes late is a stray, and the clock may run at another rate
+        while line.quiet_since(self._strays) and self.clock.monotonic() < self._settled_at:  # noqa: ASYNC110
+            await asyncio.sleep(_SETTLE_STEP_S)
+        if line.exchange.strays != self._strays:
+            self.statistics.refused += line.exchange.strays - self._strays
+            text = f"unit {request.unit_id} answers later than its timeout_s of {self._limits.of(request.unit_id).timeout_s:g} s"
+            self._notice("late_answer", f"{text}; late answers are thrown away")
+            if self._transport.is_rtu:
+                await asyncio.sleep(_SETTLE_STEP_S)  # the rest of it
 
     # ------------------------------------------------------------ scan
 
-    async def _scan(self) -> int:
-        """Read every block once; returns how many answers came."""
-        answers = 0
-        queue = list(self._scanned)
-        while queue:
-            scanned = queue.pop(0)
-            try:
-                began = self.clock.monotonic()
-                raw = await self._read(scanned.block)
-                self.statistics.round_trip_s = self.clock.monotonic() - began
-                answers += 1
-                self._take(scanned, raw)
-            except StationRefusal as refusal:
-                answers += 1
-                halves = scanned.block.halves() if refusal.code == ILLEGAL_DATA_ADDRESS else None
-                if halves is None:
-                    self._fail(scanned, Quality.INVALID, str(refusal))
-                else:
-                    parts = [_Scanned.of(half) for half in halves]
-                    at = self._scanned.index(scanned)
-                    self._scanned[at : at + 1] = parts
-                    queue[:0] = parts
-            except (ConnectionException, OSError):
-                self._fail(scanned, Quality.NOT_TOPICAL, "connection lost")
-                return answers
-            except ModbusException:
-                self._fail(scanned, Quality.NOT_TOPICAL, "no answer")
-        return answers
+    async def _scan(self, reading: Reading) -> None:
+        """Read one block and deliver what came of it."""
+        block = reading.block
+        request = exchange.read(block.unit_id, block.table, block.start, block.count)
+        tries = 1 if self._schedule.is_silent(block.unit_id) else 1 + self._limits.of(block.unit_id).read_retries
+        began = self.clock.monotonic()
+        answer = NO_ANSWER
+        for left in range(tries - 1, -1, -1):
+            answer = await self._ask(request)
+            if answer.good or not left or not (answer.fault or answer.exception in _PASSING):
+                break
+            if answer.exception:
+                await asyncio.sleep(self.clock.real_delay(_BUSY_PAUSE_S))
+        now = self.clock.monotonic()
+        if answer.good:
+            self._take(reading, answer, now)
+        elif answer.fault or answer.exception in _UNREACHED:
+            self._missed(reading, answer, now - began + self._limits.settle_s)
+        else:
+            self._refuse(reading, answer.exception, now)
 
-    async def _read(self, block: Block) -> Sequence[int] | Sequence[bool]:
-        """Registers or coils of a block.
+    def _take(self, reading: Reading, answer: Answer, now: float) -> None:
+        block = reading.block
+        registers = answer.bits(block.count) if block.table in BIT_TABLES else answer.registers()
+        self.statistics.values_in += len(block.points)
+        self.sink.deliver(reading.take(registers, self.clock.now_ns()))
+        if self._schedule.late_s > block.period_s:
+            text = f"{block.where} was read {self._schedule.late_s:.1f} s late: the units need more time than the periods leave"
+            self._notice("scan_overrun", text, key=f"scan_overrun {block.unit_id}")
+        self._schedule.answered(reading, now)
 
-        Raises:
-            StationRefusal, ModbusException, OSError: no values.
-        """
-        return await self._read_table(block.unit_id, block.table, block.start, block.count)
+    def _missed(self, reading: Reading, answer: Answer, cost_s: float) -> None:
+        """Nobody answered for a block; of a unit that has become silent all are not topical."""
+        became = self._schedule.missed(reading, cost_s, self.clock.monotonic())
+        marked = self._schedule.of_unit(reading.block.unit_id) if became else [reading]
+        for one in marked:
+            self._fail(one, Quality.NOT_TOPICAL, str(answer))
+        if became:
+            unit_id = reading.block.unit_id
+            count = sum(len(one.block.points) for one in marked)
+            self.sink.notice("unit_silent", f"unit {unit_id}: {answer}; {count} points are not topical")
+        elif not self._schedule.is_silent(reading.block.unit_id):
+            self._notice("block_silent", f"{reading.block.where}: {answer}")
 
-    async def _read_table(self, unit_id: int, table: str, start: int, count: int) -> Sequence[int] | Sequence[bool]:
-        client = self._connected()
-        request = {
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-        }[table]
-        answer = await _answer(request(start, count=count, device_id=unit_id))
-        values: Sequence[int] | Sequence[bool] = answer.bits if table in BIT_TABLES else answer.registers
-        if len(values) < count:
-            self.statistics.malformed += 1
-            raise ModbusException(f"{len(values)} values where {count} were asked")
-        return values
+    def _refuse(self, reading: Reading, code: int, now: float) -> None:
+        parts = reading.halves() if code in _PARTED else None
+        if parts is not None:
+            self._schedule.parted(reading, parts, now)
+        elif code in _PASSING:
+            self._fail(reading, Quality.NOT_TOPICAL, exception_text(code))
+            self._schedule.answered(reading, now)
+        else:
+            if reading.fault != exception_text(code):
+                points = len(reading.block.points)
+                self._notice("station_refusal", f"{reading.block.where}: {exception_text(code)}; {points} points are invalid")
+            self._fail(reading, Quality.INVALID, exception_text(code))
+            self._schedule.refused(reading, now)
 
-    def _connected(self) -> AsyncModbusTcpClient:
-        if self._client is None or not self._client.connected:
-            raise ConnectionException("not connected")
-        return self._client
-
-    def _take(self, scanned: _Scanned, raw: Sequence[int] | Sequence[bool]) -> None:
-        block = scanned.block
-        values = block.decode(raw)
-        readable = np.isfinite(values)
-        quality = np.where(readable, 0, int(Quality.INVALID)).astype(np.uint32)
-        # a register that holds no number (float NaN) leaves the last value, marked invalid
-        values = np.where(readable, values, scanned.values)
-        self.statistics.values_in += len(values)
-        self._deliver(scanned, values, quality)
-        scanned.fault = ""
-
-    def _fail(self, scanned: _Scanned, bits: Quality, fault: str) -> None:
-        """Mark the last values of a block that could not be read; said once per fault."""
-        if scanned.fault == fault:
-            return
-        scanned.fault = fault
-        block = scanned.block
-        if bits is Quality.INVALID:
-            where = f"unit {block.unit_id} {block.table} {block.start}..{block.start + block.count - 1}"
-            self._notice("station_refusal", f"{where}: {fault}; {len(block.points)} points are invalid")
-        quality = np.full(len(block.points), int(bits), dtype=np.uint32)
-        quality[np.isnan(scanned.values)] |= int(Quality.INVALID)
-        self._deliver(scanned, scanned.values, quality)
-
-    def _deliver(self, scanned: _Scanned, values: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32]) -> None:
-        changed = (values != scanned.values) & ~(np.isnan(values) & np.isnan(scanned.values))
-        found = scanned.fresh | ~changed
-        flags = np.where(found, RecordFlag.REFRESH, np.where(scanned.block.is_event, RecordFlag.EVENT, 0))
-        scanned.values, scanned.quality, scanned.fresh = values, quality, False
-        batch = PointBatch.of(
-            scanned.block.pids,
-            values,
-            received_at=self.clock.now_ns(),
-            quality=quality,
-            channel=self.spec.index,
-            source=self.spec.name,
-        )
-        batch.records["flags"] = flags
-        self.sink.deliver(batch)
+    def _fail(self, reading: Reading, bits: Quality, fault: str) -> None:
+        batch = reading.fail(bits, fault, self.clock.now_ns())
+        if batch is not None:
+            self.sink.deliver(batch)
 
     def _tell_refused(self) -> None:
         """Points whose address cannot be used are invalid from the start."""
@@ -291,20 +277,23 @@ class ModbusDriver(Driver):
             now = self.clock.now_ns()
             self.sink.deliver(PointBatch.of(pids, math.nan, received_at=now, quality=word, channel=self.spec.index))
 
-    def _notice(self, kind: str, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _notice(self, kind: str, text: str, key: str = "") -> None:
+        """Say something once."""
+        if (key or text) not in self._told:
+            self._told.add(key or text)
             self.sink.notice(kind, text)
 
     # ------------------------------------------------------------ commands
 
     async def select(self, control: Control, value: float) -> CommandResult:
         """Check that the value can be written and that the station answers for the register; Modbus itself knows no selection."""
-        return await self._guarded(self._check(control, value))
+        return await self._carry_out(control, lambda: write.check(control, value, self._limits))
 
     async def execute(self, control: Control, value: float) -> CommandResult:
         """Write and, unless ``read_back`` is 0, read the register again; confirmed only if it holds what was written."""
-        return await self._guarded(self._write(control, value))
+        result = await self._carry_out(control, lambda: write.operate(control, value, self._limits))
+        self._hurry(getattr(control.address, "unit_id", None))
+        return result
 
     async def cancel(self, control: Control, value: float) -> CommandResult:
         """Nothing was left at the station by :meth:`select`."""
@@ -312,82 +301,56 @@ class ModbusDriver(Driver):
         return CommandResult(Outcome.CONFIRMED, "nothing was selected at the station")
 
     async def interrogate(self) -> CommandResult:
-        """Scan at once."""
-        if self._client is None:
+        """Scan everything at once."""
+        if self._line is None:
             return CommandResult(Outcome.LINK_DOWN, "not connected")
-        self._scan_now.set()
+        self._hurry(None)
         return CommandResult(Outcome.CONFIRMED)
 
-    async def _guarded(self, step: Awaitable[CommandResult]) -> CommandResult:
+    async def order(self, name: str, arguments: Mapping[str, str]) -> CommandResult:
+        """``read``: registers for commissioning, by ``unit``, ``table``, ``register``, ``count``; the reason's text has them."""
+        if name != "read":
+            return await super().order(name, arguments)
+        found = read_order(arguments, self._limits)
+        if isinstance(found, str):
+            return CommandResult(Outcome.REFUSED, found)
         try:
-            return await step
-        except RegisterError as error:
-            return CommandResult(Outcome.REFUSED, str(error))
-        except StationRefusal as refusal:
-            return CommandResult(Outcome.REFUSED, f"station: {refusal}")
-        except (ConnectionException, OSError):
-            return CommandResult(Outcome.LINK_DOWN, "not connected")
-        except ModbusException:
-            return CommandResult(
-                Outcome.TIMEOUT, f"no answer within {self._timeout_s:g} s; it is not known whether the station acted"
-            )
+            return found.result(await self._ask(found.request))
+        except LineLostError as error:
+            return CommandResult(Outcome.LINK_DOWN, str(error))
 
-    async def _check(self, control: Control, value: float) -> CommandResult:
-        address, _ = _encode(control, value)
-        if self._read_back:
-            await self._read_table(address.unit_id, address.table, address.register, width(address))
-        self._connected()
-        return CommandResult(Outcome.CONFIRMED)
+    def describer(self) -> Describer:
+        """A decoder of this channel's frames."""
+        return ModbusDescriber(rtu=self._transport.is_rtu)
 
-    async def _write(self, control: Control, value: float) -> CommandResult:
-        address, words = _encode(control, value)
-        client, unit = self._connected(), address.unit_id
-        if address.table == "coil":
-            await _answer(client.write_coil(address.register, bool(words[0]), device_id=unit))
-        elif len(words) == 1:
-            await _answer(client.write_register(address.register, words[0], device_id=unit))
-        else:
-            await _answer(client.write_registers(address.register, words, device_id=unit))
-        self._scan_now.set()
-        if not self._read_back:
-            return CommandResult(Outcome.CONFIRMED, "not read back")
-        found = [int(word) for word in (await self._read_table(unit, address.table, address.register, len(words)))[: len(words)]]
-        if found != words:
-            return CommandResult(Outcome.REFUSED, f"the station holds {_shown(address, found)} after the write")
-        return CommandResult(Outcome.CONFIRMED)
+    def _hurry(self, unit_id: int | None) -> None:
+        self._schedule.hurry(unit_id, self.clock.monotonic())
+        self._wake.set()
 
-
-async def _answer(request: Awaitable[ModbusPDU]) -> ModbusPDU:
-    answer = await request
-    if isinstance(answer, ExceptionResponse):
-        raise StationRefusal(answer.exception_code)
-    return answer
-
-
-def _encode(control: Control, value: float) -> tuple[ModbusAddress, list[int]]:
-    """Address and registers (or one coil) of a command value.
-
-    Raises:
-        RegisterError: the value or the address cannot be written.
-    """
-    address = check_address(control.address)
-    if address.table not in ("coil", "holding"):
-        raise RegisterError(f"table {address.table} cannot be written", where=control.path, mend="use coil or holding")
-    if address.table == "coil":
-        states = {1.0: 0, 2.0: 1} if control.kind in (ControlKind.DOUBLE, ControlKind.STEP) else {0.0: 0, 1.0: 1}
-        if value not in states:
-            raise RegisterError(f"{value:g} is no state of a coil", where=control.path, mend=f"use {sorted(states)}")
-        return address, [states[value]]
-    if is_bit(address):
-        raise RegisterError(
-            "one bit of a register cannot be written safely", where=control.path, mend="use a coil or the register"
-        )
-    raw = (value - control.offset) / control.scale if control.scale else math.nan
-    return address, encode_words(raw, address.data_type, address.word_order)
-
-
-def _shown(address: ModbusAddress, words: list[int]) -> str:
-    if address.table == "coil":
-        return str(words[0])
-    value = decode_words(np.array(words, dtype=np.uint16), np.array([0]), address.data_type, address.word_order)
-    return f"{value[0]:g}"
+    async def _carry_out(self, control: Control, begin: Callable[[], write.Steps]) -> CommandResult:
+        """Go through the steps of a command; those of one unit do not mix."""
+        lock = self._commands.setdefault(getattr(control.address, "unit_id", 0), asyncio.Lock())
+        sent = False
+        async with lock:
+            try:
+                steps = begin()
+                step = next(steps)
+                while True:
+                    if isinstance(step, write.Pause):
+                        await asyncio.sleep(self.clock.real_delay(step.seconds))
+                        step = next(steps)
+                    else:
+                        sent = sent or (self._line is not None and step.function in _WRITES)
+                        step = steps.send(await self._ask(step))
+            except StopIteration as end:
+                result: CommandResult = end.value
+                return result
+            except RegisterError as error:
+                return CommandResult(Outcome.REFUSED, str(error))
+            except LineLostError as error:
+                if sent:
+                    text = f"{error} before the answer; it is not known whether the station acted"
+                    return CommandResult(Outcome.TIMEOUT, text)
+                return CommandResult(Outcome.LINK_DOWN, "not connected")
+            except ProtocolError as error:
+                return CommandResult(Outcome.REFUSED, str(error))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pymodbus.client.mixin import ModbusClientMixin
 
 from scada.model_cim.tables import ModbusAddress, OpcUaAddress, Point, PointKind
-from scada.protocols.modbus.plan import MAX_BITS, MAX_GAP, MAX_REGISTERS, plan
+from scada.protocols.modbus.limits import MAX_BITS, MAX_GAP, MAX_REGISTERS
+from scada.protocols.modbus.plan import plan
 from scada.protocols.modbus.registers import DATA_TYPES, RegisterError, decode_words, encode_words, width
 
 JUDGE = ModbusClientMixin.DATATYPE
