@@ -142,30 +142,16 @@ def _find(slots: Records, key: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _element(buf: npt.NDArray[np.uint8], at: int, base: int, real: npt.NDArray[np.float32]) -> tuple[float, int, int]:
-    """(value, QDS octet, detail) of the element set at ``at``; its length has been checked.
-
-    ``real`` is one float32 used to turn four octets into a number.
-    """
-    if base == 1:
-        return float(buf[at] & 1), octet(buf, at) & 0xF0, 0
-    if base == 3:
-        return float(buf[at] & 3), octet(buf, at) & 0xF0, 0
+def _element(buf: npt.NDArray[np.uint8], at: int, base: int) -> tuple[float, int, int]:
+    """(value, QDS octet, detail) of the element set at ``at`` of one of the less frequent types; its length has been checked."""
     if base == 5:  # VTI: seven bits signed, one bit transient
         step = octet(buf, at) & 0x7F
         return float(step - 128 if step > 63 else step), octet(buf, at + 1) & 0xF1, octet(buf, at) >> 7
     if base == 7:
         return float(little32(buf, at)), octet(buf, at + 4) & 0xF1, 0
-    if base in (9, 11, 21):
+    if base == 21:
         raw = little16(buf, at)
-        signed = raw - 65_536 if raw > 32_767 else raw
-        quality = 0 if base == 21 else octet(buf, at + 2) & 0xF1
-        return (float(signed) if base == 11 else signed / 32_768.0), quality, 0
-    if base == 13:
-        real.view(np.uint32)[0] = np.uint32(little32(buf, at))
-        value = float(real[0])
-        quality = octet(buf, at + 4) & 0xF1
-        return value, (quality if np.isfinite(value) else quality | 0x80), 0
+        return (raw - 65_536 if raw > 32_767 else raw) / 32_768.0, 0, 0
     if base == 15:  # CA: set by hand since the last reading, so the difference to it is no amount
         raw = little32(buf, at)
         mark = octet(buf, at + 4)
@@ -224,7 +210,8 @@ def decode_spans(
     zone_ns, summer_ns, year = limits[_ZONE], limits[_SUMMER], cp56.year_of(limits[_RECEIVED])
     channel, everything = limits[_CHANNEL], limits[_EVERYTHING] != 0
     oldest_ns, newest_ns, late_ns = limits[_OLDEST], limits[_NEWEST], limits[_LATE]
-    real = np.empty(1, dtype=np.float32)
+    words = np.empty(1, dtype=np.uint32)
+    reals = words.view(np.float32)
     counts[:] = 0
     filled = slow_count = unknown = marked = 0
     last_minute, start_ns, bits = -1, -1, 0
@@ -254,7 +241,20 @@ def decode_spans(
             if not vsq & 0x80:
                 ioa = little24(buf, at)
                 at += 3
-            value, quality, detail = _element(buf, at, base, real)
+            # the frequent types here: a call with an array for each value would cost more than all the rest
+            if base == 13:
+                words[0] = np.uint32(little32(buf, at))
+                value, quality, detail = float(reals[0]), octet(buf, at + 4) & 0xF1, 0
+                if not np.isfinite(value):
+                    quality |= 0x80
+            elif base in (1, 3):  # SIQ, DIQ
+                value, quality, detail = float(buf[at] & base), octet(buf, at) & 0xF0, 0
+            elif base in (9, 11):
+                raw = little16(buf, at)
+                signed = raw - 65_536 if raw > 32_767 else raw
+                value, quality, detail = signed / 32_768.0 if base == 9 else float(signed), octet(buf, at + 2) & 0xF1, 0
+            else:
+                value, quality, detail = _element(buf, at, base)
             time_ns = time_bits = 0
             if type_id >= 30:
                 stamp = at + size - 7
