@@ -1,7 +1,7 @@
 """Outstations that send as fast as the window lets them, or at a given rate; one process for all of them.
 
-Each APDU carries 16 short floats with CP56Time2a (type 36). The octets are made once; only sequence numbers, value and time are
-written in before they leave, so that this process is not the limit. The stamp is the time at which the change *happened* here;
+Each APDU carries 16 short floats with CP56Time2a (type 36), or as many of them, or of single points (type 30), as asked. The octets
+are made once; only sequence numbers, value and time are written in before they leave, so that this process is not the limit. The stamp is the time at which the change *happened* here;
 what then waits for a closed window is late by its own fault, and seen as such.
 
 The APCI is obeyed: nothing before STARTDT, never more than ``k`` frames unacknowledged, received commands acknowledged. Point
@@ -25,25 +25,26 @@ import uvloop
 VALUES = 16
 OBJECT = 15
 """Octets of one object of type 36: address 3, float 4, quality 1, time 7."""
-APDU = 6 + 6 + VALUES * OBJECT
+STATUS_OBJECT = 11
+"""Octets of one object of type 30: address 3, state and quality 1, time 7."""
 FIRST_IOA = 1000
 MODULO = 1 << 15
 STARTDT_ACT, STARTDT_CON = 0x07, 0x0B
 STOPDT_ACT, STOPDT_CON = 0x13, 0x23
 TESTFR_ACT, TESTFR_CON = 0x43, 0x83
-INTERROGATION, CLOCK_SYNC, SHORT_FLOAT = 100, 103, 13
+INTERROGATION, CLOCK_SYNC, SHORT_FLOAT, SINGLE_POINT = 100, 103, 13, 1
 CONFIRMATION, TERMINATION, INTERROGATED = 7, 10, 20
 TICK_S = 0.002
 
 
-def templates(points: int, common_address: int) -> npt.NDArray[np.uint8]:
-    """One APDU a block of 16 points, cause *spontaneous*, times and values zero; shape (blocks, ``APDU``)."""
-    blocks = points // VALUES
-    frames = np.zeros((blocks, APDU), dtype=np.uint8)
-    frames[:, 0:2] = 0x68, APDU - 2
-    frames[:, 6:12] = 36, VALUES, 3, 0, common_address & 0xFF, common_address >> 8
-    ioa = (FIRST_IOA + np.arange(blocks * VALUES, dtype="<u4")).view(np.uint8).reshape(blocks, VALUES, 4)
-    frames[:, 12:].reshape(blocks, VALUES, OBJECT)[:, :, :3] = ioa[:, :, :3]
+def templates(points: int, common_address: int, values: int = VALUES, *, status: bool = False) -> npt.NDArray[np.uint8]:
+    """One APDU a block of points, cause *spontaneous*, times and values zero; shape (blocks, octets of an APDU)."""
+    blocks, size = points // values, STATUS_OBJECT if status else OBJECT
+    frames = np.zeros((blocks, 12 + values * size), dtype=np.uint8)
+    frames[:, 0:2] = 0x68, frames.shape[1] - 2
+    frames[:, 6:12] = 30 if status else 36, values, 3, 0, common_address & 0xFF, common_address >> 8
+    ioa = (FIRST_IOA + np.arange(blocks * values, dtype="<u4")).view(np.uint8).reshape(blocks, values, 4)
+    frames[:, 12:].reshape(blocks, values, size)[:, :, :3] = ioa[:, :, :3]
     return frames
 
 
@@ -62,14 +63,18 @@ class Station(asyncio.Protocol):
 
     Args:
         number: common address, from 1.
-        points: a multiple of 16.
+        points: a multiple of ``values``.
         k: send window.
+        values: of one APDU.
+        status: single points with time (type 30) that go to and fro, instead of short floats.
     """
 
-    def __init__(self, number: int, points: int, k: int) -> None:
+    def __init__(self, number: int, points: int, k: int, values: int = VALUES, *, status: bool = False) -> None:
         self.number = number
         self.k = k
-        self.frames = templates(points, number)
+        self.values = values
+        self.status = status
+        self.frames = templates(points, number, values, status=status)
         self.made = 0
         """APDUs made, i.e. changes that happened, since the process began."""
         self.quota = 0
@@ -99,7 +104,7 @@ class Station(asyncio.Protocol):
     # ------------------------------------------------------------------ changes
 
     def change(self, count: int, now_ns: int) -> None:
-        """``count`` further blocks of 16 values change now."""
+        """``count`` further blocks of values change now."""
         stamp = cp56(now_ns)
         self._waiting += [(number, stamp) for number in range(self.made, self.made + count)]
         self.made += count
@@ -138,10 +143,13 @@ class Station(asyncio.Protocol):
         sequence = (self._send + np.arange(count)) % MODULO
         rows[:, 2:4] = (sequence << 1).astype("<u2").view(np.uint8).reshape(count, 2)
         rows[:, 4:6] = np.frombuffer((self._receive << 1).to_bytes(2, "little"), np.uint8)
-        objects = rows[:, 12:].reshape(count, VALUES, OBJECT)
-        objects[:, :, 3:7] = (numbers // blocks + 1).astype("<f4").view(np.uint8).reshape(count, 1, 4)
+        objects = rows[:, 12:].reshape(count, self.values, -1)
+        if self.status:
+            objects[:, :, 3] = ((numbers // blocks + 1) % 2).reshape(count, 1)
+        else:
+            objects[:, :, 3:7] = (numbers // blocks + 1).astype("<f4").view(np.uint8).reshape(count, 1, 4)
         stamps = np.frombuffer(b"".join(stamp for _, stamp in leaving), np.uint8)
-        objects[:, :, 8:15] = stamps.reshape(count, 1, 7)
+        objects[:, :, -7:] = stamps.reshape(count, 1, 7)
         self._send = (self._send + count) % MODULO
         return rows.tobytes()
 
@@ -200,15 +208,17 @@ class Station(asyncio.Protocol):
             self._urgent += [*self._present_values(), mirrored(TERMINATION)]
 
     def _present_values(self) -> list[bytes]:
-        """All values as sequences of short floats without time (type 13)."""
+        """All values as sequences without time (type 13, of status type 1)."""
         blocks = len(self.frames)
         answers = []
         for block in range(blocks):
             number = self.made - 1 - (self.made - 1 - block) % blocks
-            value = np.array([number // blocks + 1 if number >= 0 else 0], dtype="<f4").tobytes()
-            first = (FIRST_IOA + block * VALUES).to_bytes(3, "little")
-            head = bytes((SHORT_FLOAT, 0x80 | VALUES, INTERROGATED, 0)) + self.number.to_bytes(2, "little")
-            answers.append(head + first + (value + b"\x00") * VALUES)
+            rounds = number // blocks + 1 if number >= 0 else 0
+            element = bytes([rounds % 2]) if self.status else np.array([rounds], dtype="<f4").tobytes() + b"\x00"
+            first = (FIRST_IOA + block * self.values).to_bytes(3, "little")
+            type_id = SINGLE_POINT if self.status else SHORT_FLOAT
+            head = bytes((type_id, 0x80 | self.values, INTERROGATED, 0)) + self.number.to_bytes(2, "little")
+            answers.append(head + first + element * self.values)
         return answers
 
 
@@ -236,7 +246,7 @@ async def blast(stations: list[Station], rate: float, seconds: float, most: int)
     elapsed = time.perf_counter() - began
     await _idle(stations, float("inf"))
     return {
-        "values": made * VALUES,
+        "values": made * stations[0].values,
         "seconds": elapsed,
         "late_s": time.perf_counter() - began - elapsed,
         "made": [station.made for station in stations],
@@ -253,9 +263,10 @@ async def _idle(stations: list[Station], until: float) -> None:
 
 async def _paced(stations: list[Station], rate: float, seconds: float) -> None:
     """Changes spread evenly over the stations and over time."""
-    began, total, done = time.perf_counter(), int(rate * seconds / VALUES), 0
+    values = stations[0].values
+    began, total, done = time.perf_counter(), int(rate * seconds / values), 0
     while done < total:
-        due = min(total, int((time.perf_counter() - began) * rate / VALUES))
+        due = min(total, int((time.perf_counter() - began) * rate / values))
         now = time.time_ns()  # noqa: TID251 - the outstation's own clock
         for index, station in enumerate(stations):
             count = len(range(done + (index - done) % len(stations), due, len(stations)))
@@ -267,7 +278,8 @@ async def _paced(stations: list[Station], rate: float, seconds: float) -> None:
 
 async def _main(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    stations = [Station(1 + index, arguments.points, arguments.k) for index in range(arguments.channels)]
+    made = range(1, 1 + arguments.channels)
+    stations = [Station(one, arguments.points, arguments.k, arguments.values, status=bool(arguments.status)) for one in made]
     servers = [await loop.create_server(lambda one=station: one, "127.0.0.1", 0) for station in stations]  # type: ignore[misc]
     _say({"ports": [server.sockets[0].getsockname()[1] for server in servers]})
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -287,5 +299,7 @@ if __name__ == "__main__":
     parser.add_argument("--channels", type=int, required=True)
     parser.add_argument("--points", type=int, required=True)
     parser.add_argument("--k", type=int, default=12)
+    parser.add_argument("--values", type=int, default=VALUES)
+    parser.add_argument("--status", type=int, default=0)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(parser.parse_args()))

@@ -138,9 +138,12 @@ def chain(channels: int) -> Iterator[Chain]:
         yield Chain(channels, blaster, server, viewer, folder)
 
 
-def outstations(channels: int, folder: Path, closing: ExitStack) -> tuple[Worker, list[int]]:
+def outstations(
+    channels: int, folder: Path, closing: ExitStack, *, points: int = POINTS, values: int = 16, status: bool = False
+) -> tuple[Worker, list[int]]:
     """Start the outstations; the process and the port of each."""
-    blaster = closing.enter_context(worker("blaster", folder, channels=channels, points=POINTS, k=12))
+    made = worker("blaster", folder, channels=channels, points=points, k=12, values=values, status=int(status))
+    blaster = closing.enter_context(made)
     ports: list[int] = blaster.answer(10)["ports"]
     return blaster, ports
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ import numpy as np
 import uvloop
 from chain.tables import no_grid, tables
 
+from scada.actors.base import Address, Factory
 from scada.actors.facade import Facade
+from scada.actors.rtdb import RtdbActor
 from scada.actors.system import System
 from scada.api.server import ApiThread
-from scada.core.batch import RecordFlag
+from scada.core.batch import POINT_DTYPE, RecordFlag
 from scada.core.clock import Clock, SystemClock
 from scada.core.log import configure_logging
 from scada.core.settings import Settings, parse_settings
 from scada.model_cim.cim import CimModel
-from scada.model_cim.tables import ModelTables
+from scada.model_cim.tables import ModelTables, PointKind
 from scada.protocols.driver import LinkState
 from scada.protocols.iec104 import codec
 from scada.rtdb.changes import ChangeSet
@@ -53,6 +56,23 @@ class GeneratedSystem(System):
 
     def _load_model(self) -> tuple[CimModel, ModelTables]:
         return no_grid(), self._made
+
+
+class FrontEnd(GeneratedSystem):
+    """Front end and database alone: the way from the wire to the commit, without those who follow the changes."""
+
+    def _factories(self) -> list[tuple[Address, Factory]]:
+        rtdb = partial(
+            RtdbActor,
+            store=self.store,
+            followers=[],
+            listeners=self._change_listeners,
+            waiting=self._uncommitted,
+            events=self.events,
+            clock=self.clock,
+        )
+        channels = [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
+        return [(self.rtdb, rtdb), *channels]
 
 
 class DecodeTime:
@@ -114,7 +134,7 @@ def lost(system: System, after: int, rounds: list[int]) -> dict[str, Any]:
     Args:
         system: the running system.
         after: sequence number before the run.
-        rounds: per pid, the value it must have now; it took every whole number up to it.
+        rounds: per pid, how often it changed; a measurand took every whole number up to it, a status went to and fro.
     """
     parts = []
     for changes in system.store.changes(after):
@@ -124,13 +144,34 @@ def lost(system: System, after: int, rounds: list[int]) -> dict[str, Any]:
     order = np.argsort(records["pid"], kind="stable")
     pid, value = records["pid"][order], records["value"][order]
     same = pid[1:] == pid[:-1]
-    wrong_steps = int((same & (value[1:] - value[:-1] != 1.0)).sum())
+    status = system.tables.points[0].kind is PointKind.STATUS
+    steps = np.abs(value[1:] - value[:-1]) if status else value[1:] - value[:-1]
+    wrong_steps = int((same & (steps != 1.0)).sum())
     image = system.store.snapshot()
-    wrong_last = int((image.value != np.array(rounds, dtype=np.float64)).sum())
+    last = np.array(rounds, dtype=np.float64)
+    wrong_last = int((image.value != (last % 2 if status else last)).sum())
     return {"journaled": len(records), "wrong_steps": wrong_steps, "wrong_last": wrong_last}
 
 
-def serve(folder: Path, made: ModelTables) -> None:
+def disordered(system: System, after: int, points: int) -> int:
+    """Records since ``after`` that do not stand in the journal in the order in which their outstation sent them.
+
+    Args:
+        system: the running system.
+        after: sequence number before the run.
+        points: of each channel; an outstation changes them in turn, from the first to the last and over again.
+    """
+    parts = [changes.records for changes in system.store.changes(after)]
+    records = np.concatenate(parts) if parts else np.zeros(0, dtype=POINT_DTYPE)
+    records = records[records["flags"] & RecordFlag.QUALITY_SET == 0]
+    wrong = 0
+    for channel in np.unique(records["pid"] // points).tolist():
+        place = records["pid"][records["pid"] // points == channel].astype(np.int64) % points
+        wrong += int(((place[1:] - place[:-1]) % points != 1).sum())
+    return wrong
+
+
+def serve(folder: Path, made: ModelTables, system_class: type[GeneratedSystem] = GeneratedSystem) -> None:
     """Start everything, answer requests until the input ends, stop everything."""
     configure_logging("warning", "console")
     sys.setswitchinterval(0.0005)  # as `scada serve` does
@@ -155,7 +196,7 @@ def serve(folder: Path, made: ModelTables) -> None:
         control_window_s=settings.security.control_window_s,
     )
     with ExitStack() as closing:
-        system = GeneratedSystem(settings, clock, made)
+        system = system_class(settings, clock, made)
         closing.callback(system.stop)
         system.start()
         facade = Facade(system)
@@ -183,8 +224,12 @@ def _answer(request: dict[str, Any], system: System, decode: DecodeTime, commits
                 "waits": commits.take(),
                 "behind": {address.name: address.mailbox.qsize() for address in system.supervisor.addresses()},
             }
+        case "head":
+            return {"head": system.store.head}
         case "lost":
             return lost(system, request["after"], request["rounds"])
+        case "disordered":
+            return {"disordered": disordered(system, request["after"], request["points"]), "head": system.store.head}
         case unknown:
             raise ValueError(unknown)
 
@@ -198,5 +243,9 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--ports", required=True)
     parser.add_argument("--points", type=int, required=True)
+    parser.add_argument("--status", type=int, default=0)
+    parser.add_argument("--front-end", type=int, default=0)
     given = parser.parse_args()
-    serve(given.folder, tables([int(port) for port in given.ports.split(",")], given.points, {"k": 12, "w": 8}))
+    ports = [int(port) for port in given.ports.split(",")]
+    made = tables(ports, given.points, {"k": 12, "w": 8}, status=bool(given.status))
+    serve(given.folder, made, FrontEnd if given.front_end else GeneratedSystem)

@@ -12,19 +12,20 @@ FIRST_IOA = 1000
 """Address of a channel's first point, as the outstations have it."""
 
 
-def tables(ports: list[int], points: int, params: dict[str, float | str]) -> ModelTables:
+def tables(ports: list[int], points: int, params: dict[str, float | str], *, status: bool = False) -> ModelTables:
     """Points ``i * points .. (i + 1) * points - 1`` belong to channel ``i``; every one is judged against four limits.
 
     Args:
         ports: TCP port of each channel's outstation.
         points: measurands of each channel.
         params: protocol parameters of every channel.
+        status: single points (type 30) instead of measurands; no state of them is an alarm.
     """
     names = [f"RTU {index + 1}" for index in range(len(ports))]
     return ModelTables(
         version="bench",
         name="bench",
-        points=[_point(pid, pid // points, pid % points) for pid in range(len(ports) * points)],
+        points=[_point(pid, pid // points, pid % points, status=status) for pid in range(len(ports) * points)],
         controls=[],
         channels=[
             ChannelSpec(index, f"channel-{index}", name, "iec104", "127.0.0.1", ports[index], name, params)
@@ -36,14 +37,14 @@ def tables(ports: list[int], points: int, params: dict[str, float | str]) -> Mod
     )
 
 
-def _point(pid: int, channel: int, place: int) -> Point:
+def _point(pid: int, channel: int, place: int, *, status: bool) -> Point:
     station = f"RTU {channel + 1}"
     return Point(
         pid=PointId(pid),
         mrid=f"point-{pid}",
         path=f"{station}/110 kV/Bay {place // 8}/P{place}",
         name=f"P{place}",
-        kind=PointKind.ANALOG,
+        kind=PointKind.STATUS if status else PointKind.ANALOG,
         measurement_type="ThreePhaseActivePower",
         unit="MW",
         equipment=f"equipment-{pid}",
@@ -51,8 +52,8 @@ def _point(pid: int, channel: int, place: int) -> Point:
         station=station,
         bay=f"Bay {place // 8}",
         channel=channel,
-        address=Iec104Address(channel + 1, FIRST_IOA + place, 36),
-        limits=Limits(lolo=-2e9, lo=-1e9, hi=1e9, hihi=2e9),
+        address=Iec104Address(channel + 1, FIRST_IOA + place, 30 if status else 36),
+        limits=Limits() if status else Limits(lolo=-2e9, lo=-1e9, hi=1e9, hihi=2e9),
     )
 
 
