@@ -145,7 +145,7 @@ def test_a_file_that_holds_nonsense_is_refused(tmp_path):
     queue.append(events(1, 2))
     queue.append(events(3))
     with queue._file.write() as txn:
-        (first, _), (second, record) = txn.ascending("events")
+        (first, _), (_, record) = txn.ascending("events")
         txn.put("events", first, record[:-1] + b"x")
     queue.close()
     with pytest.raises(CorruptFileError, match="checksum"):
