@@ -1,70 +1,27 @@
-"""Scan plan and register codec; pymodbus' own conversion is the judge of every data type and word order."""
+"""Scan plan: every point once, within what each unit can bear."""
 
 import math
 import struct
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymodbus.client.mixin import ModbusClientMixin
 
+from scada.core.errors import ConfigError
+from scada.model_cim.modbus import DATA_TYPES, span, width
 from scada.model_cim.tables import ModbusAddress, OpcUaAddress, Point, PointKind
-from scada.protocols.modbus.limits import MAX_BITS, MAX_GAP, MAX_REGISTERS
+from scada.protocols.modbus.limits import MAX_BITS, MAX_GAP, MAX_REGISTERS, ChannelLimits, UnitLimits, read_limits
 from scada.protocols.modbus.plan import plan
-from scada.protocols.modbus.registers import DATA_TYPES, RegisterError, decode_words, encode_words, width
-
-JUDGE = ModbusClientMixin.DATATYPE
-TYPES = {
-    "int16": JUDGE.INT16,
-    "uint16": JUDGE.UINT16,
-    "int32": JUDGE.INT32,
-    "uint32": JUDGE.UINT32,
-    "float32": JUDGE.FLOAT32,
-    "float64": JUDGE.FLOAT64,
-}
 
 
 def point(pid, register, data_type="uint16", table="holding", kind=PointKind.ANALOG, **more):
-    address = {"unit_id": 1, "word_order": "big", "bit": -1} | {
-        k: more.pop(k) for k in ("unit_id", "word_order", "bit") if k in more
+    named = {
+        name: more.pop(name) for name in ("unit_id", "word_order", "bit", "bits", "exponent_register", "scan_ms") if name in more
     }
-    where = ModbusAddress(address["unit_id"], table, register, data_type, address["word_order"], address["bit"])
+    if data_type == "bit" and table in ("holding", "input"):
+        named.setdefault("bit", 0)
+    where = ModbusAddress(named.pop("unit_id", 1), table, register, data_type, **named)
     return Point(pid, f"m{pid}", f"S/{pid}", str(pid), kind, "", "", "", "", "S", "", 0, where, **more)
-
-
-@pytest.mark.parametrize("data_type", list(DATA_TYPES))
-@pytest.mark.parametrize("word_order", ["big", "little"])
-@given(value=st.floats(-1e6, 1e6, width=32))
-@settings(max_examples=20, deadline=None)
-def test_every_type_and_order_as_pymodbus_reads_and_writes_it(data_type, word_order, value):
-    if DATA_TYPES[data_type].kind in "iu":
-        limits = np.iinfo(DATA_TYPES[data_type])
-        value = float(min(max(round(value), limits.min), limits.max))
-    theirs = ModbusClientMixin.convert_to_registers(
-        value if DATA_TYPES[data_type].kind == "f" else int(value), TYPES[data_type], word_order=word_order
-    )
-    assert encode_words(value, data_type, word_order) == theirs
-    assert decode_words(np.array(theirs, np.uint16), np.array([0]), data_type, word_order)[0] == value
-    back = ModbusClientMixin.convert_from_registers(theirs, TYPES[data_type], word_order=word_order)
-    assert back == value
-
-
-@pytest.mark.parametrize(
-    ("value", "data_type"),
-    [
-        (70000, "uint16"),
-        (-1, "uint16"),
-        (40000, "int16"),
-        (2**32, "uint32"),
-        (1e39, "float32"),
-        (math.nan, "uint16"),
-        (math.inf, "float64"),
-    ],
-)
-def test_what_does_not_fit_is_refused(value, data_type):
-    with pytest.raises(RegisterError):
-        encode_words(value, data_type, "big")
 
 
 def test_blocks_merge_over_small_gaps_and_respect_the_limit():
@@ -131,23 +88,133 @@ def test_nan_registers_stay_nan():
     assert math.isnan(block.decode([0x7FC0, 0])[0])
 
 
-@pytest.mark.parametrize(
-    ("bad", "word"),
-    [
-        (point(0, 0, "float80"), "data type"),
-        (point(0, 0, table="coils"), "table"),
-        (point(0, 65535, "float32"), "outside"),
-        (point(0, -1), "outside"),
-        (point(0, 0, "bit", bit=16), "bit 16"),
-        (point(0, 0, "bit"), "bit -1"),
-        (point(0, 0, word_order="middle"), "word order"),
-        (point(0, 0, unit_id=300), "unit id"),
-    ],
-)
-def test_addresses_that_cannot_be_read_are_told_and_the_rest_is_planned(bad, word):
-    blocks, refused = plan([bad, point(1, 10)])
+def test_addresses_that_cannot_be_read_are_told_and_the_rest_is_planned():
+    blocks, refused = plan([point(0, 0, "float80"), point(1, 10)])
     assert [block.pids.tolist() for block in blocks] == [[1]]
-    assert word in str(refused[0][1])
+    assert "data type" in str(refused[0][1])
+
+
+def test_unit_0_of_a_serial_line_is_nobody():
+    limits = read_limits("modbus-rtu", "RTU", {})
+    assert "broadcast" in str(plan([point(0, 0, unit_id=0)], limits)[1][0][1])
+    assert plan([point(0, 0, unit_id=0)], read_limits("modbus-tcp", "PV", {}))[1] == []
+
+
+LIMITS = st.builds(
+    UnitLimits,
+    max_registers=st.integers(4, 125),
+    max_bits=st.integers(1, 200),
+    max_gap=st.integers(0, 20),
+    max_bit_gap=st.integers(0, 20),
+    holes=st.lists(
+        st.tuples(st.sampled_from(["coil", "holding"]), st.integers(0, 300), st.integers(0, 12)).map(
+            lambda hole: (hole[0], hole[1], hole[1] + hole[2])
+        ),
+        max_size=6,
+    ).map(tuple),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 2]),
+            st.sampled_from(["coil", "holding"]),
+            st.integers(0, 300),
+            st.sampled_from(list(DATA_TYPES)),
+            st.sampled_from([-1, 0, 3]),
+            st.sampled_from([0, 200]),
+        ),
+        max_size=60,
+    ),
+    LIMITS,
+    LIMITS,
+)
+@settings(max_examples=150, deadline=None)
+def test_every_point_once_no_forbidden_register_and_no_limit_passed(rows, common, second):
+    limits = ChannelLimits(scan_ms=1000, common=common, units={2: second})
+    points = [
+        point(
+            i,
+            register,
+            "bit" if table == "coil" else data_type,
+            table,
+            unit_id=unit,
+            scan_ms=scan,
+            exponent_register=-1 if table == "coil" or away < 0 else register + 4 + away,
+        )
+        for i, (unit, table, register, data_type, away, scan) in enumerate(rows)
+    ]
+    blocks, refused = plan(points, limits)
+    read = [pid for block in blocks for pid in block.pids.tolist()]
+    assert sorted(read + [one.pid for one, _ in refused]) == list(range(len(rows)))
+    for block in blocks:
+        unit = limits.of(block.unit_id)
+        end = block.start + block.count
+        assert 1 <= block.count <= (unit.max_bits if block.table == "coil" else unit.max_registers)
+        assert not any(t == block.table and first < end and block.start <= last for t, first, last in unit.holes)
+        covered = set()
+        for one in block.points:
+            assert (one.address.unit_id, one.address.table) == (block.unit_id, block.table)
+            assert (one.address.scan_ms or 1000) / 1000 == block.period_s
+            start, stop = span(one.address)
+            assert block.start <= start < stop <= end
+            covered.update(range(start, stop))
+        idle = sorted(set(range(block.start, end)) - covered)
+        gap = unit.max_bit_gap if block.table == "coil" else unit.max_gap
+        runs = sum(1 for at in idle if at - 1 not in idle)
+        assert len(idle) <= gap * runs
+    for one, error in refused:
+        unit = limits.of(one.address.unit_id)
+        start, stop = span(one.address)
+        forbidden = any(t == one.address.table and first < stop and start <= last for t, first, last in unit.holes)
+        assert forbidden or stop - start > unit.max_registers, error
+
+
+def test_scan_classes_are_requests_of_their_own():
+    blocks, _ = plan([point(0, 0), point(1, 1, scan_ms=200), point(2, 2)])
+    assert {(block.period_s, tuple(block.pids.tolist())) for block in blocks} == {(1.0, (0, 2)), (0.2, (1,))}
+
+
+def test_limits_are_read_from_parameters_of_channel_and_unit():
+    limits = read_limits(
+        "modbus-tcp",
+        "GW",
+        {
+            "scan_ms": 500.0,
+            "timeout_s": 2.0,
+            "max_registers": 60.0,
+            "holes": "holding:100-109, 300",
+            "unit.7.timeout_s": 0.5,
+            "unit.7.gap_ms": 50.0,
+            "unit.7.holes": "5",
+            "request_gap_ms": 10.0,
+            "unit_gap_ms": 20.0,
+        },
+    )
+    assert (limits.scan_ms, limits.gap_s) == (500, 0.01)
+    assert (limits.of(1).timeout_s, limits.of(7).timeout_s) == (2.0, 0.5)
+    assert (limits.of(1).max_registers, limits.of(7).max_registers) == (60, 60)
+    assert (limits.of(1).gap_s, limits.of(7).gap_s) == (0.02, 0.05)
+    assert limits.of(1).forbids("holding", 95, 101)
+    assert not limits.of(1).forbids("input", 95, 101)
+    assert limits.of(1).forbids("coil", 300, 301)
+    assert not limits.of(7).forbids("holding", 100, 101)
+
+
+def test_silence_between_frames_follows_the_baud_rate():
+    assert read_limits("modbus-rtu", "L", {"baud": 9600.0}).gap_s == pytest.approx(3.5 * 11 / 9600)
+    assert read_limits("modbus-rtu", "L", {"baud": 115200.0}).gap_s == 0.00175
+    assert read_limits("modbus-rtu", "L", {"inter_frame_ms": 20.0}).gap_s == 0.02
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"max_registers": 126.0}, {"holes": "holding:9-3"}, {"holes": "x"}, {"unit.3.timeout_s": "soon"}, {"max_gap": -1.0}],
+)
+def test_limits_that_cannot_be_are_refused_with_their_name(params):
+    with pytest.raises(ConfigError, match=f"channel GW.*{next(iter(params))}"):
+        read_limits("modbus-tcp", "GW", params)
 
 
 def test_an_address_of_another_protocol_is_refused():
