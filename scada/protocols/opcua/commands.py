@@ -9,12 +9,13 @@ from asyncua import ua
 from asyncua.common.node import Node
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from scada.core.quality import BAD_MASK
 from scada.model_cim.tables import Control, OpcUaAddress
 from scada.protocols.driver import CommandResult, Outcome
 from scada.protocols.opcua.connection import FAILURES, Connection
+from scada.protocols.opcua.nodes import NodeIdError, node_id
 from scada.protocols.opcua.values import OpcUaValueError, quality_of, variant
 
 _UNKNOWN: Final = "it is not known whether the server acted"
@@ -130,9 +131,9 @@ class Writer:
             # servers that ignore the index range would replace the whole array
             raise OpcUaValueError("one element of an array is not commanded", where=control.path, mend="give it a variable")
         try:
-            node = self._connection.get_node(control.address.node_id)
-        except (UaError, ValueError) as error:
-            raise OpcUaValueError(f"node id cannot be read: {error}", where=control.path) from error
+            node = self._connection.get_node(node_id(control.address.node_id, self._connection.namespaces))
+        except NodeIdError as error:
+            raise OpcUaValueError(error.what, where=control.path, mend=error.mend) from error
         name = control.address.node_id
         if name not in self._types:
             self._types[name] = await node.read_data_type_as_variant_type()

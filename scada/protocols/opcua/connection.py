@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from asyncua import ua
@@ -69,6 +69,8 @@ class Connection(Client):
         self._wish = wish
         self._wall = clock
         self._born: object = None
+        self.namespaces: Sequence[str] = ()
+        """The server's namespace array."""
         self.uaclient = _Transport(timeout_s, on_wire)
         self.uaclient.set_max_concurrent_requests(max_requests + _PUBLISHING)
         self.nodes = Shortcuts(self.uaclient.session)
@@ -107,6 +109,7 @@ class Connection(Client):
             await self._secure()
         await self._connect_sequence()
         self._born = await self._server_start()
+        self.namespaces = [str(uri) for uri in await self.get_namespace_array()]
 
     async def _secure(self) -> None:
         wish = self._wish

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
@@ -22,6 +21,7 @@ from scada.protocols.driver import CommandResult, Describer, Driver, LinkState, 
 from scada.protocols.opcua.commands import Writer, text_of
 from scada.protocols.opcua.connection import FAILURES, Connection
 from scada.protocols.opcua.describe import OpcUaDescriber, value_text
+from scada.protocols.opcua.nodes import NodeIdError, node_id
 from scada.protocols.opcua.parameters import OpcUaParameters
 from scada.protocols.opcua.readings import Readings
 from scada.protocols.opcua.subscription import ItemSubscription, SubscriptionEndedError, Told
@@ -64,8 +64,6 @@ class OpcUaDriver(Driver):
 
     async def run(self) -> None:
         """Connect, subscribe, hand on; reconnect with back-off; ends only by cancellation."""
-        for point, reason in self._readings.unreadable:
-            self._notice("unknown_node", f"point {point.path}: node id cannot be read: {reason}")
         delay = _FIRST_RETRY_S
         while True:
             self.sink.state(LinkState.CONNECTING, f"connecting to {self._url}")
@@ -102,6 +100,9 @@ class OpcUaDriver(Driver):
         except FAILURES as error:
             return f"cannot connect to {self._url}: {text_of(error)}"
         try:
+            self._readings.resolve(connection.namespaces)
+            for point, reason in self._readings.unreadable:
+                self._notice("unknown_node", f"point {point.path}: {reason}")
             return await self._subscriptions(connection)
         except FAILURES as error:
             return f"subscribing failed: {text_of(error)}"
@@ -256,12 +257,12 @@ class OpcUaDriver(Driver):
         if connection is None or self._writer is None:
             return CommandResult(Outcome.LINK_DOWN, "not connected")
         try:
-            node = ua.NodeId.from_string(arguments.get("node", ""))
+            node = node_id(arguments.get("node", ""), connection.namespaces)
             attributes = (AttributeIds.Value, AttributeIds.DataType, AttributeIds.UserAccessLevel)
             found = [(await connection.session.read_attributes([node], each))[0] for each in attributes]
         except TimeoutError:
             return CommandResult(Outcome.TIMEOUT, f"no answer within {self._timeout_s:g} s")
-        except (UaError, ValueError) as error:
+        except (UaError, NodeIdError) as error:
             return CommandResult(Outcome.REFUSED, f"node {arguments.get('node', '')!r}: {text_of(error)}")
         except FAILURES as error:
             return CommandResult(Outcome.LINK_DOWN, text_of(error))

@@ -9,11 +9,11 @@ from typing import Final
 
 import numpy as np
 from asyncua import ua
-from asyncua.ua.uaerrors import UaError
 
 from scada.core.batch import POINT_DTYPE, PointBatch, RecordFlag
 from scada.core.quality import Quality
 from scada.model_cim.tables import OpcUaAddress, Point, PointKind
+from scada.protocols.opcua.nodes import NodeIdError, node_id
 from scada.protocols.opcua.values import lost_values, nanoseconds, number, quality_of
 
 _STATUS_KINDS: Final = (PointKind.STATUS, PointKind.DOUBLE)
@@ -66,15 +66,21 @@ class Readings:
         self._last: dict[int, tuple[float, int]] = {int(point.pid): (math.nan, 0) for point in points}
         self._fresh: set[int] = set(self._last)
         self._rows: list[_Row] = []
+        self._points = points
+        self.items: list[Item] = []
         self.unreadable: list[tuple[Point, str]] = []
+
+    def resolve(self, namespaces: Sequence[str]) -> None:
+        """Find the variables of a server by its namespace array; before anything is monitored or read."""
         by_node: dict[ua.NodeId, list[Point]] = {}
-        for point in points:
+        self.unreadable = []
+        for point in self._points:
             try:
-                assert isinstance(point.address, OpcUaAddress)
-                by_node.setdefault(ua.NodeId.from_string(point.address.node_id), []).append(point)
-            except (UaError, ValueError, AssertionError) as error:
-                self.unreadable.append((point, str(error) or "no OPC UA address"))
-        self.items: list[Item] = [Item(node, tuple(fed)) for node, fed in by_node.items()]
+                text = point.address.node_id if isinstance(point.address, OpcUaAddress) else ""
+                by_node.setdefault(node_id(text, namespaces), []).append(point)
+            except NodeIdError as error:
+                self.unreadable.append((point, error.what))
+        self.items = [Item(node, tuple(fed)) for node, fed in by_node.items()]
 
     def refresh(self) -> None:
         """What comes next of each point is its state, no event."""
