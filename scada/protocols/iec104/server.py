@@ -12,7 +12,7 @@ from scada.protocols.iec104.groups import UnknownMasterError
 from scada.protocols.iec104.link import Closed, Transmit
 from scada.protocols.iec104.outstation import Outstation
 from scada.protocols.iec104.session import Session, SessionEvent
-from scada.security.tls import TlsContext, handshake_fault
+from scada.security.tls import TlsContext
 
 _TICK_S: Final = 0.2
 _HANDSHAKE_S: Final = 10.0
@@ -51,6 +51,8 @@ class OutstationServer:
         """Fault hook: received octets vanish and nothing is sent, the connections stay."""
         self.listening = False
         self.tls = tls
+        if tls is not None:
+            tls.refused = lambda text: self.remark(f"a connection was refused: {text}")
         self._rechecked = 0.0
         self._masters = frozenset(masters)
         self._max_masters = max_masters
@@ -67,8 +69,9 @@ class OutstationServer:
             PortInUseError: another process has the port.
         """
         loop = asyncio.get_running_loop()
+        limits = {} if self.tls is None else {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _HANDSHAKE_S}
         try:
-            self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
+            self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port, ssl=self.tls, **limits)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -157,7 +160,6 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
-        self._handshake: asyncio.Task[None] | None = None
         self._writable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -167,35 +169,13 @@ class _Connection(asyncio.Protocol):
         if refusal:
             self._refuse(refusal)
             return
-        self._server.enter(self)
-        if self._server.tls is None:
-            self._admit(host, port, ())
-            return
-        self._transport.pause_reading()  # the handshake reads
-        self._handshake = asyncio.ensure_future(self._secure(self._server.tls, host, port))
-
-    async def _secure(self, tls: TlsContext, host: str, port: int) -> None:
-        assert self._transport is not None
-        try:
-            secured = await asyncio.get_running_loop().start_tls(
-                self._transport, self, tls, server_side=True, ssl_handshake_timeout=_HANDSHAKE_S
-            )
-        except (OSError, TimeoutError) as error:  # a TLS fault is an OSError
-            self._server.leave(self)
-            self._refuse(f"{host}:{port} refused: {handshake_fault(error)}")
-            return
-        if secured is None:  # gone during the handshake
-            self._server.leave(self)
-            return
-        self._transport = secured
-        self._admit(host, port, _names(secured.get_extra_info("peercert") or {}))
-
-    def _admit(self, host: str, port: int, names: Sequence[str]) -> None:
+        names = _names(self._transport.get_extra_info("peercert") or {})
         try:
             self._session = self._server.outstation.connect(host, names=names, peer=f"{host}:{port}")
         except UnknownMasterError as error:
-            self._server.leave(self)
             self._refuse(f"{host}:{port} refused: {error}")
+            return
+        self._server.enter(self)
 
     def _refuse(self, why: str) -> None:
         assert self._transport is not None
