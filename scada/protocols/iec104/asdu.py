@@ -180,7 +180,8 @@ class Asdu:
         """Read an ASDU, every length checked first.
 
         Raises:
-            ProtocolError: it is shorter than its header, or its length differs from what type and number of objects ask for.
+            ProtocolError: it is shorter than its header, its length differs from what type and number of objects ask for, or its
+                addresses go beyond the last one.
         """
         if len(data) < HEADER:
             raise ProtocolError(f"ASDU of {len(data)} octets is shorter than its header", mend="malformed frame, ignored")
@@ -197,6 +198,8 @@ class Asdu:
                     f" behind the header, {len(body)} came",
                     mend="malformed frame, ignored",
                 )
+            if sequence and int.from_bytes(body[:3], "little") + count > 1 << 24:
+                raise ProtocolError(f"type {type_id}: {count} addresses go beyond 16777215", mend="malformed frame, ignored")
             objects = _split(body, count, size, sequence=sequence)
         return cls(
             type_id, cause & 0x3F, address, objects, bool(cause & 0x40), bool(cause & 0x80), originator, sequence, body, count

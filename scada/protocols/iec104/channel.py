@@ -234,8 +234,12 @@ class Channel:
             if asdu.type_id in COMMAND_TYPES:
                 return self._commander.heard(asdu, mono)
             if asdu.cause in _ANSWERS:
-                return self.procedures.heard(asdu, now_ns, mono)
+                heard = self.procedures.heard(asdu, now_ns, mono)
+                if asdu.type_id == TypeId.C_CS_NA_1 and self.statistics.clock_skew_s > self.parameters.late_s:
+                    self._reception.clock_changed()
+                return heard
         if asdu.type_id == TypeId.M_EI_NA_1 and asdu.cause == Cause.INITIALISED and not asdu.test:
+            self._reception.clock_changed()
             return self.procedures.initialised(asdu, mono)
         effects, reply = self._reception.refuse(asdu)
         if reply:
