@@ -60,11 +60,14 @@ def check(path: Path, *, as_json: bool, config: Path | None) -> None:
 @click.option("--points", is_flag=True, help="List every point.")
 @click.option("--controls", is_flag=True, help="List every control.")
 @click.option("--channels", is_flag=True, help="List every channel.")
+@click.option("--templates", is_flag=True, help="List every device template and the devices made from it.")
 @click.option("--station", help="Only this station.")
 @_with_config
-def show(path: Path, *, points: bool, controls: bool, channels: bool, station: str | None, config: Path | None) -> None:
-    """Show what a model holds: stations, areas and zones, or its points, controls, channels."""
-    _, tables, _ = _load(path, config)
+def show(
+    path: Path, *, points: bool, controls: bool, channels: bool, templates: bool, station: str | None, config: Path | None
+) -> None:
+    """Show what a model holds: stations, areas and zones, or its points, controls, channels, device templates."""
+    model, tables, _ = _load(path, config)
     if station is not None and station not in {item.name for item in tables.stations}:
         known = ", ".join(item.name for item in tables.stations)
         raise ModelError(f"no station {station!r}", where=str(path), mend=f"one of {known}")
@@ -78,7 +81,9 @@ def show(path: Path, *, points: bool, controls: bool, channels: bool, station: s
                 channel = tables.channels[control.channel].name
                 address = _address_text(control.address)
                 click.echo(f"{control.cid}\t{control.path}\t{control.kind.name}\t{control.device_number}\t{channel}\t{address}")
-    if not (points or controls or channels):
+    if templates:
+        _show_templates(model)
+    if not (points or controls or channels or templates):
         _show_summary(tables, station)
 
 
@@ -121,6 +126,18 @@ def _show_summary(tables: ModelTables, station: str | None) -> None:
         for zone in tables.zones:
             parts = f"{len(zone.pilots)} pilots, {len(zone.sources)} sources, {len(zone.devices)} devices"
             click.echo(f"AVC zone {zone.name}: {parts}")
+
+
+def _show_templates(model: CimModel) -> None:
+    for template in model.ids("sc:DeviceTemplate"):
+        devices = model.refs_to(template, "sc:Device.Template")
+        stem = model.text(template, "sc:DeviceTemplate.stem") or ""
+        click.echo(f"{stem}\t{model.name(template)}\t{model.where(template)}\t{len(devices)} devices")
+        for device in devices:
+            unit = model.ref(device, "sc:Device.RemoteUnit") or ""
+            equipment = model.path(model.ref(device, "sc:Device.PowerSystemResource") or "")
+            number = model.text(device, "sc:Device.unitId") or model.text(device, "sc:Device.commonAddress") or ""
+            click.echo(f"  {model.name(device)}\t{model.name(unit)}\t{number}\t{equipment}\t{model.where(device)}")
 
 
 def _show_channels(tables: ModelTables) -> None:

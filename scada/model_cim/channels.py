@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
-from scada.model_cim.modbus import TRANSPORTS, read_address
+from scada.model_cim.modbus import TRANSPORTS, read_address, unit_parameters
 from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
 from scada.protocols.registry import Drivers
 
@@ -41,7 +41,7 @@ def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -
                 host=model.text(mrid, "sc:RemoteUnit.host") or "127.0.0.1",
                 port=int(port),
                 station=", ".join(model.name(station) for station in stations),
-                params=parameters(model, mrid, "sc:RemoteUnit", _KNOWN),
+                params=parameters(model, mrid, "sc:RemoteUnit", _KNOWN) | _of_units(model, mrid, protocol),
             )
     _check_names(model, channels, findings)
     return channels
@@ -70,8 +70,18 @@ def parameters(model: CimModel, mrid: str, owner: str, known: frozenset[str]) ->
         name = prop.partition(".")[2]
         value = model.text(mrid, prop)
         if name not in known and value is not None:
-            params[re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()] = _number_or_text(value)
+            params[_snake_case(name)] = _number_or_text(value)
     return params
+
+
+def _of_units(model: CimModel, mrid: str, protocol: str) -> dict[str, float | str]:
+    if protocol not in TRANSPORTS:
+        return {}
+    return {_snake_case(name): _number_or_text(value) for name, value in unit_parameters(model, mrid).items()}
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
 def _number_or_text(value: str) -> float | str:
@@ -131,5 +141,5 @@ def address_key(address: Address) -> tuple[int | str, ...]:
     if isinstance(address, Iec104Address):
         return (address.common_address, address.ioa)
     if isinstance(address, ModbusAddress):
-        return (address.unit_id, address.table, address.register, address.bit, address.mask)
+        return (address.unit_id, address.table, address.register, address.bit, address.mask, str(address.values))
     return (address.text,) if isinstance(address, PlainAddress) else (address.node_id, address.index)

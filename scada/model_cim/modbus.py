@@ -20,6 +20,25 @@ TRANSPORTS: Final = ("modbus-tcp", "modbus-tls", "modbus-rtu", "modbus-rtu-tcp")
 BIT_TABLES: Final = ("coil", "discrete")
 WORD_TABLES: Final = ("holding", "input")
 WRITABLE: Final = ("coil", "holding")
+UNIT_PARAMETERS: Final = frozenset(
+    [
+        "maxRegisters",
+        "maxBits",
+        "maxGap",
+        "maxBitGap",
+        "holes",
+        "timeoutS",
+        "readRetries",
+        "gapMs",
+        "maxRequestsS",
+        "maskWrite",
+        "readModifyWrite",
+        "writeMultiple",
+        "readWrite",
+        "readBack",
+    ]
+)
+"""What an ``sc:Device`` says of its unit; handed to the driver as ``unit.<id>.<name>``."""
 
 
 class Family(StrEnum):
@@ -194,6 +213,18 @@ def read_address(model: CimModel, point: str, unit: str) -> ModbusAddress | str:
         scan_ms=number("scanMs", 0.0),
     )
     return fault(address) or address
+
+
+def unit_parameters(model: CimModel, unit: str) -> dict[str, str]:
+    """What the devices of a channel say of their units, named as if the channel said it: ``unit.7.timeoutS``."""
+    found: dict[str, str] = {}
+    for device in model.refs_to(unit, "sc:Device.RemoteUnit"):
+        number = int(model.number(device, "sc:Device.unitId", model.number(unit, "sc:RemoteUnit.unitId", 1.0)))
+        for name in sorted(UNIT_PARAMETERS):
+            text = model.text(device, f"sc:Device.{name}")
+            if text is not None:
+                found.setdefault(f"unit.{number}.{name}", text)
+    return found
 
 
 def _enumeration(text: str) -> tuple[tuple[int, int], ...] | str:

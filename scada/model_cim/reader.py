@@ -9,7 +9,7 @@ import hashlib
 import zipfile
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,8 @@ from scada.core.errors import ModelError
 from scada.core.ids import normalise_mrid
 from scada.model_cim.cim import CimModel, Column, Header
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.template_items import Place
+from scada.model_cim.templates import Made, Template, expand, parse_template
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 SC = "urn:scada-ems:sc:1#"
@@ -64,9 +66,20 @@ class ModelReader:
             digest.update(Path(label).name.encode() + b"\0")
             with closing(stream):
                 gather.parse(label, stream, digest)
+        templates = self._templates(gather, digest)
         if not count and not gather.findings:
             raise ModelError("no CIM XML file here", where=str(self.path), mend="give a folder or zip with *.xml files")
-        return gather.model(self.path.name, digest.hexdigest())
+        return gather.model(self.path.name, digest.hexdigest(), templates)
+
+    def _templates(self, gather: _Gather, digest: hashlib._Hash) -> dict[str, Template]:
+        """Device templates: ``templates/*.toml`` beside the XML files or in the zip."""
+        templates: dict[str, Template] = {}
+        for label, data in _template_files(self.path):
+            digest.update(Path(label).name.encode() + b"\0" + data)
+            template = parse_template(Path(label).stem, label, data, gather.findings)
+            if template is not None:
+                templates[template.stem] = template
+        return templates
 
 
 def _sources(path: Path, findings: list[Finding]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -83,6 +96,17 @@ def _sources(path: Path, findings: list[Finding]) -> Iterator[tuple[str, IO[byte
         yield from _zip_members(path, findings)
     else:
         yield str(path), path.open("rb")
+
+
+def _template_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        for file in sorted((path / "templates").glob("*.toml")):
+            yield str(file), file.read_bytes()
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(archive.namelist()):
+                if Path(member).parent.name == "templates" and member.endswith(".toml"):
+                    yield f"{path}!{member}", archive.read(member)
 
 
 def _zip_members(path: Path, findings: list[Finding]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -170,9 +194,40 @@ class _Gather:
             self._defined.add(row)
         return row
 
-    def model(self, title: str, digest: str) -> CimModel:
-        """The finished model, with its references checked."""
-        model = CimModel(
+    def add(self, made: Made) -> None:
+        """An object made from a template; of a device that is read already, some more properties."""
+        file, line = self._place(made.place)
+        row = self.open_object(made.mrid, made.class_name, file, line, defines=made.mrid not in self._index)
+        for prop, (value, place) in made.texts.items():
+            self._store(self.texts, prop, row, value, self._place(place))
+        for prop, target in made.refs.items():
+            self._store(self.refs, prop, row, target, (file, line))
+
+    def _place(self, place: Place) -> tuple[int, int]:
+        if place[0] not in self.files:
+            self.files.append(place[0])
+        return self.files.index(place[0]), place[1]
+
+    @staticmethod
+    def _store(columns: dict[str, Column], prop: str, row: int, value: str, place: tuple[int, int]) -> None:
+        column = columns.setdefault(prop, Column())
+        column.subject.append(row)
+        column.value.append(value)
+        column.file.append(place[0])
+        column.line.append(place[1])
+
+    def model(self, title: str, digest: str, templates: Mapping[str, Template]) -> CimModel:
+        """The finished model: devices expanded, references checked."""
+        if templates or "sc:Device" in self.classes:
+            for made in list(expand(self._bare(title, digest), templates, self.findings)):
+                self.add(made)
+        model = self._bare(title, digest)
+        self._check_references(model)
+        self._check_definitions(model)
+        return model
+
+    def _bare(self, title: str, digest: str) -> CimModel:
+        return CimModel(
             title=title,
             digest=digest,
             files=self.files,
@@ -184,9 +239,6 @@ class _Gather:
             refs=self.refs,
             findings=self.findings,
         )
-        self._check_references(model)
-        self._check_definitions(model)
-        return model
 
     def _check_references(self, model: CimModel) -> None:
         for prop, column in self.refs.items():
