@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.tracing import TraceQueue
 from scada.control.records import ControlReply, ModeReply, SequenceState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import NS_PER_S
@@ -22,6 +23,7 @@ from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppressio
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
 from scada.model_cim.topology import Topology
+from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from tests.api.operator_table import OperatorTable
 
@@ -68,6 +70,8 @@ class GridBackend(OperatorTable):
         self.modes = {unit.mrid: (unit.base_mode, unit.reg_mode, math.nan) for unit in self.units}
         self.channel_state = dict.fromkeys((channel.name for channel in self.tables.channels), "up")
         self.orders: list[pb.DispatchOrder] = []
+        self.traces: list[tuple[str, TraceQueue]] = []
+        self.recorded: dict[str, str] = {}
         self.late: dict[int, set[tuple[int, float, int]]] = {}
         self.started = clock.now_ns()
         self._lock = threading.RLock()
@@ -430,9 +434,70 @@ class GridBackend(OperatorTable):
                 base = request.unit.base_point_mw if request.unit.base_mode == "BASE" else math.nan
                 self.modes[request.unit.unit] = (request.unit.base_mode, request.unit.reg_mode, base)
             case "channel":
-                if request.channel.action == "quarantine":
-                    return ModeReply(False, "not_now", "the channel carries a running control")
+                match request.channel.action:
+                    case "quarantine":
+                        return ModeReply(False, "not_now", "the channel carries a running control")
+                    case "record":
+                        self.recorded[request.channel.channel] = "recording.pcapng"
+                    case "stop_recording":
+                        self.recorded.pop(request.channel.channel)
         return ModeReply(True)
+
+    def channel(self, name):
+        up = self.channel_state[name] == "up"
+        now = self.clock.now_ns()
+        return pb.ChannelDetail(
+            status=next(one for one in self.status().channels if one.name == name),
+            links=[
+                pb.ChannelLink(name="A", endpoint="10.1.0.7:2404", state="up" if up else "down", since_ns=self.started),
+                pb.ChannelLink(name="B", endpoint="10.2.0.7:2404", state="standby" if up else "down", since_ns=self.started),
+            ],
+            disconnects=[
+                pb.ChannelDisconnect(time_ns=now - 90 * NS_PER_S, reason="no acknowledgement within t1 = 15 s"),
+                pb.ChannelDisconnect(time_ns=now - 3600 * NS_PER_S, reason="the station closed the connection"),
+            ],
+            bytes_in=self.seq * 20,
+            bytes_out=self.seq,
+            switches=2,
+            clock_skew_s=math.nan,
+            up_share=0.99931,
+            recording=self.recorded.get(name, ""),
+            recording_bytes=123_456 if name in self.recorded else 0,
+            orders=["read_counters", "read", "test", "reset_process"],
+            parameters={"k": "12", "w": "8", "t1": "15"},
+            cleaning=[
+                pb.CleaningCount(finding="range", count=3, points=1, last_path="Beishan/220kV/Donghu 1/P", last_ns=now),
+                pb.CleaningCount(finding="gap"),
+            ],
+        )
+
+    def trace(self, name, *, values):
+        queue = TraceQueue(Iec104Describer, values=values)
+        self.traces.append((name, queue))
+        return queue, lambda: self.traces.remove((name, queue))
+
+    async def recordings(self):
+        return pb.RecordingList()
+
+    def upstream(self):
+        link = pb.UpstreamLink(
+            peer="10.9.0.1:40112", subject="CN=dispatch-a", state="started", since_ns=self.started, frames_out=420
+        )
+        groups = [
+            pb.UpstreamGroup(name="centre", masters=["10.9.0.1", "10.9.0.2"], queued=17, links=[link]),
+            pb.UpstreamGroup(name="backup", masters=["10.9.1.1"], queued=512, lost=3),
+        ]
+        station = pb.UpstreamStation(
+            name="dispatch",
+            endpoint="0.0.0.0:2404",
+            listening=True,
+            points=310,
+            controls=12,
+            capacity=100_000,
+            groups=groups,
+            tls=True,
+        )
+        return pb.UpstreamStatus(stations=[station])
 
     def status(self):
         good = int(((self.quality & np.uint32(BAD_MASK)) == 0).sum())

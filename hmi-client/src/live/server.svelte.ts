@@ -2,6 +2,7 @@
 import { create, toBinary, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import {
+  Channels,
   Control,
   Dispatch,
   Events,
@@ -67,6 +68,7 @@ class Server {
   readonly dispatch = createClient(Dispatch, this.transport);
   readonly history = createClient(History, this.transport);
   readonly operatorData = createClient(OperatorData, this.transport);
+  readonly channels = createClient(Channels, this.transport);
 
   constructor() {
     setInterval(() => this.tick(), 250);
