@@ -26,10 +26,9 @@ from scada.actors.messages import (
     Tick,
 )
 from scada.actors.tracing import TraceHub
-from scada.actors.wire import Wire
+from scada.actors.wire import LOST, Wire
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
-from scada.core.quality import Quality
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ChannelSpec, Control
 from scada.protocols.cleaning import CleaningCount
@@ -37,7 +36,6 @@ from scada.protocols.driver import ChannelStatistics, CommandResult, Driver, Lin
 
 _log = structlog.get_logger("channel")
 
-LOST = int(Quality.COMM_LOST | Quality.NOT_TOPICAL)
 FIRST_CONNECT_S: Final = 10.0
 """A channel that is not up so long after its driver began to connect raises its alarm."""
 FIRST_SIGN_S: Final = 30.0
@@ -200,7 +198,6 @@ class ChannelActor(Actor):
             self._deadline = float("inf")
             self._alarm(up=True, reason=reason)
         elif was_up:
-            self._lose(reason)
             self._alarm(up=False, reason=reason)
             self._count_loss(reason)
 

@@ -24,11 +24,15 @@ from scada.rtdb.changes import ChangeSet
 
 @dataclass(frozen=True, slots=True)
 class Apply(Message):
-    """Values for the database. ``done`` is called once they are committed (back-pressure of the wire)."""
+    """Values for the database. ``done`` is called once they are committed (back-pressure of the wire).
+
+    ``durable``: there are status changes among them, so ``done`` waits for the journal too: it lets a station forget them.
+    """
 
     data_lane: ClassVar[bool] = True
     batches: Sequence[PointBatch]
     done: Callable[[], None] | None = None
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ _log = structlog.get_logger("rtdb")
 
 DRAIN = 64
 """Waiting messages that share one group commit."""
+HOLD_S = 10.0
+"""Seconds for which stations are not told that their events arrived while the journal cannot be written; below their usual t1."""
 
 
 class RtdbActor(Actor):
@@ -42,8 +44,8 @@ class RtdbActor(Actor):
         store: the open database; it outlives this actor.
         followers: actors that get every :class:`~scada.actors.messages.Changed`.
         listeners: callables that get every change set, shared with the next life.
-        waiting: what is to be called at the next commit; shared with the next life, so that no driver waits for ever for a
-            commit that a failure came before.
+        waiting: what is to be called at the next commit, and whether that must be on disk; shared with the next life, so that no
+            driver waits for ever for a commit that a failure came before.
         events: told of a full disk, of slow readers and the like.
         clock: stamps.
     """
@@ -56,7 +58,7 @@ class RtdbActor(Actor):
         store: Store,
         followers: Sequence[Address],
         listeners: list[Callable[[ChangeSet], None]],
-        waiting: list[Callable[[], None]],
+        waiting: list[tuple[Callable[[], None], bool]],
         events: Address,
         clock: Clock,
     ) -> None:
@@ -69,6 +71,8 @@ class RtdbActor(Actor):
         self._waiting = waiting
         self._housekeeping = Housekeeping(store, clock)
         self._fault = ""
+        self._faulty_since: float | None = None
+        self._let_go = False
         self._lost = self._unknown = 0
 
     def started(self) -> None:
@@ -116,9 +120,9 @@ class RtdbActor(Actor):
 
     def _apply(self, message: Apply | ApplyDerived | MarkQuality) -> None:
         match message:
-            case Apply(batches, done):
+            case Apply(batches, done, durable):
                 if done is not None:
-                    self._waiting.append(done)
+                    self._waiting.append((done, durable))
                 for batch in batches:
                     self._store.apply(batch)
             case ApplyDerived(batch):
@@ -134,13 +138,32 @@ class RtdbActor(Actor):
 
     def _commit(self) -> None:
         changes = self._store.commit()
-        while self._waiting:
-            self._waiting.pop(0)()
+        self._answer()
         if changes is not None:
             for follower in self._followers:
                 follower.tell(Changed(changes))
             self._call_listeners(changes)
         self._watch_disk()
+
+    def _answer(self) -> None:
+        """Tell who waits for the commit; of status changes not while they are only in memory, for a while.
+
+        A station that is not told sends them again, so a short fault of the disk costs nothing even if the power fails in it. In
+        a lasting one the present values of all stations are worth more than events that one more fault could take.
+        """
+        now = self._clock.monotonic()
+        self._faulty_since = None if self._store.fault is None else now if self._faulty_since is None else self._faulty_since
+        patient = self._faulty_since is not None and now - self._faulty_since < HOLD_S
+        ready = [done for done, durable in self._waiting if not (durable and patient)]
+        held = [item for item in self._waiting if item[1] and patient]
+        if self._faulty_since is None or patient:
+            self._let_go = False
+        elif not self._let_go:
+            self._let_go = True
+            self._tell("rtdb.unwritten_acknowledged", AlarmClass.ACCIDENT, 1, {"reason": str(self._store.fault)})
+        self._waiting[:] = held
+        for done in ready:
+            done()
 
     def _call_listeners(self, changes: ChangeSet) -> None:
         for listener in list(self._listeners):

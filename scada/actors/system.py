@@ -18,7 +18,7 @@ from scada.actors.avc import AvcActor, AvcView
 from scada.actors.base import Address, Factory, Supervisor
 from scada.actors.calc import TICK_S, CalcActor
 from scada.actors.calc_keeper import CalcKeeper
-from scada.actors.channel import LOST, ChannelActor, ChannelView
+from scada.actors.channel import ChannelActor, ChannelView
 from scada.actors.cleaning import CleaningStage
 from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor, DispatchView, past_orders
@@ -42,7 +42,7 @@ from scada.actors.stores import Stores
 from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.tracing import TraceHub
-from scada.actors.wire import ChannelSink, Feed, Wire
+from scada.actors.wire import LOST, ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.apps.calc.graph import expression_findings
 from scada.control.tags import TagBoard
@@ -131,7 +131,7 @@ class System:
         self.dispatch_view, self.replay_view, self.recorder_view = DispatchView(), ReplayView({}), RecorderView()
         self.hubs = {view.spec.name: TraceHub(self.wire.loop) for view in self.channel_views}
         self._change_listeners: list[Callable[[ChangeSet], None]] = []
-        self._uncommitted: list[Callable[[], None]] = []
+        self._uncommitted: list[tuple[Callable[[], None], bool]] = []
         self._event_listeners: list[Callable[[Sequence[Event]], None]] = []
         quarantined = self._standing().quarantined
         for view in self.channel_views:
@@ -357,6 +357,7 @@ class System:
     def _channel_factory(self, view: ChannelView) -> Factory:
         spec, address = view.spec, self.channels[view.spec.index]
         points, controls = self.tables.points_of_channel(spec.index), self.tables.controls_of_channel(spec.index)
+        fed = np.array([point.pid for point in points], dtype=np.uint32)
         sink = ChannelSink(
             self.feed,
             address,
@@ -365,8 +366,8 @@ class System:
             self._path,
             cleaning=self.cleaning,
             index=spec.index,
+            pids=fed,
         )
-        fed = np.array([point.pid for point in points], dtype=np.uint32)
         view.cleaning = partial(self.cleaner.counts, spec.index)
         return lambda a, f: ChannelActor(
             a,

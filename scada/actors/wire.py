@@ -1,9 +1,11 @@
 """The wire: one asyncio loop in a thread of its own that runs the drivers of all channels.
 
 Values go from the drivers to the database in batches, past the channel actors' mailboxes: at once when a status change is among
-them, else when ``FLUSH_RECORDS`` wait or ``FLUSH_S`` have passed since the last ones left. When the database is behind by more
-than ``BEHIND_RECORDS``, drivers wait in :meth:`Feed.ready` and stop reading; the protocol's own window then closes and nothing is
-dropped.
+them, else when ``FLUSH_RECORDS`` wait or ``FLUSH_S`` have passed since the last ones left.
+
+Status changes go first: when ``OUTSTANDING_RECORDS`` are at the database and not committed, analogs wait here and only status
+changes go on. When more than ``BEHIND_RECORDS`` were taken and are not committed, drivers wait in :meth:`Feed.ready` and stop
+reading; the protocol's own window then closes and nothing is dropped. The order of one point's values is always kept.
 """
 
 from __future__ import annotations
@@ -11,18 +13,21 @@ from __future__ import annotations
 import asyncio
 import heapq
 import threading
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 import uvloop
 
 from scada.actors.base import Address
-from scada.actors.messages import Apply, LinkChanged
+from scada.actors.messages import Apply, LinkChanged, MarkQuality
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import Clock
+from scada.core.quality import Quality
 from scada.protocols.driver import LinkState
 
 if TYPE_CHECKING:
@@ -32,7 +37,10 @@ _log = structlog.get_logger("wire")
 
 FLUSH_RECORDS = 2000
 FLUSH_S = 0.01
+OUTSTANDING_RECORDS = 16_000
 BEHIND_RECORDS = 50_000
+LOST = int(Quality.COMM_LOST | Quality.NOT_TOPICAL)
+"""Quality of the points of a channel without data transfer."""
 T = TypeVar("T")
 
 
@@ -85,15 +93,17 @@ class Feed:
         self._tick_s = tick_s
         self._loop = wire.loop
         self._rtdb = rtdb
-        self._waiting: list[PointBatch] = []
+        self._fresh: list[PointBatch] = []
         self._records = 0
-        self._behind = 0
+        self._held: deque[PointBatch] = deque()  # analogs, while too much is outstanding
+        self._held_pids = np.zeros(0, dtype=np.bool_)
+        self._taken = self._done = self._outstanding = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # kept here, because uvloop's handle of what is due at once does not say when
         self._flushed = float("-inf")
         self._room = asyncio.Event()
         self._room.set()
-        self._taken = self._done = 0
+        self._mark = self._sent_mark = self._safe_mark = 0
         self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def deliver(self, batch: PointBatch) -> int:
@@ -104,52 +114,128 @@ class Feed:
         """
         if not len(batch):
             return 0
-        self._waiting.append(batch)
+        self._fresh.append(batch)
         self._taken += len(batch)
-        events = bool((batch.records["flags"] & RecordFlag.EVENT).any())
         self._records += len(batch)
+        if self._taken - self._done > BEHIND_RECORDS:
+            self._room.clear()
+        events = bool((batch.records["flags"] & RecordFlag.EVENT).any())
+        self._mark += events
         if self._records >= FLUSH_RECORDS:
-            self.flush()
+            self._send_due()
         else:
             self._schedule(self._loop.time() if events else self._flushed + self._tick_s)
-        return self._taken if events else 0
+        return self._mark if events else 0
+
+    def flush(self) -> None:
+        """Send all that waits, however far the database is behind."""
+        self._cancel_timer()
+        batches = [*self._held, *self._fresh]
+        self._held.clear()
+        self._held_pids[:] = False
+        self._fresh, self._records = [], 0
+        self._send(batches, self._mark)
+
+    def mark(self, pids: npt.NDArray[np.uint32], set_bits: int) -> None:
+        """Set quality bits of points in one update: after all that was delivered of them before, before all that comes later."""
+        self._send_due()
+        self._send(self._take_held(pids))
+        self._rtdb.tell(MarkQuality(pids, set_bits=set_bits))
 
     def _schedule(self, due: float) -> None:
         if self._timer is not None:
             if self._due <= due:
                 return
             self._timer.cancel()
-        self._timer, self._due = self._loop.call_at(due, self.flush), due
+        self._timer, self._due = self._loop.call_at(due, self._send_due), due
 
-    def flush(self) -> None:
-        """Send what waits."""
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._waiting:
+
+    def _send_due(self) -> None:
+        """Send what waits, or only what must not wait while too much is outstanding."""
+        self._cancel_timer()
+        fresh, self._fresh, self._records = self._fresh, [], 0
+        if self._held or self._outstanding >= OUTSTANDING_RECORDS:
+            fresh = self._urgent(fresh)
+        self._send(fresh, self._mark)
+
+    def _urgent(self, batches: Sequence[PointBatch]) -> list[PointBatch]:
+        """Status changes, and before them what waits of the same points; the rest is held back."""
+        pids = np.zeros(0, dtype=np.uint32)
+        if self._mark > self._sent_mark:
+            changes = [batch.records["pid"][(batch.records["flags"] & RecordFlag.EVENT) != 0] for batch in batches]
+            pids = np.unique(np.concatenate(changes))
+        urgent = self._take_held(pids)
+        for batch in batches:
+            now = np.isin(batch.records["pid"], pids)
+            urgent += _part(batch, now)
+            for rest in _part(batch, ~now):
+                self._hold(rest)
+        return urgent
+
+    def _hold(self, batch: PointBatch) -> None:
+        self._held.append(batch)
+        pids = batch.records["pid"]
+        size = int(pids.max()) + 1
+        if size > len(self._held_pids):
+            self._held_pids = np.concatenate([self._held_pids, np.zeros(size, dtype=np.bool_)])
+        self._held_pids[pids] = True
+
+    def _take_held(self, pids: npt.NDArray[np.uint32]) -> list[PointBatch]:
+        """Take back what is held of some points, in order."""
+        known = pids[pids < len(self._held_pids)]
+        if not self._held_pids[known].any():
+            return []
+        self._held_pids[known] = False
+        taken: list[PointBatch] = []
+        left: deque[PointBatch] = deque()
+        for batch in self._held:
+            now = np.isin(batch.records["pid"], pids)
+            taken += _part(batch, now)
+            left.extend(_part(batch, ~now))
+        self._held = left
+        return taken
+
+    def _send(self, batches: Sequence[PointBatch], mark: int = 0) -> None:
+        """Hand over; ``mark`` if every status change taken so far is among them or was sent before."""
+        if not batches:
             return
         self._flushed = self._loop.time()
-        batches, records = tuple(self._waiting), self._records
-        self._waiting.clear()
-        self._records = 0
-        self._behind += records
-        if self._behind > BEHIND_RECORDS:
-            self._room.clear()
-        self._rtdb.tell(Apply(batches, lambda: self._committed(records)))
+        records = sum(len(batch) for batch in batches)
+        self._outstanding += records
+        changes = mark > self._sent_mark
+        self._sent_mark = max(mark, self._sent_mark)
+        self._rtdb.tell(Apply(tuple(batches), lambda: self._committed(records, mark), durable=changes))
 
-    def _committed(self, records: int) -> None:
+    def _committed(self, records: int, mark: int) -> None:
         """Called from the database's thread."""
-        self._loop.call_soon_threadsafe(self._catch_up, records)
+        self._loop.call_soon_threadsafe(self._catch_up, records, mark)
 
-    def _catch_up(self, records: int) -> None:
-        self._behind -= records
+    def _catch_up(self, records: int, mark: int) -> None:
+        self._outstanding -= records
         self._done += records
-        while self._commits and self._commits[0][0] <= self._done:
+        self._safe_mark = max(self._safe_mark, mark)
+        while self._commits and self._commits[0][0] <= self._safe_mark:
             waiter = heapq.heappop(self._commits)[2]
             if not waiter.done():
                 waiter.set_result(None)
-        if self._behind <= BEHIND_RECORDS // 2:
+        if self._taken - self._done <= BEHIND_RECORDS // 2:
             self._room.set()
+        self._release()
+
+    def _release(self) -> None:
+        """Send analogs that were held back, as far as there is room."""
+        batches: list[PointBatch] = []
+        room = OUTSTANDING_RECORDS - self._outstanding
+        while self._held and room > 0:
+            batches.append(self._held.popleft())
+            room -= len(batches[-1])
+        if batches and not self._held:
+            self._held_pids[:] = False
+        self._send(batches)
 
     async def ready(self) -> None:
         """Wait while the database is behind."""
@@ -158,10 +244,17 @@ class Feed:
 
     async def committed(self, mark: int) -> None:
         """Wait until what was delivered up to ``mark`` is committed: only then may a station be told that its events arrived."""
-        if mark > self._done:
+        if mark > self._safe_mark:
             waiter = self._loop.create_future()
             heapq.heappush(self._commits, (mark, id(waiter), waiter))
             await waiter
+
+
+def _part(batch: PointBatch, chosen: npt.NDArray[np.bool_]) -> list[PointBatch]:
+    """The chosen records of a batch, nothing if there are none."""
+    if chosen.all():
+        return [batch]
+    return [PointBatch(batch.records[chosen], batch.received_at, batch.source)] if chosen.any() else []
 
 
 class ChannelSink:
@@ -175,6 +268,7 @@ class ChannelSink:
         path: names a point in a notice.
         cleaning: marks what cannot be right, before it goes on; None = nothing is judged.
         index: number of the channel.
+        pids: points that the channel feeds; they lose their topicality with its data transfer.
     """
 
     def __init__(
@@ -187,6 +281,7 @@ class ChannelSink:
         *,
         cleaning: CleaningStage | None = None,
         index: int = 0,
+        pids: npt.NDArray[np.uint32] | None = None,
     ) -> None:
         self._feed = feed
         self._channel = channel
@@ -195,6 +290,8 @@ class ChannelSink:
         self._path = path
         self._cleaning = cleaning
         self._index = index
+        self._pids = pids
+        self._up = False
         if cleaning is not None:
             cleaning.listen(index, self.notice)
         self._events = 0
@@ -225,10 +322,16 @@ class ChannelSink:
         await self._feed.committed(self._events)
 
     def state(self, state: LinkState, reason: str) -> None:
-        """Tell the channel actor, after the values that came before."""
+        """Tell the channel actor, after the values that came before.
+
+        The points of a channel that is not up any more are marked from here, not by its actor: so the mark is behind the last
+        value of the old connection and before the first one of the next.
+        """
         if self._cleaning is not None and state is not LinkState.UP:
             self._cleaning.lost(self._index)
-        self._feed.flush()
+        if self._up and state is not LinkState.UP and self._pids is not None and len(self._pids):
+            self._feed.mark(self._pids, LOST)
+        self._up = state is LinkState.UP
         self._channel.tell(LinkChanged(state, reason))
 
     def notice(self, kind: str, text: str) -> None:

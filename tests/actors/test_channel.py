@@ -10,11 +10,11 @@ import pytest
 import structlog
 
 from scada.actors.base import Address, Supervisor
-from scada.actors.channel import LOST, ChannelActor, ChannelView
+from scada.actors.channel import ChannelActor, ChannelView
 from scada.actors.messages import Apply, ChannelAction, ChannelState, MarkQuality, Operate, Tick
 from scada.actors.timers import Timers
 from scada.actors.tracing import TraceHub
-from scada.actors.wire import BEHIND_RECORDS, ChannelSink, Feed, Wire
+from scada.actors.wire import BEHIND_RECORDS, LOST, ChannelSink, Feed, Wire
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
 from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address
@@ -89,14 +89,14 @@ class World:
         self.view = ChannelView(SPEC)
         self.drivers = []
         self.address = Address("channel RTU-1")
-        sink = ChannelSink(self.feed, self.address, lambda *_: None, self.clock)
+        pids = np.array([3, 4], dtype=np.uint32)
+        sink = ChannelSink(self.feed, self.address, lambda *_: None, self.clock, pids=pids)
 
         def make():
             self.drivers.append(Scripted(SPEC, [], [CONTROL], sink, self.clock))
             return self.drivers[-1]
 
         def life(address, failed):
-            pids = np.array([3, 4], dtype=np.uint32)
             return ChannelActor(
                 address,
                 failed,

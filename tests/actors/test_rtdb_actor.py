@@ -18,7 +18,7 @@ from scada.actors.messages import (
     Tick,
     UnfollowChanges,
 )
-from scada.actors.rtdb import DRAIN, RtdbActor
+from scada.actors.rtdb import DRAIN, HOLD_S, RtdbActor
 from scada.core.errors import StoreError
 from scada.core.quality import Quality
 
@@ -185,3 +185,40 @@ def test_a_server_whose_database_others_cannot_read_says_so(world, disk):
     disk.store._published._shared.fault = "no room for 5 MiB"
     world.actor.started()
     assert world.events.keys() == ["rtdb.not_shared"]
+
+
+def test_stations_are_not_told_of_changes_that_a_faulty_journal_does_not_hold(world, disk, monkeypatch):
+    told, faults = [], faulty(disk, monkeypatch)
+    world.actor.receive(Apply((disk.batch([3], [7.0]),), lambda: told.append("changes"), durable=True))
+    world.actor.receive(Apply((disk.batch([3], [8.0]),), lambda: told.append("analogs")))
+    assert told == ["analogs"]
+    disk.clock.advance(HOLD_S / 2)
+    world.actor = world.life()
+    world.actor.receive(Tick())
+    assert told == ["analogs"]
+    faults.clear()
+    world.actor.receive(Tick())
+    assert told == ["analogs", "changes"]
+
+
+def faulty(disk, monkeypatch):
+    """Let the journal fail until the returned list is empty."""
+    faults = [StoreError("the disk is full")]
+    monkeypatch.setattr(type(disk.store), "fault", property(lambda _store: faults[0] if faults else None))
+    monkeypatch.setattr(type(disk.store), "commit", lambda _store: None)
+    return faults
+
+
+def test_a_lasting_fault_of_the_journal_does_not_silence_the_stations_and_is_told(world, disk, monkeypatch):
+    told = []
+    faulty(disk, monkeypatch)
+    world.actor.receive(Apply((disk.batch([3], [7.0]),), lambda: told.append(1), durable=True))
+    disk.clock.advance(HOLD_S - 1)
+    world.actor.receive(Tick())
+    assert told == []
+    disk.clock.advance(1)
+    world.actor.receive(Tick())
+    world.actor.receive(Apply((disk.batch([3], [8.0]),), lambda: told.append(2), durable=True))
+    assert told == [1, 2]
+    keys = [event.key for report in world.events.take(Report) for event in report.events]
+    assert keys.count("rtdb.unwritten_acknowledged") == 1

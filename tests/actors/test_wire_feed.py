@@ -1,12 +1,23 @@
-"""The feed on the loop that the server uses: uvloop, whose handles differ from asyncio's."""
+"""The feed: status before analogs, order kept, nothing told to a station before it is safe; on asyncio and on uvloop."""
 
 from __future__ import annotations
 
-import uvloop
+import asyncio
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scada.actors import wire as wiring
 from scada.actors.base import Address
-from scada.actors.wire import Feed, Wire
+from scada.actors.messages import Apply, LinkChanged, MarkQuality
+from scada.actors.wire import BEHIND_RECORDS, LOST, OUTSTANDING_RECORDS, ChannelSink, Feed, Wire
 from scada.core.batch import PointBatch, RecordFlag
+from scada.core.clock import VirtualClock
+from scada.protocols.driver import LinkState
 
 
 def test_status_changes_in_one_turn_of_the_loop_leave_together_and_at_once():
@@ -26,3 +37,218 @@ def test_status_changes_in_one_turn_of_the_loop_leave_together_and_at_once():
         wire.stop()
     assert [batch.records["pid"].tolist() for batch in sent.batches] == [[0], [1], [2]]
     assert rtdb.mailbox.empty()
+
+
+class Database:
+    """Stands for the database's actor: takes what it is told and commits when the test says so."""
+
+    def __init__(self):
+        self.told = []
+        self.committed = 0
+
+    def tell(self, message):
+        self.told.append(message)
+
+    async def commit(self, count=1 << 30):
+        """Commit the next hand-overs; the feed hears of it in its loop."""
+        for message in self.told[self.committed : self.committed + count]:
+            if isinstance(message, Apply):
+                message.done()
+            self.committed += 1
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def values(self):
+        """(pid, value) as handed over, quality marks as (pid, None)."""
+        found = []
+        for message in self.told:
+            if isinstance(message, Apply):
+                for batch in message.batches:
+                    found += zip(batch.records["pid"].tolist(), batch.records["value"].tolist(), strict=True)
+            else:
+                found += [(pid, None) for pid in message.pids.tolist()]
+        return found
+
+    def outstanding(self):
+        waiting = [message for message in self.told[self.committed :] if isinstance(message, Apply)]
+        return sum(len(batch) for message in waiting for batch in message.batches)
+
+
+def analogs(pids, value=0.0):
+    return PointBatch.of(pids, value, received_at=1)
+
+
+def change(pid, value):
+    return PointBatch.of([pid], [value], received_at=1, flags=RecordFlag.EVENT)
+
+
+@pytest.fixture
+async def rig():
+    database = Database()
+    return SimpleNamespace(feed=Feed(SimpleNamespace(loop=asyncio.get_running_loop()), database), database=database)
+
+
+async def fill(rig, pids=range(1000, 1100)):
+    """Bring the database behind: no more analogs are handed over."""
+    while rig.database.outstanding() < OUTSTANDING_RECORDS:
+        rig.feed.deliver(analogs(list(pids) * 50))
+    return rig.database.outstanding()
+
+
+async def test_a_status_change_passes_the_analogs_that_wait_for_a_slow_database(rig):
+    outstanding = await fill(rig)
+    for turn in range(4):
+        rig.feed.deliver(analogs(range(2000, 4000), turn))
+    assert rig.database.outstanding() == outstanding  # held back
+    rig.feed.deliver(change(7, 1.0))
+    await asyncio.sleep(0.001)
+    assert rig.database.values()[-1] == (7, 1.0)
+    assert rig.database.outstanding() == outstanding + 1
+    await rig.database.commit()
+    await rig.database.commit()
+    assert len(rig.database.values()) == outstanding + 1 + 8000
+
+
+async def test_outstanding_analogs_stay_bounded_while_they_are_released(rig):
+    await fill(rig)
+    for turn in range(12):
+        rig.feed.deliver(analogs(range(2000, 4000), turn))
+    largest = 0
+    while rig.database.committed < len(rig.database.told):
+        await rig.database.commit(1)
+        largest = max(largest, rig.database.outstanding())
+    assert largest < OUTSTANDING_RECORDS + 5000
+    assert [value for pid, value in rig.database.values() if pid == 2000] == list(range(12))
+
+
+async def test_what_waits_of_the_same_point_goes_before_its_change(rig):
+    await fill(rig)
+    rig.feed.deliver(PointBatch.of([*range(2000, 4000), 7], 0.0, received_at=1))  # e.g. an answer to an interrogation
+    rig.feed.deliver(change(7, 1.0))
+    rig.feed.deliver(analogs([7], 2.0))
+    await asyncio.sleep(0.001)
+    assert rig.database.values()[-3:] == [(7, 0.0), (7, 1.0), (7, 2.0)]
+    rig.feed.flush()
+    assert sorted(pid for pid, _ in rig.database.values()[-2000:]) == list(range(2000, 4000))
+
+
+async def test_reading_pauses_while_too_much_is_taken_and_goes_on_at_half(rig):
+    waits = asyncio.ensure_future(rig.feed.ready())
+    await asyncio.wait_for(waits, 1)
+    for _ in range(BEHIND_RECORDS // 2000 + 1):
+        rig.feed.deliver(analogs(range(2000)))
+    waits = asyncio.ensure_future(rig.feed.ready())
+    await asyncio.sleep(0)
+    assert not waits.done()
+    while not waits.done():
+        await rig.database.commit(1)
+    assert BEHIND_RECORDS // 2 - 4000 < rig.feed._taken - rig.feed._done <= BEHIND_RECORDS // 2
+
+
+async def test_a_station_is_told_only_of_changes_that_are_committed(rig):
+    await fill(rig)
+    first = rig.feed.deliver(change(7, 1.0))
+    waits = asyncio.ensure_future(rig.feed.committed(first))
+    await rig.database.commit()  # of everything before it: releases analogs, and the change is not yet handed over
+    assert not waits.done()
+    assert rig.database.told[-1].durable
+    await rig.database.commit()
+    assert waits.done()
+    assert rig.feed.deliver(analogs([1])) == 0
+    await rig.feed.committed(0)
+
+
+async def test_a_mark_is_behind_the_last_value_and_before_the_next(rig):
+    await fill(rig)
+    rig.feed.deliver(analogs([7, 8, 9], 1.0))
+    rig.feed.deliver(analogs([100], 5.0))
+    rig.feed.mark(np.array([7, 8], np.uint32), LOST)
+    rig.feed.deliver(analogs([7, 9], 2.0))
+    rig.feed.flush()
+    values = rig.database.values()
+    for pid, expected in ((7, [1.0, None, 2.0]), (8, [1.0, None]), (9, [1.0, 2.0]), (100, [5.0])):
+        assert [value for one, value in values if one == pid] == expected
+
+
+async def test_a_lost_channel_is_one_message_whatever_its_size(rig):
+    pids = np.arange(10_000, dtype=np.uint32)
+    channel = Database()
+    sink = ChannelSink(rig.feed, channel, lambda *_: None, VirtualClock(), pids=pids)
+    sink.state(LinkState.CONNECTING, "connecting")
+    sink.state(LinkState.UP, "started")
+    sink.deliver(analogs([3], 1.0))
+    sink.state(LinkState.DOWN, "cut")
+    sink.state(LinkState.CONNECTING, "again")
+    sink.state(LinkState.DOWN, "refused")
+    assert [type(message) for message in rig.database.told] == [Apply, MarkQuality]
+    assert (rig.database.told[1].pids is pids, rig.database.told[1].set_bits) == (True, LOST)
+    sink.state(LinkState.UP, "back")
+    sink.deliver(change(3, 1.0))
+    sink.state(LinkState.STANDBY, "data transfer did not start")
+    sink.state(LinkState.UP, "back")
+    sink.deliver(change(3, 0.0))
+    rig.feed.flush()
+    assert [value for pid, value in rig.database.values() if pid == 3] == [1.0, None, 1.0, None, 0.0]
+    assert [message.state for message in channel.told if isinstance(message, LinkChanged)][-1] is LinkState.UP
+
+
+# ---------------------------------------------------------------- any order of things
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("analogs"), st.lists(st.integers(0, 9), min_size=1, max_size=6)),
+        st.tuples(st.just("change"), st.integers(0, 9)),
+        st.tuples(st.just("mark"), st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True)),
+        st.tuples(st.just("commit"), st.integers(1, 3)),
+        st.tuples(st.just("turn"), st.just(0)),
+        st.tuples(st.just("flush"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_nothing_is_lost_doubled_or_reordered_whatever_happens(steps):
+    async def play():
+        database = Database()
+        feed = Feed(SimpleNamespace(loop=asyncio.get_running_loop()), database, tick_s=0.0)
+        delivered, marks = [], []
+        for serial, (step, what) in enumerate(steps):
+            if step == "analogs":
+                feed.deliver(analogs(what, float(serial)))
+                delivered += [(pid, float(serial)) for pid in what]
+            elif step == "change":
+                mark = feed.deliver(change(what, float(serial)))
+                delivered.append((what, float(serial)))
+                marks.append((serial, asyncio.ensure_future(feed.committed(mark))))
+            elif step == "mark":
+                feed.mark(np.array(what, np.uint32), LOST)
+                delivered += [(pid, None) for pid in what]
+            elif step == "commit":
+                await database.commit(what)
+            elif step == "turn":
+                await asyncio.sleep(0.0005)
+            else:
+                feed.flush()
+            safe = {
+                value
+                for message in database.told[: database.committed]
+                if isinstance(message, Apply)
+                for batch in message.batches
+                for value in batch.records["value"].tolist()
+            }
+            assert all(serial in safe for serial, waiter in marks if waiter.done())
+        feed.flush()
+        while database.committed < len(database.told):
+            await database.commit()
+        assert all(waiter.done() for _, waiter in marks)
+        for pid in range(10):
+            assert [value for one, value in database.values() if one == pid] == [value for one, value in delivered if one == pid]
+
+    before = wiring.OUTSTANDING_RECORDS
+    wiring.OUTSTANDING_RECORDS = 5
+    try:
+        asyncio.run(play())
+    finally:
+        wiring.OUTSTANDING_RECORDS = before
