@@ -282,8 +282,8 @@ class Facade:
         )
 
     def upstream(self) -> pb.UpstreamStatus:
-        """Stations towards upstream dispatch: none yet."""
-        return pb.UpstreamStatus()
+        """Stations towards upstream dispatch."""
+        return self._system.upstreams.status()
 
     # ---------------------------------------------------------------- operator data
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import structlog
 
+from scada.actors.upstream_station import event_capacity, queue_name
 from scada.apps.calc.state import CalcFile
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
@@ -26,7 +27,9 @@ from scada.history.postgres import PostgresHistorian
 from scada.history.store import HistoryStore
 from scada.model_cim.objects import PlantObjects
 from scada.model_cim.point_numbers import keep_numbers
-from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
+from scada.protocols.iec104.event_queue import StoredEventQueue
+from scada.rtdb.lmdb_file import CorruptFileError, quarantine
 from scada.rtdb.store import Store
 from scada.security.audit import AuditLog, read_audit
 
@@ -48,6 +51,7 @@ class Stores:
         tables: the model.
         objects: what operators can hang tags on.
         clock: stamps.
+        upstream: stations whose queues are opened.
 
     Raises:
         ScadaError: one cannot be opened; those opened before are closed again.
@@ -59,10 +63,18 @@ class Stores:
         samples: the historian.
         audit: the audit log.
         marks: operator data.
+        queues: events that upstream masters have not acknowledged, by mRID of the station.
         damage: events that say what was found damaged.
     """
 
-    def __init__(self, settings: Settings, tables: ModelTables, objects: PlantObjects, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tables: ModelTables,
+        objects: PlantObjects,
+        clock: Clock,
+        upstream: Sequence[UpstreamStation] = (),
+    ) -> None:
         self._settings, self._tables, self._clock = settings, tables, clock
         self._closing = ExitStack()
         self.damage: list[Event] = []
@@ -79,6 +91,10 @@ class Stores:
             self._closing.callback(self.audit.close)
             self._note("audit.repaired", self.audit.repaired)
             self._open_marks(objects)
+            self.queues = {
+                station.mrid: self._opened("upstream.damaged", f"queue of {station.name}", self._open_queue(station))
+                for station in upstream
+            }
             keep_numbers(settings.rtdb.path, tables)
             undo.pop_all()
 
@@ -133,6 +149,16 @@ class Stores:
         self.marks.write(rebuilt, (), max(self.marks.next_id, used))
         if rebuilt or found[1]:
             self._say("operator.rebuilt", {"count": str(len(rebuilt))})
+
+    def _open_queue(self, station: UpstreamStation) -> tuple[StoredEventQueue, str]:
+        """The queue of an upstream station; a damaged one is begun anew, and what it held is told to be lost."""
+        folder, name, capacity = self._settings.upstream.path, queue_name(station), event_capacity(station)
+        try:
+            return StoredEventQueue(folder, name, capacity), ""
+        except CorruptFileError as error:
+            aside = quarantine(folder, name, self._clock.now_ns())
+            text = f"{station.name}: {error.what}; {error.where} was moved to {aside.name} and an empty queue started"
+            return StoredEventQueue(folder, name, capacity), text
 
     def _note(self, key: str, text: str) -> None:
         if text:

@@ -42,6 +42,7 @@ from scada.actors.stores import Stores
 from scada.actors.timers import Timers
 from scada.actors.topology import LiveTopology, TopologyActor
 from scada.actors.tracing import TraceHub
+from scada.actors.upstreams import Upstreams
 from scada.actors.wire import LOST, ChannelSink, Feed, Wire
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.apps.calc.graph import expression_findings
@@ -93,7 +94,8 @@ class System:
         self.timers = Timers(clock)
         self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
         self.wire = Wire()
-        self._stores = Stores(settings, self.tables, self.objects, clock)
+        self.upstreams = Upstreams(settings, self.tables)
+        self._stores = Stores(settings, self.tables, self.objects, clock, self.upstreams.stations)
         self.store, self.log, self.samples = self._stores.rtdb, self._stores.log, self._stores.samples
         self.audit, self.marks = self._stores.audit, self._stores.marks
         self._started += self._stores.damage
@@ -173,6 +175,7 @@ class System:
     def start(self) -> None:
         """Start every actor, the database's first, the channels last."""
         self.wire.start()
+        self.upstreams.start()
         self.timers.start()
         for address, factory in self._factories():
             self.supervisor.start(address, factory)
@@ -187,7 +190,7 @@ class System:
     def stop(self) -> None:
         """Stop the channels, let everything that waits be handled and committed, close the databases."""
         self.timers.stop()
-        names = [address.name for address in self.channels.values()]
+        names = [address.name for address in (*self.channels.values(), *self.upstreams.addresses)]
         names += [
             "recorder",
             "resources",
@@ -209,11 +212,12 @@ class System:
         if late:
             _log.warning("actors did not stop in time", actors=late)
         self.wire.stop()
+        self.upstreams.stop()
         self._stores.close()
 
     def _factories(self) -> list[tuple[Address, Factory]]:
         channels = [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
-        return [*self._keepers(), *self._deciders(), *channels]
+        return [*self._keepers(), *self._deciders(), *self._forwarding(), *channels]
 
     def _keepers(self) -> list[tuple[Address, Factory]]:
         """Actors that keep what happened, and derive from it."""
@@ -234,7 +238,8 @@ class System:
         rtdb = partial(
             RtdbActor,
             store=self.store,
-            followers=[self.control, self.topology, self.calc, self.events, self.history],
+            # upstream first: a change that proves a command is then there before the command's result
+            followers=[*self.upstreams.addresses, self.control, self.topology, self.calc, self.events, self.history],
             listeners=self._change_listeners,
             waiting=self._uncommitted,
             events=self.events,
@@ -354,6 +359,11 @@ class System:
             deciders.append((self.agc, agc))
         return deciders
 
+    def _forwarding(self) -> list[tuple[Address, Factory]]:
+        """Actors towards upstream control centres."""
+        shared = {"tables": self.tables, "control": self.control, "audit": self.audit}
+        return self.upstreams.factories(self.store, self._stores.queues, events=self.events, clock=self.clock, **shared)
+
     def _channel_factory(self, view: ChannelView) -> Factory:
         spec, address = view.spec, self.channels[view.spec.index]
         points, controls = self.tables.points_of_channel(spec.index), self.tables.controls_of_channel(spec.index)
@@ -440,7 +450,7 @@ class System:
             (settings.avc.cycle_s, self.avc, tick),
             (settings.agc.cycle_s, self.agc, tick),
         ]
-        return beats + [(1.0, address, tick) for address in self.channels.values()]
+        return beats + [(1.0, address, tick) for address in (*self.channels.values(), *self.upstreams.addresses)]
 
     # ---------------------------------------------------------------- what is reported
 

@@ -45,11 +45,15 @@ T = TypeVar("T")
 
 
 class Wire:
-    """Thread with an asyncio loop."""
+    """Thread with an asyncio loop.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str = "wire") -> None:
         self.loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="wire", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""

@@ -169,10 +169,10 @@ class Outstation:
         except BaseException:
             self.image.put_back(rows, held)
             raise
-        newest = rows[(marks != UNCHANGED) & ~queued]
+        changed = marks != UNCHANGED
         for group in self._groups:
-            if group.served:
-                group.dirty[newest] = True
+            if group.served:  # of a point that comes twice the last counts; an event carries the newest value already
+                group.dirty[rows[changed]] = ~queued[changed]
         self._wake()
 
     def load(self, pids: npt.ArrayLike, values: npt.ArrayLike, quality: npt.ArrayLike, source_time: npt.ArrayLike) -> None:

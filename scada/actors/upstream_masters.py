@@ -1,0 +1,169 @@
+"""Masters of an upstream station: who they are and may, who is connected, and what they were refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.upstream_orders import evidence_of
+from scada.control.records import Principal
+from scada.core.clock import Clock
+from scada.core.errors import ScadaError
+from scada.core.settings import MasterSettings
+from scada.model_cim.tables import AlarmClass
+from scada.protocols.iec104.groups import GroupReport
+from scada.protocols.iec104.operate import CommandAsked, CommandRefused
+from scada.security.audit import AuditLog, AuditRow
+from scada.security.roles import rights_of
+
+_log = structlog.get_logger("upstream")
+
+RECORDED: Final = 60
+"""Refusals a minute that are each audited and told; of more only the number is: nobody fills the audit log from outside."""
+_WINDOW_S: Final = 60.0
+_STARTED: Final = "started"
+
+Tell = Callable[[str, AlarmClass, int, Mapping[str, str]], None]
+"""Stores an event: key, class, priority, parameters."""
+
+
+def standing_principals(masters: Mapping[str, MasterSettings]) -> dict[str, Principal]:
+    """Identities of the configured masters, by host or certificate name.
+
+    Raises:
+        SecurityError: a role does not exist.
+    """
+    return {
+        master: Principal(
+            f"upstream:{grant.name or master}", frozenset(grant.roles), rights_of(grant.roles), frozenset(grant.areas)
+        )
+        for master, grant in masters.items()
+    }
+
+
+class Masters:
+    """Who a master is.
+
+    Args:
+        station: name of the upstream station.
+        principals: as of :func:`standing_principals`.
+    """
+
+    def __init__(self, station: str, principals: Mapping[str, Principal]) -> None:
+        self._station = station
+        self._principals = principals
+
+    def principal(self, asked: CommandAsked | CommandRefused) -> Principal:
+        """The standing identity of a master, at its connection; one without a grant has no right at all."""
+        nobody = Principal(f"upstream:{asked.master}", frozenset(), frozenset(), frozenset())
+        return replace(self._principals.get(asked.master, nobody), station=f"{self._station} {asked.peer}")
+
+
+class Refusals:
+    """Audits and tells what masters were refused before the control desk was asked.
+
+    Args:
+        masters: who they are.
+        audit: the audit log.
+        tell: stores events.
+        clock: counts by the minute.
+    """
+
+    def __init__(self, masters: Masters, audit: AuditLog, tell: Tell, clock: Clock) -> None:
+        self._masters = masters
+        self._audit = audit
+        self._tell = tell
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._count = 0
+
+    def without_right(self, asked: CommandAsked) -> None:
+        """A master has no right to anything."""
+        reason = f"{asked.master} is granted no command"
+        self.note(CommandRefused(asked.control, asked.master, asked.group, asked.asdu, asked.peer, reason), asked.value)
+
+    def note(self, refused: CommandRefused, value: float = float("nan")) -> None:
+        """A command was refused."""
+        self._count += 1
+        if self._count > RECORDED:
+            return
+        principal, control = self._masters.principal(refused), refused.control
+        row = AuditRow(
+            kind="control",
+            step="refused",
+            actor=principal.name,
+            station=principal.station,
+            mrid=control.mrid if control else "",
+            path=control.path if control else "",
+            value=value,
+            code="refused:telecontrol",
+            reason=refused.reason,
+            evidence=evidence_of(refused),
+        )
+        try:
+            self._audit.append(row)
+        except ScadaError as error:
+            _log.error("a refused command cannot be audited", cause=str(error), master=refused.master, reason=refused.reason)
+        told = {"master": refused.master, "object": control.path if control else refused.asdu.hex(), "reason": refused.reason}
+        self._tell("upstream.refused", AlarmClass.ABNORMAL, 3, told)
+
+    def tick(self) -> None:
+        """Say how many were only counted."""
+        if self._clock.monotonic() - self._began < _WINDOW_S:
+            return
+        more, self._count, self._began = self._count - RECORDED, 0, self._clock.monotonic()
+        if more > 0:
+            self._tell("upstream.refusals", AlarmClass.ABNORMAL, 2, {"count": str(more)})
+
+
+class MasterWatch:
+    """Says which groups gain or lose their master, and which lose events.
+
+    Args:
+        tell: stores events.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._served: dict[str, str] = {}
+        self._lost: dict[str, int] = {}
+
+    def look(self, groups: Sequence[GroupReport]) -> None:
+        """How the groups stand now."""
+        for group in groups:
+            peer = next((link.peer for link in group.links if link.state == _STARTED), "")
+            before = self._served.get(group.name, "")
+            if peer and peer != before:
+                self._tell("upstream.connected", AlarmClass.NOTICE, 4, {"group": group.name, "peer": peer})
+            elif before and not peer:
+                self._tell("upstream.lost", AlarmClass.ABNORMAL, 2, {"group": group.name, "peer": before})
+            self._served[group.name] = peer
+            if more := group.lost - self._lost.get(group.name, group.lost):
+                self._tell("upstream.overflow", AlarmClass.ABNORMAL, 2, {"group": group.name, "count": str(more)})
+            self._lost[group.name] = group.lost
+
+
+def shown_group(group: GroupReport) -> pb.UpstreamGroup:
+    """A group for a status page."""
+    return pb.UpstreamGroup(
+        name=group.name,
+        masters=group.masters,
+        queued=group.queued,
+        lost=group.lost,
+        links=[
+            pb.UpstreamLink(
+                peer=link.peer,
+                subject=link.subject,
+                state=link.state,
+                since_ns=link.since_ns,
+                frames_in=link.frames_in,
+                frames_out=link.frames_out,
+                unacknowledged=link.unacknowledged,
+            )
+            for link in group.links
+        ],
+    )

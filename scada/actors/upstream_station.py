@@ -1,0 +1,178 @@
+"""The controlled station of an upstream actor on its event loop: made from model and configuration, called from the actor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+from scada.actors.wire import Wire
+from scada.control.sequence import DEFAULT_TIMINGS
+from scada.core.clock import Clock
+from scada.core.errors import ConfigError, PortInUseError
+from scada.core.settings import UpstreamStationSettings, place_files
+from scada.model_cim.tables import (
+    Control,
+    ForwardedControl,
+    ForwardedPoint,
+    ModelTables,
+    Point,
+    RedundancyGroup,
+    UpstreamStation,
+)
+from scada.protocols.iec104.event_queue import EventQueue
+from scada.protocols.iec104.image import Serving
+from scada.protocols.iec104.link import LinkParameters
+from scada.protocols.iec104.operate import CommandAsked, CommandRefused
+from scada.protocols.iec104.outstation import Outstation, OutstationParameters
+from scada.protocols.iec104.server import OutstationServer
+from scada.security.tls import TlsFiles, server_context
+
+T = TypeVar("T")
+
+
+def configured(station: UpstreamStation, settings: UpstreamStationSettings, model: Path) -> UpstreamStation:
+    """A station with what the configuration says instead of the model.
+
+    Args:
+        station: of the model.
+        settings: its section of the configuration.
+        model: folder of the model, from which files that the model names start.
+    """
+    groups = [RedundancyGroup(name, tuple(masters)) for name, masters in settings.groups.items()]
+    return replace(
+        station,
+        host=settings.host or station.host,
+        port=station.port if settings.port is None else settings.port,
+        groups=groups or station.groups,
+        params={**place_files(station.params, model), **settings.params},
+    )
+
+
+def queue_name(station: UpstreamStation) -> str:
+    """Stem of the file of a station's queue, and end of its name among the consumers of the journal."""
+    words = re.sub(r"[^a-z0-9]+", "-", station.name.lower()).strip("-")[:32]
+    return f"{words or 'station'}-{blake2b(station.mrid.encode(), digest_size=4).hexdigest()}"
+
+
+def event_capacity(station: UpstreamStation) -> int:
+    """Events that its queue holds for masters that are away.
+
+    Raises:
+        ConfigError: it is no whole number of 1 or more.
+    """
+    return int(_number(station, "event_capacity", 10_000, 1, 10_000_000))
+
+
+class UpstreamLink:
+    """The outstation and its server. Every method is for the actor's thread; all work is done on the loop of the wire.
+
+    Args:
+        wire: the loop.
+        station: as configured.
+        tables: the model.
+        queue: where events wait.
+        clock: stamps and time-outs.
+        on_command: called on the loop with each step of a command; the answer comes later by :meth:`answer`.
+        on_refused: called on the loop with what the station refused by itself.
+        on_remark: called on the loop with what a master did that is odd.
+
+    Raises:
+        ScadaError: the table, a parameter or a certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        station: UpstreamStation,
+        tables: ModelTables,
+        queue: EventQueue,
+        clock: Clock,
+        *,
+        on_command: Callable[[CommandAsked], None],
+        on_refused: Callable[[CommandRefused], None],
+        on_remark: Callable[[str], None],
+    ) -> None:
+        self._wire = wire
+        self.outstation = Outstation(
+            [_as_sent(tables.points[row.pid], row) for row in station.points],
+            [_as_asked(tables.controls[row.cid], row) for row in station.controls],
+            clock,
+            on_command=on_command,
+            on_refused=on_refused,
+            parameters=_parameters(station),
+            groups=[group for group in station.groups if group.masters],
+            serving={int(row.pid): Serving(row.queued, row.counter_group or row.group) for row in station.points},
+            queue=queue,
+        )
+        files = TlsFiles.of(station.params, Path(), station.name)
+        self.server = OutstationServer(
+            self.outstation,
+            station.host,
+            station.port,
+            tls=server_context(files) if files is not None else None,
+            max_masters=int(_number(station, "max_masters", 8, 1, 64)),
+            on_remark=on_remark,
+        )
+
+    def run(self, work: Callable[[Outstation], T]) -> T:
+        """Do something with the outstation on the loop and wait for its end."""
+
+        async def done() -> T:
+            return work(self.outstation)
+
+        return self._wire.submit(done()).result()
+
+    def listen(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            ScadaError: the port cannot be had.
+        """
+        try:
+            self._wire.submit(self.server.start()).result()
+        except OSError as error:
+            where = f"{self.server.host}:{self.server.port}"
+            raise PortInUseError(
+                f"cannot listen: {error.strerror or error}", where=where, mend="correct host and port"
+            ) from error
+
+    def close(self) -> None:
+        """End every connection and listen no more."""
+        self._wire.submit(self.server.close()).result()
+
+    def answer(self, ticket: int, accepted: bool) -> None:
+        """Tell a master that its step was accepted or refused; does not wait."""
+        self._wire.loop.call_soon_threadsafe(self.outstation.answer, ticket, accepted)
+
+    def terminate(self, ticket: int, well: bool) -> None:
+        """Tell a master that its execute has ended; does not wait."""
+        self._wire.loop.call_soon_threadsafe(self.outstation.terminate, ticket, well)
+
+
+def _as_sent(point: Point, row: ForwardedPoint) -> Point:
+    return replace(point, address=row.address, scale=row.scale, offset=row.offset, deadband=row.deadband)
+
+
+def _as_asked(control: Control, row: ForwardedControl) -> Control:
+    return replace(control, address=row.address, select=row.select, scale=row.scale, offset=row.offset)
+
+
+def _parameters(station: UpstreamStation) -> OutstationParameters:
+    return OutstationParameters(
+        link=LinkParameters.of(station.params, station.name),
+        zone_minutes=int(_number(station, "time_zone_minutes", 0, -840, 840)),
+        event_capacity=event_capacity(station),
+        select_timeout_s=_number(station, "select_timeout_s", DEFAULT_TIMINGS.selection_s, 1, 3600),
+        command_age_s=_number(station, "command_age_s", 10.0, 0.1, 3600),
+    )
+
+
+def _number(station: UpstreamStation, name: str, default: float, least: float, most: float) -> float:
+    value = station.params.get(name, default)
+    if isinstance(value, str) or not least <= value <= most:
+        raise ConfigError(f"{name} is {value!r}", where=f"upstream station {station.name}", mend=f"{least:g} .. {most:g}")
+    return float(value)

@@ -1,0 +1,515 @@
+"""Upstream actor: what a master is shown and told, over crashes, full disks and lost links; what it may command."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+from actors.harness import POINTS, Box, Disk, S, make
+from protocols.iec104.raw_master import RawMaster, causes, clock_of, interrogation, objects, order
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
+from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
+from scada.actors.upstream_masters import standing_principals
+from scada.actors.upstream_station import UpstreamLink, configured, event_capacity, queue_name
+from scada.control.records import ControlReply, SequenceState
+from scada.core.batch import RecordFlag
+from scada.core.clock import VirtualClock
+from scada.core.errors import ConfigError, StoreError
+from scada.core.quality import Quality
+from scada.core.settings import MasterSettings, UpstreamStationSettings
+from scada.model_cim.tables import (
+    Control,
+    ControlKind,
+    ForwardedControl,
+    ForwardedPoint,
+    Iec104Address,
+    ModelTables,
+    RedundancyGroup,
+    UpstreamStation,
+)
+from scada.protocols.iec104.event_queue import EventQueue, StoredEventQueue
+from scada.rtdb.changes import GapError
+from scada.security.audit import AuditLog
+
+MASTER = "10.1.0.1"
+STATUS, STATUS_2, POWER, OTHER = range(4)
+BREAKER, SETPOINT = 24577, 25089
+CONTROLS = [
+    Control(0, "c0", "S/c0", "c0", ControlKind.DOUBLE, "", "", "e", "S", 0, Iec104Address(1, 1, 46), None, "2211"),
+    Control(1, "c1", "S/c1", "c1", ControlKind.SETPOINT, "", "", "u", "S", 0, Iec104Address(1, 2, 50), None, "", select=False),
+]
+TABLES = ModelTables("v", "small", POINTS, CONTROLS, [], [], [], [])
+STATION = UpstreamStation(
+    "u1",
+    "Provincial dispatch",
+    "127.0.0.1",
+    0,
+    7,
+    [RedundancyGroup("A", (MASTER, "10.1.0.2"))],
+    [
+        ForwardedPoint("f0", STATUS, Iec104Address(7, 1, 31), 0.0, queued=True),
+        ForwardedPoint("f1", STATUS_2, Iec104Address(7, 2, 31), 0.0, queued=True),
+        ForwardedPoint("f2", POWER, Iec104Address(7, 16385, 13), 0.5, queued=False, scale=2.0),
+    ],
+    [
+        ForwardedControl("g0", 0, Iec104Address(7, BREAKER, 46)),
+        ForwardedControl("g1", 1, Iec104Address(7, SETPOINT, 50), select=False, scale=10.0),
+    ],
+)
+GRANTS = {MASTER: MasterSettings(name="dispatch", roles=["OPERATOR"], areas=["*"])}
+
+
+class InlineWire:
+    """A wire whose loop runs only while somebody waits for it."""
+
+    def __init__(self):
+        self.runner = asyncio.new_event_loop()
+        self.loop = self
+
+    def submit(self, work):
+        future = self.runner.create_future()
+        try:
+            future.set_result(self.runner.run_until_complete(work))
+        except Exception as error:  # noqa: BLE001 - as a future keeps it
+            future.set_exception(error)
+        return future
+
+    def call_soon_threadsafe(self, call, *arguments):
+        async def run():
+            call(*arguments)
+
+        self.submit(run()).result()
+
+    def close(self):
+        self.runner.run_until_complete(asyncio.sleep(0))
+        self.runner.close()
+
+
+class Rig:
+    """An upstream actor over stores on a disk; the control desk's answers are the test's."""
+
+    def __init__(self, folder, station=STATION, grants=GRANTS):
+        self.folder, self.station = folder, station
+        self.masters = standing_principals(grants)
+        self.disk = Disk(folder)
+        self.clock = self.disk.clock
+        self.wire = InlineWire()
+        self.audit = AuditLog(folder / "audit", self.clock)
+        self.control, self.events = Box(), Box()
+        self.open()
+
+    def open(self):
+        self.queue = StoredEventQueue(self.folder / "upstream", queue_name(self.station), event_capacity(self.station))
+        self.view = UpstreamView(self.station)
+        return self.life()
+
+    def life(self):
+        self.actor = make(
+            UpstreamActor,
+            name="upstream",
+            view=self.view,
+            tables=TABLES,
+            wire=self.wire,
+            store=self.disk.store,
+            queue=self.queue,
+            masters=self.masters,
+            control=self.control,
+            audit=self.audit,
+            events=self.events,
+            clock=self.clock,
+        )
+        self.actor.started()
+        return self
+
+    def die(self):
+        """As kill -9 does: masters and server are gone, nothing more is written."""
+        self.view.link.close()
+        self.queue._file.close()
+        self.disk.die()
+
+    def restart(self):
+        self.die()
+        self.disk.open()
+        return self.open()
+
+    def master(self, host=MASTER, **more):
+        return RawMaster(self.view.link.outstation, host, **more).start()
+
+    def put(self, pids, values, **more):
+        self.actor.receive(Changed(self.disk.put(pids, values, **more)))
+
+    def beat(self, seconds=1.0):
+        self.clock.advance(seconds)
+        self.actor.receive(Tick())
+
+    def deliver(self):
+        """Handle what the actor was told, by the loop and by the desk."""
+        while not self.actor.address.mailbox.empty():
+            self.actor.receive(self.actor.address.mailbox.get().message)
+
+    def close(self):
+        self.actor.stopped()
+        self.queue.close()
+        self.disk.close()
+        self.audit.close()
+        self.wire.close()
+
+
+@pytest.fixture
+def rig(tmp_path):
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+def event_values(asdus):
+    """(address, low bits) of every spontaneous status with time."""
+    return [(ioa, element[0] & 3) for ioa, element in objects(asdus, cause=3) if len(element) == 8]
+
+
+# ---------------------------------------------------------------- values
+
+
+def test_before_a_value_came_an_interrogation_says_invalid_and_not_topical(rig):
+    answers = rig.master().ask(interrogation(ca=7))
+    assert {element[-1] & 0xC0 for _, element in objects(answers, cause=20)} == {0xC0}
+
+
+def test_an_interrogation_after_a_start_is_that_of_the_snapshot(rig):
+    rig.disk.put([STATUS, POWER], [2.0, 30.0])
+    rig.restart()
+    found = dict(objects(rig.master().ask(interrogation(ca=7)), cause=20))
+    assert found[1][0] == 2 | 0x40, "the state before the restart, not topical until its station sends it again"
+    assert np.frombuffer(found[16385][:4], "<f4")[0] == 15.0, "scaled: value = sent * 2"
+
+
+def test_a_change_goes_out_with_its_source_time(rig):
+    master = rig.master()
+    rig.put([STATUS], [1.0], event=True)
+    stamp = rig.clock.now_ns() - 3 * S
+    rig.put([STATUS], [2.0], event=True, source_time=stamp)
+    [(ioa, element)] = [item for item in objects(master.pump(), cause=3) if item[1][0] & 3 == 2]
+    assert (ioa, clock_of(element)) == (1, stamp // 1_000_000 * 1_000_000)
+
+
+def test_a_change_found_by_interrogation_has_no_valid_time(rig):
+    master = rig.master()
+    rig.put([STATUS], [1.0], event=True)
+    master.pump()
+    batch = rig.disk.batch([STATUS], [2.0])
+    batch.records["flags"] = RecordFlag.REFRESH | RecordFlag.EVENT
+    rig.disk.store.apply(batch)
+    rig.actor.receive(Changed(rig.disk.store.commit()))
+    [(_, element)] = objects(master.pump(), cause=3)
+    assert element[0] == 2
+    assert element[3] & 0x80, "IV of the time tag: nobody knows when it changed"
+
+
+def test_no_change_is_lost_and_none_comes_twice_over_kill_9(rig):
+    rig.put([STATUS], [1.0], event=True)  # the first value is no event
+    master = rig.master()
+    rig.put([STATUS], [2.0], event=True)
+    assert event_values(master.pump())[-1] == (1, 2)
+    master.leave()
+    rig.put([STATUS, STATUS_2], [1.0, 1.0], event=True)  # in the queue
+    rig.disk.put([STATUS], [2.0], event=True)  # committed; killed before the actor was told
+    rig.restart()
+    rig.put([STATUS], [1.0], event=True)
+    assert [value for ioa, value in event_values(rig.master().asdus) if ioa == 1] == [1, 2, 1]
+
+
+def test_a_restart_marks_states_not_topical_and_makes_no_event_of_it(rig):
+    rig.put([STATUS], [1.0], event=True)
+    before = rig.queue.next
+    rig.restart()
+    assert rig.queue.next == before
+    [(_, element)] = [item for item in objects(rig.master().ask(interrogation(ca=7)), cause=20) if item[0] == 1]
+    assert element[0] & 0x40
+
+
+def test_lost_channels_are_shown_at_once_without_an_event(rig):
+    rig.put([STATUS], [1.0], event=True)
+    master = rig.master()
+    before = rig.queue.next
+    rig.disk.store.set_quality(np.array([STATUS], np.uint32), set_bits=int(Quality.COMM_LOST | Quality.NOT_TOPICAL))
+    rig.actor.receive(Changed(rig.disk.store.commit()))
+    [(ioa, element)] = objects(master.pump(), cause=3)
+    assert (ioa, element[0]) == (1, 1 | 0x40)
+    assert rig.queue.next == before
+
+
+def test_what_a_hold_hides_is_not_sent_and_a_substituted_value_says_so(rig):
+    rig.put([STATUS], [1.0], event=True)
+    master = rig.master()
+    rig.disk.store.hold(STATUS, 2.0)
+    rig.actor.receive(Changed(rig.disk.store.commit()))
+    assert [element[0] for _, element in objects(master.pump(), cause=3)] == [2 | 0x20]
+    rig.put([STATUS], [3.0], event=True)
+    assert master.pump() == [], "the plant's own change is behind the hold"
+    rig.disk.store.release(STATUS)
+    rig.actor.receive(Changed(rig.disk.store.commit()))
+    assert [element[0] for _, element in objects(master.pump(), cause=3)] == [3]
+
+
+def test_late_values_are_no_present_values(rig):
+    rig.put([POWER], [10.0])
+    master = rig.master()
+    batch = rig.disk.batch([POWER], [99.0], source_time=rig.clock.now_ns() - 3600 * S)
+    batch.records["flags"] = RecordFlag.BACKFILL
+    rig.disk.store.apply(batch)
+    rig.actor.receive(Changed(rig.disk.store.commit()))
+    assert master.pump() == []
+
+
+def test_a_full_disk_shows_states_and_makes_events_of_them_later(rig, monkeypatch):
+    rig.put([STATUS], [1.0], event=True)
+    master = rig.master()
+    write = rig.queue._file.write
+
+    def refuse():
+        raise StoreError("no space left to write", where="upstream", mend="free disk space")
+
+    monkeypatch.setattr(rig.queue._file, "write", refuse)
+    rig.put([STATUS], [2.0], event=True)
+    assert rig.events.keys().count("upstream.fault") == 1
+    answers = dict(objects(master.ask(interrogation(ca=7)), cause=20))
+    assert answers[1][0] & 3 == 2, "an interrogation tells the truth"
+    events = rig.queue.next
+    monkeypatch.setattr(rig.queue._file, "write", write)
+    rig.beat(6.0)
+    assert rig.queue.next == events + 1
+    assert rig.events.keys().count("upstream.recovered") == 1
+
+
+def test_a_gap_in_the_journal_is_said(rig, monkeypatch):
+    rig.put([STATUS], [1.0], event=True)
+    rig.put([STATUS], [2.0], event=True)
+    rig.die()
+    rig.disk.open()
+
+    def gap(after, limit=None):
+        raise GapError(after + 1, 9)
+        yield
+
+    monkeypatch.setattr(rig.disk.store, "changes", gap)
+    rig.open()
+    assert "upstream.gap" in rig.events.keys()  # noqa: SIM118 - a method of the box
+    assert dict(objects(rig.master().ask(interrogation(ca=7)), cause=20))[1][0] & 3 == 2
+
+
+def test_a_new_queue_begins_at_the_present(rig):
+    assert rig.queue.next == 0
+    assert rig.queue.source_seq == rig.disk.store.head
+
+
+def test_the_journal_is_kept_for_what_is_not_stored_yet(rig):
+    rig.put([POWER], [1.0])
+    place = next(one for one in rig.disk.store.consumers() if one.name.startswith(CONSUMER))
+    rig.beat(6.0)
+    after = next(one for one in rig.disk.store.consumers() if one.name.startswith(CONSUMER))
+    assert place.seq < after.seq == rig.disk.store.head == rig.queue.stored_seq
+
+
+def test_a_crash_of_the_actor_closes_what_it_had_open(rig):
+    first = rig.view.link
+    rig.life()
+    assert not first.server.listening
+    assert rig.view.link.server.listening
+
+
+# ---------------------------------------------------------------- masters
+
+
+def test_masters_that_come_and_go_are_told(rig):
+    master = rig.master()
+    rig.beat()
+    assert "upstream.connected" in rig.events.keys()  # noqa: SIM118
+    shown = rig.view.status
+    assert (shown.listening, shown.points, shown.controls) == (True, 3, 2)
+    assert [link.state for link in shown.groups[0].links] == ["started"]
+    master.leave()
+    rig.beat()
+    assert "upstream.lost" in rig.events.keys()  # noqa: SIM118
+
+
+def test_nobody_listens_where_no_master_is_named(tmp_path):
+    station = configured(STATION, UpstreamStationSettings(groups={"A": []}), tmp_path)
+    rig = Rig(tmp_path, station)
+    assert not rig.view.status.listening
+    assert "no group names a master" in rig.view.status.reason
+    rig.close()
+
+
+def test_events_that_give_way_are_told(tmp_path):
+    station = configured(STATION, UpstreamStationSettings(params={"event_capacity": 4.0}), tmp_path)
+    rig = Rig(tmp_path, station)
+    rig.beat()
+    for i in range(12):
+        rig.put([STATUS], [1.0 + i % 2], event=True)
+    rig.beat()
+    assert "upstream.overflow" in rig.events.keys()  # noqa: SIM118
+    assert rig.view.status.groups[0].lost == 7
+    rig.close()
+
+
+@pytest.mark.parametrize("params", [{"event_capacity": 0.0}, {"time_zone_minutes": "east"}, {"select_timeout_s": -1.0}])
+def test_a_wrong_parameter_is_a_clear_error(tmp_path, params):
+    station = configured(STATION, UpstreamStationSettings(params=params), tmp_path)
+    with pytest.raises(ConfigError, match=next(iter(params))):
+        UpstreamLink(None, station, TABLES, EventQueue(1), VirtualClock(), on_command=None, on_refused=None, on_remark=None)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def taken(rig, kind):
+    rig.deliver()
+    [asked] = rig.control.take(kind)
+    return asked
+
+
+def selected(rig, master, value=2):
+    """A select that the desk allowed."""
+    master.ask(order(46, BREAKER, value, ca=7, select=True))
+    asked = taken(rig, TelecontrolSelect)
+    asked.reply(ControlReply("q1", SequenceState.SELECTED))
+    rig.deliver()
+    return asked
+
+
+def test_select_check_back_execute_termination(rig):
+    master = rig.master()
+    asked = selected(rig, master)
+    assert (asked.cid, asked.value, asked.principal.name) == (0, 2.0, "upstream:dispatch")
+    assert json.loads(asked.evidence)["master"] == MASTER
+    assert bytes.fromhex(json.loads(asked.evidence)["asdu"])[0] == 46
+    assert causes(master.pump()) == [(46, 7, False)]
+    master.ask(order(46, BREAKER, 2, ca=7))
+    step = taken(rig, StepAsked)
+    assert step.request == pb.ExecuteRequest(sequence_id="q1")
+    assert master.pump() == [], "nothing is confirmed before the field station did"
+    step.reply.under_way(ControlReply("q1", SequenceState.EXECUTING))
+    rig.deliver()
+    assert causes(master.pump()) == [(46, 7, False)]
+    # the feedback waits in the mailbox when the result comes: it goes out first
+    rig.actor.address.tell(Changed(rig.disk.put([STATUS], [1.0], event=True)))
+    rig.actor.address.tell(Changed(rig.disk.put([STATUS], [2.0], event=True)))
+    step.reply(ControlReply("q1", SequenceState.SUCCESS))
+    rig.deliver()
+    answers = master.pump()
+    assert [(item.type_id, item.cause) for item in answers][-1] == (46, 10)
+    assert (1, 2) in event_values(answers)
+
+
+def test_an_execute_that_ends_badly_is_terminated_negatively(rig):
+    master = rig.master()
+    selected(rig, master)
+    master.ask(order(46, BREAKER, 2, ca=7))
+    step = taken(rig, StepAsked)
+    step.reply.under_way(ControlReply("q1", SequenceState.EXECUTING))
+    step.reply(ControlReply("q1", SequenceState.EXEC_FAILED, "feedback_timeout"))
+    rig.deliver()
+    assert causes(master.pump())[-2:] == [(46, 7, False), (46, 10, True)]
+
+
+def test_a_refusal_of_the_desk_or_of_the_field_is_negative(rig):
+    master = rig.master()
+    master.ask(order(46, BREAKER, 2, ca=7, select=True))
+    taken(rig, TelecontrolSelect).reply(ControlReply("", SequenceState.REFUSED, "interlock"))
+    rig.deliver()
+    assert causes(master.pump()) == [(46, 7, True)]
+    selected(rig, master)
+    master.pump()
+    master.ask(order(46, BREAKER, 2, ca=7))
+    taken(rig, StepAsked).reply(ControlReply("q1", SequenceState.EXEC_FAILED, "execute_refused"))
+    rig.deliver()
+    assert causes(master.pump()) == [(46, 7, True)]
+
+
+def test_cancel_withdraws_at_the_desk(rig):
+    master = rig.master()
+    selected(rig, master)
+    master.pump()
+    master.ask(order(46, BREAKER, 2, cause=8, ca=7, select=True))
+    step = taken(rig, StepAsked)
+    assert step.request == pb.CancelRequest(sequence_id="q1", reason="withdrawn by the master")
+    assert causes(master.pump()) == [(46, 9, False)]
+
+
+def test_a_lost_link_withdraws_the_selection_and_nothing_is_executed(rig):
+    master = rig.master()
+    selected(rig, master)
+    master.leave()
+    step = taken(rig, StepAsked)
+    assert step.request == pb.CancelRequest(sequence_id="q1", reason="the link to the master was lost")
+    again = rig.master()
+    again.ask(order(46, BREAKER, 2, ca=7))
+    rig.deliver()
+    assert rig.control.got == [], "an execute after it is refused by the station"
+
+
+def test_a_link_lost_before_the_check_back_withdraws_after_it(rig):
+    master = rig.master()
+    master.ask(order(46, BREAKER, 2, ca=7, select=True))
+    asked = taken(rig, TelecontrolSelect)
+    master.leave()
+    rig.deliver()
+    assert rig.control.got == []
+    asked.reply(ControlReply("q1", SequenceState.SELECTED))
+    assert isinstance(taken(rig, StepAsked).request, pb.CancelRequest)
+
+
+def test_a_set_point_is_selected_here_and_executed_at_once(rig):
+    master = rig.master()
+    master.ask(order(50, SETPOINT, 4.5, ca=7))
+    asked = taken(rig, TelecontrolSelect)
+    assert (asked.cid, asked.value) == (1, 45.0), "value = sent * 10"
+    asked.reply(ControlReply("q2", SequenceState.SELECTED))
+    step = taken(rig, StepAsked)
+    assert step.request == pb.ExecuteRequest(sequence_id="q2")
+    step.reply(ControlReply("q2", SequenceState.SUCCESS))
+    rig.deliver()
+    assert causes(master.pump()) == [(50, 7, False), (50, 10, False)]
+
+
+def test_a_direct_execute_whose_link_is_lost_before_its_check_back_is_not_sent(rig):
+    master = rig.master()
+    master.ask(order(50, SETPOINT, 4.5, ca=7))
+    asked = taken(rig, TelecontrolSelect)
+    master.leave()
+    rig.deliver()
+    asked.reply(ControlReply("q2", SequenceState.SELECTED))
+    assert isinstance(taken(rig, StepAsked).request, pb.CancelRequest)
+
+
+def test_a_master_without_a_grant_is_refused_and_audited(rig):
+    master = rig.master("10.1.0.2")
+    master.ask(order(46, BREAKER, 2, ca=7, select=True))
+    rig.deliver()
+    assert causes(master.pump()) == [(46, 7, True)]
+    assert rig.control.got == []
+    row = [record.row for record in rig.audit.records()][-1]
+    assert (row.step, row.actor, row.mrid) == ("refused", "upstream:10.1.0.2", "c0")
+    assert json.loads(row.evidence)["master"] == "10.1.0.2"
+    assert "upstream.refused" in rig.events.keys()  # noqa: SIM118
+
+
+def test_what_the_station_refuses_by_itself_is_audited(rig):
+    master = rig.master()
+    assert causes(master.ask(order(46, 999, 2, ca=7))) == [(46, 47, True)]
+    rig.deliver()
+    row = [record.row for record in rig.audit.records()][-1]
+    assert (row.step, row.actor) == ("refused", "upstream:dispatch")
+    assert "no control of this address" in row.reason
+
+
+def test_a_flood_of_refused_commands_does_not_fill_the_audit_log(rig):
+    master = rig.master()
+    for _ in range(100):
+        master.ask(order(46, 999, 2, ca=7))
+    rig.deliver()
+    assert len(list(rig.audit.records())) == 60
+    rig.beat(61.0)
+    assert "upstream.refusals" in rig.events.keys()  # noqa: SIM118
