@@ -69,9 +69,16 @@ class OutstationServer:
             PortInUseError: another process has the port.
         """
         loop = asyncio.get_running_loop()
-        limits = {} if self.tls is None else {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _HANDSHAKE_S}
+        limit = None if self.tls is None else _HANDSHAKE_S
         try:
-            self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port, ssl=self.tls, **limits)
+            self._server = await loop.create_server(
+                lambda: _Connection(self),
+                self.host,
+                self.port,
+                ssl=self.tls,
+                ssl_handshake_timeout=limit,
+                ssl_shutdown_timeout=limit,
+            )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

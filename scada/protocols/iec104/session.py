@@ -343,6 +343,9 @@ class Session:
         if not alone or (asdu.type_id in _OBJECT_ZERO and asdu.objects[0].ioa != 0):
             self.reply(asdu.mirror(Cause.UNKNOWN_OBJECT_ADDRESS, negative=True))
             return
+        if asdu.negative:  # nobody asks with P/N set: it is no request, whatever else it is
+            self.reply(asdu.mirror(Cause.UNKNOWN_CAUSE, negative=True))
+            return
         for address in addresses:
             self._serve(asdu.mirror(asdu.cause, common_address=address))
 
