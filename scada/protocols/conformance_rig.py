@@ -117,6 +117,8 @@ class Recorder:
         self.keeps_up = asyncio.Event()
         """Clear it: the database is behind, :meth:`ready` waits."""
         self.keeps_up.set()
+        self.task: asyncio.Task[None] | None = None
+        """The running driver, so that nobody waits for one that has ended."""
         self._news = asyncio.Event()
 
     def deliver(self, batch: PointBatch) -> None:
@@ -157,6 +159,7 @@ class Recorder:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while not condition():
+                    must(self.task is None or not self.task.done(), f"{what}: run() ended by itself: {how_ended(self.task)}")
                     self._news.clear()
                     with contextlib.suppress(TimeoutError):  # counters move without a word to the sink
                         await asyncio.wait_for(self._news.wait(), 0.1)
@@ -215,7 +218,7 @@ async def running(device: Device, *, started: bool = True, behind: bool = False)
         await device.start()
     try:
         driver = device.make(sink, clock)
-        task = asyncio.create_task(driver.run())
+        sink.task = task = asyncio.create_task(driver.run())
         try:
             yield Run(device, driver, sink, task)
             must(not task.done() or task.cancelled(), f"run() ended by itself: {how_ended(task)}")
@@ -226,6 +229,6 @@ async def running(device: Device, *, started: bool = True, behind: bool = False)
         await device.stop()
 
 
-def how_ended(task: asyncio.Task[None]) -> str:
+def how_ended(task: asyncio.Task[None] | None) -> str:
     """The fault a driver ended with, for a sentence."""
-    return repr(task.exception()) if task.done() and not task.cancelled() else "no fault"
+    return repr(task.exception()) if task is not None and task.done() and not task.cancelled() else "no fault"
