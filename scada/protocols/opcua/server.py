@@ -1,0 +1,419 @@
+"""OPC UA server that publishes points to third parties, for looking only. Control over OPC UA is out of scope."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+from asyncua import ua
+from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+
+from scada.core.clock import Clock
+from scada.core.errors import ConfigError, StoreError
+from scada.core.quality import Quality
+from scada.model_cim.tables import ModelTables, Point, PointKind
+from scada.protocols.opcua.publishing import data_value, plan_tree, type_of, unit_of
+from scada.protocols.opcua.security import SecurityPolicy, read_key
+from scada.protocols.opcua.trust import Peer, TrustList, application_uri, parse_der, read_certificate
+from scada.protocols.opcua.viewers import LookOnly, ProvingFactory, Users, ViewerServer, check_uri, read_users
+from scada.rtdb.changes import ChangeSet, GapError, Snapshot
+
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+
+_NODES_PER_CALL: Final = 500
+_RECORDS_PER_TURN: Final = 5_000
+_WRITES_PER_BREATH: Final = 200
+"""Clients are served in between."""
+_STATUS_KINDS: Final = (PointKind.STATUS, PointKind.DOUBLE)
+_GONE: Final = int(Quality.COMM_LOST)
+_ANALOG_ITEM: Final = ObjectIds.AnalogItemType
+
+
+class Values(Protocol):
+    """Where values come from: the shared image of the real-time database, see :class:`scada.rtdb.reader.StoreReader`."""
+
+    @property
+    def alive(self) -> bool:
+        """A server writes it."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """Every point."""
+        ...
+
+    def changes(self, after: int, limit: int | None = None) -> Any:
+        """Change sets after a sequence number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWish:
+    """How to serve.
+
+    Attributes:
+        endpoint: ``opc.tcp://host:port/path``; the host is the address to listen on.
+        policies: security policies offered, each with Sign and SignAndEncrypt; ``None`` = without security.
+        certificate: our application certificate.
+        key: its key.
+        trust: folder of the trust list of clients.
+        users: file of users; None = none.
+        anonymous: who is proven by certificate need not log in.
+        interval_s: time between two updates of the variables; the fastest publishing interval too.
+        allow_deprecated: SHA-1 policies may be offered.
+        site: name of the site.
+    """
+
+    endpoint: str
+    policies: Sequence[str] = ("Basic256Sha256",)
+    certificate: Path | None = None
+    key: Path | None = None
+    trust: Path | None = None
+    users: Path | None = None
+    anonymous: bool = False
+    interval_s: float = 0.5
+    allow_deprecated: bool = False
+    site: str = "scada"
+
+    def chosen(self) -> tuple[SecurityPolicy, ...]:
+        """The policies.
+
+        Raises:
+            ConfigError: one is not known, deprecated, or what it needs is missing.
+        """
+        chosen = []
+        for text in self.policies:
+            policy = SecurityPolicy.named(text)
+            if policy is None:
+                known = ", ".join(each.value for each in SecurityPolicy)
+                raise ConfigError(f"no security policy {text!r}", where="[opcua] policies", mend=f"one of {known}")
+            if policy.deprecated and not self.allow_deprecated:
+                raise ConfigError(f"{policy.value} is deprecated (SHA-1)", where="[opcua] policies", mend="leave it out")
+            chosen.append(policy)
+        secured = [policy for policy in chosen if policy is not SecurityPolicy.NONE]
+        if not chosen:
+            raise ConfigError("no security policy", where="[opcua] policies", mend="name one")
+        if secured and not (self.certificate and self.key and self.trust):
+            raise ConfigError("certificate, key and trust are needed", where="[opcua]", mend="see `scada opcua certificate`")
+        if SecurityPolicy.NONE in chosen and self.users is not None:
+            text = "users and policy None: a password would be sent in the clear"
+            raise ConfigError(text, where="[opcua] policies", mend="leave out one of them")
+        if self.users is None and not self.anonymous:
+            raise ConfigError("nobody may log in", where="[opcua]", mend="name a file of users, or set anonymous = true")
+        return tuple(chosen)
+
+
+@dataclass(slots=True)
+class PublishCounters:
+    """What was done; for a status page and benches."""
+
+    written: int = 0
+    gaps: int = 0
+    """Times that the database no longer held what followed; every value was compared again."""
+
+
+@dataclass(slots=True)
+class OpcUaServer:
+    """Publishes the points of one model version.
+
+    Args:
+        wish: how to serve.
+        tables: the model.
+        values: the real-time database, read only.
+        clock: for certificates and time stamps.
+    """
+
+    wish: ServerWish
+    tables: ModelTables
+    values: Values
+    clock: Clock
+    counters: PublishCounters = field(default_factory=PublishCounters)
+    _server: Server | None = None
+    _nodes: dict[int, ua.NodeId] = field(default_factory=dict)
+    _last: dict[int, tuple[float, int, int]] = field(default_factory=dict)
+    _seq: int = -1
+    _stale: bool = False
+
+    # ------------------------------------------------------------ start and stop
+
+    async def start(self) -> None:
+        """Build the address space with the present values, then listen.
+
+        Raises:
+            ConfigError, SecurityError: settings or files cannot be used.
+            OSError: the port is taken.
+        """
+        wish, chosen = self.wish, self.wish.chosen()
+        users = Users(read_users(wish.users), anonymous=wish.anonymous)
+        inner = ViewerServer(users, allow_open=SecurityPolicy.NONE in chosen, fastest_ms=wish.interval_s * 1000)
+        server = _PublishingServer(iserver=inner)
+        uri = f"urn:scada-ems:{wish.site}"
+        if wish.certificate is not None and wish.key is not None:
+            certificate = read_certificate(wish.certificate)
+            uri = application_uri(certificate)
+            inner.certificate, inner.private_key = certificate, read_key(wish.key)
+        await server.init()
+        await server.set_application_uri(uri)
+        server.set_server_name(f"scada {wish.site}")
+        server.set_endpoint(wish.endpoint)
+        address = urlsplit(wish.endpoint)
+        server.socket_address = (address.hostname or "127.0.0.1", address.port or 4840)
+        server.product_uri, server.manufacturer_name = "urn:scada-ems", "scada"
+        server.application_type = ua.ApplicationType.Server
+        server.set_security_policy([_library_type(policy, mode) for policy in chosen for mode in _modes(policy)], LookOnly())
+        server.set_match_discovery_client_ip(False)
+        inner.certificate_validator = _validate
+        if wish.trust is not None:
+            trust = TrustList(wish.trust, allow_deprecated=wish.allow_deprecated)
+            trust.prepare()
+            server.prove = lambda data: self._prove(trust, data)
+        self._server = server
+        await self._build()
+        self._resynchronise()
+        await self._write_all()
+        await server.start()
+
+    async def stop(self) -> None:
+        """Drop the clients and stop listening."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+
+    def _prove(self, trust: TrustList, data: bytes) -> None:
+        certificate = parse_der(data)
+        trust.check(certificate, Peer(application_uri(certificate), server=False), self.clock.now_ns())
+
+    # ------------------------------------------------------------ address space
+
+    async def _build(self) -> None:
+        assert self._server is not None
+        server = self._server
+        namespace = await server.register_namespace(f"urn:scada-ems:{self.wish.site}:points")
+        tree = plan_tree(self.tables)
+        top = await server.nodes.objects.add_folder(
+            _text_id("site", namespace), ua.QualifiedName(self.wish.site, ua.UInt16(namespace))
+        )
+        folders: dict[str, ua.NodeId] = {"": top.nodeid}
+        builder = _Builder(server, namespace)
+        for folder in tree.folders:
+            folders[folder.key] = builder.folder(f"folder:{folder.key}", folder.name, folders[folder.parent])
+        for count, point in enumerate(self.tables.points):
+            if point.removed:
+                continue
+            self._nodes[int(point.pid)] = builder.variable(point, folders[tree.place[int(point.pid)]])
+            if count % _NODES_PER_CALL == 0:
+                await asyncio.sleep(0)
+
+    # ------------------------------------------------------------ values
+
+    async def follow(self) -> None:
+        """Keep the variables up to date; ends only by cancellation."""
+        while True:
+            await asyncio.sleep(self.wish.interval_s)
+            await self.update()
+
+    async def update(self) -> None:
+        """Write what has changed since the last time."""
+        try:
+            if not self.values.alive:
+                await self._mark_gone()
+                return
+            if self._stale:
+                self._resynchronise()
+                await self._write_all()
+                return
+            await self._take_changes()
+        except GapError:
+            self.counters.gaps += 1
+            before = dict(self._last)
+            self._resynchronise()
+            await self._write([pid for pid, now in self._last.items() if before.get(pid) != now])
+        except StoreError:
+            await self._mark_gone()
+
+    async def _take_changes(self) -> None:
+        newest: dict[int, int] = {}
+        for change in self.values.changes(self._seq, _RECORDS_PER_TURN):
+            await self._take(change, newest)
+            self._seq = change.last
+        await self._write(list(newest), newest)
+
+    async def _take(self, change: ChangeSet, newest: dict[int, int]) -> None:
+        """Status changes are written one by one, in order; of the others the last of this turn."""
+        records, received_at = change.shown(self._seq)
+        columns = (records["pid"], records["value"], records["quality"], records["source_time"], received_at)
+        for pid, value, quality, source_time, received in zip(*(column.tolist() for column in columns), strict=True):
+            if pid not in self._nodes:
+                continue
+            self._last[pid] = (value, quality, source_time)
+            if self.tables.points[pid].kind in _STATUS_KINDS:
+                newest.pop(pid, None)
+                await self._write([pid], {pid: received})
+            else:
+                newest[pid] = received
+
+    def _resynchronise(self) -> None:
+        """Take the state of every point."""
+        try:
+            found = self.values.snapshot()
+        except StoreError:
+            return
+        self._seq, self._stale = found.seq, False
+        columns = (found.pid, found.value, found.quality, found.source_time)
+        for pid, value, quality, source_time in zip(*(np.asarray(column).tolist() for column in columns), strict=True):
+            if pid in self._nodes:
+                self._last[pid] = (value, quality, source_time)
+
+    async def _mark_gone(self) -> None:
+        """The server that writes the database has gone: every value is only the last one known."""
+        if not self._stale:
+            self._stale = True
+            await self._write_all()
+
+    async def _write_all(self) -> None:
+        for pid in self._nodes:
+            self._last.setdefault(pid, (float("nan"), int(Quality.NEVER_RECEIVED), 0))
+        await self._write(list(self._nodes))
+
+    async def _write(self, pids: Sequence[int], received: Mapping[int, int] | None = None) -> None:
+        assert self._server is not None
+        write = self._server.iserver.aspace.write_attribute_value
+        now = self.clock.now_ns()
+        for count, pid in enumerate(pids, 1):
+            value, quality, source_time = self._last[pid]
+            if self._stale and not quality & int(Quality.NEVER_RECEIVED):
+                quality = (quality & ~int(Quality.MANUAL)) | _GONE
+            when = received.get(pid, now) if received is not None else now
+            content = data_value(self.tables.points[pid], value, quality, source_time, when)
+            await write(self._nodes[pid], AttributeIds.Value, content)
+            if count % _WRITES_PER_BREATH == 0:
+                await asyncio.sleep(0)
+        self.counters.written += len(pids)
+
+
+class _PublishingServer(Server):
+    """Puts the proof of clients into every secured policy."""
+
+    prove: Any = None
+
+    async def _setup_server_nodes(self) -> None:
+        await super()._setup_server_nodes()
+        if self.prove is not None:
+            self._policies = [each if SecurityPolicy.NONE.uri == each.cls.URI else self._proving(each) for each in self._policies]
+
+    def _proving(self, plain: Any) -> ProvingFactory:
+        rights = self._permission_ruleset
+        return ProvingFactory(
+            plain.cls, plain.mode, plain.certificate, plain.private_key, permission_ruleset=rights, prove=self.prove
+        )
+
+
+class _Builder:
+    """Adds nodes by the library's own service, without its checks of each step."""
+
+    def __init__(self, server: Server, namespace: int) -> None:
+        self._add = server.iserver.node_mgt_service
+        self._namespace = namespace
+
+    def folder(self, key: str, name: str, parent: ua.NodeId) -> ua.NodeId:
+        attributes = ua.ObjectAttributes(DisplayName=ua.LocalizedText(name), Description=ua.LocalizedText(name))
+        return self._node(key, name, parent, ua.NodeClass.Object, ObjectIds.Organizes, ObjectIds.FolderType, attributes)
+
+    def variable(self, point: Point, parent: ua.NodeId) -> ua.NodeId:
+        analog = point.kind in {PointKind.ANALOG, PointKind.COUNTER}
+        definition = _ANALOG_ITEM if analog else ObjectIds.BaseDataVariableType
+        attributes = _variable(type_of(point), point.name, point.path)
+        node = self._node(point.mrid, point.name, parent, ua.NodeClass.Variable, ObjectIds.HasComponent, definition, attributes)
+        if point.unit:
+            self._property(point, "EngineeringUnits", unit_of(point), node)
+        if analog and point.minimum < point.maximum:
+            self._property(point, "EURange", ua.Range(Low=ua.Double(point.minimum), High=ua.Double(point.maximum)), node)
+        if point.states and set(point.states) == set(range(len(point.states))):
+            names = [ua.LocalizedText(point.states[number]) for number in range(len(point.states))]
+            self._property(point, "EnumStrings", names, node)
+        return node
+
+    def _property(self, point: Point, name: str, value: Any, parent: ua.NodeId) -> None:
+        kind = ua.VariantType.LocalizedText if isinstance(value, list) else ua.VariantType.ExtensionObject
+        attributes = _variable(kind, name, name)
+        attributes.Value = ua.Variant(value, kind)
+        if isinstance(value, list):
+            attributes.ValueRank = ua.Int32(1)
+        elif name == "EURange":
+            attributes.DataType = ua.NodeId(ua.Int32(ObjectIds.Range))
+        else:
+            attributes.DataType = ua.NodeId(ua.Int32(ObjectIds.EUInformation))
+        self._node(
+            f"{point.mrid}.{name}",
+            name,
+            parent,
+            ua.NodeClass.Variable,
+            ObjectIds.HasProperty,
+            ObjectIds.PropertyType,
+            attributes,
+            standard=True,
+        )
+
+    def _node(
+        self,
+        key: str,
+        name: str,
+        parent: ua.NodeId,
+        node_class: ua.NodeClass,
+        reference: int,
+        definition: int,
+        attributes: Any,
+        *,
+        standard: bool = False,
+    ) -> ua.NodeId:
+        item = ua.AddNodesItem()
+        node = _text_id(key, self._namespace)
+        item.RequestedNewNodeId = node
+        item.BrowseName = ua.QualifiedName(name, ua.UInt16(0 if standard else self._namespace))
+        item.NodeClass = node_class
+        item.ParentNodeId = parent
+        item.ReferenceTypeId = ua.NodeId(ua.Int32(reference))
+        item.TypeDefinition = ua.NodeId(ua.Int32(definition))
+        item.NodeAttributes = attributes
+        (result,) = self._add.add_nodes([item])
+        result.StatusCode.check()
+        return node
+
+
+def _variable(kind: ua.VariantType, name: str, description: str) -> ua.VariableAttributes:
+    attributes = ua.VariableAttributes()
+    attributes.DisplayName = ua.LocalizedText(name)
+    attributes.Description = ua.LocalizedText(description)
+    attributes.DataType = ua.NodeId(ua.Int32(kind.value))
+    attributes.Value = ua.Variant(None, ua.VariantType.Null)
+    attributes.ValueRank = ua.Int32(-1)
+    attributes.ArrayDimensions = []
+    attributes.AccessLevel = attributes.UserAccessLevel = ua.Byte(1)  # current value, read
+    attributes.WriteMask = attributes.UserWriteMask = ua.UInt32(0)
+    attributes.Historizing = False
+    return attributes
+
+
+def _text_id(key: str, namespace: int) -> ua.NodeId:
+    return ua.NodeId(ua.String(key), ua.Int16(namespace))
+
+
+def _modes(policy: SecurityPolicy) -> tuple[str, ...]:
+    return ("None",) if policy is SecurityPolicy.NONE else ("Sign", "SignAndEncrypt")
+
+
+def _library_type(policy: SecurityPolicy, mode: str) -> ua.SecurityPolicyType:
+    if policy is SecurityPolicy.NONE:
+        return ua.SecurityPolicyType.NoSecurity
+    return ua.SecurityPolicyType[f"{policy.value.replace('_', '')}_{mode}"]
+
+
+async def _validate(certificate: Any, description: ua.ApplicationDescription) -> None:
+    check_uri(certificate, description)
