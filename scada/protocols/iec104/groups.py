@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scada.core.errors import ConfigError, ProtocolError
+from scada.core.errors import ConfigError, ProtocolError, StoreError
 from scada.model_cim.tables import RedundancyGroup
 from scada.protocols.iec104.event_queue import EventQueue, Standing
 
@@ -30,6 +30,7 @@ class GroupReport:
         queued: events it has not acknowledged.
         lost: events that gave way before it had them.
         links: its connections.
+        fault: why its position in the events is not stored; empty while it is.
     """
 
     name: str
@@ -37,6 +38,7 @@ class GroupReport:
     queued: int
     lost: int
     links: tuple[SessionReport, ...]
+    fault: str = ""
 
 
 class Group:
@@ -58,6 +60,8 @@ class Group:
         """It has had the end of initialisation."""
         self.overflowed = False
         """Events were lost; the states are to be told once more."""
+        self.fault = ""
+        """Why the position is not stored; empty while it is."""
         self.sessions: list[Session] = []
         self.active: Session | None = None
         """The started connection."""
@@ -80,8 +84,13 @@ class Group:
         self._stand(Standing(max(oldest, self.position), self._standing.lost + oldest - event))
 
     def _stand(self, standing: Standing) -> None:
-        self._queue.stand(self.spec.name, standing)
+        """The position moves on also while it cannot be stored: then a restart repeats events, and loses none."""
         self._standing = standing
+        try:
+            self._queue.stand(self.spec.name, standing)
+            self.fault = ""
+        except StoreError as error:
+            self.fault = str(error)
 
     def report(self) -> GroupReport:
         """As it is now."""
@@ -93,6 +102,7 @@ class Group:
             self._queue.next - max(self.position, oldest),
             self._standing.lost + max(0, oldest - sent_to),
             tuple(session.report() for session in self.sessions),
+            self.fault,
         )
 
 

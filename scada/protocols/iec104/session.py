@@ -30,6 +30,8 @@ _SYSTEM: Final = frozenset({100, 101, 102, 103, 104, 107})
 _BROADCAST_ALLOWED: Final = frozenset({100, 101, 103, 105})
 _OBJECT_ZERO: Final = frozenset({100, 101, 103, 104, 105, 107})
 """Types whose information object address is 0."""
+_MOST_REPLIES: Final = 4096
+"""Answers that may wait for a master that asks and does not acknowledge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,9 @@ class Session:
             elif isinstance(event, Transmit | Closed):
                 out.append(event)
         self._settle()
+        if len(self._replies) > _MOST_REPLIES and self.link.phase is not Phase.CLOSED:
+            why = f"{len(self._replies)} answers wait, the master asks and does not acknowledge"
+            out.append(self.link.close(why, peer_fault=True))
         if self.link.phase is Phase.CLOSED:
             self.leave()
         return out + self._told() + self.pump()
@@ -276,7 +281,10 @@ class Session:
         event = 0
         while self._marks and self._marks[0].frame <= done:
             event = self._marks.popleft().event
+        before = self._group.fault
         self._group.acknowledge(event)
+        if self._group.fault and not before:
+            self._remarks.append(Remark(f"group {self.group}: its position is not stored: {self._group.fault}"))
 
     def _told(self) -> list[SessionEvent]:
         remarks, self._remarks = self._remarks, []

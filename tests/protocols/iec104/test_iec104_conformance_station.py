@@ -23,6 +23,7 @@ from scada.protocols.iec104.groups import UnknownMasterError
 from scada.protocols.iec104.image import Serving
 from scada.protocols.iec104.link import LinkParameters
 from scada.protocols.iec104.outstation import Outstation, OutstationParameters
+from scada.rtdb.lmdb_file import StoreFullError
 from tests.protocols.iec104.raw_master import (
     RawMaster,
     causes,
@@ -803,6 +804,38 @@ def test_item_26_when_the_queue_cannot_be_written_nothing_is_taken(make, tmp_pat
     station.update([0, 11], [1, 99.0], source_seq=5)
     assert [item.type_id for item in master.pump()] == [30, 13]
     queue.close()
+
+
+def test_item_26_a_position_that_cannot_be_stored_is_told_and_the_data_go_on(make, tmp_path, monkeypatch):
+    queue = StoredEventQueue(tmp_path, "up", 1000)
+    station = make(queue=queue, groups=TWO_GROUPS)
+    master = RawMaster(station, "10.0.0.1").start()
+
+    def full(*_):
+        raise StoreFullError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue, "stand", full)
+        for value in (1, 0):
+            station.update([0], value)
+            assert len(master.pump()) == 1
+    assert [text for text in master.remarks if "not stored" in text] == ["group north: its position is not stored: no space left"]
+    assert [(group.queued, group.fault) for group in station.report()] == [(0, "no space left"), (2, "")]
+    station.update([0], 1)
+    assert len(master.pump()) == 1
+    assert queue.join("north").position == 3
+    assert station.report()[0].fault == ""
+    queue.close()
+
+
+def test_item_06_a_master_that_only_asks_is_thrown_out(rig):
+    rig.master.acknowledges = False
+    test = asdus.single(104, 6, 1, 0, b"\xaa\x55").encode()
+    for _ in range(10):
+        numbers = range(rig.master.sent, rig.master.sent + 500)
+        rig.master.sent += 500
+        rig.master.give(b"".join(i_frame(number, rig.master.received, test) for number in numbers))
+    assert "does not acknowledge" in rig.master.closed
 
 
 def test_item_27_ten_thousand_events_none_lost_and_a_blocked_group_holds_nobody_up(build, clock, tmp_path):
