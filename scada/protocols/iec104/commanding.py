@@ -187,7 +187,7 @@ class Commander:
         item = asdu.objects[0]
         place = asdu.common_address, item.ioa
         pending = self._steps.get(place)
-        if pending is not None and pending.was_sent and pending.address.type_id == asdu.type_id and not asdu.test:
+        if pending is not None and pending.was_sent and pending.address.type_id == asdu.type_id:
             result = judge(pending, asdu)
             if result is not None:
                 return self._answered(pending, result, mono)
@@ -212,9 +212,16 @@ class Commander:
 
     def _terminated(self, place: Place, asdu: Asdu) -> list[Effect]:
         pending = self._moving.get(place)
-        name = f"command type {asdu.type_id} to CA {place[0]} IOA {place[1]}"
-        if pending is None or pending.address.type_id != asdu.type_id or asdu.test:
+        waits = self._steps.get(place)
+        if pending is None and waits is not None and waits.address.type_id == asdu.type_id and _repeats(waits, asdu):
+            waits.hint = f"it was terminated {'negatively' if asdu.negative else 'positively'} without one"
+            return []
+        if pending is None:
+            name = f"command type {asdu.type_id} to CA {place[0]} IOA {place[1]}"
             return [Notice("command_terminated", f"{name} ended negatively")] if asdu.negative else []
+        if pending.address.type_id != asdu.type_id or not _repeats(pending, asdu):
+            text = f"{_named(pending)}: a termination came that does not repeat the order"
+            return [Notice("stray_confirmation", text)]
         del self._moving[place]
         if asdu.negative:
             text = "the station confirmed the execute and terminated it negatively"
@@ -244,6 +251,12 @@ class Commander:
     def _end(self, pending: Pending, result: CommandResult) -> Effect:
         del self._steps[pending.place]
         return Done(pending.ticket, result)
+
+
+def _repeats(pending: Pending, asdu: Asdu) -> bool:
+    """Value, qualifier and time are those of the order; stations differ in the S/E bit of a termination."""
+    said = decode_command(asdu.type_id, asdu.objects[0].element)
+    return said.same_order(pending.order) and said.time == pending.order.time
 
 
 def _named(pending: Pending) -> str:
