@@ -9,9 +9,21 @@ from capacity import group as capacity
 from chain import group as chain
 from events import group as events
 from history import group as history
+from iec104 import group as iec104
+from modbus import group as modbus
+from opcua import group as opcua
 from rtdb import group as rtdb
 
-GROUPS = {"capacity": capacity, "chain": chain, "events": events, "history": history, "rtdb": rtdb}
+GROUPS = {
+    "capacity": capacity,
+    "chain": chain,
+    "events": events,
+    "history": history,
+    "iec104": iec104,
+    "modbus": modbus,
+    "opcua": opcua,
+    "rtdb": rtdb,
+}
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
 """Outstations that send as fast as the window lets them, or at a given rate; one process for all of them.
 
-Each APDU carries 16 short floats with CP56Time2a (type 36), or as many of them, or of single points (type 30), as asked. The octets
-are made once; only sequence numbers, value and time are written in before they leave, so that this process is not the limit. The stamp is the time at which the change *happened* here;
-what then waits for a closed window is late by its own fault, and seen as such.
+Each APDU carries 16 short floats with CP56Time2a (type 36), or as many of them, or of single points (type 30), as asked. The
+octets are made once; only sequence numbers, value and time are written in before they leave, so that this process is not the
+limit. The stamp is the time at which the change *happened* here; what then waits for a closed window is late by its own fault,
+and seen as such.
 
 The APCI is obeyed: nothing before STARTDT, never more than ``k`` frames unacknowledged, received commands acknowledged. Point
 ``p`` takes the values 1, 2, 3, ... in order, so that a lost or doubled value shows at once.

@@ -71,8 +71,8 @@ class FrontEnd(GeneratedSystem):
             events=self.events,
             clock=self.clock,
         )
-        channels = [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]
-        return [(self.rtdb, rtdb), *channels]
+        kept = {self.events, *self.channels.values()}  # the API waits for the events' actor
+        return [(self.rtdb, rtdb), *(one for one in super()._factories() if one[0] in kept)]
 
 
 class DecodeTime:
