@@ -227,6 +227,22 @@ class RecordingSettings(_Section):
         return self
 
 
+class OpcUaSettings(_Section):
+    """OPC UA server that publishes model and values to third parties, for looking only; a process of its own."""
+
+    enabled: bool = Field(False, description="`scada serve` starts it; `scada opcua serve` does so by hand.")
+    endpoint: str = Field("opc.tcp://127.0.0.1:4840/", description="Address to listen on, port and path.")
+    policies: tuple[str, ...] = Field(
+        ("Basic256Sha256",), description="Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss; None = without security."
+    )
+    certificate: Path = Field(Path("var/opcua/own.der"), description="Our certificate, made by `scada opcua certificate`.")
+    key: Path = Field(Path("var/opcua/own-key.pem"), description="Its private key.")
+    trust: Path = Field(Path("var/opcua/trust"), description="Folder of the trust list of clients, see `scada opcua trust`.")
+    users: Path = Field(Path("var/opcua/users.toml"), description="Who may log in, made by `scada opcua user`.")
+    anonymous: bool = Field(False, description="A client that is trusted need not log in.")
+    interval_s: float = Field(0.5, ge=0.02, le=60, description="Time between updates; no client is served faster.")
+
+
 class Settings(_Section):
     """A whole ``scada.toml``."""
 
@@ -247,6 +263,7 @@ class Settings(_Section):
     replay: ReplaySettings = ReplaySettings()
     recording: RecordingSettings = RecordingSettings()
     resources: ResourceSettings = ResourceSettings()
+    opcua: OpcUaSettings = OpcUaSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
     upstream: UpstreamSettings = UpstreamSettings()
     drivers: dict[_Protocol, _DriverPlace] = Field(
@@ -267,9 +284,26 @@ _PATHS = (
     ("replay", "path"),
     ("recording", "path"),
     ("upstream", "path"),
+    ("opcua", "certificate"),
+    ("opcua", "key"),
+    ("opcua", "trust"),
+    ("opcua", "users"),
 )
 
-CHANNEL_FILES = frozenset({"tls_ca", "tls_certificate", "tls_key", "tls_crl"})
+CHANNEL_FILES = frozenset(
+    {
+        "tls_ca",
+        "tls_certificate",
+        "tls_key",
+        "tls_crl",
+        "certificate",
+        "key",
+        "trust",
+        "credentials",
+        "user_certificate",
+        "user_key",
+    }
+)
 """Parameters of channels that name files; see :func:`place_files`."""
 
 
@@ -279,7 +313,10 @@ def place_files(params: Mapping[str, float | str], base: Path) -> dict[str, floa
     >>> place_files({"k": 12.0, "tls_ca": "ca.pem"}, Path("/etc/scada"))
     {'k': 12.0, 'tls_ca': '/etc/scada/ca.pem'}
     """
-    return {name: str(base / str(value)) if name in CHANNEL_FILES and value else value for name, value in params.items()}
+    return {
+        name: str(base / str(value)) if name in CHANNEL_FILES and value and not str(value).startswith("env:") else value
+        for name, value in params.items()
+    }
 
 
 def load_settings(path: Path) -> Settings:
