@@ -144,9 +144,8 @@ class EventQueue:
 class StoredEventQueue(EventQueue):
     """An event queue in the file ``<folder>/<name>.lmdb``; the memory holds a copy of it, to send from.
 
-    Every change is on the disk when the call returns: an event is stored before it can be sent, together with ``source_seq``.
-    After a loss of power the last change may be undone as a whole: its source comes again, or what was acknowledged last is sent
-    again.
+    Every change is on the disk when the call returns: an event is stored before it can be sent, together with ``source_seq``, and a
+    position before the next event follows it.
 
     Args:
         folder: made if absent.
@@ -164,7 +163,7 @@ class StoredEventQueue(EventQueue):
         tables = (_EVENTS, _GROUPS, _STATE)
         self._blocks: deque[tuple[int, int]] = deque()  # numbers [first, behind the last) of what stands in the file
         self._stored_seq = 0
-        self._file = LmdbFile(folder, name, layout=_LAYOUT, map_mb=map_mb, databases=tables, metasync=False)
+        self._file = LmdbFile(folder, name, layout=_LAYOUT, map_mb=map_mb, databases=tables)
         try:
             self._load()
         except BaseException:
