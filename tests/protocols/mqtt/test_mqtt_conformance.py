@@ -54,7 +54,7 @@ class Brokered(Device):
 
 
 class SparkplugDevice(Brokered):
-    lacks = MappingProxyType({"a_refusal_has_a_reason": "Sparkplug B has no negative answer: what is refused is never told back"})
+    lacks: ClassVar = {"a_refusal_has_a_reason": "Sparkplug B has no negative answer: what is refused is never told back"}
     params: ClassVar = {"command_timeout_s": 1, "timeout_s": 5, "host_id": "main"}
 
     def __init__(self, mqtt, broker):
