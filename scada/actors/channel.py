@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
@@ -40,6 +42,8 @@ FIRST_CONNECT_S: Final = 10.0
 """A channel that is not up so long after its driver began to connect raises its alarm."""
 FIRST_SIGN_S: Final = 30.0
 """A driver that has not even begun to connect so long after its start raises it too."""
+CLOSE_S: Final = 5.0
+"""Longest real time that a driver is given to close its connection before the next one begins."""
 ORDER_S: Final = 45.0
 """Longest real time an order to a driver is waited for."""
 FLAPS: Final = 5
@@ -56,6 +60,7 @@ class ChannelView:
         state, reason, since_ns: of the channel as a whole.
         statistics: counters since the start of the server, over every life of the driver.
         driver: that of the present life; None = the channel is closed.
+        counted_at: monotonic seconds up to which time was counted; NaN = none was.
         known_s: time over which the channel was watched.
         up_s: part of it in which data flowed.
         cleaning: counts what the cleaning of its values found, where there is such a thing.
@@ -67,6 +72,7 @@ class ChannelView:
     since_ns: int = 0
     statistics: ChannelStatistics | None = None
     driver: Driver | None = None
+    counted_at: float = math.nan
     known_s: float = 0.0
     up_s: float = 0.0
     cleaning: Callable[[], Sequence[CleaningCount]] | None = None
@@ -123,12 +129,13 @@ class ChannelActor(Actor):
         self._logged = (LinkState.DOWN, "")
         self._deadline = float("inf")
         self._told = False
-        self._watched_at = clock.monotonic()
+        self._ended: asyncio.Event | None = None
         self._losses: deque[float] = deque(maxlen=FLAPS)
         self._flapping = False
 
     def started(self) -> None:
         """Begin to connect."""
+        self._count_time(self._clock.monotonic())
         if self._view.state is LinkState.QUARANTINED:
             return
         self._set(LinkState.CONNECTING, "starting")
@@ -148,8 +155,11 @@ class ChannelActor(Actor):
             case ChannelAction():
                 self._act(message)
             case DriverEnded(reason):
+                was_up = self._view.state is LinkState.UP
+                self._end(reason)
                 self._set(LinkState.DOWN, reason)
-                self._lose(reason)
+                if was_up:
+                    self._alarm(up=False, reason=reason)
                 raise DriverFailedError(reason, where=self._view.spec.name)
             case Tick():
                 self._watch()
@@ -166,7 +176,8 @@ class ChannelActor(Actor):
         self._driver = self._view.driver = driver
         self._view.statistics = driver.statistics
         self._hub.attach(driver)
-        self._task = self._wire.submit(driver.run())
+        before, self._ended = self._ended, asyncio.Event()
+        self._task = self._wire.submit(_life(driver, before, self._ended))
         self._task.add_done_callback(self._on_task_done)
         self._told, self._deadline = False, self._clock.monotonic() + FIRST_SIGN_S
 
@@ -234,10 +245,12 @@ class ChannelActor(Actor):
         self._count_time(now)
 
     def _count_time(self, now: float) -> None:
-        elapsed, self._watched_at = now - self._watched_at, now
-        self._view.known_s += elapsed
-        if self._view.state is LinkState.UP:
-            self._view.up_s += elapsed
+        view = self._view
+        elapsed = 0.0 if math.isnan(view.counted_at) else now - view.counted_at
+        view.counted_at = now
+        view.known_s += elapsed
+        if view.state is LinkState.UP:
+            view.up_s += elapsed
 
     def _set(self, state: LinkState, reason: str) -> None:
         if state is not LinkState.CONNECTING and (state, reason) != self._logged:
@@ -366,6 +379,17 @@ def _order(driver: Driver, action: str, arguments: Mapping[str, str]) -> Corouti
             return driver.order(action, arguments)
         case _:
             return driver.order(action, arguments) if action in driver.orders else None
+
+
+async def _life(driver: Driver, before: asyncio.Event | None, ended: asyncio.Event) -> None:
+    """Run a driver once the one before it has closed its connection: a station may take only one at a time."""
+    try:
+        if before is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(before.wait(), CLOSE_S)
+        await driver.run()
+    finally:
+        ended.set()
 
 
 async def _bounded(work: Coroutine[Any, Any, CommandResult]) -> CommandResult:

@@ -9,14 +9,26 @@ import numpy as np
 import pytest
 import structlog
 
+from scada.actors import channel as module
 from scada.actors.base import Address, Supervisor
 from scada.actors.channel import ChannelActor, ChannelView
-from scada.actors.messages import Apply, ChannelAction, ChannelState, MarkQuality, Operate, Tick
+from scada.actors.messages import (
+    Apply,
+    ChannelAction,
+    ChannelState,
+    MarkQuality,
+    Operate,
+    Record,
+    Report,
+    StopRecording,
+    Tick,
+)
 from scada.actors.timers import Timers
 from scada.actors.tracing import TraceHub
 from scada.actors.wire import BEHIND_RECORDS, LOST, ChannelSink, Feed, Wire
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
+from scada.core.errors import ProtocolError
 from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome
 
@@ -29,9 +41,12 @@ CONTROL = Control(
 class Scripted(Driver):
     """A driver that the test drives: it does what the queue says."""
 
+    orders = ("read", "fail")
+
     def __init__(self, *args):
         super().__init__(*args)
         self.script = asyncio.Queue()
+        self.answers = asyncio.Queue()
         self.closed = False
 
     async def run(self):
@@ -46,7 +61,17 @@ class Scripted(Driver):
                 else:
                     self.sink.state(*step)
         finally:
+            await asyncio.sleep(0)  # closing takes a while, and says so at its end
+            self.sink.state(LinkState.DOWN, "closed")
             self.closed = True
+
+    async def interrogate(self):
+        return await self.answers.get()
+
+    async def order(self, name, arguments):
+        if name == "fail":
+            raise ProtocolError("no such object")
+        return CommandResult(Outcome.CONFIRMED, f"{name} {arguments}")
 
     async def select(self, control, value):
         return CommandResult(Outcome.CONFIRMED, f"{control.cid}={value}")
@@ -203,6 +228,125 @@ def test_quarantine_closes_and_release_connects_again(world):
     assert world.order("release").outcome is Outcome.CONFIRMED
     world.until(lambda: len(world.drivers) == 2)
     assert world.order("release").outcome is Outcome.REFUSED
+
+
+def up(world, reason="started"):
+    world.do((LinkState.UP, reason))
+    world.until(lambda: world.view.state is LinkState.UP)
+
+
+def tick(world, seconds=0.0):
+    world.clock.advance(seconds)
+    world.address.tell(Tick())
+    world.address.ask(Operate("select", 99, 0, lambda _: None)).get(timeout=5)  # all before it is handled
+
+
+def test_an_order_is_answered_when_it_has_ended_with_what_came_of_it(world):
+    assert world.order("interrogate").outcome is Outcome.LINK_DOWN
+    up(world)
+    answers, done = [], threading.Event()
+    world.address.tell(ChannelAction("interrogate", "op", {}, lambda result: (answers.append(result), done.set())))
+    tick(world)
+    assert answers == [], "it is not said to be done while it runs"
+    world.wire.loop.call_soon_threadsafe(world.drivers[-1].answers.put_nowait, CommandResult(Outcome.REFUSED, "unknown cause"))
+    assert done.wait(5)
+    assert answers == [CommandResult(Outcome.REFUSED, "unknown cause")]
+
+
+def test_no_order_is_waited_for_for_ever(world, monkeypatch):
+    monkeypatch.setattr(module, "ORDER_S", 0.02)
+    up(world)
+    answer = world.order("interrogate")
+    assert answer.outcome is Outcome.TIMEOUT
+    assert "may still carry it out" in answer.reason
+
+
+def test_orders_of_the_protocol_go_to_the_driver_with_their_arguments(world):
+    up(world)
+    assert world.order("read", ioa="5").reason == "read {'ioa': '5'}"
+    assert world.order("interrogate", group="2").reason == "interrogate {'group': '2'}"
+    assert world.order("fail") == CommandResult(Outcome.REFUSED, "no such object")
+    unknown = world.order("erase")
+    assert unknown.outcome is Outcome.UNSUPPORTED
+    assert unknown.reason.endswith("switch, record, stop_recording, read, fail")
+    assert world.order("switch", link="B").outcome is Outcome.UNSUPPORTED
+
+
+def test_reconnecting_does_not_release_a_quarantine(world):
+    world.order("quarantine")
+    assert world.order("reconnect").outcome is Outcome.REFUSED
+    assert world.view.state is LinkState.QUARANTINED
+    assert len(world.drivers) == 1
+    assert world.order("interrogate").outcome is Outcome.LINK_DOWN
+
+
+def test_the_next_driver_begins_when_the_last_has_closed_and_counters_go_on(world):
+    up(world)
+    world.drivers[0].statistics.values_in = 17
+    world.drivers[0].statistics.disconnects.append((1, "before"))
+    assert world.order("reconnect").outcome is Outcome.CONFIRMED
+    world.do((LinkState.UP, "again"))
+    world.until(lambda: world.view.reason == "again")
+    assert world.drivers[0].closed
+    assert world.view.statistics is world.drivers[1].statistics
+    assert world.view.statistics.values_in == 17
+    assert [reason for _, reason in world.view.statistics.disconnects] == ["before", "reconnect asked by op"]
+
+
+def test_availability_counts_the_time_in_which_data_flowed(world):
+    tick(world, 10)
+    up(world)
+    tick(world, 30)
+    world.do((LinkState.DOWN, "cut"))
+    world.until(lambda: world.view.state is LinkState.DOWN)
+    tick(world, 20)
+    assert (world.view.known_s, world.view.up_s) == (60, 30)
+
+
+def test_a_slow_start_is_no_alarm_until_its_driver_had_its_time(world):
+    tick(world, 25)
+    assert not [m for m in world.events.got if isinstance(m, ChannelState)], "kernels are compiled: nothing was tried yet"
+    world.do((LinkState.CONNECTING, "connecting to 127.0.0.1:2404"))
+    world.until(lambda: world.view.reason.startswith("connecting"))
+    tick(world, 9)
+    assert not [m for m in world.events.got if isinstance(m, ChannelState)]
+    tick(world, 2)
+    (alarm,) = world.events.wait(ChannelState)
+    assert alarm.reason == "not up 10 s after it began to connect: connecting to 127.0.0.1:2404"
+
+
+def test_a_driver_that_never_begins_is_said(world):
+    tick(world, 31)
+    assert world.events.wait(ChannelState)[0].reason == "not up 30 s after its start: starting"
+
+
+def test_a_channel_that_comes_and_goes_is_said_once(world):
+    for _ in range(8):
+        up(world)
+        world.clock.advance(20)
+        world.do((LinkState.DOWN, "cut"))
+        world.until(lambda: world.view.state is LinkState.DOWN)
+    tick(world)
+    flapping = [event for report in world.events.wait(Report) for event in report.events]
+    assert [(event.key, event.parameters["count"]) for event in flapping] == [("channel.flapping", "5")]
+    up(world)
+    world.clock.advance(601)
+    for _ in range(5):
+        up(world)
+        world.do((LinkState.DOWN, "cut"))
+        world.until(lambda: world.view.state is LinkState.DOWN)
+    tick(world)
+    assert len(world.events.wait(Report, 2)) == 2
+
+
+def test_recordings_are_the_recorders(world):
+    world.address.tell(ChannelAction("record", "op", {"minutes": "2"}))
+    world.address.tell(ChannelAction("stop_recording", "op"))
+    (asked,) = world.recorder.wait(Record)
+    assert (asked.spec, asked.hub, asked.connected, asked.minutes, asked.mb, asked.user) == (SPEC, world.hub, False, 2, 0, "op")
+    assert world.recorder.wait(StopRecording)[0].channel == "RTU-1"
+    for wrong in ("x", "-1", "nan", "inf"):
+        assert world.order("record", minutes=wrong).outcome is Outcome.REFUSED
 
 
 def test_a_driver_that_fails_is_replaced_by_the_supervisor(world):
