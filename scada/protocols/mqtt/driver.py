@@ -119,7 +119,11 @@ class MqttDriver(Driver):
             self._client = client
             self.sink.state(LinkState.UP, f"connected to {self.spec.host}:{self.spec.port}")
             self._carry_out(self._host.connected(self.clock.now_ns()))
-            await self._serve(client, since_ms)
+            reminder = asyncio.create_task(self._remind())
+            try:
+                await self._serve(client, since_ms)
+            finally:
+                reminder.cancel()
         except MqttError as error:
             return f"connection lost: {error.__cause__ or error}"
         finally:
@@ -203,6 +207,11 @@ class MqttDriver(Driver):
         else:
             self._take_plain(topic, payload, retained=message.retain)
         self._progress.set()
+
+    async def _remind(self) -> None:
+        while True:
+            await asyncio.sleep(self._real(1.0))
+            self._carry_out(self._host.tick(self.clock.now_ns()))
 
     def _take_plain(self, topic: str, payload: bytes, *, retained: bool) -> None:
         for waiting in self._waiting:

@@ -69,6 +69,8 @@ class _Node:
     bd_seq: int = -1
     next_seq: int = 0
     asked_ns: int = -REBIRTH_NS
+    needed: bool = False
+    """Its birth is wanted, because something it said cannot be understood."""
     devices: set[str] = field(default_factory=set)
     aliases: dict[int, _Birth] = field(default_factory=dict)
     births: dict[Metric, _Birth] = field(default_factory=dict)
@@ -112,6 +114,10 @@ class SparkplugHost:
         """Ask every node to be born again; :attr:`awaited` says who has not answered."""
         self._wanted = {(name, device) for name, node in self._nodes.items() for device in ("", *node.devices)}
         return [effect for node in self._nodes for effect in self._ask(node, now_ns, force=True)]
+
+    def tick(self, now_ns: int) -> list[HostEffect]:
+        """Ask again where a birth is still needed: requests have no acknowledgement."""
+        return [effect for name, node in self._nodes.items() if node.needed for effect in self._ask(name, now_ns)]
 
     def command(self, metric: Metric, value: Value, now_ns: int) -> Publish:
         """The message that commands a metric.
@@ -185,6 +191,7 @@ class SparkplugHost:
             effects += [effect for device in sorted(node.devices) for effect in self._gone(name, device)]
             node.devices.clear()
         node.born = node.trusted = True
+        node.needed, node.asked_ns = False, -REBIRTH_NS
         node.bd_seq = bd_seq
         node.next_seq = (max(message.seq, 0) + 1) % _SEQUENCE
         kept = {metric: birth for metric, birth in node.births.items() if metric.device in node.devices and metric.device}
@@ -301,6 +308,7 @@ class SparkplugHost:
     def _ask(self, name: Node, now_ns: int, *, force: bool = False) -> list[HostEffect]:
         """Ask a node for its birth, not more often than every ten seconds."""
         node = self._nodes[name]
+        node.needed |= not force
         if not force and now_ns - node.asked_ns < REBIRTH_NS:
             return []
         node.asked_ns = now_ns

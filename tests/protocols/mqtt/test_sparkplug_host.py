@@ -114,6 +114,18 @@ def test_a_gap_is_counted_makes_the_node_not_topical_and_aliases_mean_nothing_un
     assert told(rig.say("DDATA", rig.make.metric("", 3.0, "float", alias=1), seq=2, device="D")) == [("P", 3.0, 0, 0)]
 
 
+def test_a_gap_right_after_a_birth_is_mended_at_once_and_a_lost_request_is_repeated(rig):
+    rig.host.connected(rig.now)
+    rig.born()
+    assert len(requests(rig.say("DDATA", rig.make.metric("", 9.0, alias=1), seq=5, device="D"))) == 1
+    assert rig.host.tick(rig.now) == []
+    rig.now += REBIRTH_NS
+    assert len(requests(rig.host.tick(rig.now))) == 1
+    rig.born()
+    rig.now += REBIRTH_NS
+    assert rig.host.tick(rig.now) == []
+
+
 def test_numbers_wrap_at_256(rig):
     rig.born()
     for number in range(2, 600):
