@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,8 +112,8 @@ class Groups:
 
     Args:
         specs: configured groups, their masters by host or by a name in the certificate (common name, DNS name or address); one
-            group without masters takes those that are in no other. Without any group the station is open, and each master is a
-            group of its own.
+            group without masters takes those that are in no other. Without any group the station is open: each master is a
+            group of its own, and so is each further connection of the same one.
         queue: events of the station.
         rows: points of the station.
 
@@ -163,6 +164,14 @@ class Groups:
         name = self.find(host, names)
         if not name:
             raise UnknownMasterError("belongs to no redundancy group", where=next(iter(names), host), mend="name it in one")
-        if name not in self._groups:
-            self._groups[name] = Group(RedundancyGroup(name, (name,)), self._queue, self._rows)
-        return self._groups[name]
+        return self._own(name) if self._open else self._groups[name]
+
+    def _own(self, name: str) -> Group:
+        """A group for one connection; a master that comes again finds the one it had."""
+        for number in itertools.count(1):
+            own = name if number == 1 else f"{name}#{number}"
+            if own not in self._groups:
+                self._groups[own] = Group(RedundancyGroup(own, (name,)), self._queue, self._rows)
+            if not self._groups[own].sessions:
+                break
+        return self._groups[own]

@@ -343,8 +343,10 @@ def test_item_13_an_end_of_initialisation_that_was_not_acknowledged_comes_again(
     master.acknowledges = False
     master.start()
     master.leave()
-    assert [item.type_id for item in RawMaster(station).start().asdus] == [70, 70]
-    assert RawMaster(station, "m").start().asdus == []
+    again = RawMaster(station).start()
+    assert [item.type_id for item in again.asdus] == [70, 70]
+    again.leave()
+    assert RawMaster(station).start().asdus == []
 
 
 @pytest.mark.parametrize("count", [1, 48, 10_000])
@@ -699,6 +701,18 @@ def test_item_24_a_late_acknowledgement_of_the_stopped_link_counts(make):
     a.acknowledge()
     b.leave()
     assert objects(RawMaster(station, "10.0.0.2").start().asdus) == []
+
+
+def test_item_24_without_groups_every_connection_stands_for_itself(make):
+    station = make()
+    one, two = RawMaster(station, "h").start(), RawMaster(station, "h").start()
+    station.update([0, 11], [1, 99.0])
+    assert [len(objects(each.pump())) for each in (one, two)] == [2, 2]
+    assert [(group.name, group.links[0].state) for group in station.report()] == [("h", "started"), ("h#2", "started")]
+    one.leave()
+    two.leave()
+    station.update([0], 0)
+    assert len(objects(RawMaster(station, "h").start().asdus)) == 1
 
 
 def test_item_24_ambiguous_groups_are_refused(make):
