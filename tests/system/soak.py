@@ -10,6 +10,7 @@ Run it: ``python tests/system/soak.py --seconds 3600``; it prints one JSON objec
 import argparse
 import ctypes
 import gc
+import itertools
 import json
 import random
 import re
@@ -30,12 +31,16 @@ from scada.core.log import configure_logging
 from scada.core.settings import parse_settings
 from scada.events.records import EventKind
 from scada.model_cim.tables import PointKind
-from scada.protocols.driver import LinkState
+from scada.protocols.driver import Driver, LinkState
+from scada.protocols.iec104.describe import Iec104Describer
+from scada.protocols.trace import TcpReassembler, read_packets, tcp_segment
 
 GRID = Path(__file__).parents[2] / "examples" / "demo-grid"
 STEP_S = 0.5
 ANALOGS_A_STEP = 60
 METERED = "Heishan/G1 20kV/G1/P"
+RECORDED = "Heishan RTU"
+FRAMES_A_STEP = 60
 NOON = 1_700_049_600 * NS_PER_S
 ENERGY = f"""  <cim:Analog rdf:ID="_5f0a8c1e-0000-4000-8000-000000000001">
     <cim:IdentifiedObject.name>Energy</cim:IdentifiedObject.name>
@@ -69,6 +74,54 @@ class StepClock:
         self._ns += round(seconds * NS_PER_S)
 
 
+class RecordedLine(Driver):
+    """A channel that only speaks: numbered frames, to be found again in its recordings."""
+
+    def __init__(self, system):
+        spec = next(view.spec for view in system.channel_views if view.spec.name == RECORDED)
+        super().__init__(spec, [], [], None, system.clock)
+        self._loop = system.wire.loop
+        self.sent = 0
+        system.hubs[RECORDED].attach(self)
+
+    def speak(self):
+        """One read of many frames, on the wire loop as in service."""
+        frames = b"".join(numbered_frame(self.sent + n) for n in range(FRAMES_A_STEP))
+        self.sent += FRAMES_A_STEP
+        heard = threading.Event()
+        self._loop.call_soon_threadsafe(self._tell, frames, heard)
+        heard.wait(10)
+
+    def _tell(self, frames, heard):
+        self.tee("", True, self.clock.now_ns(), frames)
+        heard.set()
+
+    async def run(self):
+        """It does nothing by itself."""
+
+    async def _no(self, control, value):
+        raise NotImplementedError
+
+    select = execute = cancel = _no
+
+
+def numbered_frame(number):
+    """An I frame whose information object address is its number."""
+    asdu = bytes([13, 1, 3, 0, 1, 0]) + (number & 0xFFFFFF).to_bytes(3, "little") + bytes(5)
+    return bytes([0x68, 4 + len(asdu)]) + ((number & 0x7FFF) << 1).to_bytes(2, "little") + bytes(2) + asdu
+
+
+def recorded_numbers(folder):
+    """Numbers of the frames in the recordings of a folder, in order."""
+    found = []
+    for path in sorted(folder.glob("*.pcapng")):
+        tcp, describer = TcpReassembler(), Iec104Describer()
+        segments = filter(None, map(tcp_segment, read_packets(path)))
+        for chunk in itertools.chain.from_iterable(map(tcp.feed, segments)):
+            found += [int.from_bytes(frame[12:15], "little") for frame in describer.split(chunk.data, received=True)]
+    return found
+
+
 class Soak:
     """The server, its load, and the books of what was sent and what came out."""
 
@@ -87,6 +140,7 @@ class Soak:
                 "history": {"path": "history", "map_mb": 256},
                 "security": {"audit": "audit", "keys": "keys"},
                 "resources": {"disk_mb": 0, "behind_s": 60},
+                "recording": {"path": "recordings", "channels": [RECORDED], "max_minutes": 5, "max_mb": 1, "keep_mb": 4},
             },
             base=folder,
         )
@@ -111,6 +165,7 @@ class Soak:
         for view in self.system.channel_views:
             view.state, view.reason = LinkState.QUARANTINED, "soak"
         self.system.start()
+        self.line = RecordedLine(self.system)
         self.settle()
 
     def settle(self):
@@ -169,6 +224,7 @@ class Soak:
             sent.append((int(point.pid), value))
             self.unseen.add((int(point.pid), stamp))
             self.counts["states"] += 1
+        self.line.speak()
         self.settle()
         got = [(int(r["pid"]), float(r["value"])) for records in self.received for r in records if int(r["pid"]) in self.shown]
         self.received.clear()
@@ -192,7 +248,7 @@ class Soak:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         status = Path("/proc/self/status").read_text("ascii")
-        files = {name: folder_bytes(self.folder / name) for name in ("rtdb", "events", "history")}
+        files = {name: folder_bytes(self.folder / name) for name in ("rtdb", "events", "history", "recordings")}
         self.minutes.append(
             {
                 "minute": round(self.clock.monotonic() / 60),
@@ -218,8 +274,10 @@ class Soak:
         self.measure()
         total = self.system.tables.by_path["East/Energy"]
         shown = self.system.store.snapshot(np.array([total.pid], dtype=np.uint32))
+        sent = self.line.sent
         restarts = {a.name: a.health.reason for a in self.system.supervisor.addresses() if a.health.restarts}
         self.system.stop()
+        recorded = recorded_numbers(self.folder / "recordings")
         self.open()
         after = self.system.store.snapshot(np.array(list(self.shown), dtype=np.uint32))
         differs = int((after.value != np.array(list(self.shown.values()))).sum())
@@ -232,6 +290,8 @@ class Soak:
             "states_not_in_log": len(self.unseen),
             "values_that_differ_after_restart": differs,
             "restarts": restarts,
+            "frames_recorded": len(recorded),
+            "frames_missing": sum(b != a + 1 for a, b in itertools.pairwise(recorded)) + sent - 1 - recorded[-1],
             "energy_mwh": float(shown.value[0]),
             "energy_expected_mwh": self.energy,
             "energy_quality": int(shown.quality[0]),

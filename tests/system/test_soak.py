@@ -66,6 +66,12 @@ def test_the_database_stays_within_its_retention(report):
     assert largest <= 3 * report["journal_kib"], "two journals' worth of pages and the checkpoint"
 
 
+def test_what_was_recorded_has_no_hole_and_stays_within_its_room(report):
+    assert report["frames_recorded"] > 10_000
+    assert report["frames_missing"] == 0
+    assert max(minute["recordings_kib"] for minute in report["minutes"]) <= 5 * 1024, "keep_mb, and the file that is written"
+
+
 @pytest.mark.parametrize("name", ["events_kib", "history_kib"])
 def test_logs_grow_no_faster_than_what_is_logged(report, name):
     """Retention is by days: within hours they grow, but evenly; what grows ever faster would fill the disk."""
