@@ -240,7 +240,7 @@ class Channel:
                 return heard
         if asdu.type_id == TypeId.M_EI_NA_1 and asdu.cause == Cause.INITIALISED and not asdu.test:
             self._reception.clock_changed()
-            return self.procedures.initialised(asdu, mono)
+            return self.procedures.initialised(asdu)
         effects, reply = self._reception.refuse(asdu)
         if reply:
             self._replies.append(reply)

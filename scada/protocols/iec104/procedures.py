@@ -24,6 +24,7 @@ from scada.protocols.iec104.parameters import ChannelParameters, CounterFreeze
 from scada.protocols.iec104.system_requests import End, Freeze, Key, Request
 
 _FOREVER: Final = float("inf")
+_LONGEST_RETRY_S: Final = 900.0
 _FREEZES: Final = {CounterFreeze.FREEZE: Freeze.FREEZE, CounterFreeze.FREEZE_RESET: Freeze.FREEZE_RESET}
 
 
@@ -60,6 +61,18 @@ class Running:
 
 
 @dataclass(slots=True)
+class _Retry:
+    """A station interrogation that failed: when it is asked again, each time after twice the wait."""
+
+    wait: float
+    due: float = _FOREVER
+
+    def fail(self, mono: float) -> None:
+        """It has failed once more."""
+        self.due, self.wait = mono + self.wait, min(2 * self.wait, _LONGEST_RETRY_S)
+
+
+@dataclass(slots=True)
 class _Wait:
     """Somebody who waits for several requests, and what they brought."""
 
@@ -91,9 +104,10 @@ class Procedures:
         """The connection is gone, and with it all that was asked."""
         self._running: dict[Key, Running] = {}
         self._frames: deque[tuple[Key, ...]] = deque()
-        self._after: list[tuple[int, Request]] = []
+        self._after: list[tuple[int | None, Request]] = []
         self._waiting: dict[int, _Wait] = {}
-        self._retries: dict[int, float] = {}
+        self._unknown: set[int] = set()
+        self._retries: dict[int, _Retry] = {}
         self._next_interrogation = self._next_counters = self._next_synchronisation = _FOREVER
 
     @property
@@ -132,21 +146,24 @@ class Procedures:
         everywhere = self._parameters.broadcast and len(fresh) == len(self.stations) and all(r.broadcasts for r in wanted)
         self._frames.extend([tuple(fresh)] if everywhere and fresh else [(key,) for key in fresh])
 
-    def _clock_plan(self, stations: Sequence[int], mono: float) -> None:
-        period = self._parameters.clock_sync_s
-        self._next_synchronisation = mono + period if period else _FOREVER
-        if period:
+    def _begin_after_all(self, request: Request, tickets: Sequence[int | None]) -> None:
+        """Ask what must not be answered by a request that is on its way already: by the one after it."""
+        other = self._running.get(request.key)
+        for ticket in tickets:
+            if other is None:
+                self._begin([request], ticket)
+            else:
+                self._after.append((ticket, request))
+
+    def _ask_clock(self, stations: Sequence[int]) -> None:
+        if self._parameters.clock_sync_s:
             self._begin([system_requests.clock(address) for address in stations], None)
 
-    def _value_plan(self, stations: Sequence[int], mono: float) -> None:
-        period = self._parameters.interrogation_s
-        self._next_interrogation = mono + period if period else _FOREVER
+    def _ask_values(self, stations: Sequence[int]) -> None:
         self._begin([system_requests.interrogation(address) for address in stations], None)
 
-    def _counter_plan(self, stations: Sequence[int], mono: float) -> None:
-        period, group = self._parameters.counter_interrogation_s, self._parameters.counter_group
-        self._next_counters = mono + period if period and self._metered else _FOREVER
-        freeze = _FREEZES.get(self._parameters.counter_freeze)
+    def _ask_counters(self, stations: Sequence[int]) -> None:
+        group, freeze = self._parameters.counter_group, _FREEZES.get(self._parameters.counter_freeze)
         ask = (
             [system_requests.counters(address, group) for address in stations]
             if freeze is None
@@ -156,11 +173,15 @@ class Procedures:
 
     def started(self, mono: float) -> None:
         """Data transfer has begun: clock, then all values, then totals."""
-        self._clock_plan(self.stations, mono)
-        self._value_plan(self.stations, mono)
-        self._counter_plan(self._metered, mono)
+        self._unknown.update(self.stations)
+        self._ask_clock(self.stations)
+        self._ask_values(self.stations)
+        self._ask_counters(self._metered)
+        self._next_synchronisation = _after(mono, self._parameters.clock_sync_s)
+        self._next_interrogation = _after(mono, self._parameters.interrogation_s)
+        self._next_counters = _after(mono, self._parameters.counter_interrogation_s)
 
-    def initialised(self, asdu: Asdu, mono: float) -> list[Effect]:
+    def initialised(self, asdu: Asdu) -> list[Effect]:
         """End of initialisation: what the station said of itself before is not worth anything.
 
         A request that it has not begun to answer is answered after this and stays; one that it answered is asked again.
@@ -172,14 +193,15 @@ class Procedures:
         text = f"CA {address} has started ({cause}{changed})"
         if address not in self.stations:
             return [Notice("end_of_initialisation", f"{text}; the model has no such station")]
-        self._clock_plan((address,), mono)
+        self._unknown.add(address)
+        self._ask_clock((address,))
         for key in [key for key, item in self._running.items() if key[1] == address and item.answered]:
             running = self._running[key]
             running.sent, running.deadline, running.confirmed, running.values = None, _FOREVER, False, 0
             self._frames.append((key,))
-        self._value_plan((address,), mono)
+        self._ask_values((address,))
         if address in self._metered:
-            self._counter_plan((address,), mono)
+            self._ask_counters((address,))
         return [Notice("end_of_initialisation", text)]
 
     # ------------------------------------------------------------------ sending
@@ -207,7 +229,7 @@ class Procedures:
     def heard(self, asdu: Asdu, now_ns: int, mono: float) -> list[Effect]:
         """An answer of a type of :data:`~scada.protocols.iec104.system_requests.REQUEST_TYPES`."""
         if asdu.type_id == TypeId.C_CS_NA_1 and asdu.cause == Cause.SPONTANEOUS:
-            return self._skew(asdu, now_ns, now_ns)
+            return self._skew(asdu, now_ns, now_ns, "is")
         everywhere = asdu.common_address == BROADCAST
         found = [
             self._running[key]
@@ -252,7 +274,7 @@ class Procedures:
             running.deadline = mono + self._parameters.interrogation_timeout_s
             return []
         if request.type_id == TypeId.C_CS_NA_1:
-            told = self._skew(asdu, now_ns, running.sent_ns)
+            told = self._skew(asdu, now_ns, running.sent_ns, "was, before it was set,")
             skew = self._statistics.clock_skew_s
             said = f"the clock was {skew:+.3f} s off" if not np.isnan(skew) else "the station named no valid time"
             return told + self._end(running, said)
@@ -270,7 +292,7 @@ class Procedures:
             return self._end(stopped, "cancelled")
         return []
 
-    def _skew(self, asdu: Asdu, now_ns: int, sent_ns: int) -> list[Effect]:
+    def _skew(self, asdu: Asdu, now_ns: int, sent_ns: int, verb: str) -> list[Effect]:
         """Compare the clock a station had, taken half way between request and answer, with ours."""
         zone, summer = self._parameters.time_zone_minutes, self._parameters.summer_minutes
         theirs, _ = cp56.from_octets(asdu.objects[0].element, now_ns, zone, summer)
@@ -278,12 +300,13 @@ class Procedures:
         limit = self._parameters.clock_skew_warn_s
         if not limit or abs(self._statistics.clock_skew_s) <= limit or not theirs:
             return []
-        text = f"the clock of CA {asdu.common_address} was {self._statistics.clock_skew_s:+.3f} s off before it was set"
+        text = f"the clock of CA {asdu.common_address} {verb} {self._statistics.clock_skew_s:+.3f} s off"
         return [Notice("clock_skew", text)]
 
     def received(self, records: Records, addresses: npt.NDArray[np.int64], mono: float) -> list[Effect]:
         """Values of one read: those that answer something are counted, and keep its deadline away."""
-        waiting = [item for item in self._running.values() if item.request.data_cause or item.request.ends is End.VALUE]
+        sent = [item for item in self._running.values() if item.sent is not None]
+        waiting = [item for item in sent if item.request.data_cause or item.request.ends is End.VALUE]
         if not waiting:
             return []
         causes, stations = records["cause"] & 0x3F, addresses >> 24
@@ -310,15 +333,19 @@ class Procedures:
         effects: list[Effect] = []
         for running in [item for item in self._running.values() if mono >= item.deadline]:
             effects += self._time_out(running, mono)
-        for address in [address for address, due in self._retries.items() if mono >= due]:
-            del self._retries[address]
-            self._begin([system_requests.interrogation(address)], None)
+        for address, retry in self._retries.items():
+            if mono >= retry.due:
+                retry.due = _FOREVER
+                self._ask_values((address,))
         if mono >= self._next_synchronisation:
-            self._clock_plan(self.stations, mono)
+            self._next_synchronisation = _after(mono, self._parameters.clock_sync_s)
+            self._ask_clock(self.stations)
         if mono >= self._next_interrogation:
-            self._value_plan(self.stations, mono)
+            self._next_interrogation = _after(mono, self._parameters.interrogation_s)
+            self._ask_values(self.stations)
         if mono >= self._next_counters:
-            self._counter_plan(self._metered, mono)
+            self._next_counters = _after(mono, self._parameters.counter_interrogation_s)
+            self._ask_counters(self._metered)
         return effects
 
     def _time_out(self, running: Running, mono: float) -> list[Effect]:
@@ -334,9 +361,9 @@ class Procedures:
 
     def _fail(self, running: Running, outcome: Outcome, text: str, mono: float) -> list[Effect]:
         request = running.request
-        again = self._parameters.interrogation_retry_s
-        if again and running.planned and request.type_id == TypeId.C_IC_NA_1:
-            self._retries[request.common_address] = mono + again
+        address = request.common_address
+        if request.is_general and (running.planned or address in self._unknown) and self._parameters.interrogation_retry_s:
+            self._retries.setdefault(address, _Retry(self._parameters.interrogation_retry_s)).fail(mono)
         suffix = "refused" if outcome is Outcome.REFUSED else "timeout"
         effects: list[Effect] = [Notice(f"{request.name}_{suffix}", text)]
         del self._running[request.key]
@@ -350,16 +377,18 @@ class Procedures:
         """It ended well."""
         request = running.request
         del self._running[request.key]
-        if request.type_id == TypeId.C_IC_NA_1 and not request.group:
+        if request.is_general:
+            self._unknown.discard(request.common_address)
             self._retries.pop(request.common_address, None)
-        for ticket in self._who_waits(request.key):
+        tickets = self._who_waits(request.key)
+        for ticket in tickets:
             wait = self._waiting[ticket]
             wait.said.append(f"CA {request.common_address}: {said}")
             wait.keys.discard(request.key)
             if request.then is not None:
                 wait.keys.add(request.then.key)
         if request.then is not None:
-            self._begin([request.then], None)
+            self._begin_after_all(request.then, tickets or [None])
         self._begin_after(request.key)
         return self._done()
 
@@ -380,6 +409,10 @@ class Procedures:
         self._after = [item for item in self._after if item[1].key != key]
         for ticket, request in turn:
             self._begin([request], ticket)
+
+
+def _after(mono: float, period: float) -> float:
+    return mono + period if period else _FOREVER
 
 
 def _said(record: npt.NDArray[np.void]) -> str:

@@ -123,6 +123,11 @@ class Request:
         return 0
 
     @property
+    def is_general(self) -> bool:
+        """A station interrogation: all values are asked for."""
+        return self.type_id == TypeId.C_IC_NA_1 and not self.group and self.cause == Cause.ACTIVATION
+
+    @property
     def data_cause(self) -> int:
         """Cause of the values that answer an interrogation (20 .. 36, 37 .. 41); 0 = no values answer."""
         if self.ends is not End.TERMINATION:

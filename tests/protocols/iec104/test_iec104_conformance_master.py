@@ -532,6 +532,32 @@ def test_14_the_interrogation_of_the_start_is_repeated_until_it_succeeds_and_the
     assert [line for line in book.wait(2) if line[0] == "I"] == ["I 100.6 CA1 IOA0 14"]
 
 
+def test_14_a_station_that_refuses_is_asked_again_less_and_less_often(build, points):
+    book = Playbook(build, points[:1], **QUIET, interrogation_retry_s=30)
+    book.start()
+    asked = []
+    for second in range(1000):
+        if second == 0 or "I 100.6 CA1 IOA0 14" in book.wait(1, step=1):
+            asked.append(second)
+            book.peer(asdu(100, 7, 0, b"\x14", neg=True))
+    assert asked == [0, 30, 90, 210, 450, 930]
+
+
+def test_14_a_station_that_starts_again_and_again_does_not_put_the_others_off(build):
+    book = Playbook(build, [build.point(0, 10, 1), build.point(1, 10, 1, ca=2)], **{**QUIET, "interrogation_s": 100})
+    book.quiet_start()
+    asked = []
+    for second in range(1, 250):
+        said = book.wait(1, step=1)
+        said += book.peer(asdu(70, 4, 0, b"\0", 2)) if second % 50 == 0 else []
+        for line in said:
+            if line.startswith("I 100"):
+                ca = int(line.split()[2].removeprefix("CA"))
+                asked += [second] if ca == 1 else []
+                book.peer(asdu(100, 7, 0, b"\x14", ca), asdu(100, 10, 0, b"\x14", ca))
+    assert asked == [70, 170]
+
+
 def test_15_totals_are_read_by_group_frozen_and_reset(book):
     station = book()
     assert station.order("read_counters", group=2) == ["I 101.6 CA1 IOA0 02"]
@@ -558,6 +584,18 @@ def test_15_the_plan_freezes_then_reads(build, points):
     assert book.peer(asdu(101, 7, 0, b"\x41")) == ["I 101.6 CA1 IOA0 01"]
     book.peer(asdu(100, 7, 0, b"\x14"), asdu(100, 10, 0, b"\x14"), asdu(101, 7, 0, b"\x01"), asdu(101, 10, 0, b"\x01"))
     assert [line for line in book.wait(60) if line[0] == "I"] == ["I 101.6 CA1 IOA0 41"]
+
+
+def test_15_what_was_frozen_is_read_by_a_reading_of_its_own(book):
+    station = book()
+    assert station.order("read_counters") == ["I 101.6 CA1 IOA0 05"]
+    assert station.order("read_counters", mode="freeze") == ["I 101.6 CA1 IOA0 45"]
+    assert station.peer(asdu(101, 7, 0, b"\x45")) == []  # a reading from before the freeze is on its way
+    station.peer(asdu(101, 7, 0, b"\x05"))
+    said = station.peer(asdu(101, 10, 0, b"\x05"))
+    assert said == ["done confirmed: CA 1: 0 values", "I 101.6 CA1 IOA0 05"]
+    station.peer(asdu(101, 7, 0, b"\x05"))
+    assert station.peer(asdu(101, 10, 0, b"\x05")) == ["done confirmed: CA 1: 0.000 s; CA 1: 0 values"]
 
 
 def test_15_carry_adjustment_and_invalid_of_a_counter_are_told(book):

@@ -65,6 +65,10 @@ def test_intact_traces_equal_their_truth_in_every_object(traces, replay, name):
     assert session.statistics.objects == result.agreed
 
 
+def test_every_trace_at_hand_is_proven(traces):
+    assert {path.stem for path in traces.glob("*.pcap")} == {*INTACT, "wattson-C-0.1-0"}
+
+
 def test_in_the_mutated_trace_every_object_is_found_and_the_rest_is_listed(traces, replay):
     session = replay(traces / "wattson-C-0.1-0.pcap")
     session.run()
