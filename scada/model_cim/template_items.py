@@ -47,6 +47,9 @@ _MEASUREMENT: Final = {
     "alarmOffDelay": "sc:Measurement.alarmOffDelay",
     "historyCompression": "sc:Measurement.historyCompression",
     "historySample": "sc:Measurement.historySample",
+    "rateLimit": "sc:Measurement.rateLimit",
+    "frozenAfter": "sc:Measurement.frozenAfter",
+    "expectedEvery": "sc:Measurement.expectedEvery",
     "type": "Measurement.measurementType",
 }
 _LIMITS: Final = ("lolo", "lo", "hi", "hihi")
@@ -213,7 +216,7 @@ class Maker:
     # ------------------------------------------------------------ values
 
     def _name(self) -> str:
-        return f"{self.parameters.get('prefix', '')}{self._text(self._value('name', self.item))}"
+        return f"{self.parameters.get('prefix', '')} {self._text(self._value('name', self.item))}".strip()
 
     def _value(self, key: str, default: object) -> object:
         return self.values[key][0] if key in self.values else default
