@@ -13,6 +13,7 @@ from cimxml import Value
 from instrument import Instrument
 from network import Network
 from parts import Bay, Level, Station
+from upstream import write_upstream
 
 
 def agc(ramp: float, deadband: float = 0.5) -> dict[str, Value]:
@@ -250,6 +251,7 @@ def main(folder: Path) -> None:
     grid = build()
     for profile in (grid.eq, grid.ssh, *Instrument(grid).profiles()):
         profile.write(folder)
+    write_upstream(folder)
 
 
 if __name__ == "__main__":

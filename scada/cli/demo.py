@@ -65,6 +65,10 @@ class Ports:
         """Outstation of a channel."""
         return self.base + 10 + index
 
+    def upstream(self, index: int) -> int:
+        """Where an upstream control centre connects."""
+        return self.base + 30 + index
+
 
 @dataclass(frozen=True, slots=True)
 class Demo:
@@ -76,6 +80,7 @@ class Demo:
     channels: tuple[str, ...]
     rate: float = 1.0
     epoch_ns: int = 0
+    upstream: tuple[str, ...] = ()
 
     @property
     def keys(self) -> Path:
@@ -93,18 +98,19 @@ class Demo:
             "faults": ports.admin,
         }
         wanted |= {f"outstation {name}": ports.channel(index) for index, name in enumerate(self.channels)}
+        wanted |= {f"upstream {name}": ports.upstream(index) for index, name in enumerate(self.upstream)}
         for purpose, port in wanted.items():
             check_port(HOST, port, purpose)
 
     def forget(self) -> None:
         """Remove the data of earlier runs; keys stay."""
-        for data in ("rtdb", "history", "events", "audit"):
+        for data in ("rtdb", "history", "events", "audit", "upstream"):
             shutil.rmtree(self.folder / "var" / data, ignore_errors=True)
 
     def write_config(self, *, automatic: bool) -> Path:
         """Write ``scada.toml``; returns its path."""
         state = "on" if automatic else "off"
-        channels = enumerate(self.channels)
+        channels, upstream = enumerate(self.channels), enumerate(self.upstream)
         parts = [
             "# Written by `scada demo`; see `scada config example` for every setting.",
             '[site]\nname = "demo"',
@@ -115,6 +121,7 @@ class Demo:
             f'[agc]\nstart = "{state}"',
             f'[avc]\nstart = "{state}"',
             *[f'[channels."{name}"]\nhost = "{HOST}"\nport = {self.ports.channel(index)}' for index, name in channels],
+            *[f'[upstream.stations."{name}"]\nport = {self.ports.upstream(index)}' for index, name in upstream],
         ]
         path = self.folder / "scada.toml"
         path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -168,9 +175,11 @@ def command(
     """
     from scada.model_cim.points import load_model
 
-    channels = tuple(channel.name for channel in load_model(grid)[1].channels)
+    tables = load_model(grid)[1]
+    channels = tuple(channel.name for channel in tables.channels)
     epoch_ns = 0 if rate == 1.0 else SystemClock().now_ns()
-    demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns)
+    upstream = tuple(station.name for station in tables.upstream)
+    demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns, upstream)
     demo.check_ports()
     with sole_use(demo.folder):
         _run(demo, fresh=fresh, automatic=not manual, headless=headless, lang=lang)

@@ -45,15 +45,17 @@ def free_base(count=40):
 class Rig:
     """Simulator and server as processes; gRPC as the only way in."""
 
-    def __init__(self, folder: Path, rate: float = 1.0, *, automatic: bool = True, hmi: bool = False):
+    def __init__(self, folder: Path, rate: float = 1.0, *, automatic: bool = True, hmi: bool = False, more: str = ""):
         _, self.tables, _ = load_model(GRID)
         channels = tuple(channel.name for channel in self.tables.channels)
         epoch = 0 if rate == 1.0 else SystemClock().now_ns()
         self.rate = rate
-        self.demo = Demo(folder, GRID, Ports(free_base()), channels, rate, epoch)
+        upstream = tuple(station.name for station in self.tables.upstream)
+        self.demo = Demo(folder, GRID, Ports(free_base()), channels, rate, epoch, upstream)
         folder.mkdir(parents=True, exist_ok=True)
         init_identities(self.demo.keys)
-        self.demo.write_config(automatic=automatic)
+        config = self.demo.write_config(automatic=automatic)
+        config.write_text(f"{config.read_text('utf-8')}\n{more}", "utf-8")
         self.group = ProcessGroup(folder / "log")
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)

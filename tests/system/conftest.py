@@ -69,6 +69,7 @@ class Running:
             "history": {"path": "history", "map_mb": 32, **sections.pop("history", {})},
             "security": {"audit": "audit", "keys": "keys"},
             "channels": ports,
+            "upstream": {"stations": {"Provincial dispatch": {"port": 0}}} if grid == GRID else {},
             **sections,
         }
         try:
