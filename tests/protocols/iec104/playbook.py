@@ -1,9 +1,11 @@
 """A script for a controlling station: what its peer sends, and word for word what must come out, on a clock the test drives."""
 
+from dataclasses import replace
+
 from scada.protocols.driver import Outcome
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.apci import UFunction, i_frame, s_frame, u_frame
-from scada.protocols.iec104.asdu import Asdu, InformationObject
+from scada.protocols.iec104.asdu import Asdu, CommandElement, InformationObject, encode_command
 from scada.protocols.iec104.channel import Channel
 from scada.protocols.iec104.effects import Disconnect, Done, Notice, Send, StateChange, Values
 
@@ -16,6 +18,42 @@ def asdu(type_id, cause, ioa=0, element=b"", ca=1, *, neg=False, test=False, oa=
     return Asdu(type_id, cause, ca, objects, neg, test, oa, count=len(objects))
 
 
+STATUS = asdu(1, 3, 10, b"\x01")
+
+
+class Raw:
+    """Octets as an ASDU."""
+
+    def __init__(self, octets):
+        self.octets = bytes.fromhex(octets)
+
+    def encode(self):
+        return self.octets
+
+
+def con(type_id, ioa, value, cause=7, *, neg=False, oa=0, ca=1, **more):
+    """What a station says of a command."""
+    return asdu(type_id, cause, ioa, encode_command(type_id, CommandElement(value, **more)), ca, neg=neg, oa=oa)
+
+
+def with_feedback(control):
+    return replace(control, feedback=1)
+
+
+def some_points(build):
+    return [build.point(0, 10, 1), build.point(1, 11, 3), build.point(2, 12, 13), build.point(3, 13, 15), build.point(4, 14, 20)]
+
+
+def some_controls(build):
+    """Selected before operated; direct; direct with time; direct without feedback."""
+    return [
+        with_feedback(build.control(0, 100, 46)),
+        build.control(1, 101, 50, select=False),
+        with_feedback(build.control(2, 102, 59, select=False)),
+        build.control(3, 103, 45, select=False),
+    ]
+
+
 class Playbook:
     """The machine under test and its scripted peer.
 
@@ -24,7 +62,8 @@ class Playbook:
     """
 
     def __init__(self, build, points=(), controls=(), **params):
-        self.channel = Channel(build.spec(**params), list(points), list(controls))
+        self.controls = list(controls)
+        self.channel = Channel(build.spec(**params), list(points), self.controls)
         self.build = build
         self.mono = 0.0
         self.sent = self.received = 0
@@ -134,3 +173,10 @@ class Playbook:
         sign = "-" if said.negative else ""
         oa = f" OA{said.originator}" if said.originator else ""
         return f"I {said.type_id}.{sign}{said.cause}{oa} CA{said.common_address} IOA{said.objects[0].ioa} {element}".rstrip()
+
+
+def quiet_book(build, **params):
+    """A channel without plans of its own, and with its first interrogation behind it."""
+    book = Playbook(build, some_points(build), some_controls(build), **{**QUIET, **params})
+    book.quiet_start()
+    return book
