@@ -22,6 +22,7 @@ COMMANDS = {
     "hmi": "Start the operator station: serves the page on loopback and holds the operator's key.",
     "keys": "Make and show identities (SM2 keys and certificates).",
     "model": "Check and show a CIM model; draw its diagrams.",
+    "opcua": "OPC UA: import points of a server, certificates, trust, users, our own server.",
     "replay": "Run a recorded IEC 104 trace through the live decoder.",
     "rtdb": "Check, dump, measure, back up and restore the real-time database.",
     "serve": "Start the server.",

@@ -29,6 +29,7 @@ def command(config: Path) -> None:
     configure_logging(settings.log.level, settings.log.format)
     sys.setswitchinterval(0.0005)
 
+    from scada.cli.companion import COMPANION_LOOK_S, Companion
     from scada.cli.server import Server
 
     stop = threading.Event()
@@ -36,7 +37,10 @@ def command(config: Path) -> None:
         signal.signal(number, lambda *_: stop.set())
     server = Server(settings)
     server.start()
+    companion = Companion([sys.executable, "-m", "scada", "opcua", "serve", "-c", str(config), "--parent", str(os.getpid())])
     try:
-        stop.wait()
+        while not stop.wait(COMPANION_LOOK_S if settings.opcua.enabled else None):
+            companion.attend()
     finally:
+        companion.stop()
         server.stop()

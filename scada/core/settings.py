@@ -241,6 +241,7 @@ class OpcUaSettings(_Section):
     users: Path = Field(Path("var/opcua/users.toml"), description="Who may log in, made by `scada opcua user`.")
     anonymous: bool = Field(False, description="A client that is trusted need not log in.")
     interval_s: float = Field(0.5, ge=0.02, le=60, description="Time between updates; no client is served faster.")
+    stations: tuple[str, ...] = Field((), description="Names of the stations that are published; empty = all.")
 
 
 class Settings(_Section):

@@ -12,7 +12,7 @@ from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
 from scada.core.quality import Quality
-from scada.model_cim.tables import ModelTables, Point, PointKind
+from scada.model_cim.tables import Point, PointKind, Station
 
 FOLDER_CHILDREN: Final = 200
 """The library slows down with the square of a folder's children, and clients with long ones."""
@@ -146,10 +146,10 @@ class Tree:
     place: Mapping[int, str]
 
 
-def plan_tree(tables: ModelTables) -> Tree:
+def plan_tree(points: Iterable[Point], stations: Iterable[Station]) -> Tree:
     """Area, station, voltage level, bay, as the points' paths say; a full folder goes on in another."""
-    areas = {station.name: station.area for station in tables.stations}
-    return _Planner().plan((point, areas.get(point.station, "")) for point in tables.points if not point.removed)
+    areas = {station.name: station.area for station in stations}
+    return _Planner().plan((point, areas.get(point.station, "")) for point in points)
 
 
 class _Planner:

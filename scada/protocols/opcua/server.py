@@ -69,6 +69,7 @@ class ServerWish:
         interval_s: time between two updates of the variables; the fastest publishing interval too.
         allow_deprecated: SHA-1 policies may be offered.
         site: name of the site.
+        stations: names of the stations that are published; empty = all.
     """
 
     endpoint: str
@@ -81,6 +82,7 @@ class ServerWish:
     interval_s: float = 0.5
     allow_deprecated: bool = False
     site: str = "scada"
+    stations: Sequence[str] = ()
 
     def chosen(self) -> tuple[SecurityPolicy, ...]:
         """The policies.
@@ -151,6 +153,11 @@ class OpcUaServer:
             OSError: the port is taken.
         """
         wish, chosen = self.wish, self.wish.chosen()
+        unknown = set(wish.stations) - {station.name for station in self.tables.stations}
+        if unknown:
+            raise ConfigError(
+                f"the model has no station {', '.join(sorted(unknown))}", where="[opcua] stations", mend="correct it"
+            )
         users = Users(read_users(wish.users), anonymous=wish.anonymous)
         inner = ViewerServer(users, allow_open=SecurityPolicy.NONE in chosen, fastest_ms=wish.interval_s * 1000)
         server = _PublishingServer(iserver=inner)
@@ -196,7 +203,8 @@ class OpcUaServer:
         assert self._server is not None
         server = self._server
         namespace = await server.register_namespace(f"urn:scada-ems:{self.wish.site}:points")
-        tree = plan_tree(self.tables)
+        published = [point for point in self.tables.points if not point.removed and self._is_published(point)]
+        tree = plan_tree(published, self.tables.stations)
         top = await server.nodes.objects.add_folder(
             _text_id("site", namespace), ua.QualifiedName(self.wish.site, ua.UInt16(namespace))
         )
@@ -204,12 +212,13 @@ class OpcUaServer:
         builder = _Builder(server, namespace)
         for folder in tree.folders:
             folders[folder.key] = builder.folder(f"folder:{folder.key}", folder.name, folders[folder.parent])
-        for count, point in enumerate(self.tables.points):
-            if point.removed:
-                continue
+        for count, point in enumerate(published):
             self._nodes[int(point.pid)] = builder.variable(point, folders[tree.place[int(point.pid)]])
             if count % _NODES_PER_CALL == 0:
                 await asyncio.sleep(0)
+
+    def _is_published(self, point: Point) -> bool:
+        return not self.wish.stations or point.station in self.wish.stations
 
     # ------------------------------------------------------------ values
 

@@ -140,6 +140,18 @@ async def test_tree_values_times_units_and_ranges():
         assert alarm.StatusCode.value == CODES.Bad
 
 
+async def test_only_the_named_stations_are_published():
+    async with serving(stations=("Beta",)) as (server, database), Client(url(server)) as client:
+        index = await client.get_namespace_index("urn:scada-ems:scada:points")
+        database.change((0, 1.0, 0, NOW), (3, 220.0, 0, NOW))
+        await until(lambda: same(client.get_node(f"ns={index};s=mrid-3"), 220.0))
+        with pytest.raises(UaError):
+            await client.get_node(f"ns={index};s=mrid-0").read_value()
+    with pytest.raises(ConfigError, match="Gamma"):
+        async with serving(stations=("Gamma",)):
+            pass
+
+
 async def same(node, value):
     return (await node.read_data_value(raise_on_bad_status=False)).Value.Value == value
 
@@ -355,7 +367,7 @@ def test_passwords(tmp_path):
 
 def test_no_folder_has_too_many_children():
     many = [point(pid, f"Alpha/Bay/{pid}") for pid in range(1, 1001)]
-    tree = plan_tree(tables([replace(point(0, "Alpha/x"), removed=True), *many]))
+    tree = plan_tree(many, tables().stations)
     count = {}
     for folder in tree.folders:
         count[folder.parent] = count.get(folder.parent, 0) + 1
