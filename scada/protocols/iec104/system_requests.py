@@ -65,6 +65,11 @@ _NAMES: Final[dict[int, str]] = {
     TypeId.P_ME_NC_1: "parameter",
     TypeId.P_AC_NA_1: "parameter_activation",
 }
+_WORDS: Final[dict[int, str]] = {
+    TypeId.C_CS_NA_1: "clock synchronisation",
+    TypeId.C_RP_NA_1: "reset of the process",
+    TypeId.P_AC_NA_1: "activation of the parameter",
+}
 REQUEST_TYPES: Final = frozenset(_NAMES)
 _QUALIFIED: Final = frozenset({TypeId.C_IC_NA_1, TypeId.C_CI_NA_1, TypeId.C_RP_NA_1, TypeId.P_AC_NA_1})
 """Types whose one octet says what is asked, so that answers of two requests to one station are told apart."""
@@ -105,7 +110,7 @@ class Request:
     @property
     def words(self) -> str:
         """As people say it, with group and address."""
-        words = self.name.replace("_", " ") + (f" of group {self.group}" if self.group else "")
+        words = _WORDS.get(self.type_id, self.name.replace("_", " ")) + (f" of group {self.group}" if self.group else "")
         if self.type_id == TypeId.C_CI_NA_1:
             words += _FREEZE_WORDS[Freeze(self.element[0] >> 6)]
         if self.cause == Cause.DEACTIVATION:
