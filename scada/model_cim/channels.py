@@ -127,6 +127,7 @@ def _opcua(model: CimModel, point: str, unit: str) -> Address | str:
 
 _READERS: dict[str, Callable[[CimModel, str, str], Address | str]] = {
     "iec104": _iec104,
+    "iec104-c104": _iec104,
     **dict.fromkeys(TRANSPORTS, read_address),
     "opcua": _opcua,
 }

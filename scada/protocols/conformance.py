@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from scada.core.batch import RecordFlag
-from scada.core.clock import NS_PER_S
+from scada.core.clock import NS_PER_S, SystemClock
 from scada.model_cim.tables import Control
 from scada.protocols import conformance_rig as rig
 from scada.protocols.conformance_rig import ConformanceError, Device, Run, how_ended, must, running
@@ -27,6 +27,7 @@ from scada.protocols.driver import CommandResult, LinkState, Outcome
 LONGEST_STALL_S = 2.0
 """Real seconds for which the wire loop may stand still; far above what a busy test machine does, far below a blocking call."""
 _TOGGLES = 20
+_BEGAN_NS = (SystemClock().now_ns() // NS_PER_S - 600) * NS_PER_S
 
 Check = Callable[[Device], Awaitable[None]]
 CHECKS: list[Check] = []
@@ -54,8 +55,8 @@ async def _command(run: Run, control: Control, value: float) -> CommandResult:
 
 
 def _stamp(device: Device, number: int) -> int:
-    """Source times a second apart, some minutes ago."""
-    return 1_780_000_000 * NS_PER_S + number * NS_PER_S if device.stamps else 0
+    """Source times a second apart, from ten minutes ago on: a driver may doubt older ones."""
+    return _BEGAN_NS + number * NS_PER_S if device.stamps else 0
 
 
 # ---------------------------------------------------------------------------------------------------------------- values

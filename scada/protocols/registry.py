@@ -25,6 +25,7 @@ from scada.protocols.driver import Driver, Sink
 DRIVERS: Final = {
     "iec104": "scada.protocols.iec104.driver:Iec104Driver",
     "mqtt": "scada.protocols.mqtt.driver:MqttDriver",
+    "iec104-c104": "scada.protocols.c104.driver:C104Driver",
     "modbus-rtu": "scada.protocols.modbus.driver:ModbusDriver",
     "modbus-rtu-tcp": "scada.protocols.modbus.driver:ModbusDriver",
     "modbus-tcp": "scada.protocols.modbus.driver:ModbusDriver",
