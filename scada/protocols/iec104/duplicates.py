@@ -17,7 +17,9 @@ import numpy.typing as npt
 from scada.core.batch import RecordFlag, Records
 
 WINDOW_S: Final = 5.0
-"""So long after data transfer has begun on another connection, events may be repeated ones."""
+"""So long after the first event on another connection, events may be repeated ones; a station sends those first."""
+
+_NOT_YET: Final = float("inf")
 
 _Event = tuple[int, int, int]
 """Source time, value (its bits, so that no-number equals itself) and quality."""
@@ -35,11 +37,11 @@ class DuplicateFilter:
         self._memory: deque[Records] = deque()
         self._size = 0
         self._before: dict[int, list[_Event]] = {}
-        self._until = float("-inf")
+        self._until = _NOT_YET
 
-    def switched(self, mono: float) -> None:
+    def switched(self) -> None:
         """Data transfer has begun on another connection: compare from now on."""
-        self._until = mono + WINDOW_S
+        self._until = _NOT_YET
         self._before = {}
         for records in self._memory:
             for pid, event in _events(records):
@@ -55,14 +57,16 @@ class DuplicateFilter:
         tagged = (records["source_time"] != 0) & ((records["flags"] & RecordFlag.REFRESH) == 0)
         if not tagged.any():
             return fresh
-        if mono < self._until:
+        if self._before:
+            self._until = min(self._until, mono + WINDOW_S)
+        if self._before and mono < self._until:
             rows = np.flatnonzero(tagged)
             for row, (pid, event) in zip(rows.tolist(), _events(records[rows]), strict=True):
                 known = self._before.get(pid, ())
                 if event in known:
                     del self._before[pid][: known.index(event) + 1]
                     fresh[row] = False
-        elif self._before:
+        else:
             self._before = {}
         self._remember(records[tagged & fresh])
         return fresh

@@ -267,7 +267,7 @@ class Redundancy:
         used.set(LinkState.UP, "data transfer started", now_ns, mono)
         used.missed = False
         self._unanswered = 0
-        self._duplicates.switched(mono)
+        self._duplicates.switched()
         effects: list[RedundantEffect] = []
         if self._told is not LinkState.UP:
             effects.append(self._tell(LinkState.UP, self._named(used, "data transfer started")))

@@ -302,12 +302,16 @@ def test_values_without_a_time_are_never_left_out(rig):
     assert len(rig.values) == before + 1
 
 
-def test_what_repeats_long_after_the_switch_is_news(rig):
+def test_what_repeats_long_after_the_first_event_is_news(rig):
     rig.event("A", 2, 1, 1)
+    rig.event("A", 2, 2, 0)
     rig.cut("A")
-    rig.pass_time(6)
+    rig.pass_time(20)  # however late a station begins, it begins with what it repeats
     rig.event("B", 2, 1, 1)
-    assert rig.events() == [(2, 1), (2, 1)]
+    assert rig.events() == [(2, 1), (2, 0)]
+    rig.pass_time(6)
+    rig.event("B", 2, 2, 0)
+    assert rig.events() == [(2, 1), (2, 0), (2, 0)]
 
 
 def test_one_link_that_comes_back_counts_repeated_events_once_too(build):
@@ -340,7 +344,7 @@ def test_the_memory_of_events_is_bounded():
         records["source_time"] += 10
         assert known.fresh(records, turn).all()
     assert known._size <= 35
-    known.switched(1000.0)
+    known.switched()
     assert not known.fresh(records, 1000.0).any()
     records["flags"] = RecordFlag.REFRESH
     assert known.fresh(records, 1000.0).all()
