@@ -25,11 +25,12 @@ def channel_detail(
         recorder: what is being recorded.
         path: names a point.
     """
+    in_force = view.spec.params if view.driver is None else view.driver.in_force()
     detail = pb.ChannelDetail(
         status=status,
         clock_skew_s=math.nan,
         up_share=view.up_s / view.known_s if view.known_s else math.nan,
-        parameters={name: _shown(name, value) for name, value in sorted(view.spec.params.items())},
+        parameters={name: _shown(name, value) for name, value in sorted(in_force.items())},
     )
     counted = view.statistics
     if counted is not None:

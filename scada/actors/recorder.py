@@ -38,6 +38,8 @@ WRITE_S: Final = 0.2
 """Time between two writes."""
 BUFFER_OCTETS: Final = 8 << 20
 """What one channel may be ahead of the disk."""
+_ENTRY_OCTETS: Final = 200
+"""What one read or write takes up beside its octets."""
 LOOK_S: Final = 5.0
 """Time between two looks at the room on the disk."""
 MIB: Final = 1 << 20
@@ -68,7 +70,7 @@ class RecordingBuffer:
     def put(self, link: str, received: bool, time_ns: int, data: bytes) -> None:
         """Take octets from the wire; never waits."""
         with self._lock:
-            if data and self._octets + len(data) > self._most:
+            if data and self._octets + len(data) + _ENTRY_OCTETS > self._most:
                 self._missing[link, received] = self._missing.get((link, received), 0) + len(data)
                 self.missed += len(data)
                 return
@@ -76,7 +78,7 @@ class RecordingBuffer:
                 self._entries.extend((name, way, time_ns, b"", octets) for (name, way), octets in self._missing.items())
                 self._missing.clear()
             self._entries.append((link, received, time_ns, data, 0))
-            self._octets += len(data)
+            self._octets += len(data) + _ENTRY_OCTETS
 
     def take(self) -> Sequence[_Entry]:
         """Everything that waits."""

@@ -13,9 +13,10 @@ from scada.api.faults import CallError
 from scada.api.gate import Gate, Method
 from scada.control.records import Principal
 
-FRAMES_PER_MESSAGE = 200
+FRAMES_PER_PERIOD = 100
 PERIOD_S = 0.1
-"""Time between two messages of a trace: with the number above, what one reader can make the server decode."""
+"""Time between two messages of a trace: with the number above, what all readers together can make the server decode."""
+MOST_TRACES = 16
 HEARTBEAT_S = 0.9
 
 
@@ -28,6 +29,7 @@ class ChannelServices:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._traces = 0
 
     async def get_channel(self, request: pb.ChannelQuery, principal: Principal) -> pb.ChannelDetail:
         """Everything that is known of one channel."""
@@ -38,11 +40,16 @@ class ChannelServices:
     async def trace(self, request: pb.ChannelTraceRequest) -> AsyncGenerator[pb.ChannelTrace, None]:
         """Frames as they pass; an empty message is a heartbeat."""
         self._check_known(request.channel)
+        if self._traces >= MOST_TRACES:
+            raise CallError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many", f"{MOST_TRACES} traces are open", mend="end one of them"
+            )
         queue, close = self._backend.trace(request.channel, values=request.values)
+        self._traces += 1
         silent_s = HEARTBEAT_S
         try:
             while True:
-                frames, missed = queue.take(FRAMES_PER_MESSAGE)
+                frames, missed = queue.take(max(1, FRAMES_PER_PERIOD // self._traces))
                 silent_s += PERIOD_S
                 if frames or missed or silent_s > HEARTBEAT_S:
                     silent_s = 0.0
@@ -54,6 +61,7 @@ class ChannelServices:
                     yield message
                 await asyncio.sleep(PERIOD_S)
         finally:
+            self._traces -= 1
             close()
 
     async def list_recordings(self, request: pb.ListRecordingsRequest, principal: Principal) -> pb.RecordingList:

@@ -253,6 +253,10 @@ class Driver(ABC):
         del link
         return CommandResult(Outcome.UNSUPPORTED, f"channel {self.spec.name} has only one link")
 
+    def in_force(self) -> Mapping[str, float | str]:
+        """Parameters in force by name: those of the channel, and the defaults where the driver tells them."""
+        return self.spec.params
+
     def describer(self) -> Describer:
         """A decoder of this protocol's frames for a page or a terminal."""
         return Describer()

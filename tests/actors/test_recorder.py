@@ -229,7 +229,7 @@ def test_what_an_earlier_life_left_open_is_ended(rig):
 
 
 def test_a_recorder_that_falls_behind_leaves_a_hole_and_says_so(rig, monkeypatch):
-    monkeypatch.setattr(RecordingBuffer.__init__, "__defaults__", (100,))
+    monkeypatch.setattr(RecordingBuffer.__init__, "__defaults__", (300,))
     one = rig()
     one.record()
     one.hear(bytes(60), count=3)

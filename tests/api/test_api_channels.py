@@ -7,6 +7,7 @@ import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.tracing import QUEUE_FRAMES
+from scada.api import channel_services
 from scada.api.faults import CallError
 
 TESTFR = bytes.fromhex("680443000000")
@@ -58,6 +59,16 @@ async def test_values_are_left_out_unless_asked(operator, backend):
         await anext(messages)
         (await opened(backend)).put("", False, 1, VALUE + TESTFR)
         assert [frame.data for frame in (await anext(messages)).frames] == [TESTFR]
+
+
+async def test_so_many_traces_and_no_more(operator, monkeypatch):
+    monkeypatch.setattr(channel_services, "MOST_TRACES", 1)
+    request = pb.ChannelTraceRequest(channel="East RTU")
+    async with aclosing(operator.trace(request)) as first:
+        await anext(first)
+        async with aclosing(operator.trace(request)) as second:
+            with pytest.raises(CallError, match="1 traces are open"):
+                await anext(second)
 
 
 async def test_rights(connect):

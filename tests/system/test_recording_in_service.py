@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import subprocess
@@ -10,17 +11,20 @@ import threading
 import time
 
 import pytest
+from scadapb.v1 import scada_pb2 as pb
 from system.conftest import BAD as CHANNEL
 from system.conftest import GRID, plain
 from system.raw_rtu import RawRtu, asdu, float_element
 
 from scada.actors.facade import Facade
 from scada.actors.messages import ChannelAction
+from scada.control.records import Principal
 from scada.core.clock import SystemClock
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.iec104.replay import ReplaySession
 from scada.protocols.trace import TraceError, read_packets
 from scada.rtdb.store import Store
+from scada.security.roles import Right
 
 VALUES = 300
 
@@ -124,6 +128,30 @@ def test_the_detail_of_a_live_channel(run, tables, tmp_path):
     detail = facade.channel(CHANNEL)
     assert detail.status.values_in >= VALUES, "counters run since the start of the server"
     assert detail.disconnects[0].reason == "reconnect asked by operator"
+    assert (detail.parameters["k"], detail.parameters["t1"], detail.parameters["counter_freeze"]) == ("12", "15", "none")
+
+
+def test_orders_are_audited_with_their_words_and_their_result(run, tables, tmp_path):
+    plant, _, _ = start(run, tmp_path)
+    facade = Facade(plant.system)
+
+    def ask(action, *rights, **arguments):
+        who = Principal("someone", frozenset(), frozenset(rights), frozenset({"*"}))
+        command = pb.ChannelCommand(channel=CHANNEL, action=action, arguments=arguments)
+        return asyncio.run(facade.set_mode(pb.SetModeRequest(channel=command), who, b""))
+
+    assert ask("interrogate", Right.CHANNEL).accepted
+    assert ask("reset_process", Right.CHANNEL).code == "no_right"
+    assert ask("read_counters", Right.CHANNEL, mode="freeze").code == "no_right"
+    assert ask("stop_recording", Right.CHANNEL).code == "refused"
+    rows = [record.row for record in plant.system.audit.records() if record.row.actor == "someone"]
+    told = [(row.step, row.path, row.code, row.reason.split(":")[0]) for row in rows]
+    assert told == [
+        ("channel", CHANNEL, "", "interrogate"),
+        ("channel result", CHANNEL, "confirmed", "interrogate"),
+        ("channel", CHANNEL, "", "stop_recording"),
+        ("channel result", CHANNEL, "refused", "stop_recording"),
+    ]
 
 
 def test_a_live_trace_of_a_real_channel(run, tables, tmp_path):

@@ -110,6 +110,10 @@ class Iec104Driver(Driver):
             return await super().switch(link)
         return await self._wait_for(*self.redundancy.switch(link.upper(), self.clock.now_ns(), self.clock.monotonic()))
 
+    def in_force(self) -> Mapping[str, float | str]:
+        """Those of the channel, and every default of the controlling station."""
+        return {**self.channel.parameters.in_force(), **self.spec.params}
+
     def describer(self) -> Iec104Describer:
         """APDUs in words."""
         return Iec104Describer()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Final
 
@@ -137,3 +137,12 @@ class ChannelParameters:
             names = ", ".join(item.value for item in CounterFreeze)
             raise ConfigError(f"counter_freeze must be one of {names}", where=where, mend=mend) from error
         return cls(LinkParameters.of(params, where), counter_freeze=freeze, **seconds, **numbers)  # type: ignore[arg-type]
+
+    def in_force(self) -> dict[str, float | str]:
+        """Every parameter by name, defaults too.
+
+        >>> ChannelParameters().in_force()["t1"], ChannelParameters().in_force()["counter_freeze"]
+        (15.0, 'none')
+        """
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "link"}
+        return {**asdict(self.link), **own, "counter_freeze": self.counter_freeze.value}
