@@ -67,7 +67,7 @@ from scada.security.roles import Right, system_principal
 _log = structlog.get_logger("system")
 
 DAY_NS = 86_400 * NS_PER_S
-_ORDINARY = {"end_of_initialisation", "standby_restored"}
+_ORDINARY = {"end_of_initialisation", "standby_restored", "unit_back"}
 """Kinds of protocol notices that are no fault."""
 T = TypeVar("T")
 

@@ -114,7 +114,6 @@ class ModbusDriver(Driver):
         up, check_at = False, self.clock.monotonic() + _CERTIFICATE_CHECK_S
         try:
             while True:
-                await self.sink.ready()
                 self._wake.clear()
                 now = self.clock.monotonic()
                 reading, at = self._schedule.next(now)
@@ -122,6 +121,7 @@ class ModbusDriver(Driver):
                     await self._wait(line, at - now)
                 else:
                     await self._scan(reading)
+                    await self.sink.ready()
                 if line.lost:
                     return line.lost
                 if self._schedule.all_silent and self._schedule.misses >= _SILENT_REQUESTS:
@@ -230,6 +230,8 @@ class ModbusDriver(Driver):
         registers = answer.bits(block.count) if block.table in BIT_TABLES else answer.registers()
         self.statistics.values_in += len(block.points)
         self.sink.deliver(reading.take(registers, self.clock.now_ns()))
+        if self._schedule.is_silent(block.unit_id):
+            self.sink.notice("unit_back", f"unit {block.unit_id} answers again")
         if self._schedule.late_s > block.period_s:
             text = f"{block.where} was read {self._schedule.late_s:.1f} s late: the units need more time than the periods leave"
             self._notice("scan_overrun", text, key=f"scan_overrun {block.unit_id}")

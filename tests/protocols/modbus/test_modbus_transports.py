@@ -378,6 +378,7 @@ async def test_a_dead_unit_behind_a_gateway_leaves_the_others_alone():
         assert driver.statistics.lost_frames <= 6
         dead.clear()
         await sink.until(lambda: all(sink.values[pid][1] == 0 for pid in (20, 21, 22)))
+        assert ("unit_back", "unit 2 answers again") in sink.notices
         assert truthful(sink)
 
 
