@@ -22,8 +22,9 @@ _SEGMENT: Final = 1460
 """Octets of one segment: what Ethernet carries."""
 _OURS: Final = ipaddress.IPv4Address("192.0.2.1")
 _FIRST_PORT: Final = 49152
-_PORTS: Final = {"iec104": 2404, "modbus-tcp": 502, "opcua": 4840, "mqtt": 1883}
-"""Ports by which an analyser knows the protocol; the real end point stands in the interface's description."""
+_PORTS: Final = {"iec104": 2404, "iec104-c104": 2404, "modbus-tcp": 502, "modbus-tls": 502, "opcua": 4840, "mqtt": 1883}
+"""Ports by which an analyser knows the protocol; the real end point stands in the interface's description. Frames of Modbus RTU
+have no port: an analyser must be told."""
 _OTHER_PORT: Final = 1
 _MACS: Final = (bytes.fromhex("020000000001"), bytes.fromhex("020000000002"))
 """Locally administered: ours, the station's."""

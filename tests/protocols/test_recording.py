@@ -106,6 +106,18 @@ def test_tshark_dissects_it_without_a_complaint(tmp_path):
     assert [row[4] for row in rows if not row[4].startswith(known[:2]) and row[4]] == []
 
 
+def test_modbus_is_known_by_its_port(tmp_path):
+    channel = RecordedChannel("Plant", "modbus-tls", "demo", "v7", {"": "10.1.2.3:802"})
+    wire = [
+        ("", False, T0, bytes.fromhex("000100000006010300000002")),
+        ("", True, T0 + 1, bytes.fromhex("00010000000701030400010002")),
+    ]
+    rows, _ = tshark(
+        record(wire, tmp_path / "r.pcapng", encoder=RecordingEncoder(channel)), "modbus.func_code", "modbus.regval_uint16"
+    )
+    assert [row for row in rows if row[0]] == [["3", ""], ["3", "1,2"]]
+
+
 def test_what_could_not_be_recorded_is_a_hole_and_said(tmp_path):
     encoder = RecordingEncoder(CHANNEL)
     path = tmp_path / "r.pcapng"
