@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
@@ -173,9 +173,10 @@ class TracePlayer:
         """ASDUs that the station sends by itself in one pass."""
         return sum(one.own for one in self._played)
 
-    def connect(self, master: str) -> PlayerSession:
-        """A master has connected."""
-        session = PlayerSession(self, master)
+    def connect(self, host: str, *, names: Sequence[str] = (), peer: str = "") -> PlayerSession:
+        """A master has connected; every one is served."""
+        del names
+        session = PlayerSession(self, peer or host)
         self.sessions.append(session)
         return session
 

@@ -1,23 +1,58 @@
-"""Sockets around an :class:`Outstation`: a TCP or TLS server for several masters, on asyncio."""
+"""Sockets around a controlled station: a TCP or TLS server for several masters, on asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
+from scada.core.clock import Clock
 from scada.core.errors import PortInUseError
 from scada.protocols.iec104.groups import UnknownMasterError
 from scada.protocols.iec104.link import Closed, Transmit
-from scada.protocols.iec104.outstation import Outstation
-from scada.protocols.iec104.session import Session, SessionEvent
+from scada.protocols.iec104.session import SessionEvent
 from scada.security.tls import TlsContext
 
 _TICK_S: Final = 0.2
 _HANDSHAKE_S: Final = 10.0
 _RECHECK_S: Final = 30.0
 """How often the certificates of standing connections are held against the revocation list."""
+
+
+class CarriedSession(Protocol):
+    """One master's connection, as the server carries it; what its methods return is to be done in order."""
+
+    def feed(self, data: bytes) -> list[SessionEvent]:
+        """Octets from the master."""
+        ...
+
+    def tick(self) -> list[SessionEvent]:
+        """Timers."""
+        ...
+
+    def pump(self) -> list[SessionEvent]:
+        """What can be sent now."""
+        ...
+
+
+class CarriedStation(Protocol):
+    """A controlled station as the server carries it.
+
+    That is an :class:`~scada.protocols.iec104.outstation.Outstation`, or a trace that is played
+    (:class:`~scada.protocols.iec104.player.TracePlayer`).
+    """
+
+    clock: Clock
+    wake: Callable[[], None] | None
+
+    def connect(self, host: str, *, names: Sequence[str], peer: str) -> CarriedSession:
+        """A master has connected."""
+        ...
+
+    def disconnect(self, session: Any) -> None:
+        """It is gone."""
+        ...
 
 
 class OutstationServer:
@@ -35,7 +70,7 @@ class OutstationServer:
 
     def __init__(
         self,
-        outstation: Outstation,
+        outstation: CarriedStation,
         host: str = "127.0.0.1",
         port: int = 2404,
         *,
@@ -165,7 +200,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: OutstationServer) -> None:
         self._server = server
-        self._session: Session | None = None
+        self._session: CarriedSession | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = True
 
