@@ -1,5 +1,8 @@
 """``scada channel`` over loopback."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -42,6 +45,23 @@ def test_trace_prints_each_frame_once_and_ends_after_its_count(run, live):
         f"A  <  {VALUE.hex(' ')}  I N(S)=0 N(R)=0 M_SP_NA_1 spontaneous CA 1: 1=on",
         "A  >  68 04 43 00 00 00  U TESTFR act",
     ]
+
+
+@pytest.mark.e2e
+def test_ctrl_c_ends_a_trace_without_a_complaint(live, present_keys):
+    server = live.thread.server
+    line = [sys.executable, "-m", "scada", "channel", "--server", f"127.0.0.1:{server.port}"]
+    line += ["--control-port", str(server.control_port), "--keys", str(present_keys), "trace", "East RTU"]
+    child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not live.traces:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    live.traces[0].put("", True, 10**18, TESTFR)
+    assert "U TESTFR act" in child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    rest, complaints = child.communicate(timeout=30)
+    assert (child.returncode, rest, complaints.strip()) == (130, "", "")
 
 
 def test_a_frame_nobody_decodes_is_shown_by_its_octets():

@@ -56,12 +56,14 @@ class Log:
 class Running:
     """A system with its stations."""
 
-    def __init__(self, folder, rtus=None, grid=GRID, clock=None, **sections):
+    def __init__(self, folder, rtus=None, grid=GRID, clock=None, overrides=None, **sections):
         self.log = Log()
         self.rtus = rtus or {}
         self.clock = clock or SystemClock()
         names = [channel.name for channel in load_model(grid)[1].channels]
         ports = {name: {"host": "127.0.0.1", "port": self.rtus[name].port if name in self.rtus else DARK} for name in names}
+        for name, more in (overrides or {}).items():
+            ports[name].update(more)
         raw = {
             "model": {"path": str(grid)},
             "rtdb": {"path": "rtdb", "map_mb": 64, "journal_mb": 8, **sections.pop("rtdb", {})},

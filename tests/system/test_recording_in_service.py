@@ -42,9 +42,10 @@ def view_of(plant, channel=CHANNEL):
     return next(view for view in plant.system.channel_views if view.spec.name == channel)
 
 
-def start(run, tmp_path, image=(), **sections):
+def start(run, tmp_path, image=(), channel=None):
     rtu = RawRtu(5, image)
-    plant = run(rtus={CHANNEL: rtu}, recording={"path": "recordings", **sections}, resources={"disk_mb": 0})
+    sections = {"recording": {"path": "recordings"}, "resources": {"disk_mb": 0}}
+    plant = run(rtus={CHANNEL: rtu}, overrides={CHANNEL: channel or {}}, **sections)
     rtu.wait_started()
     plant.until(lambda: view_of(plant).state is LinkState.UP, 30)
     return plant, rtu, tmp_path / "recordings"
@@ -99,6 +100,31 @@ def test_a_new_connection_is_a_new_stream(run, tables, tmp_path):
     session = replayed(path, tmp_path / "replay")
     assert not session.findings, "the numbers of the second connection begin anew and are no sequence error"
     assert sum(each.ioa > 0 and each.type_id == 13 for each in session.objects()) >= 2 * VALUES
+
+
+def test_both_links_of_a_channel_are_told_apart(run, tables, tmp_path):
+    second = RawRtu(5)
+    try:
+        plant, rtu, folder = start(run, tmp_path, channel={"params": {"host_b": "127.0.0.1", "port_b": second.port}})
+        view = view_of(plant)
+        plant.until(lambda: [link.state for link in view.driver.links()] == [LinkState.UP, LinkState.STANDBY], 20)
+        order(plant, "record")
+        speak(plant, rtu, tables)
+        answer = order(plant, "switch", link="B")
+        assert answer.outcome is Outcome.CONFIRMED, answer
+        speak(plant, second, tables, seed=6)
+        order(plant, "stop_recording")
+    finally:
+        second.close()
+    (path,) = folder.glob("*.pcapng")
+    session = replayed(path, tmp_path / "replay")
+    streams = {each.stream for each in session.objects() if each.type_id == 13}
+    assert len(streams) == 2
+    assert not [each for each in session.findings if each.kind != "file"]
+    if shutil.which("tshark"):
+        line = ["tshark", "-r", str(path), "-Y", "iec60870_asdu.typeid == 13", "-T", "fields", "-e", "frame.interface_name"]
+        names = subprocess.run(line, capture_output=True, text=True, check=True).stdout.split("\n")
+        assert set(filter(None, names)) == {f"{CHANNEL} A", f"{CHANNEL} B"}
 
 
 def test_an_interrogation_answers_when_it_has_ended(run, tables, tmp_path):
