@@ -267,7 +267,7 @@ class UpstreamActor(Actor):
         now = self._clock.monotonic()
         if now - self._stored_at >= STORE_S:
             self._store_place()
-        if not self._link.server.listening and now - self._tried_at >= LISTEN_S:
+        if not self._link.listening and now - self._tried_at >= LISTEN_S:
             self._listen()
         self._refusals.tick()
         self._publish()
@@ -307,8 +307,8 @@ class UpstreamActor(Actor):
         self._watch.look(groups)
         self._view.status = pb.UpstreamStation(
             name=self._station.name,
-            endpoint=f"{self._link.server.host}:{self._link.server.port}",
-            listening=self._link.server.listening,
+            endpoint=self._link.endpoint,
+            listening=self._link.listening,
             reason=self._fault or self._reason,
             points=len(self._station.points),
             controls=len(self._station.controls),
@@ -316,7 +316,7 @@ class UpstreamActor(Actor):
             commands_done=done,
             commands_refused=refused,
             groups=[shown_group(group) for group in groups],
-            tls=self._link.server.tls is not None,
+            tls=self._link.tls,
         )
 
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: Mapping[str, str]) -> None:

@@ -58,6 +58,16 @@ def queue_name(station: UpstreamStation) -> str:
     return f"{words or 'station'}-{blake2b(station.mrid.encode(), digest_size=4).hexdigest()}"
 
 
+def check_parameters(station: UpstreamStation) -> None:
+    """Refuse what a station could not be made with.
+
+    Raises:
+        ConfigError: a parameter is no number or out of its range.
+    """
+    _parameters(station)
+    _max_masters(station)
+
+
 def event_capacity(station: UpstreamStation) -> int:
     """Events that its queue holds for masters that are away.
 
@@ -81,7 +91,7 @@ class UpstreamLink:
         on_remark: called on the loop with what a master did that is odd.
 
     Raises:
-        ScadaError: the table, a parameter or a certificate cannot be used.
+        ScadaError: the table or a parameter cannot be used.
     """
 
     def __init__(
@@ -108,15 +118,26 @@ class UpstreamLink:
             serving={int(row.pid): Serving(row.queued, row.counter_group or row.group) for row in station.points},
             queue=queue,
         )
-        files = TlsFiles.of(station.params, Path(), station.name)
-        self.server = OutstationServer(
-            self.outstation,
-            station.host,
-            station.port,
-            tls=server_context(files) if files is not None else None,
-            max_masters=int(_number(station, "max_masters", 8, 1, 64)),
-            on_remark=on_remark,
-        )
+        self._station = station
+        self._on_remark = on_remark
+        self._max_masters = _max_masters(station)
+        self._server: OutstationServer | None = None
+
+    @property
+    def listening(self) -> bool:
+        """Masters can connect."""
+        return self._server is not None and self._server.listening
+
+    @property
+    def endpoint(self) -> str:
+        """Host and port, the port that was found free if any was asked for."""
+        port = self._server.port if self._server is not None else self._station.port
+        return f"{self._station.host}:{port}"
+
+    @property
+    def tls(self) -> bool:
+        """Masters must prove who they are."""
+        return self._server is not None and self._server.tls is not None
 
     def run(self, work: Callable[[Outstation], T]) -> T:
         """Do something with the outstation on the loop and wait for its end."""
@@ -130,19 +151,30 @@ class UpstreamLink:
         """Begin to listen.
 
         Raises:
-            ScadaError: the port cannot be had.
+            ScadaError: the port cannot be had, or a certificate cannot be used.
         """
+        station = self._station
+        files = TlsFiles.of(station.params, Path(), station.name)
+        server = OutstationServer(
+            self.outstation,
+            station.host,
+            station.port,
+            tls=server_context(files) if files is not None else None,
+            max_masters=self._max_masters,
+            on_remark=self._on_remark,
+        )
         try:
-            self._wire.submit(self.server.start()).result()
+            self._wire.submit(server.start()).result()
         except OSError as error:
-            where = f"{self.server.host}:{self.server.port}"
-            raise PortInUseError(
-                f"cannot listen: {error.strerror or error}", where=where, mend="correct host and port"
-            ) from error
+            where, why = f"{station.host}:{station.port}", error.strerror or str(error)
+            raise PortInUseError(f"cannot listen: {why}", where=where, mend="correct host and port") from error
+        self._server = server
 
     def close(self) -> None:
         """End every connection and listen no more."""
-        self._wire.submit(self.server.close()).result()
+        server, self._server = self._server, None
+        if server is not None:
+            self._wire.submit(server.close()).result()
 
     def answer(self, ticket: int, accepted: bool) -> None:
         """Tell a master that its step was accepted or refused; does not wait."""
@@ -169,6 +201,10 @@ def _parameters(station: UpstreamStation) -> OutstationParameters:
         select_timeout_s=_number(station, "select_timeout_s", DEFAULT_TIMINGS.selection_s, 1, 3600),
         command_age_s=_number(station, "command_age_s", 10.0, 0.1, 3600),
     )
+
+
+def _max_masters(station: UpstreamStation) -> int:
+    return int(_number(station, "max_masters", 8, 1, 64))
 
 
 def _number(station: UpstreamStation, name: str, default: float, least: float, most: float) -> float:

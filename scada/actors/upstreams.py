@@ -11,7 +11,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.base import Address, Factory
 from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
-from scada.actors.upstream_station import configured, queue_name
+from scada.actors.upstream_station import check_parameters, configured, queue_name
 from scada.actors.wire import Wire
 from scada.core.errors import ConfigError
 from scada.core.settings import Settings, UpstreamStationSettings
@@ -46,6 +46,8 @@ class Upstreams:
             for station in tables.upstream
             if station not in self._off
         ]
+        for view in self.views:
+            check_parameters(view.station)
         self._masters = {
             view.station.name: standing_principals(named.get(view.station.name, default).masters) for view in self.views
         }

@@ -27,6 +27,7 @@ COMMANDS = {
     "rtdb": "Check, dump, measure, back up and restore the real-time database.",
     "serve": "Start the server.",
     "sim": "Start the plant simulator and its outstations.",
+    "upstream": "Stations towards upstream control centres: state, rows of their forwarding tables.",
 }
 """Name and one line of help; module ``scada.cli.<name>`` holds ``command``."""
 

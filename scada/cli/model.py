@@ -43,6 +43,7 @@ def check(path: Path, *, as_json: bool, config: Path | None) -> None:
         "controls": len(tables.controls),
         "channels": len(tables.channels),
         "stations": len(tables.stations),
+        "upstream": len(tables.upstream),
         "errors": sum(finding.severity in (Severity.FATAL, Severity.ERROR) for finding in findings),
         "warnings": sum(finding.severity is Severity.WARNING for finding in findings),
     }
@@ -61,12 +62,21 @@ def check(path: Path, *, as_json: bool, config: Path | None) -> None:
 @click.option("--controls", is_flag=True, help="List every control.")
 @click.option("--channels", is_flag=True, help="List every channel.")
 @click.option("--templates", is_flag=True, help="List every device template and the devices made from it.")
+@click.option("--upstream", is_flag=True, help="List what is forwarded to upstream control centres.")
 @click.option("--station", help="Only this station.")
 @_with_config
 def show(
-    path: Path, *, points: bool, controls: bool, channels: bool, templates: bool, station: str | None, config: Path | None
+    path: Path,
+    *,
+    points: bool,
+    controls: bool,
+    channels: bool,
+    templates: bool,
+    upstream: bool,
+    station: str | None,
+    config: Path | None,
 ) -> None:
-    """Show what a model holds: stations, areas and zones, or its points, controls, channels, device templates."""
+    """Show what a model holds: stations, areas and zones, or its points, controls, channels, templates, forwarding tables."""
     model, tables, _ = _load(path, config)
     if station is not None and station not in {item.name for item in tables.stations}:
         known = ", ".join(item.name for item in tables.stations)
@@ -83,7 +93,9 @@ def show(
                 click.echo(f"{control.cid}\t{control.path}\t{control.kind.name}\t{control.device_number}\t{channel}\t{address}")
     if templates:
         _show_templates(model)
-    if not (points or controls or channels or templates):
+    if upstream:
+        _show_upstream(tables, station)
+    if not (points or controls or channels or templates or upstream):
         _show_summary(tables, station)
 
 
@@ -144,6 +156,24 @@ def _show_channels(tables: ModelTables) -> None:
     for channel in tables.channels:
         counts = f"{len(tables.points_of_channel(channel.index))} points"
         click.echo(f"{channel.name}\t{channel.protocol}\t{channel.host}:{channel.port}\t{channel.station}\t{counts}")
+
+
+def _show_upstream(tables: ModelTables, station: str | None) -> None:
+    """Rows by direction and address, as they are compared with the table of the other side."""
+    for one in tables.upstream:
+        groups = "; ".join(f"{group.name}: {', '.join(group.masters) or 'no masters'}" for group in one.groups) or "no groups"
+        counts = f"{len(one.points)} points, {len(one.controls)} controls"
+        click.echo(f"{one.name}\t{one.host}:{one.port}\tCA {one.common_address}\t{groups}\t{counts}")
+        for row in sorted(one.points, key=lambda row: (row.address.common_address, row.address.ioa)):
+            point = tables.points[row.pid]
+            if station in (None, point.station):
+                how = "event" if row.queued else f"newest {row.deadband:g}"
+                click.echo(f"{_address_text(row.address)}\t{point.path}\t{point.kind.name}\t{point.unit}\t{how}")
+        for order in sorted(one.controls, key=lambda order: (order.address.common_address, order.address.ioa)):
+            control = tables.controls[order.cid]
+            if station in (None, control.station):
+                how = "select" if order.select else "direct"
+                click.echo(f"{_address_text(order.address)}\t{control.path}\t{control.kind.name}\t{control.unit}\t{how}")
 
 
 def _show_points(tables: ModelTables, points: Sequence[Point]) -> None:

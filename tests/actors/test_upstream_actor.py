@@ -12,10 +12,9 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
 from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
-from scada.actors.upstream_station import UpstreamLink, configured, event_capacity, queue_name
+from scada.actors.upstream_station import check_parameters, configured, event_capacity, queue_name
 from scada.control.records import ControlReply, SequenceState
 from scada.core.batch import RecordFlag
-from scada.core.clock import VirtualClock
 from scada.core.errors import ConfigError, StoreError
 from scada.core.quality import Quality
 from scada.core.settings import MasterSettings, UpstreamStationSettings
@@ -29,7 +28,7 @@ from scada.model_cim.tables import (
     RedundancyGroup,
     UpstreamStation,
 )
-from scada.protocols.iec104.event_queue import EventQueue, StoredEventQueue
+from scada.protocols.iec104.event_queue import StoredEventQueue
 from scada.rtdb.changes import GapError
 from scada.security.audit import AuditLog
 
@@ -315,8 +314,8 @@ def test_the_journal_is_kept_for_what_is_not_stored_yet(rig):
 def test_a_crash_of_the_actor_closes_what_it_had_open(rig):
     first = rig.view.link
     rig.life()
-    assert not first.server.listening
-    assert rig.view.link.server.listening
+    assert not first.listening
+    assert rig.view.link.listening
 
 
 # ---------------------------------------------------------------- masters
@@ -342,6 +341,16 @@ def test_nobody_listens_where_no_master_is_named(tmp_path):
     rig.close()
 
 
+def test_a_certificate_that_cannot_be_used_is_said_and_tried_again(tmp_path):
+    params = {"tls": 1.0, **{f"tls_{name}": str(tmp_path / name) for name in ("ca", "certificate", "key")}}
+    rig = Rig(tmp_path, configured(STATION, UpstreamStationSettings(params=params), tmp_path))
+    assert not rig.view.status.listening
+    assert "upstream.not_listening" in rig.events.keys()  # noqa: SIM118
+    rig.beat(6.0)
+    assert rig.events.keys().count("upstream.not_listening") == 1, "told once"
+    rig.close()
+
+
 def test_events_that_give_way_are_told(tmp_path):
     station = configured(STATION, UpstreamStationSettings(params={"event_capacity": 4.0}), tmp_path)
     rig = Rig(tmp_path, station)
@@ -358,7 +367,7 @@ def test_events_that_give_way_are_told(tmp_path):
 def test_a_wrong_parameter_is_a_clear_error(tmp_path, params):
     station = configured(STATION, UpstreamStationSettings(params=params), tmp_path)
     with pytest.raises(ConfigError, match=next(iter(params))):
-        UpstreamLink(None, station, TABLES, EventQueue(1), VirtualClock(), on_command=None, on_refused=None, on_remark=None)
+        check_parameters(station)
 
 
 # ---------------------------------------------------------------- commands
