@@ -118,12 +118,14 @@ class StationTime:
         now_ns: ns UTC by the station's clock.
         monotonic: seconds, for selections.
         zone_minutes: zone of time-tagged commands.
+        summer_minutes: what they are further ahead with SU set.
         age_s: largest difference of a time tag to ``now_ns``.
     """
 
     now_ns: int
     monotonic: float
     zone_minutes: int
+    summer_minutes: int
     age_s: float
 
 
@@ -331,5 +333,5 @@ def _timely(order: CommandElement, time: StationTime) -> bool:
     """A time-tagged command must carry a valid time near the station's clock."""
     if not order.time:
         return True
-    sent_ns, _ = cp56.from_octets(order.time, time.now_ns, time.zone_minutes)
+    sent_ns, _ = cp56.from_octets(order.time, time.now_ns, time.zone_minutes, time.summer_minutes)
     return sent_ns != 0 and abs(sent_ns - time.now_ns) <= time.age_s * 1e9

@@ -36,6 +36,7 @@ class OutstationParameters:
     Attributes:
         link: windows and time-outs.
         zone_minutes: what the station's clock is ahead of UTC.
+        summer_minutes: what a time is further ahead that comes with SU set; the station itself never sets it.
         event_capacity: events kept for masters that are away or slow, unless a queue is given; the oldest give way, counted.
         select_timeout_s: life of a selection.
         command_age_s: largest difference of a time-tagged command to the station's clock.
@@ -44,6 +45,7 @@ class OutstationParameters:
 
     link: LinkParameters = field(default_factory=LinkParameters)
     zone_minutes: int = 0
+    summer_minutes: int = 60
     event_capacity: int = 10_000
     select_timeout_s: float = 20.0
     command_age_s: float = 10.0

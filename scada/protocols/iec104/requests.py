@@ -131,7 +131,7 @@ class Requests:
         station = self._station
         zone = station.parameters.zone_minutes
         before = station.now_ns()
-        sent_ns, _ = cp56.from_octets(asdu.objects[0].element, before, zone)
+        sent_ns, _ = cp56.from_octets(asdu.objects[0].element, before, zone, station.parameters.summer_minutes)
         if not sent_ns:
             return [asdu.mirror(Cause.ACTIVATION_CON, negative=True)]
         if not asdu.test:

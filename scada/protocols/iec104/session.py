@@ -363,7 +363,11 @@ class Session:
             return
         parameters = self._station.parameters
         time = StationTime(
-            self._station.now_ns(), self._station.clock.monotonic(), parameters.zone_minutes, parameters.command_age_s
+            self._station.now_ns(),
+            self._station.clock.monotonic(),
+            parameters.zone_minutes,
+            parameters.summer_minutes,
+            parameters.command_age_s,
         )
         for owner, answer in self._station.desk.answer(self, asdu, time):
             assert owner is self

@@ -610,6 +610,21 @@ def test_item_21_a_time_tagged_command_must_be_fresh(rig, offset_s, taken):
     assert len(rig.asked) == taken
 
 
+def test_item_21_summer_time_is_an_hour_ahead(make, clock):
+    def summer(offset_s):
+        octets = bytearray(cp56.to_octets(clock.now_ns() + int(offset_s * 1e9), 480))
+        octets[3] |= 0x80
+        return bytes(octets)
+
+    parameters = OutstationParameters(zone_minutes=480, follow_clock=True)
+    station = make(on_command=lambda _: True, parameters=parameters)
+    master = RawMaster(station).start()
+    assert causes(master.ask(order(58, 9002, 1, time=summer(0)))) == [(58, 7, True)]  # an hour old
+    assert causes(master.ask(order(58, 9002, 1, time=summer(3600)))) == [(58, 7, False), (58, 10, False)]
+    master.ask(asdus.single(103, 6, 1, 0, summer(3602)))
+    assert station.clock_offset_ns == pytest.approx(2 * 10**9, abs=10**6)
+
+
 @pytest.mark.parametrize("raw", [math.nan, math.inf, -math.inf])
 def test_item_22_qualifiers_reach_the_owner_and_a_set_point_is_a_number(rig, raw):
     rig.master.ask(order(46, 9000, 2, select=True, qualifier=3))
