@@ -57,6 +57,7 @@ class C104Driver(Driver):
         self._setup = self._make_setup()
         self._process: asyncio.subprocess.Process | None = None
         self._up = False
+        self._connecting = False
         self._tickets = 0
         self._answers: dict[int, asyncio.Future[CommandResult]] = {}
         self._strangers: set[str] = set()
@@ -99,6 +100,7 @@ class C104Driver(Driver):
         """Keep a child running; it reconnects by itself. A child that dies is started again with back-off."""
         delay = _FIRST_RETRY_S
         while True:
+            self._connecting = True
             self.sink.state(LinkState.CONNECTING, f"starting c104 for {self.spec.host}:{self.spec.port}")
             connects = self.statistics.connects
             reason = await self._life()
@@ -165,14 +167,16 @@ class C104Driver(Driver):
 
     def _state(self, state: str, reason: str) -> None:
         if state == "up":
-            self._up = True
+            self._up, self._connecting = True, False
             self.statistics.connects += 1
             self.sink.state(LinkState.UP, reason)
             for what in ("clock", "interrogate"):
                 self._write(message(what, id=0))
         elif state == "down":
+            self._connecting = False
             self._down(reason)
-        else:
+        elif not self._connecting:
+            self._connecting = True
             self.sink.state(LinkState.CONNECTING, reason)
 
     def _down(self, reason: str) -> None:

@@ -19,6 +19,7 @@ class C104Station(Station):
     protocol = "iec104-c104"
     lacks: ClassVar = {
         "the_tee_sees_both_directions": "on_receive_raw leaks every frame (c104 2.2.1), so nobody listens on its wire",
+        "garbage_is_survived": "c104 says nothing of an ASDU that is shorter than its number of objects asks for",
     }
 
 
