@@ -6,10 +6,12 @@ import math
 import re
 from collections.abc import Callable
 
+from scada.core.errors import ConfigError
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.modbus import TRANSPORTS, read_address, unit_parameters
 from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
+from scada.protocols.modbus.limits import read_limits
 from scada.protocols.registry import Drivers
 
 _KNOWN = frozenset({"protocol", "host", "port"})
@@ -43,8 +45,17 @@ def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -
                 station=", ".join(model.name(station) for station in stations),
                 params=parameters(model, mrid, "sc:RemoteUnit", _KNOWN) | _of_units(model, mrid, protocol),
             )
+            _check_parameters(model, channels[mrid], findings)
     _check_names(model, channels, findings)
     return channels
+
+
+def _check_parameters(model: CimModel, spec: ChannelSpec, findings: list[Finding]) -> None:
+    if spec.protocol in TRANSPORTS:
+        try:
+            read_limits(spec.protocol, spec.name, spec.params)
+        except ConfigError as error:
+            findings.append(model.finding(Severity.ERROR, "channel.parameter", spec.mrid, error.what, error.mend))
 
 
 def _check_names(model: CimModel, channels: dict[str, ChannelSpec], findings: list[Finding]) -> None:
