@@ -44,31 +44,33 @@ class DuplicateFilter:
         self._until = _NOT_YET
         self._before = {}
         for records in self._memory:
-            for pid, event in _events(records):
+            for pid, event in _events(records[_tagged(records)]):
                 self._before.setdefault(pid, []).append(event)
 
-    def fresh(self, records: Records, mono: float) -> npt.NDArray[np.bool_]:
-        """Which of some records are not repeated ones; those are remembered.
+    def fresh(self, records: Records, mono: float) -> npt.NDArray[np.bool_] | None:
+        """Which of some records are not repeated ones, None = all of them; those are remembered.
 
         The repetition of a point's events keeps their order, so each remembered event is used up once, and with it those before
         it: a chattering contact that comes back to the same state in the same millisecond is no duplicate.
         """
-        fresh = np.ones(len(records), dtype=np.bool_)
-        tagged = (records["source_time"] != 0) & ((records["flags"] & RecordFlag.REFRESH) == 0)
-        if not tagged.any():
-            return fresh
-        if self._before:
+        if not self._before:
+            self._remember(records)  # as it came: nearly all reads pass here
+            return None
+        tagged = _tagged(records)
+        if tagged.any():
             self._until = min(self._until, mono + WINDOW_S)
-        if self._before and mono < self._until:
-            rows = np.flatnonzero(tagged)
-            for row, (pid, event) in zip(rows.tolist(), _events(records[rows]), strict=True):
-                known = self._before.get(pid, ())
-                if event in known:
-                    del self._before[pid][: known.index(event) + 1]
-                    fresh[row] = False
-        else:
+        if mono >= self._until:
             self._before = {}
-        self._remember(records[tagged & fresh])
+            self._remember(records)
+            return None
+        fresh = np.ones(len(records), dtype=np.bool_)
+        rows = np.flatnonzero(tagged)
+        for row, (pid, event) in zip(rows.tolist(), _events(records[rows]), strict=True):
+            known = self._before.get(pid, ())
+            if event in known:
+                del self._before[pid][: known.index(event) + 1]
+                fresh[row] = False
+        self._remember(records[fresh])
         return fresh
 
     def _remember(self, records: Records) -> None:
@@ -76,6 +78,12 @@ class DuplicateFilter:
         self._size += len(self._memory[-1])
         while self._size - len(self._memory[0]) >= self._limit:
             self._size -= len(self._memory.popleft())
+
+
+def _tagged(records: Records) -> npt.NDArray[np.bool_]:
+    """Those with a time of their own that answer nothing: events, and measured values with time."""
+    tagged: npt.NDArray[np.bool_] = (records["source_time"] != 0) & ((records["flags"] & RecordFlag.REFRESH) == 0)
+    return tagged
 
 
 def _events(records: Records) -> Iterator[tuple[int, _Event]]:

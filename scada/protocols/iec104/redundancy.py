@@ -252,7 +252,7 @@ class Redundancy:
         if self._unanswered and bool(((records["cause"] & 0x3F) == Cause.INTERROGATED).any()):
             self._unanswered = 0
         fresh = self._duplicates.fresh(records, mono)
-        if fresh.all():
+        if fresh is None or fresh.all():
             return [values]
         self._statistics.duplicates += int(np.count_nonzero(~fresh))
         if not fresh.any():
