@@ -243,6 +243,10 @@ class _Line:
             driver.tee(self._said, True, now_ns, data)
         driver.carry_out(driver.redundancy.feed(self._endpoint.name, data, now_ns, driver.clock.monotonic()))
 
+    def paused(self, reading_stopped: bool) -> None:
+        """Reading has stopped, or goes on."""
+        self._driver.redundancy.paused(self._endpoint.name, reading_stopped, self._driver.clock.monotonic())
+
     async def taken_over(self) -> None:
         """Wait until the database keeps up."""
         await self._driver.taken_over()

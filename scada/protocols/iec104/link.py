@@ -189,6 +189,7 @@ class Link:
         self._unacked_since: float | None = None
         self._awaited: dict[UFunction, float] = {}
         self._last_receive = now
+        self._paused = False
         self._synchronised = not self._report_only
 
     # ------------------------------------------------------------------ owner's side
@@ -224,6 +225,14 @@ class Link:
         assert self.role is Role.CONTROLLING
         self.phase = Phase.STOPPING
         return [*self._acknowledge(), self._act(UFunction.STOPDT_ACT, now), PhaseChanged(self.phase)]
+
+    def pause(self, reading_stopped: bool, now: float) -> None:
+        """The owner has stopped to read, or goes on: meanwhile t1 and t3 do not run, for the answers are there and not read."""
+        self._paused = reading_stopped
+        if not reading_stopped:
+            self._last_receive = now
+            self._awaited = dict.fromkeys(self._awaited, now)
+            self._sent_at = deque([now] * len(self._sent_at))
 
     def test(self, now: float) -> list[LinkEvent]:
         """Test the connection now (TESTFR), without waiting for t3."""
@@ -313,14 +322,16 @@ class Link:
         if self.phase is Phase.CLOSED or self._report_only:
             return []
         limits = self.parameters
+        events: list[LinkEvent] = []
+        if self._unacked_since is not None and now - self._unacked_since >= limits.t2:
+            events += self._acknowledge()
+        if self._paused:
+            return events
         for function, sent in self._awaited.items():
             if now - sent >= limits.t1:
                 return [self.close(f"{function.name} was not confirmed within t1 = {limits.t1:g} s")]
         if self._sent_at and now - self._sent_at[0] >= limits.t1:
             return [self.close(f"an I frame was not acknowledged within t1 = {limits.t1:g} s")]
-        events: list[LinkEvent] = []
-        if self._unacked_since is not None and now - self._unacked_since >= limits.t2:
-            events += self._acknowledge()
         if now - self._last_receive >= limits.t3 and UFunction.TESTFR_ACT not in self._awaited:
             events.append(self._act(UFunction.TESTFR_ACT, now))
         return events

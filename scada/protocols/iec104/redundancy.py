@@ -24,8 +24,8 @@ from scada.protocols.iec104.link import Closed, Link, LinkEvent, Phase, Role, Tr
 
 STOP_WAIT_S: Final = 0.5
 """Longest wait for the confirmation of STOPDT before another link is started."""
-_COMPARED_EVENTS: Final = 32
-"""Events with time that one APDU holds at most, rounded up."""
+_COMPARED: Final = 128
+"""Values that one APDU holds at most, rounded up: the last k APDUs may come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Redundancy:
         self._told = LinkState.DOWN
         self._unanswered = 0
         self._tickets = 0
-        self._duplicates = DuplicateFilter(_COMPARED_EVENTS * max(limits.k, 12))
+        self._duplicates = DuplicateFilter(_COMPARED * max(limits.k, 12))
 
     def links(self) -> list[LinkReport]:
         """Every link, as a status page shows it."""
@@ -119,6 +119,10 @@ class Redundancy:
     def in_use(self, name: str) -> bool:
         """Data may come over this link."""
         return self._lines[name] is self._used
+
+    def paused(self, name: str, reading_stopped: bool, mono: float) -> None:
+        """Reading from a link was stopped because the database is behind, or goes on: its silence says nothing of the station."""
+        self._lines[name].link.pause(reading_stopped, mono)
 
     # ------------------------------------------------------------------ one link
 

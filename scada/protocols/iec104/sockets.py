@@ -27,6 +27,10 @@ class Owner(Protocol):
         """Octets of one read."""
         ...
 
+    def paused(self, reading_stopped: bool) -> None:
+        """Reading has stopped, or goes on."""
+        ...
+
     async def taken_over(self) -> None:
         """Return when what was received has been taken over, and may be acknowledged."""
         ...
@@ -63,8 +67,7 @@ class Connection(asyncio.Protocol):
         self._owner.received(data)
         self._arrived.set()
         if self._settling and not self._paused and self._owner.in_use and self._open():
-            self._paused = True
-            self._transport_of().pause_reading()
+            self._pause(True)
 
     def write(self, data: bytes) -> None:
         """Send octets; the send window bounds what can wait here."""
@@ -80,8 +83,7 @@ class Connection(asyncio.Protocol):
             await self._owner.taken_over()
             self._settling = False
             if self._paused and self._open():
-                self._paused = False
-                self._transport_of().resume_reading()
+                self._pause(False)
 
     def distrusted(self, tls: TlsContext, now_ns: int) -> str:
         """Why the peer's certificate is not to be trusted any more; empty if it is."""
@@ -97,6 +99,12 @@ class Connection(asyncio.Protocol):
         """Flush what was written and close."""
         if self._transport is not None:
             self._transport.close()
+
+    def _pause(self, reading_stopped: bool) -> None:
+        self._paused = reading_stopped
+        transport = self._transport_of()
+        (transport.pause_reading if reading_stopped else transport.resume_reading)()
+        self._owner.paused(reading_stopped)
 
     def _open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()

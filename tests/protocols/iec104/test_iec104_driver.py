@@ -156,6 +156,19 @@ async def test_reading_stops_while_the_database_is_behind_and_nothing_is_lost(bu
         assert [plant.sink.values[i] for i in range(5000)] == [i * 0.25 for i in range(5000)]
 
 
+async def test_a_database_that_is_behind_for_long_does_not_look_like_a_dead_station(build):
+    parameters = OutstationParameters(LinkParameters(t1=600, t3=600))
+    async with Plant(build, count=5000, parameters=parameters, clock=make_clock(20.0), t1=1, t2=0.5, t3=1) as plant:
+        await plant.sink.until(reached(LinkState.UP))
+        plant.sink.open.clear()
+        await asyncio.sleep(0.4)  # eight seconds of the link: more than t3 and t1
+        plant.sink.open.set()
+        await plant.settled()
+        assert plant.driver.statistics.connects == 1
+        plant.server.muted = True  # the timers run again
+        await plant.sink.until(reached(LinkState.DOWN))
+
+
 async def test_a_large_station_is_interrogated_completely(build):
     async with Plant(build, count=20_000) as plant:
         await plant.settled()

@@ -9,7 +9,7 @@ from scada.core.errors import ConfigError
 from scada.model_cim.tables import ChannelSpec
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.iec104.apci import UFunction, u_frame
-from scada.protocols.iec104.asdu import Cause, single
+from scada.protocols.iec104.asdu import Asdu, Cause, InformationObject, single
 from scada.protocols.iec104.commanding import Step
 from scada.protocols.iec104.duplicates import DuplicateFilter
 from scada.protocols.iec104.endpoints import RedundancyParameters
@@ -337,17 +337,27 @@ def test_one_link_that_comes_back_counts_repeated_events_once_too(build):
 
 
 def test_the_memory_of_events_is_bounded():
-    records = np.zeros(10, dtype=[("pid", "u4"), ("value", "f8"), ("source_time", "i8"), ("quality", "u4"), ("flags", "u1")])
-    records["source_time"] = np.arange(1, 11)
+    kinds = [("pid", "u4"), ("value", "f8"), ("source_time", "i8"), ("quality", "u4"), ("flags", "u1")]
     known = DuplicateFilter(25)
     for turn in range(100):
-        records["source_time"] += 10
+        records = np.zeros(10, dtype=kinds)
+        records["source_time"] = np.arange(1, 11) + 10 * turn
         assert known.fresh(records, turn) is None
     assert known._size <= 35
     known.switched()
     assert not known.fresh(records, 1000.0).any()
     records["flags"] = RecordFlag.REFRESH
     assert known.fresh(records, 1000.0).all()
+
+
+def test_values_without_a_time_do_not_push_events_out_of_the_memory(rig):
+    rig.event("A", 2, 1, 1, deliver=False)
+    block = Asdu(1, Cause.SPONTANEOUS, 1, (InformationObject(1, b"\1"),) * 60)
+    for _ in range(11):  # with the event: k frames without an acknowledgement
+        rig.run(rig.machine.feed("A", rig.stations["A"].tell(block.encode()), *rig.now()))
+    rig.cut("A")
+    rig.event("B", 2, 1, 1)
+    assert rig.events() == [(2, 1)]
 
 
 # ---------------------------------------------------------------- parameters
