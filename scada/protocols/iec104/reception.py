@@ -98,7 +98,8 @@ class Reception:
     def refuse(self, asdu: Asdu) -> tuple[list[Effect], bytes]:
         """An ASDU that is no value we take and no answer: what is told, and what is sent back (empty = nothing).
 
-        In monitor direction only file transfer expects an answer; it gets its ASDU back with cause 44, negative.
+        A type we do not have comes back with its content, cause 44, negative: file transfer waits for an answer. Only what is
+        itself a refusal gets none, so that two stations do not answer each other for ever.
         """
         self._statistics.refused += 1
         address, type_id = asdu.common_address, asdu.type_id
@@ -113,10 +114,10 @@ class Reception:
             text = f"type {type_id} with cause {asdu.cause}{' under test' if asdu.test else ''} from CA {address}; left out"
         else:
             kind, key = "unsupported_type", (type_id, address)
-            text = f"type {type_id} from CA {address} is not supported; left out"
-            if type_id in _FILE_TRANSFER and not asdu.negative:
+            what = f"file transfer (type {type_id})" if type_id in _FILE_TRANSFER else f"type {type_id}"
+            text = f"{what} from CA {address} is not supported; refused"
+            if not asdu.negative:
                 reply = asdu.mirror(Cause.UNKNOWN_TYPE, negative=True).encode()
-                text = f"file transfer (type {type_id}) from CA {address} is not supported; refused"
         return ([Notice(kind, text)] if self._first(kind, key) else []), reply
 
     # ------------------------------------------------------------------ inside

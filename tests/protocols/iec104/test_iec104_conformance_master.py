@@ -279,12 +279,15 @@ def test_11_every_negative_mirror_is_told_apart(book, cause, words):
 
 
 @pytest.mark.parametrize("type_id", [2, 4, 6, 8, 10, 12, 14, 16, 17, 18, 19, 41, 43, 69, 127 + 1, 255])
-def test_11_types_that_104_does_not_have_are_left_out_once_told_and_never_answered(book, type_id):
+def test_11_types_that_104_does_not_have_are_left_out_told_once_and_refused(book, type_id):
     station = book()
     odd = Raw(bytes([type_id, 1, 3, 0, 1, 0, 10, 0, 0, *b"\x01\x00\x00\x00"]).hex())
-    assert station.peer(odd, STATUS) == ["value 0=1", "! unsupported_type"]
-    assert station.peer(odd) == []
-    assert station.channel.statistics.refused == 2
+    mirror = f"I {type_id}.-44 CA1 0a000001000000"
+    assert station.peer(odd, STATUS) == ["value 0=1", "! unsupported_type", mirror]
+    assert station.peer(odd) == [mirror]
+    refusal = Raw(bytes([type_id, 1, 0x6C, 0, 1, 0, 10, 0, 0, *b"\x01\x00\x00\x00"]).hex())
+    assert station.peer(refusal) == ["! unexpected_asdu"]  # two stations must not answer each other for ever
+    assert station.channel.statistics.refused == 3
 
 
 @pytest.mark.parametrize("cause", [0, 4, 6, 7, 10, 13, 19, 42, 44, 45, 46, 47, 48, 63])

@@ -218,8 +218,9 @@ class Fuzz:
                 place = said.common_address, said.objects[0].ioa
                 assert any(address and (address.common_address, address.ioa) == place for address in self.tickets.values())
                 self.ordered[place] = frame[6:8] + b"\x07" + frame[9:]
-            elif 120 <= said.type_id <= 127:
-                assert (said.cause, said.negative) == (44, True)
+            elif said.cause == 44:
+                assert said.negative
+                assert said.type_id not in COMMAND_TYPES | SIZES.keys()
             else:
                 assert said.type_id in {100, 101, 102, 103, 104, 105, 107, 110, 111, 112, 113}
                 assert said.cause in {5, 6, 8}
