@@ -23,7 +23,7 @@ from scada.protocols.opcua.connection import FAILURES, Connection
 from scada.protocols.opcua.describe import OpcUaDescriber, value_text
 from scada.protocols.opcua.nodes import NodeIdError, node_id
 from scada.protocols.opcua.parameters import OpcUaParameters
-from scada.protocols.opcua.readings import Readings
+from scada.protocols.opcua.readings import Item, Readings
 from scada.protocols.opcua.subscription import ItemSubscription, SubscriptionEndedError, Told
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
@@ -115,9 +115,7 @@ class OpcUaDriver(Driver):
         while True:
             self._readings.refresh()
             subscription = ItemSubscription(connection, self._readings, self._parameters, self.clock.real_delay(1.0))
-            for item, reason in await subscription.create():
-                self._readings.refuse(item.points)
-                self._notice("unknown_node", f"{item.node.to_string()} of {item.paths}: {reason}")
+            self._refuse(await subscription.create())
             self._readings.refuse(point for point, _ in self._readings.unreadable)
             await self._deliver()
             end_if_cancelled()
@@ -127,6 +125,12 @@ class OpcUaDriver(Driver):
             except SubscriptionEndedError as error:
                 self._down(str(error))
                 await subscription.delete()
+
+    def _refuse(self, failed: Sequence[tuple[Item, str]]) -> None:
+        """Variables that cannot be monitored: their points are invalid, the rest works."""
+        for item, reason in failed:
+            self._readings.refuse(item.points)
+            self._notice("unknown_node", f"{item.node.to_string()} of {item.paths}: {reason}")
 
     def _up(self, connection: Connection) -> None:
         self.statistics.connects += 1
@@ -139,10 +143,16 @@ class OpcUaDriver(Driver):
 
     async def _receive(self, connection: Connection, subscription: ItemSubscription) -> str:
         """Take notifications; returns why the session ended."""
+        time = asyncio.get_running_loop().time
+        retry_s = self.clock.real_delay(self._parameters.retry_s)
+        again = time() + retry_s
         while True:
             try:
                 async with asyncio.timeout(subscription.silence_s):
                     told = await subscription.publish()
+                    if subscription.failed and time() >= again:
+                        again = time() + retry_s
+                        self._refuse(await subscription.monitor(list(subscription.failed)))
             except SubscriptionEndedError:
                 raise
             except UaStatusCodeError as error:

@@ -30,6 +30,7 @@ class OpcUaParameters:
         status_queue: changes of one status variable that the server keeps between two publishings.
         chunk: nodes in one request.
         max_requests: requests on their way at once.
+        retry_s: variables that cannot be monitored are tried again so often.
         deadband: the points' dead bands are given to the server, which then keeps smaller changes to itself.
         read_back: a written variable is read again and compared.
         path: appended to ``opc.tcp://host:port``.
@@ -44,6 +45,7 @@ class OpcUaParameters:
     status_queue: int
     chunk: int
     max_requests: int
+    retry_s: float
     deadband: bool
     read_back: bool
     path: str
@@ -71,6 +73,7 @@ class OpcUaParameters:
             status_queue=int(read.number("status_queue", 100, 1, 100_000)),
             chunk=int(read.number("chunk", 1000, 1, 100_000)),
             max_requests=int(read.number("max_requests", 10, 1, 1000)),
+            retry_s=read.number("retry_s", 60.0, 0.1, 86_400.0),
             deadband=read.flag("deadband"),
             read_back=read.flag("read_back"),
             path=read.text("path"),

@@ -76,6 +76,8 @@ class ItemSubscription:
         self._id = 0
         self.interval_s = self.silence_s = 0.0
         """Revised publishing interval; after so long without any answer the subscription is lost."""
+        self.failed: list[int] = []
+        """Handles of the variables that cannot be monitored."""
 
     # ------------------------------------------------------------ making
 
@@ -97,8 +99,9 @@ class ItemSubscription:
         return await self.monitor(range(len(self._readings.items)))
 
     async def monitor(self, handles: Sequence[int]) -> list[tuple[Item, str]]:
-        """Monitor the variables of these handles."""
+        """Monitor the variables of these handles; returns those that cannot be, with the reason."""
         failed: list[tuple[Item, str]] = []
+        self.failed = []
         for start in range(0, len(handles), self._parameters.chunk):
             chunk = handles[start : start + self._parameters.chunk]
             results = await self._create([self._request(handle, filtered=self._parameters.deadband) for handle in chunk])
@@ -107,11 +110,10 @@ class ItemSubscription:
                 plain = await self._create([self._request(handle, filtered=False) for handle in again])
                 by_handle = dict(zip(again, plain, strict=True))
                 results = [by_handle.get(handle, code) for handle, code in zip(chunk, results, strict=True)]
-            failed += [
-                (self._readings.items[handle], str(code.name))
-                for handle, code in zip(chunk, results, strict=True)
-                if not code.is_good()
-            ]
+            for handle, code in zip(chunk, results, strict=True):
+                if not code.is_good():
+                    self.failed.append(handle)
+                    failed.append((self._readings.items[handle], str(code.name)))
         return failed
 
     async def _create(self, requests: list[ua.MonitoredItemCreateRequest]) -> list[ua.StatusCode]:

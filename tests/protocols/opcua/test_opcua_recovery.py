@@ -207,6 +207,15 @@ async def test_elements_of_an_array_and_values_that_are_none(station):
         assert (await driver.order("read", {"node": "what"})).outcome is Outcome.REFUSED
 
 
+async def test_a_variable_that_comes_later_is_found(station):
+    points = (point(0, "P"), point(1, "Later"))
+    async with running(station, points, retry_s=0.2, keepalive_s=0.1) as (_, sink):
+        await sink.until(lambda: len(sink.values) == 2 and up(sink)())
+        assert sink.values[1][1] & Quality.BAD_REFERENCE
+        await station.server.nodes.objects.add_variable(ua.NodeId("Later", 2), "Later", 7.0)
+        await sink.until(lambda: sink.values[1] == (7.0, 0))
+
+
 async def test_a_dead_band_is_kept_by_the_server(station):
     points = (point(0, "P", deadband=1.0), point(1, "Alarm", PointKind.STATUS))
     async with running(station, points, deadband=1) as (_, sink):

@@ -51,6 +51,10 @@ def test_every_bad_code_of_the_standard_is_not_acted_on_and_every_good_one_is():
         (CODES.BadNoCommunication, Quality.NOT_TOPICAL),
         (CODES.BadNodeIdUnknown, Quality.BAD_REFERENCE | Quality.INVALID),
         (CODES.BadInternalError, Quality.INVALID),
+        (CODES.BadTimeout, Quality.NOT_TOPICAL),
+        (CODES.BadOutOfRange, Quality.OUT_OF_RANGE | Quality.INVALID),
+        (CODES.UncertainSimulatedValue, Quality.TEST | Quality.QUESTIONABLE),
+        (CODES.BadIndexRangeNoData, Quality.BAD_REFERENCE | Quality.INVALID),
     ],
 )
 def test_codes(code, word):
@@ -74,8 +78,18 @@ def test_numbers():
     assert number(point(PointKind.STATUS), True) == 1.0
     assert [number(point(PointKind.DOUBLE), flag) for flag in (False, True)] == [1.0, 2.0]
     assert number(point(PointKind.DOUBLE), 2) == 2.0
-    for nothing in (None, "text", [1.0], math.nan, math.inf):
+    for nothing in (None, "text", [1.0], math.nan, math.inf, 2**53 + 1, ua.LocalizedText("5"), b"5"):
         assert math.isnan(number(point(), nothing))
+    for kind, impossible in ((PointKind.STATUS, 2), (PointKind.STATUS, 0.5), (PointKind.DOUBLE, 4), (PointKind.DOUBLE, -1)):
+        assert math.isnan(number(point(kind), impossible))
+    assert number(point(PointKind.STEP), 17) == 17.0
+
+
+def test_limit_bits_count_only_with_the_info_type_that_gives_them_a_meaning():
+    assert quality_of(0x0400 | 0x0200) == Quality.OUT_OF_RANGE
+    assert quality_of(0x0400 | 0x0300) == Quality.BLOCKED
+    assert quality_of(0x0300) == 0
+    assert not lost_values(0x0080)
 
 
 def test_variants():
@@ -88,6 +102,7 @@ def test_variants():
         (control(ControlKind.DOUBLE), 0.0, ua.VariantType.Boolean),
         (control(), 40_000.0, ua.VariantType.Int16),
         (control(), math.nan, double),
+        (control(), 1e300, ua.VariantType.Float),
         (control(scale=0.0), 1.0, double),
         (control(), 1.0, ua.VariantType.String),
     ):
