@@ -17,6 +17,7 @@ from typing import Any, Final
 from scada.core.ids import derived_mrid
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.modbus import UNIT_PARAMETERS
 from scada.model_cim.template_items import CONTROL_KEYS, POINT_KEYS, Maker, Place
 
 _SECTIONS: Final = {"points": POINT_KEYS, "controls": CONTROL_KEYS}
@@ -173,6 +174,9 @@ class _Device:
             return
         template, place = self._template, self._at(self._model.where(self._device))
         given = {name.removeprefix(_DEVICE) for name in self._model.properties(_DEVICE) if self._model.text(self._device, name)}
+        for name in sorted(given - _OWN - UNIT_PARAMETERS - self._parameters.keys()):
+            known = ", ".join(sorted({*_OWN, *template.parameters}))
+            self._error("device.parameter", self._device, f"there is no {name!r}", f"one of {known}", f"{_DEVICE}{name}")
         bears = {
             f"{_DEVICE}{name}": (str(value), (template.label, template.lines.get(("requests", name), 0)))
             for name, value in template.requests.items()

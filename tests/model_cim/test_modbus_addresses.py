@@ -112,6 +112,7 @@ def test_transports(write, protocol, port, rule):
         ({"maxRegisters": "126"}, "max_registers"),
         ({"unit.3.timeoutS": "soon"}, "unit.3.timeout_s"),
         ({"holes": "coil:9-1"}, "holes"),
+        ({"unit.3.timeout": "1"}, "there is no parameter unit.3.timeout"),
         ({"timeoutS": "0"}, "timeout_s"),
     ],
 )

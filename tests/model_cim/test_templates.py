@@ -163,6 +163,14 @@ MISTAKES = [
     (INVERTER, "bit = 7", "bit = 40", "point.address", f"{INVERTER}:30", "1 bits from bit 40"),
     (METER, "hi = 50.5", "hi = 49.0", "limit.order", f"{METER}:28", "lo"),
     ("plant.xml", ">sunspec-inverter<", ">none<", "device.template", "plant.xml:43", "no template 'none'"),
+    (
+        "plant.xml",
+        "ratedPower>30</sc:Device.ratedPower",
+        "ratedPowr>30</sc:Device.ratedPowr",
+        "device.parameter",
+        "plant.xml:57",
+        "no 'ratedPowr'",
+    ),
     ("plant.xml", ">modbus-tcp<", ">opcua<", "device.protocol", "plant.xml:43", "is for modbus, the channel speaks opcua"),
     ("plant.xml", ">T<", ">Tx<", "device.item", "plant.xml:61", "has no item 'Tx'"),
     (

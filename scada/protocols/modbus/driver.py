@@ -126,7 +126,7 @@ class ModbusDriver(Driver):
                     return line.lost
                 if self._schedule.all_silent and self._schedule.misses >= _SILENT_REQUESTS:
                     return f"no answer to {self._schedule.misses} requests"
-                if not up and (self._schedule.heard or not self.points):
+                if not up and (self._schedule.heard or self._schedule.empty):
                     up = True
                     self.sink.state(LinkState.UP, f"connected to {self._transport.endpoint}")
                 if self._transport.tls is not None and now >= check_at:

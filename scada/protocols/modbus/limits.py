@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scada.core.errors import ConfigError
-from scada.model_cim.modbus import BIT_TABLES, WORD_TABLES
+from scada.model_cim.modbus import BIT_TABLES, UNIT_PARAMETERS, WORD_TABLES
 
 MAX_REGISTERS: Final = 125
 MAX_BITS: Final = 2000
@@ -105,6 +105,10 @@ def read_limits(protocol: str, name: str, params: Mapping[str, float | str]) -> 
     serial = protocol in ("modbus-rtu", "modbus-rtu-tcp")
     common = _unit_limits(reader, "", UnitLimits(timeout_s=1.0, read_retries=1) if serial else UnitLimits())
     units = {int(found[1]) for key in params if (found := re.match(r"unit\.(\d+)\.", key))}
+    for key in params:
+        if key.startswith("unit.") and key.split(".", 2)[-1] not in _UNIT_NAMES:
+            text = f"there is no parameter {key}"
+            raise ConfigError(text, where=f"channel {name}", mend=f"unit.<id>. with one of {', '.join(sorted(_UNIT_NAMES))}")
     silence_s = _silence_s(reader.number("baud", 19200, 50, 4_000_000)) if protocol == "modbus-rtu" else 0.0
     pause_ms = max(reader.number("request_gap_ms", 0, 0, 60_000), reader.number("inter_frame_ms", 0, 0, 1000))
     return ChannelLimits(
@@ -148,6 +152,9 @@ def _unit_limits(reader: _Reader, prefix: str, base: UnitLimits) -> UnitLimits:
         read_write=truth("read_write", base.read_write),
         read_back=truth("read_back", base.read_back),
     )
+
+
+_UNIT_NAMES: Final = frozenset(re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower() for name in UNIT_PARAMETERS)
 
 
 class _Reader:

@@ -97,6 +97,11 @@ class Schedule:
                 self._plan(unit, reading, now)
 
     @property
+    def empty(self) -> bool:
+        """There is nothing to read."""
+        return not self._units
+
+    @property
     def all_silent(self) -> bool:
         """Nobody answers."""
         return bool(self._units) and all(unit.silent or unit.misses for unit in self._units.values())

@@ -295,6 +295,12 @@ async def test_bad_addresses_are_invalid_from_the_start(station):
         assert any("S/9" in text for _, text in sink.notices)
 
 
+async def test_a_channel_without_one_usable_address_is_up_for_its_controls(station):
+    async with running(station, (point(9, 0, "float80"),)) as (driver, sink):
+        await sink.until(up(sink))
+        assert (await driver.execute(control(0, 10), 9.0)).outcome is Outcome.CONFIRMED
+
+
 @pytest.mark.parametrize("params", [{"scan_ms": "fast"}, {"timeout_s": 0}, {"scan_ms": math.nan}])
 def test_parameters_that_cannot_be_used(params):
     spec = ChannelSpec(0, "m", "PV", "modbus-tcp", "127.0.0.1", 502, "S", params)
