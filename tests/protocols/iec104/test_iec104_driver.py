@@ -158,10 +158,10 @@ async def test_reading_stops_while_the_database_is_behind_and_nothing_is_lost(bu
 
 async def test_a_database_that_is_behind_for_long_does_not_look_like_a_dead_station(build):
     parameters = OutstationParameters(LinkParameters(t1=600, t3=600))
-    async with Plant(build, count=5000, parameters=parameters, clock=make_clock(20.0), t1=1, t2=0.5, t3=1) as plant:
+    async with Plant(build, count=5000, parameters=parameters, clock=make_clock(10.0), t1=4, t2=2, t3=4) as plant:
         await plant.sink.until(reached(LinkState.UP))
         plant.sink.open.clear()
-        await asyncio.sleep(0.4)  # eight seconds of the link: more than t3 and t1
+        await asyncio.sleep(1.1)  # eleven seconds of the link: more than t3 and t1
         plant.sink.open.set()
         await plant.settled()
         assert plant.driver.statistics.connects == 1
