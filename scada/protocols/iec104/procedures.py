@@ -20,12 +20,11 @@ from scada.protocols.iec104 import cp56, system_requests
 from scada.protocols.iec104.asdu import BROADCAST, REFUSAL, Asdu, Cause, TypeId
 from scada.protocols.iec104.codec import address_key
 from scada.protocols.iec104.effects import Done, Effect, Notice
-from scada.protocols.iec104.parameters import ChannelParameters, CounterFreeze
-from scada.protocols.iec104.system_requests import End, Freeze, Key, Request
+from scada.protocols.iec104.parameters import ChannelParameters
+from scada.protocols.iec104.plan import Plan
+from scada.protocols.iec104.system_requests import End, Key, Request
 
 _FOREVER: Final = float("inf")
-_LONGEST_RETRY_S: Final = 900.0
-_FREEZES: Final = {CounterFreeze.FREEZE: Freeze.FREEZE, CounterFreeze.FREEZE_RESET: Freeze.FREEZE_RESET}
 
 
 @dataclass(slots=True)
@@ -61,18 +60,6 @@ class Running:
 
 
 @dataclass(slots=True)
-class _Retry:
-    """A station interrogation that failed: when it is asked again, each time after twice the wait."""
-
-    wait: float
-    due: float = _FOREVER
-
-    def fail(self, mono: float) -> None:
-        """It has failed once more."""
-        self.due, self.wait = mono + self.wait, min(2 * self.wait, _LONGEST_RETRY_S)
-
-
-@dataclass(slots=True)
 class _Wait:
     """Somebody who waits for several requests, and what they brought."""
 
@@ -95,7 +82,7 @@ class Procedures:
     ) -> None:
         self.stations = tuple(stations)
         self._parameters = parameters
-        self._metered = tuple(metered)
+        self._plan = Plan(parameters, stations, metered)
         self._statistics = statistics
         self._tests = 0
         self.forget()
@@ -106,9 +93,7 @@ class Procedures:
         self._frames: deque[tuple[Key, ...]] = deque()
         self._after: list[tuple[int | None, Request]] = []
         self._waiting: dict[int, _Wait] = {}
-        self._unknown: set[int] = set()
-        self._retries: dict[int, _Retry] = {}
-        self._next_interrogation = self._next_counters = self._next_synchronisation = _FOREVER
+        self._plan.forget()
 
     @property
     def running(self) -> tuple[Running, ...]:
@@ -155,31 +140,10 @@ class Procedures:
             else:
                 self._after.append((ticket, request))
 
-    def _ask_clock(self, stations: Sequence[int]) -> None:
-        if self._parameters.clock_sync_s:
-            self._begin([system_requests.clock(address) for address in stations], None)
-
-    def _ask_values(self, stations: Sequence[int]) -> None:
-        self._begin([system_requests.interrogation(address) for address in stations], None)
-
-    def _ask_counters(self, stations: Sequence[int]) -> None:
-        group, freeze = self._parameters.counter_group, _FREEZES.get(self._parameters.counter_freeze)
-        ask = (
-            [system_requests.counters(address, group) for address in stations]
-            if freeze is None
-            else [system_requests.frozen_counters(address, group, freeze) for address in stations]
-        )
-        self._begin(ask, None)
-
     def started(self, mono: float) -> None:
         """Data transfer has begun: clock, then all values, then totals."""
-        self._unknown.update(self.stations)
-        self._ask_clock(self.stations)
-        self._ask_values(self.stations)
-        self._ask_counters(self._metered)
-        self._next_synchronisation = _after(mono, self._parameters.clock_sync_s)
-        self._next_interrogation = _after(mono, self._parameters.interrogation_s)
-        self._next_counters = _after(mono, self._parameters.counter_interrogation_s)
+        for wanted in self._plan.started(mono):
+            self._begin(wanted, None)
 
     def initialised(self, asdu: Asdu) -> list[Effect]:
         """End of initialisation: what the station said of itself before is not worth anything.
@@ -193,15 +157,14 @@ class Procedures:
         text = f"CA {address} has started ({cause}{changed})"
         if address not in self.stations:
             return [Notice("end_of_initialisation", f"{text}; the model has no such station")]
-        self._unknown.add(address)
-        self._ask_clock((address,))
+        clock, *data = self._plan.initialised(address)
+        self._begin(clock, None)
         for key in [key for key, item in self._running.items() if key[1] == address and item.answered]:
             running = self._running[key]
             running.sent, running.deadline, running.confirmed, running.values = None, _FOREVER, False, 0
             self._frames.append((key,))
-        self._ask_values((address,))
-        if address in self._metered:
-            self._ask_counters((address,))
+        for wanted in data:
+            self._begin(wanted, None)
         return [Notice("end_of_initialisation", text)]
 
     # ------------------------------------------------------------------ sending
@@ -333,19 +296,8 @@ class Procedures:
         effects: list[Effect] = []
         for running in [item for item in self._running.values() if mono >= item.deadline]:
             effects += self._time_out(running, mono)
-        for address, retry in self._retries.items():
-            if mono >= retry.due:
-                retry.due = _FOREVER
-                self._ask_values((address,))
-        if mono >= self._next_synchronisation:
-            self._next_synchronisation = _after(mono, self._parameters.clock_sync_s)
-            self._ask_clock(self.stations)
-        if mono >= self._next_interrogation:
-            self._next_interrogation = _after(mono, self._parameters.interrogation_s)
-            self._ask_values(self.stations)
-        if mono >= self._next_counters:
-            self._next_counters = _after(mono, self._parameters.counter_interrogation_s)
-            self._ask_counters(self._metered)
+        for wanted in self._plan.due(mono):
+            self._begin(wanted, None)
         return effects
 
     def _time_out(self, running: Running, mono: float) -> list[Effect]:
@@ -361,9 +313,7 @@ class Procedures:
 
     def _fail(self, running: Running, outcome: Outcome, text: str, mono: float) -> list[Effect]:
         request = running.request
-        address = request.common_address
-        if request.is_general and (running.planned or address in self._unknown) and self._parameters.interrogation_retry_s:
-            self._retries.setdefault(address, _Retry(self._parameters.interrogation_retry_s)).fail(mono)
+        self._plan.failed(request, mono, planned=running.planned)
         suffix = "refused" if outcome is Outcome.REFUSED else "timeout"
         effects: list[Effect] = [Notice(f"{request.name}_{suffix}", text)]
         del self._running[request.key]
@@ -377,9 +327,7 @@ class Procedures:
         """It ended well."""
         request = running.request
         del self._running[request.key]
-        if request.is_general:
-            self._unknown.discard(request.common_address)
-            self._retries.pop(request.common_address, None)
+        self._plan.succeeded(request)
         tickets = self._who_waits(request.key)
         for ticket in tickets:
             wait = self._waiting[ticket]
@@ -409,10 +357,6 @@ class Procedures:
         self._after = [item for item in self._after if item[1].key != key]
         for ticket, request in turn:
             self._begin([request], ticket)
-
-
-def _after(mono: float, period: float) -> float:
-    return mono + period if period else _FOREVER
 
 
 def _said(record: npt.NDArray[np.void]) -> str:
