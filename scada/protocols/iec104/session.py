@@ -234,7 +234,7 @@ class Session:
     # ------------------------------------------------------------------ what is sent
 
     def _next(self) -> tuple[Piece | None, bool]:
-        self._pass_over_lost()
+        self._pass_over()
         while True:
             waiting = self.next_event < self._station.queue.next
             if self._replies and not (waiting and self._replies[0].after > self.next_event):
@@ -259,7 +259,9 @@ class Session:
             self._states = None
         return piece
 
-    def _pass_over_lost(self) -> None:
+    def _pass_over(self) -> None:
+        """Leave out what a stopped connection of the group has acknowledged meanwhile, and what gave way."""
+        self.next_event = max(self.next_event, self._group.position)
         oldest = self._station.queue.oldest
         if self.next_event < oldest:
             lost = oldest - self.next_event
