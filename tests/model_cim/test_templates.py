@@ -168,7 +168,7 @@ MISTAKES = [
         "ratedPower>30</sc:Device.ratedPower",
         "ratedPowr>30</sc:Device.ratedPowr",
         "device.parameter",
-        "plant.xml:57",
+        "plant.xml:58",
         "no 'ratedPowr'",
     ),
     ("plant.xml", ">modbus-tcp<", ">opcua<", "device.protocol", "plant.xml:43", "is for modbus, the channel speaks opcua"),

@@ -171,6 +171,16 @@ def test_every_point_once_no_forbidden_register_and_no_limit_passed(rows, common
         assert forbidden or stop - start > unit.max_registers, error
 
 
+def test_a_request_does_not_reach_over_a_register_that_must_not_be_read():
+    near = [point(0, 0), point(1, 3)]
+    assert [(block.start, block.count) for block in plan(near)[0]] == [(0, 4)]
+    for hole, blocks in (((1, 1), 2), ((2, 2), 2), ((4, 9), 1)):
+        limits = ChannelLimits(common=UnitLimits(holes=(("holding", *hole),)))
+        assert len(plan(near, limits)[0]) == blocks
+    other = ChannelLimits(common=UnitLimits(holes=(("input", 1, 1),)))
+    assert len(plan(near, other)[0]) == 1
+
+
 def test_scan_classes_are_requests_of_their_own():
     blocks, _ = plan([point(0, 0), point(1, 1, scan_ms=200), point(2, 2)])
     assert {(block.period_s, tuple(block.pids.tolist())) for block in blocks} == {(1.0, (0, 2)), (0.2, (1,))}
