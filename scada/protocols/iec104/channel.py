@@ -216,7 +216,8 @@ class Channel:
     def _on_block(self, block: Block, now_ns: int, mono: float) -> list[Effect]:
         decoded = self._reception.decode(block, now_ns)
         effects = self._reception.deliver(decoded, now_ns)
-        effects += self.procedures.received(decoded.records, decoded.addresses, mono)
+        if decoded.answers:
+            effects += self.procedures.received(decoded.records, decoded.addresses, mono)
         for index in decoded.slow:
             try:
                 asdu = Asdu.parse(block.asdu(index))

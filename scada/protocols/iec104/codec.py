@@ -65,6 +65,7 @@ _TESTS: Final = 1
 _DISTRUSTED: Final = 2
 _BACKFILLED: Final = 3
 _MARKED: Final = 4
+_ANSWERS: Final = 5
 
 _NO_END: Final = 2**63 - 1
 
@@ -201,8 +202,8 @@ def decode_spans(
         out: records to fill, room for every object of the spans.
         addresses: address key of each record.
         slow: indices of the spans left to the slow path.
-        counts: records without a point, values under test left out, time tags not believed, late values, and values whose detail
-            says more than the value (changes within packed status, carry or adjustment of a counter).
+        counts: records without a point, values under test left out, time tags not believed, late values, values whose detail says
+            more than the value (changes within packed status, carry or adjustment of a counter), and answers to a request.
 
     Returns:
         (records, slow spans).
@@ -233,6 +234,8 @@ def decode_spans(
             continue
         spontaneous, answer = _SPONTANEOUS[cause], _ANSWER[cause]
         earliest_ns = 0 if answer else oldest_ns  # an interrogation may repeat the time of a change of long ago
+        if answer:
+            counts[_ANSWERS] += count
         base, family = _BASE[type_id], _FAMILY[type_id]
         station = little16(buf, start + 4) << 24
         at = start + 9 if vsq & 0x80 else start + 6
@@ -331,6 +334,7 @@ class Decoded:
         distrusted: records whose time tag was not believed.
         late: records with ``RecordFlag.BACKFILL``.
         marked: records whose ``detail`` says more than the value: packed status, carry or adjustment of a counter.
+        answers: records that answer a request (cause 5, 20 .. 41).
     """
 
     records: Records
@@ -341,6 +345,7 @@ class Decoded:
     distrusted: int
     late: int
     marked: int
+    answers: int
 
 
 class Decoder:
@@ -351,8 +356,9 @@ class Decoder:
         channel: channel index written to every record.
         zone_minutes: what the station's clock is ahead of UTC.
         summer_minutes: what it is further ahead when it sets SU.
-        window_s: time tags older than the first (not in answers to a request), or further ahead than the second, at reception are
-            not believed: the record has no source time then, and ``Quality.TIME_INVALID`` although ``time_quality`` does not say so; 0 = no bound.
+        window_s: time tags older than the first (not in answers to a request), or further ahead than the second, at reception
+            are not believed: the record has no source time then, and ``Quality.TIME_INVALID`` although ``time_quality`` does not
+            say so; 0 = no bound.
         late_s: age from which a spontaneous value with a tag before that of its point's present value is ``RecordFlag.BACKFILL``;
             0 = never.
         everything: decode values under test too, marked ``Quality.TEST``, and those of an impossible cause (diagnosis).
@@ -373,7 +379,7 @@ class Decoder:
         minute = cp56.NS_PER_MINUTE
         limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(everything), 0, 0, 0]
         self._limits = np.array(limits, dtype=np.int64)
-        self._counts = np.zeros(5, dtype=np.int64)
+        self._counts = np.zeros(6, dtype=np.int64)
         self._past_ns, self._future_ns, self._late_ns = (round(min(span, 1e9) * 1e9) for span in (*window_s, late_s))
         # loads or compiles the kernel now, not at the first value
         self.decode(np.frombuffer(b"", dtype=np.uint8), np.zeros((0, 4), dtype=np.int64), 0, 0)

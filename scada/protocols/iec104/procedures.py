@@ -267,7 +267,7 @@ class Procedures:
         return [Notice("clock_skew", text)]
 
     def received(self, records: Records, addresses: npt.NDArray[np.int64], mono: float) -> list[Effect]:
-        """Values of one read: those that answer something are counted, and keep its deadline away."""
+        """Values of one read with answers among them: they are counted, and keep the deadline of their request away."""
         sent = [item for item in self._running.values() if item.sent is not None]
         waiting = [item for item in sent if item.request.data_cause or item.request.ends is End.VALUE]
         if not waiting:
