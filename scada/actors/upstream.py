@@ -19,7 +19,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.base import Actor, Address
 from scada.actors.mailbox import Message
 from scada.actors.messages import Changed, Report, Tick
-from scada.actors.upstream_masters import Masters, MasterWatch, Refusals, shown_group
+from scada.actors.upstream_masters import Masters, MasterWatch, Refusals, Remarks, shown_group
 from scada.actors.upstream_orders import OrderReplied, UpstreamOrders
 from scada.actors.upstream_station import UpstreamLink, queue_name
 from scada.actors.upstream_values import Forwarded, Sent, joined
@@ -73,6 +73,13 @@ class CommandTurnedDown(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Remarked(Message):
+    """The station says what a master did that is odd."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeskReplied(Message):
     """The control desk says how an order stands."""
 
@@ -120,7 +127,7 @@ class UpstreamActor(Actor):
         self._consumer = CONSUMER + queue_name(self._station)
         self._masters = Masters(self._station.name, masters)
         self._refusals = Refusals(self._masters, audit, self._tell, clock)
-        self._watch = MasterWatch(self._tell)
+        self._remarks, self._watch = Remarks(self._tell, clock), MasterWatch(self._tell)
         self._tables, self._wire = tables, wire
         self._control = control
         self._seq = 0
@@ -140,7 +147,7 @@ class UpstreamActor(Actor):
             self._clock,
             on_command=lambda asked: self.address.tell(CommandCame(asked)),
             on_refused=lambda refused: self.address.tell(CommandTurnedDown(refused)),
-            on_remark=lambda text: _log.info("upstream", station=self._station.name, text=text),
+            on_remark=lambda text: self.address.tell(Remarked(text)),
         )
         self._orders = UpstreamOrders(
             ask=self._control.tell,
@@ -173,6 +180,9 @@ class UpstreamActor(Actor):
                 self._command(asked)
             case CommandTurnedDown(refused):
                 self._refusals.note(refused)
+            case Remarked(text):
+                _log.info("upstream", station=self._station.name, text=text)
+                self._remarks.note(text)
             case DeskReplied(replied):
                 self._drain()  # return information goes before the termination
                 self._orders.take(replied)
@@ -309,7 +319,7 @@ class UpstreamActor(Actor):
             name=self._station.name,
             endpoint=self._link.endpoint,
             listening=self._link.listening,
-            reason=self._fault or self._reason,
+            reason=self._fault or self._reason or next((group.fault for group in groups if group.fault), ""),
             points=len(self._station.points),
             controls=len(self._station.controls),
             capacity=self._queue.capacity,

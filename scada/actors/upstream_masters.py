@@ -25,6 +25,7 @@ _log = structlog.get_logger("upstream")
 RECORDED: Final = 60
 """Refusals a minute that are each audited and told; of more only the number is: nobody fills the audit log from outside."""
 _WINDOW_S: Final = 60.0
+_REMARK_S: Final = 10.0
 _STARTED: Final = "started"
 
 Tell = Callable[[str, AlarmClass, int, Mapping[str, str]], None]
@@ -118,6 +119,31 @@ class Refusals:
         more, self._count, self._began = self._count - RECORDED, 0, self._clock.monotonic()
         if more > 0:
             self._tell("upstream.refusals", AlarmClass.ABNORMAL, 2, {"count": str(more)})
+
+
+class Remarks:
+    """Stores what the station says of its masters: refused connections, closed links, odd frames.
+
+    Args:
+        tell: stores events.
+        clock: limits them.
+    """
+
+    def __init__(self, tell: Tell, clock: Clock) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._last = float("-inf")
+        self._held = 0
+
+    def note(self, text: str) -> None:
+        """A remark; one in ten seconds is stored, and says how many were held back before it."""
+        now = self._clock.monotonic()
+        if now - self._last < _REMARK_S:
+            self._held += 1
+            return
+        self._last, held, self._held = now, self._held, 0
+        more = f" ({held} more before)" if held else ""
+        self._tell("upstream.remark", AlarmClass.NOTICE, 3, {"text": text + more})
 
 
 class MasterWatch:

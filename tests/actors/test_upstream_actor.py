@@ -10,7 +10,7 @@ from protocols.iec104.raw_master import RawMaster, causes, clock_of, interrogati
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
-from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
+from scada.actors.upstream import CONSUMER, Remarked, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
 from scada.actors.upstream_station import check_parameters, configured, event_capacity, queue_name
 from scada.control.records import ControlReply, SequenceState
@@ -282,6 +282,20 @@ def test_a_full_disk_shows_states_and_makes_events_of_them_later(rig, monkeypatc
     assert rig.events.keys().count("upstream.recovered") == 1
 
 
+def test_what_a_master_acknowledges_while_the_disk_is_full_keeps_its_link(rig, monkeypatch):
+    rig.put([STATUS], [1.0], event=True)
+    master = rig.master()
+    rig.put([STATUS], [2.0], event=True)
+
+    def refuse():
+        raise StoreError("no space left to write", where="upstream", mend="free disk space")
+
+    monkeypatch.setattr(rig.queue._file, "write", refuse)
+    assert event_values(master.pump()) == [(1, 2)]
+    assert master.closed == ""
+    assert rig.view.link.run(lambda station: station.report())[0].queued == 0
+
+
 def test_a_gap_in_the_journal_is_said(rig, monkeypatch):
     rig.put([STATUS], [1.0], event=True)
     rig.put([STATUS], [2.0], event=True)
@@ -331,6 +345,16 @@ def test_masters_that_come_and_go_are_told(rig):
     master.leave()
     rig.beat()
     assert "upstream.lost" in rig.events.keys()  # noqa: SIM118
+
+
+def test_odd_masters_are_told_of_and_do_not_flood_the_event_log(rig):
+    for _ in range(5):
+        rig.actor.receive(Remarked("10.9.9.9:1 refused: belongs to no redundancy group"))
+    assert rig.events.keys().count("upstream.remark") == 1
+    rig.clock.advance(10.0)
+    rig.actor.receive(Remarked("again"))
+    told = [event for message in rig.events.got for event in message.events if event.key == "upstream.remark"]
+    assert told[-1].parameters["text"] == "again (4 more before)"
 
 
 def test_nobody_listens_where_no_master_is_named(tmp_path):
