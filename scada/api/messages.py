@@ -12,6 +12,7 @@ from scada.control.tags import TAG_TYPES
 from scada.core.batch import NO_PID
 from scada.events.recall import RecallInfo
 from scada.events.records import Alarm, Event, Suppression
+from scada.model_cim.modbus import modbus_text
 from scada.model_cim.tables import (
     Address,
     ChannelSpec,
@@ -125,8 +126,7 @@ def address_text(address: Address | None) -> str:
         case Iec104Address():
             return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
         case ModbusAddress():
-            bit = f" bit {address.bit}" if address.bit >= 0 else ""
-            return f"unit {address.unit_id} {address.table} {address.register}{bit} {address.data_type}"
+            return modbus_text(address)
         case OpcUaAddress():
             return address.node_id
         case _:

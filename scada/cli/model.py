@@ -12,6 +12,7 @@ import click
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity, has_errors
+from scada.model_cim.modbus import modbus_text
 from scada.model_cim.tables import Address, Iec104Address, ModbusAddress, ModelTables, OpcUaAddress, Point
 from scada.protocols.registry import Drivers
 
@@ -187,5 +188,5 @@ def _address_text(address: Address) -> str:
     if isinstance(address, Iec104Address):
         return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
     if isinstance(address, ModbusAddress):
-        return f"unit {address.unit_id} {address.table} {address.register} {address.data_type}"
+        return modbus_text(address)
     return address.node_id if isinstance(address, OpcUaAddress) else address.text

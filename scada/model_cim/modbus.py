@@ -177,6 +177,29 @@ def _bit_faults(address: ModbusAddress) -> Iterator[str]:
         yield "has both an enumeration and an exponent"
 
 
+def modbus_text(address: ModbusAddress) -> str:
+    """An address as a person reads it.
+
+    >>> modbus_text(ModbusAddress(3, "holding", 14, "int32", "little", exponent_register=16))
+    'unit 3 holding 14 int32 CDAB x10^[16]'
+    >>> modbus_text(ModbusAddress(3, "holding", 5, "bit", bit=4, bits=3))
+    'unit 3 holding 5 bit 4..6 bit'
+    """
+    words = [f"unit {address.unit_id} {address.table} {address.register}"]
+    if address.bit >= 0:
+        words.append(f"bit {address.bit}" + (f"..{address.bit + address.bits - 1}" if address.bits > 1 else ""))
+    words.append(address.data_type)
+    letters = _LETTERS[address.word_order == "big", address.byte_order == "big"]
+    if letters != "ABCD":
+        words.append(letters)
+    if address.exponent_register >= 0:
+        words.append(f"x10^[{address.exponent_register}]")
+    return " ".join(words)
+
+
+_LETTERS: Final = {(True, True): "ABCD", (False, True): "CDAB", (True, False): "BADC", (False, False): "DCBA"}
+
+
 # ------------------------------------------------------------ reading the model
 
 
