@@ -718,6 +718,30 @@ def test_item_24_a_late_acknowledgement_of_the_stopped_link_counts(make):
     assert objects(RawMaster(station, "10.0.0.2").start().asdus) == []
 
 
+def test_item_24_what_was_acknowledged_late_is_left_out_of_what_still_waits(make):
+    station = make(groups=TWO_GROUPS)
+    a, b = RawMaster(station, "10.0.0.1").start(), RawMaster(station, "10.0.0.2")
+    a.acknowledges = False
+    for number in range(8):
+        station.update([number], 1, cause=(Cause.SPONTANEOUS, Cause.RETURN_LOCAL)[number % 2])  # a frame each
+        a.pump()
+    b.start().leave()
+    assert station.report()[0].queued == 0
+    b = RawMaster(station, "10.0.0.2")
+    for number in range(8):
+        station.update([number], 0, cause=(Cause.SPONTANEOUS, Cause.RETURN_LOCAL)[number % 2])
+    b.acknowledges = False
+    b.start()
+    a.asdus = []
+    a.start()  # its window has room for four more
+    assert [ioa for ioa, _ in objects(a.asdus)] == [100, 101, 102, 103]
+    b.acknowledge()  # late: it had them all
+    a.asdus = []
+    a.acknowledge(10)
+    assert objects(a.asdus) == []
+    assert station.report()[0].queued == 0
+
+
 def test_item_24_without_groups_every_connection_stands_for_itself(make):
     station = make()
     one, two = RawMaster(station, "h").start(), RawMaster(station, "h").start()

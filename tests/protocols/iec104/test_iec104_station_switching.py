@@ -105,7 +105,7 @@ class Centre:
 
 
 @given(st.lists(STEPS, max_size=40))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_event_is_lost_and_none_comes_twice_after_its_acknowledgement(build, tmp_path_factory, steps):
     centre = Centre(build, tmp_path_factory.mktemp("switching"))
     with contextlib.closing(centre.queue):
