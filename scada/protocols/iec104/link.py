@@ -21,6 +21,8 @@ from scada.protocols.iec104.apci import ACKED, MODULO, V_R, V_S, Stop, UFunction
 
 ROWS: Final = 512
 """I frames one scan takes at most; more are taken in turns."""
+STOPPING_S: Final = 0.1
+"""Wait before the acknowledgement of frames that were on their way when STOPDT was sent."""
 
 
 class Role(Enum):
@@ -258,8 +260,8 @@ class Link:
         self._released = int(self._counters[V_R])
         waiting = (self._released - self._ack_sent) % MODULO
         if self.phase in {Phase.STARTED, Phase.STOPPING} and not self._report_only:
-            if waiting >= self.parameters.w or self.phase is Phase.STOPPING:
-                return self._acknowledge()  # a station confirms STOPDT only when everything it sent is acknowledged
+            if waiting >= self.parameters.w and self.phase is Phase.STARTED:
+                return self._acknowledge()
             if waiting and self._unacked_since is None:
                 self._unacked_since = now
         return []
@@ -323,7 +325,7 @@ class Link:
             return []
         limits = self.parameters
         events: list[LinkEvent] = []
-        if self._unacked_since is not None and now - self._unacked_since >= limits.t2:
+        if self._unacked_since is not None and now - self._unacked_since >= self._patience:
             events += self._acknowledge()
         if self._paused:
             return events
@@ -352,6 +354,17 @@ class Link:
                 lost = _ahead(int(buf[at + 2]) >> 1 | int(buf[at + 3]) << 7, int(self._counters[V_R]))
             events.append(self.close(self._why(buf, at, stop), peer_fault=True, lost=lost))
         return -1 if self.phase is Phase.CLOSED else at
+
+    @property
+    def _patience(self) -> float:
+        """Longest wait before an acknowledgement.
+
+        A station confirms STOPDT only when everything that it sent is acknowledged, says the standard; lib60870 confirms at once
+        and closes the connection at an S frame that comes after that. Waiting a moment serves both.
+        """
+        if self.phase is Phase.STOPPED:
+            return float("inf")
+        return min(STOPPING_S, self.parameters.t2) if self.phase is Phase.STOPPING else self.parameters.t2
 
     def _frame(self, data: bytes) -> Transmit:
         self.frames_out += 1

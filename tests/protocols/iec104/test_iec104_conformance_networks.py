@@ -3,6 +3,10 @@
 import asyncio
 import contextlib
 import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -122,6 +126,46 @@ def test_24_and_25_at_most_one_link_is_started_and_every_event_comes_once_whatev
     assert all(events == sorted(events) for events in rig.histories().values())
 
 
+@pytest.mark.interop
+async def test_25_a_foreign_station_is_switched_to_and_fro(build):
+    """c104 2.2.1 (lib60870), in a process of its own; its standby connection must take STOPDT and answer tests."""
+    pytest.importorskip("c104")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    peer = Path(__file__).with_name("c104_peer.py")
+    pipe = subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, str(peer), "station", str(port), stdin=pipe, stdout=pipe)
+    await process.stdout.readline()  # it is ready
+    params = {"host_b": "localhost", "t1": 2, "t2": 1, "t3": 0.5, "clock_sync_s": 0}
+    spec = ChannelSpec(0, "m", "north", "iec104", "127.0.0.1", port, "S", params)
+    sink = Sink()
+    driver = Iec104Driver(spec, [build.point(1, 700, 13)], [], sink, SystemClock())
+    running = asyncio.ensure_future(driver.run())
+
+    def links():
+        return {report.name: report.state.value for report in driver.links()}
+
+    try:
+        await sink.until(lambda: sorted(links().values()) == ["standby", "up"] and sink.count, poll=True)
+        for turn in range(4):
+            other = next(name for name, state in links().items() if state == "standby")
+            before = sink.count
+            assert (await driver.switch(other)).outcome is Outcome.CONFIRMED
+            await sink.until(lambda before=before: sink.count > before)  # the interrogation after the switch
+            assert links()[other] == "up"
+            assert driver.statistics.switches == turn + 1
+        await asyncio.sleep(1.5)  # real time: tests on both links, with a library that has its own timers
+        assert sorted(links().values()) == ["standby", "up"]
+        assert driver.statistics.connects == 2
+        assert not [state for state, _ in sink.states if state is LinkState.DOWN]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        process.stdin.close()
+        await process.communicate()
+        process._transport.close()
+
+
 # ---------------------------------------------------------------- 27: a slow database
 
 
@@ -168,11 +212,11 @@ class Sink:
         self.notices.append((kind, text))
         self.changed.set()
 
-    async def until(self, condition):
+    async def until(self, condition, *, poll=False):
         async with asyncio.timeout(15):
             while not condition():
                 self.changed.clear()
-                await self.changed.wait()
+                await (asyncio.sleep(0.02) if poll else self.changed.wait())
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from protocols.iec104.two_networks import FOUR, TWO, Rig
+from protocols.iec104.two_networks import FOUR, TWO, Rig, event_asdu
 
 from scada.core.batch import RecordFlag
 from scada.core.errors import ConfigError
@@ -109,9 +109,28 @@ def test_everything_received_is_acknowledged_before_a_station_confirms_the_stop(
     rig.stations["A"].refuses_to_stop = True
     rig.switch("B")
     assert ("S", rig.stations["A"].sent) in rig.stations["A"].said[-2:]
-    rig.event("A", 2, 2, 0)  # on its way when STOPDT arrived: still taken, and acknowledged at once
+    rig.event("A", 2, 2, 0)  # on its way when STOPDT arrived: still taken
+    assert rig.stations["A"].said[-1] == "STOPDT_ACT"
+    rig.pass_time(0.2)  # soon acknowledged, for the station may wait for it
     assert rig.stations["A"].said[-1] == ("S", rig.stations["A"].sent)
     assert rig.events() == [(2, 1.0), (2, 0.0)]
+
+
+def test_no_acknowledgement_is_sent_on_a_link_that_has_stopped(rig):
+    data = rig.stations["A"].tell(event_asdu(2, 1, 1))
+    rig.stations["A"].refuses_to_stop = True
+    rig.switch("B")
+    rig.run(rig.machine.feed("A", data + u_frame(UFunction.STOPDT_CON), *rig.now()))  # lib60870 confirms without waiting
+    rig.run(rig.machine.delivered(*rig.now()))
+    rig.pass_time(4)
+    assert rig.link_states() == {"A": LinkState.STANDBY, "B": LinkState.UP}
+    after = rig.stations["A"].said[rig.stations["A"].said.index("STOPDT_ACT") + 1 :]
+    assert "S" not in [said[0] for said in after if not isinstance(said, str)]
+    rig.stations["A"].refuses_to_stop = False
+    rig.switch("A")
+    rig.pass_time(1.5)
+    assert rig.stations["A"].said[-1] == ("S", rig.stations["A"].sent)  # in use again, everything is acknowledged
+    assert rig.events() == [(2, 1.0)]
 
 
 def test_a_link_that_does_not_confirm_the_stop_is_dropped_after_half_a_second(rig):
