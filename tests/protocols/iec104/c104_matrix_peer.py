@@ -44,7 +44,7 @@ def station(port):
         points[name] = unit.add_point(io_address=ioa, type=kind)
         points[name].info = information(name, {"single": 0, "double": 1, "short": 12.5}[name], SystemClock().now_ns() / 1e6)
     counter = unit.add_point(io_address=800, type=c104.Type.M_IT_NA_1)
-    counter.info = c104.BinaryCounterInfo(4711)
+    counter.info = c104.BinaryCounterInfo(4711, c104.UInt5(0), c104.BinaryCounterQuality(), None)
 
     def received(point: c104.Point, previous_info: c104.Information, message: c104.IncomingMessage) -> c104.ResponseState:
         value = point.info.value
