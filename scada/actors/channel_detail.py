@@ -63,4 +63,4 @@ def channel_detail(
 def _shown(name: str, value: float | str) -> str:
     if any(part in name.casefold() for part in _SECRET):
         return "(not shown)"
-    return value if isinstance(value, str) else f"{value:g}"
+    return value if isinstance(value, str) else f"{value:.12g}"
