@@ -74,7 +74,7 @@ async def _serve(settings: Settings, wish: ServerWish, reader: StoreReader, stop
     boot, tables = reader.boot, _tables(settings)
     server = OpcUaServer(wish, tables, reader, SystemClock())
     await server.start()
-    _log.info("opcua up", endpoint=wish.endpoint, points=len(tables.points))
+    _log.info("opcua up", endpoint=wish.endpoint, points=server.published)
     follow = asyncio.create_task(server.follow())
     try:
         while not _ending(stop, parent):

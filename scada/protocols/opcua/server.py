@@ -14,13 +14,13 @@ import numpy as np
 from asyncua import ua
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.object_ids import ObjectIds
 
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError, StoreError
 from scada.core.quality import Quality
 from scada.model_cim.tables import ModelTables, Point, PointKind
-from scada.protocols.opcua.publishing import data_value, plan_tree, type_of, unit_of
+from scada.protocols.opcua.address_space import AddressSpaceBuilder
+from scada.protocols.opcua.publishing import data_value, plan_tree
 from scada.protocols.opcua.security import SecurityPolicy, read_key
 from scada.protocols.opcua.trust import Peer, TrustList, application_uri, parse_der, read_certificate
 from scada.protocols.opcua.viewers import LookOnly, ProvingFactory, Users, ViewerServer, check_uri, read_users
@@ -34,7 +34,6 @@ _WRITES_PER_BREATH: Final = 200
 """Clients are served in between."""
 _STATUS_KINDS: Final = (PointKind.STATUS, PointKind.DOUBLE)
 _GONE: Final = int(Quality.COMM_LOST)
-_ANALOG_ITEM: Final = ObjectIds.AnalogItemType
 
 
 class Values(Protocol):
@@ -187,6 +186,11 @@ class OpcUaServer:
         await self._write_all()
         await server.start()
 
+    @property
+    def published(self) -> int:
+        """Number of points that are published."""
+        return len(self._nodes)
+
     async def stop(self) -> None:
         """Drop the clients and stop listening."""
         server, self._server = self._server, None
@@ -205,11 +209,8 @@ class OpcUaServer:
         namespace = await server.register_namespace(f"urn:scada-ems:{self.wish.site}:points")
         published = [point for point in self.tables.points if not point.removed and self._is_published(point)]
         tree = plan_tree(published, self.tables.stations)
-        top = await server.nodes.objects.add_folder(
-            _text_id("site", namespace), ua.QualifiedName(self.wish.site, ua.UInt16(namespace))
-        )
-        folders: dict[str, ua.NodeId] = {"": top.nodeid}
-        builder = _Builder(server, namespace)
+        builder = AddressSpaceBuilder(server, namespace)
+        folders = {"": builder.folder("site", self.wish.site, server.nodes.objects.nodeid)}
         for folder in tree.folders:
             folders[folder.key] = builder.folder(f"folder:{folder.key}", folder.name, folders[folder.parent])
         for count, point in enumerate(published):
@@ -322,96 +323,6 @@ class _PublishingServer(Server):
         return ProvingFactory(
             plain.cls, plain.mode, plain.certificate, plain.private_key, permission_ruleset=rights, prove=self.prove
         )
-
-
-class _Builder:
-    """Adds nodes by the library's own service, without its checks of each step."""
-
-    def __init__(self, server: Server, namespace: int) -> None:
-        self._add = server.iserver.node_mgt_service
-        self._namespace = namespace
-
-    def folder(self, key: str, name: str, parent: ua.NodeId) -> ua.NodeId:
-        attributes = ua.ObjectAttributes(DisplayName=ua.LocalizedText(name), Description=ua.LocalizedText(name))
-        return self._node(key, name, parent, ua.NodeClass.Object, ObjectIds.Organizes, ObjectIds.FolderType, attributes)
-
-    def variable(self, point: Point, parent: ua.NodeId) -> ua.NodeId:
-        analog = point.kind in {PointKind.ANALOG, PointKind.COUNTER}
-        definition = _ANALOG_ITEM if analog else ObjectIds.BaseDataVariableType
-        attributes = _variable(type_of(point), point.name, point.path)
-        node = self._node(point.mrid, point.name, parent, ua.NodeClass.Variable, ObjectIds.HasComponent, definition, attributes)
-        if point.unit:
-            self._property(point, "EngineeringUnits", unit_of(point), node)
-        if analog and point.minimum < point.maximum:
-            self._property(point, "EURange", ua.Range(Low=ua.Double(point.minimum), High=ua.Double(point.maximum)), node)
-        if point.states and set(point.states) == set(range(len(point.states))):
-            names = [ua.LocalizedText(point.states[number]) for number in range(len(point.states))]
-            self._property(point, "EnumStrings", names, node)
-        return node
-
-    def _property(self, point: Point, name: str, value: Any, parent: ua.NodeId) -> None:
-        kind = ua.VariantType.LocalizedText if isinstance(value, list) else ua.VariantType.ExtensionObject
-        attributes = _variable(kind, name, name)
-        attributes.Value = ua.Variant(value, kind)
-        if isinstance(value, list):
-            attributes.ValueRank = ua.Int32(1)
-        elif name == "EURange":
-            attributes.DataType = ua.NodeId(ua.Int32(ObjectIds.Range))
-        else:
-            attributes.DataType = ua.NodeId(ua.Int32(ObjectIds.EUInformation))
-        self._node(
-            f"{point.mrid}.{name}",
-            name,
-            parent,
-            ua.NodeClass.Variable,
-            ObjectIds.HasProperty,
-            ObjectIds.PropertyType,
-            attributes,
-            standard=True,
-        )
-
-    def _node(
-        self,
-        key: str,
-        name: str,
-        parent: ua.NodeId,
-        node_class: ua.NodeClass,
-        reference: int,
-        definition: int,
-        attributes: Any,
-        *,
-        standard: bool = False,
-    ) -> ua.NodeId:
-        item = ua.AddNodesItem()
-        node = _text_id(key, self._namespace)
-        item.RequestedNewNodeId = node
-        item.BrowseName = ua.QualifiedName(name, ua.UInt16(0 if standard else self._namespace))
-        item.NodeClass = node_class
-        item.ParentNodeId = parent
-        item.ReferenceTypeId = ua.NodeId(ua.Int32(reference))
-        item.TypeDefinition = ua.NodeId(ua.Int32(definition))
-        item.NodeAttributes = attributes
-        (result,) = self._add.add_nodes([item])
-        result.StatusCode.check()
-        return node
-
-
-def _variable(kind: ua.VariantType, name: str, description: str) -> ua.VariableAttributes:
-    attributes = ua.VariableAttributes()
-    attributes.DisplayName = ua.LocalizedText(name)
-    attributes.Description = ua.LocalizedText(description)
-    attributes.DataType = ua.NodeId(ua.Int32(kind.value))
-    attributes.Value = ua.Variant(None, ua.VariantType.Null)
-    attributes.ValueRank = ua.Int32(-1)
-    attributes.ArrayDimensions = []
-    attributes.AccessLevel = attributes.UserAccessLevel = ua.Byte(1)  # current value, read
-    attributes.WriteMask = attributes.UserWriteMask = ua.UInt32(0)
-    attributes.Historizing = False
-    return attributes
-
-
-def _text_id(key: str, namespace: int) -> ua.NodeId:
-    return ua.NodeId(ua.String(key), ua.Int16(namespace))
 
 
 def _modes(policy: SecurityPolicy) -> tuple[str, ...]:

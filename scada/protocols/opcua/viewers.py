@@ -29,7 +29,7 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import BadUserAccessDenied
 
 from scada.core.errors import SecurityError
-from scada.protocols.opcua.trust import application_uri, parse_der
+from scada.protocols.opcua.trust import application_uri
 
 _ALLOWED: Final = (
     "CreateSession",
@@ -361,8 +361,3 @@ def check_uri(certificate: Any, description: ua.ApplicationDescription) -> None:
     """
     if application_uri(certificate) != description.ApplicationUri:
         raise ServiceError(StatusCodes.BadCertificateUriInvalid)
-
-
-def uri_of(certificate: bytes) -> str:
-    """Application URI of a client's certificate."""
-    return application_uri(parse_der(certificate))
