@@ -125,7 +125,7 @@ class ModbusDriver(Driver):
                 if line.lost:
                     return line.lost
                 if self._schedule.all_silent and self._schedule.misses >= _SILENT_REQUESTS:
-                    return f"no answer to {self._schedule.misses} requests"
+                    return f"no answer from any unit to {self._schedule.misses} requests"
                 if not up and (self._schedule.heard or self._schedule.empty):
                     up = True
                     self.sink.state(LinkState.UP, f"connected to {self._transport.endpoint}")
@@ -233,7 +233,7 @@ class ModbusDriver(Driver):
         if self._schedule.is_silent(block.unit_id):
             self.sink.notice("unit_back", f"unit {block.unit_id} answers again")
         if self._schedule.late_s > block.period_s:
-            text = f"{block.where} was read {self._schedule.late_s:.1f} s late: the units need more time than the periods leave"
+            text = f"{block.where} was read {self._schedule.late_s:.3g} s late; its period is {block.period_s:g} s"
             self._notice("scan_overrun", text, key=f"scan_overrun {block.unit_id}")
         self._schedule.answered(reading, now)
 

@@ -174,6 +174,9 @@ class Transport:
 
     def _tls(self) -> Any:
         if self._spec.protocol != "modbus-tls":
+            if any(name.startswith("tls") for name in self._spec.params):  # it must not run open by mistake
+                text = f"{self._spec.protocol} has no TLS, but parameters for it"
+                raise ConfigError(text, where=f"channel {self._spec.name}", mend="say modbus-tls, or take them away")
             return None
         files = TlsFiles.of({**self._spec.params, "tls": 1.0}, Path(), f"channel {self._spec.name}")
         assert files is not None

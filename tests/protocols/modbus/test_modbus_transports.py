@@ -230,6 +230,11 @@ async def test_tls_without_its_files_is_refused():
         ModbusDriver(ChannelSpec(3, "m", "DEV", "modbus-tls", "h", 802, "S", {}), (), (), Sink(), SystemClock())
 
 
+async def test_tls_parameters_of_an_open_channel_are_refused():
+    with pytest.raises(ConfigError, match="say modbus-tls"):
+        ModbusDriver(ChannelSpec(3, "m", "DEV", "modbus-tcp", "h", 502, "S", {"tls": 1.0}), (), (), Sink(), SystemClock())
+
+
 # ------------------------------------------------------------ peers that misbehave
 
 
@@ -366,7 +371,7 @@ async def test_a_dead_unit_behind_a_gateway_leaves_the_others_alone():
             writer.write(mbap(int.from_bytes(data[:2], "big"), data[6], honest(data[7:])))
 
     points = [point(10 * unit + at, 100 * (10 * unit + at), unit) for unit in (1, 2, 3) for at in range(3)]
-    params = {"unit.2.timeout_s": 0.2, "timeout_s": 1.0}
+    params = {"unit.2.timeout_s": 0.2, "timeout_s": 5.0}
     async with peer(behave) as port, running("modbus-tcp", "127.0.0.1", port, points, **params) as (driver, sink):
         await sink.until(lambda: any(kind == "unit_silent" for kind, _ in sink.notices))
         assert "unit 2: no answer; 3 points are not topical" in [text for _, text in sink.notices]
