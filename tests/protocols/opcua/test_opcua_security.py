@@ -153,6 +153,28 @@ async def test_login(pki, wish, tmp_path, mode):
     await station.stop()
 
 
+@pytest.mark.interop
+async def test_login_by_certificate(pki, wish, tmp_path):
+    own = key()
+    files = write_pair(tmp_path, issue(own, "Operator", uri="urn:test:user"), own, "user")
+    known = files[0].read_bytes()
+
+    class Known:
+        def get_user(self, iserver, username=None, password=None, certificate=None):
+            return User(role=UserRole.User) if certificate == known else None
+
+    station = Station(ALL, (pki / "server.der", pki / "server-key.pem"))
+    station.user_manager, station.tokens = Known(), [ua.X509IdentityToken]
+    await station.start()
+    async with running(station, user_certificate=str(files[0]), user_key=str(files[1]), **wish) as (_, sink):
+        await sink.until(lambda: len(sink.values) == 4 and up(sink)())
+    write_pair(tmp_path, issue(own, "Stranger", uri="urn:test:user"), own, "user")
+    async with running(station, user_certificate=str(files[0]), user_key=str(files[1]), **wish) as (_, sink):
+        await sink.until(down(sink))
+        assert not sink.values
+    await station.stop()
+
+
 def test_credentials(tmp_path):
     assert read_login("") is None
     found = read_login("env:PLANT", {"PLANT_USER": "u", "PLANT_PASSWORD": "p"})
