@@ -340,7 +340,7 @@ class RecorderActor(Actor):
         if not recording.always:
             self._end(channel, "it has its full length")
             return
-        fault = self._make_room(self._settings.max_mb)
+        fault = self._make_room(self._settings.max_mb, ending=channel)
         try:
             if not fault:
                 most, asked = self._settings, replace(recording.asked, connected=recording.encoder.connected)
@@ -356,24 +356,34 @@ class RecorderActor(Actor):
 
     # ------------------------------------------------------------------ room
 
-    def _make_room(self, mb: float) -> str:
-        """Remove the oldest recordings until ``mb`` more fit; the reason why nothing can be recorded, or nothing."""
-        folder = self._settings.path
+    def _make_room(self, mb: float, *, ending: str = "") -> str:
+        """Remove the oldest recordings until ``mb`` more fit beside what those that run may still become.
+
+        Args:
+            mb: MiB that a new recording may take up.
+            ending: channel whose present recording is at its end.
+
+        Returns:
+            Why nothing can be recorded; empty if it can.
+        """
+        folder, keep = self._settings.path, self._settings.keep_mb * MIB
+        running = {each.file.name: each for channel, each in self._recordings.items() if channel != ending}
+        reserved = sum(max(each.most_octets, each.file.octets) for each in running.values()) + mb * MIB
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            running = self._view.running()
-            found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob(f"*{SUFFIX}"))
-            used = sum(size for _, size, _ in found)
-            for _, size, path in found:
-                if used + mb * MIB <= self._settings.keep_mb * MIB:
+            found = [(path.stat(), path) for path in folder.glob(f"*{SUFFIX}") if path.name not in running]
+            used = sum(status.st_size for status, _ in found)
+            for status, path in sorted(found, key=lambda each: each[0].st_mtime_ns):
+                if reserved + used <= keep:
                     break
-                if path.name not in running:
-                    path.unlink(missing_ok=True)
-                    used -= size
-                    _log.info("recording removed to make room", file=path.name)
+                path.unlink(missing_ok=True)
+                used -= status.st_size
+                _log.info("recording removed to make room", file=path.name)
             free = shutil.disk_usage(folder).free / MIB
         except OSError as error:
             return f"cannot use {folder}: {error.strerror or error}"
+        if mb and reserved > keep:
+            return f"the recordings that run may take up all of keep_mb = {self._settings.keep_mb:g}"
         if free < self._disk_mb:
             return f"only {free:.0f} MiB are free on the disk, {self._disk_mb} MiB are kept free"
         return ""

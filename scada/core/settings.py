@@ -222,8 +222,9 @@ class RecordingSettings(_Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.keep_mb < self.max_mb:
-            raise ValueError(f"keep_mb = {self.keep_mb:g} leaves no room for one recording of max_mb = {self.max_mb:g}")
+        count = max(1, len(self.channels))
+        if self.keep_mb < self.max_mb * count:
+            raise ValueError(f"keep_mb = {self.keep_mb:g} leaves no room for {count} recordings of max_mb = {self.max_mb:g}")
         return self
 
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import stat
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -150,7 +151,7 @@ def test_time_and_size_end_it(rig):
 
 
 def test_a_channel_that_is_always_recorded_goes_from_file_to_file(rig):
-    one = rig(always=[SPEC], max_minutes=1, max_mb=1, keep_mb=1)
+    one = rig(always=[SPEC], max_minutes=1, max_mb=1, keep_mb=2)
     one.hear()
     one.tick(61)
     one.hear()
@@ -177,6 +178,16 @@ def test_the_oldest_give_way(rig):
     assert one.record(mb=0.03).outcome is Outcome.CONFIRMED
     assert [path.name for path in one.folder.glob("old*")] == ["old-2.pcapng"]
     assert (one.folder / "mine.txt").exists()
+
+
+def test_what_runs_keeps_the_room_it_may_need(rig):
+    one = rig(max_mb=2, keep_mb=3)
+    assert one.record(mb=2).outcome is Outcome.CONFIRMED
+    other = replace(SPEC, name="RTU-2")
+    one.actor.receive(Record(other, TraceHub(one.loop), False, 0, 2, "op", one.answers.append))
+    assert one.answers[-1] == CommandResult(Outcome.REFUSED, "the recordings that run may take up all of keep_mb = 3")
+    one.actor.receive(Record(other, TraceHub(one.loop), False, 0, 1, "op", one.answers.append))
+    assert one.answers[-1].outcome is Outcome.CONFIRMED
 
 
 def test_a_disk_that_is_full_ends_the_recording_with_whole_blocks(rig, monkeypatch):
@@ -264,3 +275,5 @@ def test_a_foreign_file_is_listed_as_what_it_is(rig):
 def test_orders_on_settings_are_checked_at_the_start(tmp_path):
     with pytest.raises(ValueError, match="leaves no room"):
         RecordingSettings(path=tmp_path, keep_mb=1, max_mb=2)
+    with pytest.raises(ValueError, match="no room for 3 recordings"):
+        RecordingSettings(path=tmp_path, keep_mb=5, max_mb=2, channels=("a", "b", "c"))
