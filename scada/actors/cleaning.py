@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from scada.actors.base import Address
-from scada.actors.messages import MarkQuality
 from scada.actors.wire import Feed
 from scada.core.batch import PointBatch
 from scada.core.clock import Clock
@@ -27,15 +25,13 @@ class CleaningStage:
     Args:
         cleaner: judges the values.
         feed: takes the marks of what went silent, behind the values that came before.
-        rtdb: marks quality.
         clock: monotonic time of arrivals.
         path: names a point in a notice.
     """
 
-    def __init__(self, cleaner: Cleaner, feed: Feed, rtdb: Address, clock: Clock, path: Callable[[int], str]) -> None:
+    def __init__(self, cleaner: Cleaner, feed: Feed, clock: Clock, path: Callable[[int], str]) -> None:
         self._cleaner = cleaner
         self._feed = feed
-        self._rtdb = rtdb
         self._clock = clock
         self._path = path
         self._notices: dict[int, Callable[[str, str], None]] = {}
@@ -58,8 +54,7 @@ class CleaningStage:
     def tick(self) -> None:
         """Mark what went silent or stood still."""
         for stale in self._cleaner.tick(self._clock.monotonic(), self._clock.now_ns()):
-            self._feed.flush()
-            self._rtdb.tell(MarkQuality(stale.pids, set_bits=int(MARKS[stale.finding])))
+            self._feed.mark(stale.pids, int(MARKS[stale.finding]))
             self._say(stale.channel, stale.finding, int(stale.pids[0]), len(stale.pids))
 
     def _say(self, channel: int, finding: CleaningFinding, pid: int, points: int) -> None:

@@ -164,7 +164,7 @@ class System:
         self.channels = {view.spec.index: Address(f"channel {view.spec.name}") for view in self.channel_views}
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
         self.cleaner = Cleaner(self.tables.points, len(self.tables.channels))
-        self.cleaning = CleaningStage(self.cleaner, self.feed, self.rtdb, self.clock, self._path)
+        self.cleaning = CleaningStage(self.cleaner, self.feed, self.clock, self._path)
         self.recalls = RecallFolder(self.settings.events.recalls, self.settings.events.recall_keep)
         self.recaller = Recaller(self.tables, self.store, self.log, self.recalls, self.history, self.clock)
         if self.settings.events.recall_keep:

@@ -131,15 +131,6 @@ class Feed:
             self._schedule(self._loop.time() if events else self._flushed + self._tick_s)
         return self._mark if events else 0
 
-    def flush(self) -> None:
-        """Send all that waits, however far the database is behind."""
-        self._cancel_timer()
-        batches = [*self._held, *self._fresh]
-        self._held.clear()
-        self._held_pids[:] = False
-        self._fresh, self._records = [], 0
-        self._send(batches, self._mark)
-
     def mark(self, pids: npt.NDArray[np.uint32], set_bits: int) -> None:
         """Set quality bits of points in one update: after all that was delivered of them before, before all that comes later."""
         self._send_due()
@@ -153,14 +144,11 @@ class Feed:
             self._timer.cancel()
         self._timer, self._due = self._loop.call_at(due, self._send_due), due
 
-    def _cancel_timer(self) -> None:
+    def _send_due(self) -> None:
+        """Send what waits, or only what must not wait while too much is outstanding."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _send_due(self) -> None:
-        """Send what waits, or only what must not wait while too much is outstanding."""
-        self._cancel_timer()
         fresh, self._fresh, self._records = self._fresh, [], 0
         if self._held or self._outstanding >= OUTSTANDING_RECORDS:
             fresh = self._urgent(fresh)

@@ -14,7 +14,7 @@ from scada.protocols.driver import LinkState
 
 
 class PlainFeed:
-    """A feed that keeps the order of what it is given; like the real one it hands over at a flush."""
+    """A feed that keeps the order of what it is given; like the real one it hands over before a mark."""
 
     def __init__(self, rtdb):
         self.rtdb, self.waiting = rtdb, []
@@ -23,17 +23,18 @@ class PlainFeed:
         self.waiting.append(batch)
         return 0
 
-    def flush(self):
+    def mark(self, pids, set_bits):
         for batch in self.waiting:
             self.rtdb.tell(batch)
         self.waiting.clear()
+        self.rtdb.tell(MarkQuality(pids, set_bits=set_bits))
 
 
 class Rig:
     def __init__(self, *points):
         self.clock, self.rtdb, self.channel, self.notices = VirtualClock(), Box(), Box(), []
         self.feed = PlainFeed(self.rtdb)
-        self.stage = CleaningStage(Cleaner(points, 1), self.feed, self.rtdb, self.clock, lambda pid: points[pid].path)
+        self.stage = CleaningStage(Cleaner(points, 1), self.feed, self.clock, lambda pid: points[pid].path)
         self.sink = ChannelSink(
             self.feed, self.channel, lambda kind, text: self.notices.append((kind, text)), self.clock, cleaning=self.stage
         )

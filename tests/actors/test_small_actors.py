@@ -6,6 +6,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from actors.harness import OPERATOR, Box, Disk, S, make
 from scadapb.v1 import scada_pb2 as pb
@@ -517,7 +518,7 @@ def test_analogs_are_collected_and_a_status_change_takes_them_along_in_order(cle
         clerk.feed.deliver(analog)
         clerk.feed.deliver(status)
         clerk.feed.deliver(PointBatch.of([], [], received_at=3))
-        clerk.feed.flush()
+        clerk.feed.mark(np.array([9], np.uint32), 0)  # hands over what came before it
 
     clerk.do(deliver)
     [message] = clerk.rtdb.take(Apply)
