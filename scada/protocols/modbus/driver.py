@@ -36,6 +36,8 @@ _SILENT_REQUESTS: Final = 3
 """Requests without an answer, from a channel on which nobody answers, after which the connection is made anew."""
 _BUSY_PAUSE_S: Final = 0.1
 _SETTLE_STEP_S: Final = 0.02
+_REST_S, _LONGEST_REST = 0.06, 20
+"""Silence after which a late frame is over, and how many of them to wait: 256 octets at 9600 baud take 0.3 s."""
 _WRITES: Final = (5, 6, 15, 16, exchange.MASK_WRITE, exchange.READ_WRITE)
 _CERTIFICATE_CHECK_S: Final = 60.0
 _PARTED: Final = (2, 3)
@@ -109,7 +111,7 @@ class ModbusDriver(Driver):
     async def _serve(self, line: Line) -> str:
         """Scan until the connection is lost; returns why."""
         self._line = line
-        self._unanswered = None
+        self._unanswered, self._strays = None, 0
         self._schedule.start(self.clock.monotonic())
         up, check_at = False, self.clock.monotonic() + _CERTIFICATE_CHECK_S
         try:
@@ -162,7 +164,7 @@ class ModbusDriver(Driver):
             if pause > 0:
                 await asyncio.sleep(self.clock.real_delay(pause))
             await self._settle(line)
-            began, strays = self.clock.monotonic(), line.exchange.strays
+            began = self.clock.monotonic()
             self._unanswered = request
             try:
                 answer = await line.ask(request, self._real(limits.timeout_s))
@@ -179,9 +181,8 @@ class ModbusDriver(Driver):
             finally:
                 ended = self.clock.monotonic()
                 self._settled_at = ended + self._limits.settle_s
-                self._strays = line.exchange.strays
                 self._schedule.used(request.unit_id, began, ended)
-                self.statistics.refused += line.exchange.strays - strays
+                self._count_strays(line)
 
     async def _settle(self, line: Line) -> None:
         """After a missing answer: be sure that it does not come now.
@@ -191,16 +192,25 @@ class ModbusDriver(Driver):
         """
         request, self._unanswered = self._unanswered, None
         if request is None:
+            self._count_strays(line)
             return
         # no event to wait for: what comes late is a stray, and the clock may run at another rate
         while line.quiet_since(self._strays) and self.clock.monotonic() < self._settled_at:  # noqa: ASYNC110
             await asyncio.sleep(_SETTLE_STEP_S)
-        if line.exchange.strays != self._strays:
-            self.statistics.refused += line.exchange.strays - self._strays
+        if self._count_strays(line):
             text = f"unit {request.unit_id} answers later than its timeout_s of {self._limits.of(request.unit_id).timeout_s:g} s"
             self._notice("late_answer", f"{text}; late answers are thrown away")
-            if self._transport.is_rtu:
-                await asyncio.sleep(_SETTLE_STEP_S)  # the rest of it
+            for _ in range(_LONGEST_REST if self._transport.is_rtu else 0):
+                await asyncio.sleep(_REST_S)
+                if not self._count_strays(line):
+                    break
+
+    def _count_strays(self, line: Line) -> int:
+        """Frames, or pieces of some, that came since the last count and answer nothing."""
+        new = line.exchange.strays - self._strays
+        self._strays += new
+        self.statistics.refused += new
+        return new
 
     # ------------------------------------------------------------ scan
 

@@ -340,6 +340,35 @@ async def test_answers_that_come_too_late_are_not_those_to_the_next_request(prot
         assert truthful(sink)
 
 
+async def test_a_late_answer_that_dribbles_in_is_waited_for_to_its_end():
+    late = {"on": False}
+    asked = []
+
+    async def behave(data, writer):
+        loop = asyncio.get_running_loop()
+        asked.append(loop.time())
+        frame = rtu(data[0], honest(data[1:-2]))
+        if not late["on"]:
+            writer.write(frame)
+            return
+        late["on"] = False
+        await asyncio.sleep(0.25)
+        for octet in frame:
+            writer.write(bytes([octet]))
+            await asyncio.sleep(0.03)
+        asked.append(-loop.time())
+
+    async with peer(behave) as port, running("modbus-rtu-tcp", "127.0.0.1", port, FAR_APART, timeout_s=0.2) as (driver, sink):
+        await sink.until(lambda: len(sink.values) == 4)
+        late["on"] = True
+        await sink.until(lambda: any(kind == "late_answer" for kind, _ in sink.notices))
+        await sink.until(lambda: all(quality == 0 for _, quality in sink.values.values()) and min(asked) < 0)
+        over = asked.index(min(asked))
+        assert asked[over + 1] > -min(asked), "nothing is asked while the late answer is still coming"
+        assert truthful(sink)
+        assert driver.statistics.refused >= 7
+
+
 @pytest.mark.parametrize("secure", [False, True])
 async def test_answers_in_pieces_and_joined_with_strays(secure, authority):
     async def behave(data, writer):
@@ -355,7 +384,7 @@ async def test_answers_in_pieces_and_joined_with_strays(secure, authority):
     protocol = "modbus-tls" if secure else "modbus-tcp"
     async with (
         peer(behave, context) as port,
-        running(protocol, "127.0.0.1", port, FAR_APART, timeout_s=1.0, **params) as (d, sink),
+        running(protocol, "127.0.0.1", port, FAR_APART, timeout_s=5.0, **params) as (d, sink),
     ):
         await sink.until(lambda: len(sink.values) == 4 and d.statistics.frames_out > 12)
         assert {pid: value for pid, (value, _) in sink.values.items()} == {0: 0, 1: 100, 2: 200, 3: 300}
