@@ -25,6 +25,8 @@ from scada.model_cim.tables import ChannelSpec, Control, PlainAddress, Point, Po
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
+READ_AT_ONCE = 1024
+"""Octets, so some forty values: no more of them reach a database that is behind."""
 STATUS_KINDS = (PointKind.STATUS, PointKind.DOUBLE)
 
 
@@ -89,7 +91,7 @@ class TextMeterDriver(Driver):
     async def read(self, reader: asyncio.StreamReader) -> str:
         """Lines until the end; returns why it came."""
         rest = b""
-        while data := await reader.read(65536):
+        while data := await reader.read(READ_AT_ONCE):
             now = self.clock.now_ns()
             if self.tee is not None:
                 self.tee("", True, now, data)
