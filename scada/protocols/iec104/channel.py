@@ -106,6 +106,7 @@ class Channel:
 
     def _abandon(self, reason: str) -> list[Effect]:
         self._replies.clear()
+        self._reception.clocks(known=False)
         return [*self._commander.lost(), *self.procedures.lost(reason)]
 
     def shutdown(self, mono: float) -> list[Effect]:
@@ -236,11 +237,14 @@ class Channel:
                 return self._commander.heard(asdu, mono)
             if asdu.cause in _ANSWERS:
                 heard = self.procedures.heard(asdu, now_ns, mono)
-                if asdu.type_id == TypeId.C_CS_NA_1 and self.statistics.clock_skew_s > self.parameters.late_s:
-                    self._reception.clock_changed()
+                if asdu.type_id == TypeId.C_CS_NA_1:
+                    limit = self.parameters.late_s
+                    self._reception.clocks(
+                        known=self.procedures.clocks_within(limit), changed=self.statistics.clock_skew_s > limit
+                    )
                 return heard
         if asdu.type_id == TypeId.M_EI_NA_1 and asdu.cause == Cause.INITIALISED and not asdu.test:
-            self._reception.clock_changed()
+            self._reception.clocks(known=False, changed=True)
             return self.procedures.initialised(asdu)
         effects, reply = self._reception.refuse(asdu)
         if reply:

@@ -58,6 +58,7 @@ _EVERYTHING: Final = 4
 _OLDEST: Final = 5
 _NEWEST: Final = 6
 _LATE: Final = 7
+_CLOCK_KNOWN: Final = 8
 
 # indices of the kernel's counts
 _UNKNOWN: Final = 0
@@ -198,7 +199,8 @@ def decode_spans(
         slots: table of an :class:`AddressTable`.
         present_tags: that of the table.
         limits: channel index, zone in ns, summer shift in ns, time of reception in ns, 1 = look on (keep what is under test or
-            has an impossible cause), oldest and newest time tag that is believed, newest one that can be late.
+            has an impossible cause), oldest and newest time tag that is believed, newest one that can be late, 1 = the stations'
+            clocks are known to be right within that.
         out: records to fill, room for every object of the spans.
         addresses: address key of each record.
         slow: indices of the spans left to the slow path.
@@ -213,6 +215,7 @@ def decode_spans(
     oldest_ns, newest_ns, late_ns = limits[_OLDEST], limits[_NEWEST], limits[_LATE]
     words = np.empty(1, dtype=np.uint32)
     reals = words.view(np.float32)
+    known_ns = late_ns if limits[_CLOCK_KNOWN] else 0
     counts[:] = 0
     filled = slow_count = unknown = marked = 0
     last_minute, start_ns, bits = -1, -1, 0
@@ -312,6 +315,8 @@ def decode_spans(
                     counts[_BACKFILLED] += 1
                 else:
                     present_tags[found] = time_ns
+            if answer and known_ns > 0 and found >= 0 and present_tags[found] < known_ns:
+                present_tags[found] = known_ns  # it is the state of now, at least of a clock's error ago
             record.flags = flags
             if base == 20 or (base == 15 and detail & 0x60):
                 marked += 1
@@ -377,12 +382,19 @@ class Decoder:
     ) -> None:
         self.table = table
         minute = cp56.NS_PER_MINUTE
-        limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(everything), 0, 0, 0]
+        limits = [channel, round(zone_minutes * minute), round(summer_minutes * minute), 0, int(everything), 0, 0, 0, 0]
         self._limits = np.array(limits, dtype=np.int64)
         self._counts = np.zeros(6, dtype=np.int64)
         self._past_ns, self._future_ns, self._late_ns = (round(min(span, 1e9) * 1e9) for span in (*window_s, late_s))
         # loads or compiles the kernel now, not at the first value
         self.decode(np.frombuffer(b"", dtype=np.uint8), np.zeros((0, 4), dtype=np.int64), 0, 0)
+
+    def trust_clocks(self, *, known: bool) -> None:
+        """Whether the stations' clocks are known to be right within ``late_s``.
+
+        Then an answer to a request, which is the state of now, makes later what was stamped so long before it.
+        """
+        self._limits[_CLOCK_KNOWN] = known
 
     def decode(self, buf: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], objects: int, received_at: int) -> Decoded:
         """Decode all ASDUs of a read.

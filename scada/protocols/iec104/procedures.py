@@ -93,12 +93,18 @@ class Procedures:
         self._frames: deque[tuple[Key, ...]] = deque()
         self._after: list[tuple[int | None, Request]] = []
         self._waiting: dict[int, _Wait] = {}
+        self._clock_errors: dict[int, float] = {}
         self._plan.forget()
 
     @property
     def running(self) -> tuple[Running, ...]:
         """What has been asked and not ended, in order; for diagnosis."""
         return tuple(self._running.values())
+
+    def clocks_within(self, seconds: float) -> bool:
+        """Whether every station has had its clock set on this connection, and it was off by no more before."""
+        errors = self._clock_errors
+        return len(errors) == len(self.stations) and all(abs(error) <= seconds for error in errors.values())
 
     # ------------------------------------------------------------------ asking
 
@@ -157,6 +163,7 @@ class Procedures:
         text = f"CA {address} has started ({cause}{changed})"
         if address not in self.stations:
             return [Notice("end_of_initialisation", f"{text}; the model has no such station")]
+        self._clock_errors.pop(address, None)
         clock, *data = self._plan.initialised(address)
         self._begin(clock, None)
         for key in [key for key, item in self._running.items() if key[1] == address and item.answered]:
@@ -238,7 +245,7 @@ class Procedures:
             return []
         if request.type_id == TypeId.C_CS_NA_1:
             told = self._skew(asdu, now_ns, running.sent_ns, "was, before it was set,")
-            skew = self._statistics.clock_skew_s
+            skew = self._clock_errors[request.common_address] = self._statistics.clock_skew_s
             said = f"the clock was {skew:+.3f} s off" if not np.isnan(skew) else "the station named no valid time"
             return told + self._end(running, said)
         if not element.startswith(request.element):

@@ -91,9 +91,16 @@ class Reception:
         effects.append(Values(PointBatch(records, now_ns, self._name), addresses))
         return effects
 
-    def clock_changed(self) -> None:
-        """A station's clock was set back or begins anew: tags from before say nothing about the order of what comes now."""
-        self._decoder.table.present_tags[:] = 0
+    def clocks(self, *, known: bool, changed: bool = False) -> None:
+        """What is known of the stations' clocks.
+
+        Args:
+            known: each was right within ``late_s`` when it was set on this connection.
+            changed: one was set back, or begins anew: tags from before say nothing about the order of what comes now.
+        """
+        self._decoder.trust_clocks(known=known)
+        if changed:
+            self._decoder.table.present_tags[:] = 0
 
     def refuse(self, asdu: Asdu) -> tuple[list[Effect], bytes]:
         """An ASDU that is no value we take and no answer: what is told, and what is sent back (empty = nothing).

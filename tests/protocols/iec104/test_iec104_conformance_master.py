@@ -395,3 +395,24 @@ def test_12_a_late_value_is_kept_under_its_own_time_and_is_not_the_present_one(b
     tagged(0)
     book.peer(asdu(70, 4, 0, b"\0"))  # a restart: its clock may be another now
     assert tagged(-900) == RecordFlag.EVENT
+
+
+@pytest.mark.parametrize(("skew", "late"), [(0.5, True), (-3000, False), (None, False)], ids=["right", "slow", "unknown"])
+def test_12_a_buffer_behind_an_interrogation_does_not_bring_old_states_back(build, skew, late):
+    """Only where the station's clock is known to be right can its tags be compared with the time of an answer."""
+    book = Playbook(build, [build.point(0, 10, 30)], interrogation_s=0)
+    book.start()
+    if skew is not None:
+        book.peer(asdu(103, 7, 0, cp56.to_octets(book.now + round(skew * 1e9))))
+    book.peer(asdu(100, 7, 0, b"\x14"), asdu(1, 20, 10, b"\x01"), asdu(100, 10, 0, b"\x14"))
+
+    def event(seconds, state):
+        book.peer(asdu(30, 3, 10, bytes([state]) + cp56.to_octets(book.now + round(seconds * 1e9))))
+        return bool(book.records[-1]["flags"] & RecordFlag.BACKFILL)
+
+    assert event(-3000, 0) is late
+    assert event(-600, 1) is late
+    assert event(-50, 0) is False  # within a clock's error of the answer: the order on the wire counts
+    assert event(0, 1) is False
+    book.peer(asdu(70, 4, 0, b"\0"))
+    assert event(-3000, 0) is False  # a station that has started has its clock to be set first

@@ -39,7 +39,7 @@ COMMANDS = (45, 46, 47, 48, 49, 50, 51, 58, 59, 60, 61, 62, 63, 64)
 ORDERS = (
     ("interrogate", {}), ("interrogate", {"group": "4"}), ("read_counters", {"mode": "freeze"}), ("read", {"ioa": "1"}),
     ("test", {}), ("test", {"kind": "plain"}), ("reset_process", {}), ("load_parameter", {"ioa": "9", "value": "1"}),
-    ("activate_parameter", {"ioa": "9"}), ("cancel_interrogation", {}), ("synchronise_clock", {}),
+    ("activate_parameter", {"ioa": "9"}), ("cancel_interrogation", {}),
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ class Fuzz:
         self.controls = [build.control(n, 70_000 + n, type_id, select=False) for n, type_id in enumerate(COMMANDS)]
         stations = sorted({ca for ca, _ in known})
         self.controls += [build.control(99, 80_000, 46, ca=stations[0])]
-        spec = build.spec(k=12, late_s=WINDOW[2], termination_s=3)
+        spec = build.spec(k=12, late_s=WINDOW[2], termination_s=3, clock_sync_s=0)
         self.channel = Channel(spec, points, self.controls)
         self.slow = SlowDecoder(known, *WINDOW)
         self.mono = 0.0
