@@ -105,11 +105,15 @@ class Connection(Client):
         if self._wish.user_certificate is not None and self._wish.user_key is not None:
             self.user_certificate = read_certificate(self._wish.user_certificate)
             self.user_private_key = read_key(self._wish.user_key)
-        if self._wish.policy is not SecurityPolicy.NONE:
-            await self._secure()
-        await self._connect_sequence()
-        self._born = await self._server_start()
-        self.namespaces = [str(uri) for uri in await self.get_namespace_array()]
+        try:
+            if self._wish.policy is not SecurityPolicy.NONE:
+                await self._secure()
+            await self._connect_sequence()
+            self._born = await self._server_start()
+            self.namespaces = [str(uri) for uri in await self.get_namespace_array()]
+        except BaseException:
+            await self.close()
+            raise
 
     async def _secure(self) -> None:
         wish = self._wish
