@@ -144,7 +144,7 @@ class EventQueue:
 class StoredEventQueue(EventQueue):
     """An event queue in the file ``<folder>/<name>.lmdb``; the memory holds a copy of it, to send from.
 
-    Every change is on the disk when the call returns: an event is stored before it can be sent, together with ``source_seq``, and a
+    Every change is on the disk when the call returns: an event before it can be sent, together with ``source_seq``, and a
     position before the next event follows it.
 
     Args:
