@@ -419,7 +419,7 @@ class System:
         return partial(
             ResourceActor,
             actors=self.supervisor.addresses,
-            folders={**folders, "audit": settings.security.audit},
+            folders={**folders, "audit": settings.security.audit, **self.upstreams.folders},
             settings=settings.resources,
             events=self.events,
             clock=self.clock,

@@ -23,6 +23,7 @@ from scada.model_cim.tables import (
     RedundancyGroup,
     UpstreamStation,
 )
+from scada.protocols.iec104.asdu import TypeId, untagged
 from scada.protocols.iec104.event_queue import EventQueue
 from scada.protocols.iec104.image import Serving
 from scada.protocols.iec104.link import LinkParameters
@@ -115,7 +116,7 @@ class UpstreamLink:
             on_refused=on_refused,
             parameters=_parameters(station),
             groups=[group for group in station.groups if group.masters],
-            serving={int(row.pid): Serving(row.queued, row.counter_group or row.group) for row in station.points},
+            serving={int(row.pid): _serving(row) for row in station.points},
             queue=queue,
         )
         self._station = station
@@ -189,6 +190,11 @@ def _as_sent(point: Point, row: ForwardedPoint) -> Point:
     return replace(point, address=row.address, scale=row.scale, offset=row.offset, deadband=row.deadband)
 
 
+def _serving(row: ForwardedPoint) -> Serving:
+    """A counter's group is that of counter interrogations, any other point's that of interrogations."""
+    return Serving(row.queued, row.counter_group if untagged(row.address.type_id) == TypeId.M_IT_NA_1 else row.group)
+
+
 def _as_asked(control: Control, row: ForwardedControl) -> Control:
     return replace(control, address=row.address, select=row.select, scale=row.scale, offset=row.offset)
 
@@ -197,6 +203,7 @@ def _parameters(station: UpstreamStation) -> OutstationParameters:
     return OutstationParameters(
         link=LinkParameters.of(station.params, station.name),
         zone_minutes=int(_number(station, "time_zone_minutes", 0, -840, 840)),
+        summer_minutes=int(_number(station, "summer_minutes", 60, -120, 120)),
         event_capacity=event_capacity(station),
         select_timeout_s=_number(station, "select_timeout_s", DEFAULT_TIMINGS.selection_s, 1, 3600),
         command_age_s=_number(station, "command_age_s", 10.0, 0.1, 3600),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from scadapb.v1 import scada_pb2 as pb
@@ -52,7 +53,12 @@ class Upstreams:
             view.station.name: standing_principals(named.get(view.station.name, default).masters) for view in self.views
         }
         self.addresses = [Address(f"upstream {view.station.name}") for view in self.views]
-        self._wire = Wire("upstream")
+        self._wire, self._folder = Wire("upstream"), settings.upstream.path
+
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """Where they keep their queues, by name; nothing if there are none."""
+        return {"upstream": self._folder} if self.views else {}
 
     @property
     def stations(self) -> Sequence[UpstreamStation]:

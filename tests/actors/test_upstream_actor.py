@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from actors.harness import POINTS, Box, Disk, S, make
-from protocols.iec104.raw_master import RawMaster, causes, clock_of, interrogation, objects, order
+from protocols.iec104.raw_master import RawMaster, causes, clock_of, counter_request, interrogation, objects, order
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
@@ -355,6 +356,20 @@ def test_odd_masters_are_told_of_and_do_not_flood_the_event_log(rig):
     rig.actor.receive(Remarked("again"))
     told = [event for message in rig.events.got for event in message.events if event.key == "upstream.remark"]
     assert told[-1].parameters["text"] == "again (4 more before)"
+
+
+def test_groups_of_points_and_of_counters(tmp_path):
+    rows = [
+        replace(STATION.points[0], group=3),
+        replace(STATION.points[1], group=2),
+        ForwardedPoint("f3", OTHER, Iec104Address(7, 25601, 37), 0.0, queued=True, group=3, counter_group=2),
+    ]
+    rig = Rig(tmp_path, replace(STATION, points=rows))
+    rig.put([STATUS, STATUS_2, OTHER], [1.0, 2.0, 7.0])
+    master = rig.master()
+    assert [ioa for ioa, _ in objects(master.ask(interrogation(23, ca=7)), cause=23)] == [1]
+    assert [ioa for ioa, _ in objects(master.ask(counter_request(2, ca=7)), cause=39)] == [25601]
+    rig.close()
 
 
 def test_nobody_listens_where_no_master_is_named(tmp_path):
