@@ -32,7 +32,7 @@ from scada.actors.messages import (
     UnfollowEvents,
 )
 from scada.actors.operator import COMMIT_S, mark_readings
-from scada.actors.recorder import recordings_in
+from scada.actors.recordings import recordings_in
 from scada.actors.status import StatusReport
 from scada.actors.system import System
 from scada.actors.tracing import TraceQueue

@@ -9,82 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import threading
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.messages import Record, Report, StopRecording, Tick
+from scada.actors.recordings import SUFFIX, RecordingBuffer, file_stem
 from scada.actors.tracing import TraceHub
-from scada.core.clock import NS_PER_S, Clock
+from scada.core.clock import Clock
 from scada.core.settings import RecordingSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ChannelSpec
 from scada.protocols.driver import CommandResult, Outcome
-from scada.protocols.recording import RecordedChannel, RecordingEncoder, channel_of
+from scada.protocols.recording import RecordedChannel, RecordingEncoder
 
 _log = structlog.get_logger("recorder")
 
 WRITE_S: Final = 0.2
 """Time between two writes."""
-BUFFER_OCTETS: Final = 8 << 20
-"""What one channel may be ahead of the disk."""
-_ENTRY_OCTETS: Final = 200
-"""What one read or write takes up beside its octets."""
 LOOK_S: Final = 5.0
 """Time between two looks at the room on the disk."""
 MIB: Final = 1 << 20
-SUFFIX: Final = ".pcapng"
-_UNFIT: Final = re.compile(r"[^\w.-]+")
-"""What a file's name does not hold."""
-
-_Entry = tuple[str, bool, int, bytes, int]
-"""Link, received, ns UTC, octets, octets that were left out instead."""
-
-
-class RecordingBuffer:
-    """Octets of one channel between the wire and the recorder.
-
-    Args:
-        most: octets it holds.
-    """
-
-    def __init__(self, most: int = BUFFER_OCTETS) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._entries: deque[_Entry] = deque()
-        self._octets = 0
-        self._missing: dict[tuple[str, bool], int] = {}
-        self.missed = 0
-        """Octets left out since the beginning."""
-
-    def put(self, link: str, received: bool, time_ns: int, data: bytes) -> None:
-        """Take octets from the wire; never waits."""
-        with self._lock:
-            if data and self._octets + len(data) + _ENTRY_OCTETS > self._most:
-                self._missing[link, received] = self._missing.get((link, received), 0) + len(data)
-                self.missed += len(data)
-                return
-            if self._missing:
-                self._entries.extend((name, way, time_ns, b"", octets) for (name, way), octets in self._missing.items())
-                self._missing.clear()
-            self._entries.append((link, received, time_ns, data, 0))
-            self._octets += len(data) + _ENTRY_OCTETS
-
-    def take(self) -> Sequence[_Entry]:
-        """Everything that waits."""
-        with self._lock:
-            entries, self._entries, self._octets = self._entries, deque(), 0
-        return entries
 
 
 @dataclass(slots=True)
@@ -235,7 +184,7 @@ class RecorderActor(Actor):
         encoder = RecordingEncoder(self._described(asked), connected=asked.connected)
         folder = self._settings.path
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stem = f"{_UNFIT.sub('-', spec.name).strip('.-') or 'channel'}-{_stamp(now)}"
+        stem = file_stem(spec.name, now)
         for number in range(1000):
             name = f"{stem}{f'-{number}' if number else ''}{SUFFIX}"
             try:
@@ -397,45 +346,3 @@ class RecorderActor(Actor):
         log(key, **parameters)
         event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, parameters, path=channel, actor=user)
         self._events.tell(Report((event,)))
-
-
-def _stamp(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-def recordings_in(folder: Path, running: Collection[str]) -> pb.RecordingList:
-    """The recordings of a folder, newest first.
-
-    Args:
-        folder: where they are; it may not exist yet.
-        running: names of those that are being written.
-    """
-    found: list[pb.RecordingInfo] = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            status = path.stat()
-            with path.open("rb") as file:
-                head = file.read(4096)
-        except OSError:  # it gave way meanwhile
-            continue
-        channel = channel_of(head)
-        found.append(
-            pb.RecordingInfo(
-                name=path.name,
-                channel=channel,
-                from_ns=_begun(path.name),
-                to_ns=status.st_mtime_ns,
-                bytes=status.st_size,
-                running=path.name in running,
-            )
-        )
-    found.sort(key=lambda each: (each.from_ns, each.name), reverse=True)
-    return pb.RecordingList(recordings=found)
-
-
-def _begun(name: str) -> int:
-    """Time in a recording's name, ns UTC; 0 = somebody else named it."""
-    found = re.search(r"-(\d{8}T\d{6}Z)(-\d+)?\.pcapng$", name)
-    if found is None:
-        return 0
-    return int(datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * NS_PER_S

@@ -12,7 +12,8 @@ import pytest
 from scada.actors import recorder as module
 from scada.actors.base import Address
 from scada.actors.messages import Record, StopRecording, Tick
-from scada.actors.recorder import RecorderActor, RecorderView, RecordingBuffer, recordings_in
+from scada.actors.recorder import RecorderActor, RecorderView
+from scada.actors.recordings import RecordingBuffer, recordings_in
 from scada.actors.tracing import TraceHub
 from scada.core.clock import VirtualClock
 from scada.core.settings import RecordingSettings
