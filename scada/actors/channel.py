@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -15,6 +15,7 @@ import numpy as np
 import structlog
 
 from scada.actors.base import Actor, Address
+from scada.actors.channel_orders import ACTIONS, bounded, order_of, result_of
 from scada.actors.messages import (
     ChannelAction,
     ChannelState,
@@ -44,8 +45,6 @@ FIRST_SIGN_S: Final = 30.0
 """A driver that has not even begun to connect so long after its start raises it too."""
 CLOSE_S: Final = 5.0
 """Longest real time that a driver is given to close its connection before the next one begins."""
-ORDER_S: Final = 45.0
-"""Longest real time an order to a driver is waited for."""
 FLAPS: Final = 5
 FLAP_S: Final = 600.0
 """So many losses within so long are said once; a channel that was quiet for as long may be said again."""
@@ -272,7 +271,7 @@ class ChannelActor(Actor):
             order.reply(CommandResult(Outcome.UNSUPPORTED, f"control {order.cid} is not on channel {self._view.spec.name}"))
             return
         work = self._wire.submit(self._step(order.step, control, order.value))
-        work.add_done_callback(lambda done: order.reply(_result(done)))
+        work.add_done_callback(lambda done: order.reply(result_of(done)))
 
     async def _step(self, step: str, control: Control, value: float) -> CommandResult:
         assert self._driver is not None
@@ -326,12 +325,12 @@ class ChannelActor(Actor):
         if driver is None or (asked.action in {"interrogate", "synchronise_clock"} and state is not LinkState.UP):
             asked.reply(CommandResult(Outcome.LINK_DOWN, f"channel {self._view.spec.name} is {state.value}: {self._view.reason}"))
             return
-        work = _order(driver, asked.action, asked.arguments)
+        work = order_of(driver, asked.action, asked.arguments)
         if work is None:
             names = ", ".join((*ACTIONS, *driver.orders))
             asked.reply(CommandResult(Outcome.UNSUPPORTED, f"no action {asked.action!r}; this channel knows {names}"))
             return
-        self._wire.submit(_bounded(work)).add_done_callback(lambda done: asked.reply(_result(done)))
+        self._wire.submit(bounded(work)).add_done_callback(lambda done: asked.reply(result_of(done)))
 
     def _record(self, asked: ChannelAction) -> None:
         try:
@@ -354,33 +353,6 @@ class ChannelActor(Actor):
         self._events.tell(Report((event,)))
 
 
-ACTIONS: Final = (
-    "interrogate",
-    "synchronise_clock",
-    "reconnect",
-    "quarantine",
-    "release",
-    "switch",
-    "record",
-    "stop_recording",
-)
-"""What every channel can be asked; whether its protocol can do it, the answer says."""
-
-
-def _order(driver: Driver, action: str, arguments: Mapping[str, str]) -> Coroutine[Any, Any, CommandResult] | None:
-    match action:
-        case "switch":
-            return driver.switch(arguments.get("link", ""))
-        case "interrogate" if not arguments:
-            return driver.interrogate()
-        case "synchronise_clock" if not arguments:
-            return driver.synchronise_clock()
-        case "interrogate" | "synchronise_clock":
-            return driver.order(action, arguments)
-        case _:
-            return driver.order(action, arguments) if action in driver.orders else None
-
-
 async def _life(driver: Driver, before: asyncio.Event | None, ended: asyncio.Event) -> None:
     """Run a driver once the one before it has closed its connection: a station may take only one at a time."""
     try:
@@ -392,26 +364,7 @@ async def _life(driver: Driver, before: asyncio.Event | None, ended: asyncio.Eve
         ended.set()
 
 
-async def _bounded(work: Coroutine[Any, Any, CommandResult]) -> CommandResult:
-    try:
-        async with asyncio.timeout(ORDER_S):
-            return await work
-    except TimeoutError:
-        return CommandResult(Outcome.TIMEOUT, f"no end within {ORDER_S:g} s; the station may still carry it out")
-
-
 def _carry_over(old: ChannelStatistics, new: ChannelStatistics) -> None:
     """Counters run since the start of the server, not since that of a driver; ``new`` is already shared with its machine."""
     for each in fields(ChannelStatistics):
         setattr(new, each.name, getattr(old, each.name))
-
-
-def _result(done: Future[CommandResult]) -> CommandResult:
-    if done.cancelled():
-        return CommandResult(Outcome.LINK_DOWN, "the channel was stopped")
-    error = done.exception()
-    if isinstance(error, ScadaError):
-        return CommandResult(Outcome.REFUSED, str(error))
-    if error is not None:
-        return CommandResult(Outcome.TIMEOUT, f"{type(error).__name__}: {error}")
-    return done.result()

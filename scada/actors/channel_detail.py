@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.channel import ACTIONS, ChannelView
+from scada.actors.channel import ChannelView
+from scada.actors.channel_orders import ACTIONS
 from scada.actors.recorder import RecorderView
 
 _SECRET = ("password", "secret", "token")

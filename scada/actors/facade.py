@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.answers import answer_of, answer_once_up
-from scada.actors.channel import ORDER_S
 from scada.actors.channel_detail import channel_detail
+from scada.actors.channel_orders import ORDER_S
 from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,

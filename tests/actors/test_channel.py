@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import structlog
 
-from scada.actors import channel as module
+from scada.actors import channel_orders as module
 from scada.actors.base import Address, Supervisor
 from scada.actors.channel import ChannelActor, ChannelView
 from scada.actors.messages import (
