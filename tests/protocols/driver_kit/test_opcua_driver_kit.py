@@ -13,7 +13,7 @@ from scada.protocols.conformance import CHECKS
 from scada.protocols.conformance_rig import Device
 from scada.protocols.opcua.driver import OpcUaDriver
 
-pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 class OpcUaDevice(Device):
