@@ -321,6 +321,7 @@ async def it_never_blocks_the_loop(device: Device) -> None:
     longest = 0.0
 
     async def heartbeat() -> None:
+        """Measure the longest time between two turns of the loop."""
         nonlocal longest
         loop = asyncio.get_running_loop()
         last = loop.time()

@@ -4,10 +4,13 @@ import asyncio
 from typing import ClassVar
 
 import pytest
-from protocols.driver_kit.iec104_station import Station
+from protocols.driver_kit.iec104_station import Station, asdu
 
+from scada.core.clock import SystemClock
+from scada.core.quality import Quality
 from scada.protocols.conformance import CHECKS
 from scada.protocols.conformance_rig import running
+from scada.protocols.iec104.cp56 import to_octets
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -34,6 +37,26 @@ def cases():
 async def test_the_c104_driver_conforms(check):
     pytest.importorskip("c104")
     await check(C104Station())
+
+
+@pytest.mark.parametrize(
+    "station",
+    [
+        Station,
+        pytest.param(
+            C104Station, marks=[pytest.mark.interop, pytest.mark.xfail(reason="c104 drops IV and SU of a time tag", strict=True)]
+        ),
+    ],
+)
+async def test_a_time_marked_invalid_is_no_source_time(station):
+    async with running(station()) as run:
+        await run.all_known()
+        stamp = bytearray(to_octets(SystemClock().now_ns()))
+        stamp[2] |= 0x80
+        await run.device.tell(asdu(30, 3, 200, b"\1" + bytes(stamp)))
+        await run.sink.until(lambda: run.sink.of(run.device.status)[-1].value == 1, "the change arrives")
+        last = run.sink.of(run.device.status)[-1]
+        assert (last.source_time, last.quality) == (0, Quality.TIME_INVALID)
 
 
 @pytest.mark.interop
