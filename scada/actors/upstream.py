@@ -222,10 +222,8 @@ class UpstreamActor(Actor):
 
         def take(station: Outstation) -> None:
             try:
-                if len(missed):
-                    _give(station, missed, snapshot.seq)
-                station.queue.append(_NO_EVENTS, snapshot.seq)
-                station.queue.store_seq()
+                _give(station, missed, snapshot.seq)
+                _note(station, snapshot.seq)
             finally:
                 station.load(present.pid, present.value, present.quality, present.time_ns)
 
@@ -240,7 +238,7 @@ class UpstreamActor(Actor):
         """What the journal holds of these points after a number; nothing for a queue that has just been made."""
         missed = []
         try:
-            if after:
+            if after and upto:
                 for change in self._store.changes(after):
                     if change.first > upto:
                         break
@@ -289,12 +287,8 @@ class UpstreamActor(Actor):
             self._catch_up()
             return
 
-        def note(station: Outstation) -> None:
-            station.queue.append(_NO_EVENTS, seq)
-            station.queue.store_seq()
-
         try:
-            self._link.run(note)
+            self._link.run(lambda station: _note(station, seq))
         except StoreError as error:
             self._on_fault(error)
         self._store.acknowledge(self._consumer, self._queue.stored_seq)
@@ -346,8 +340,15 @@ class UpstreamActor(Actor):
 
 def _give(station: Outstation, sent: Sent, seq: int) -> None:
     """Take values in; what is an event is on the disk, with the number, when this returns."""
-    columns = (sent.pid, sent.value, sent.quality, sent.time_ns)
-    station.update(*columns, detail=sent.detail, compare=False, silent=~sent.event, source_seq=seq)
+    if len(sent):
+        columns = (sent.pid, sent.value, sent.quality, sent.time_ns)
+        station.update(*columns, detail=sent.detail, compare=False, silent=~sent.event, source_seq=seq)
+
+
+def _note(station: Outstation, seq: int) -> None:
+    """Store how far the database was followed; 1, the first record of all and no event, says that it was though it is empty."""
+    station.queue.append(_NO_EVENTS, max(seq, 1))
+    station.queue.store_seq()
 
 
 def _show(station: Outstation, sent: Sent) -> None:

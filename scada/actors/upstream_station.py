@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from scada.actors.wire import Wire
 from scada.control.sequence import DEFAULT_TIMINGS
@@ -33,6 +33,15 @@ from scada.protocols.iec104.server import OutstationServer
 from scada.security.tls import TlsFiles, server_context
 
 T = TypeVar("T")
+_PARAMETERS: Final = (
+    *("k", "w", "t0", "t1", "t2", "t3"),
+    "time_zone_minutes",
+    "summer_minutes",
+    "event_capacity",
+    "select_timeout_s",
+    "command_age_s",
+    "max_masters",
+)
 
 
 def configured(station: UpstreamStation, settings: UpstreamStationSettings, model: Path) -> UpstreamStation:
@@ -63,8 +72,12 @@ def check_parameters(station: UpstreamStation) -> None:
     """Refuse what a station could not be made with.
 
     Raises:
-        ConfigError: a parameter is no number or out of its range.
+        ConfigError: there is no such parameter, or it is no number or out of its range.
     """
+    unknown = [name for name in station.params if name not in _PARAMETERS and not name.startswith("tls")]
+    if unknown:
+        mend = f"use {', '.join(_PARAMETERS)}, tls ..."
+        raise ConfigError(f"there is no parameter {unknown[0]}", where=f"upstream station {station.name}", mend=mend)
     _parameters(station)
     _max_masters(station)
 

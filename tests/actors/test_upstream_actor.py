@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -220,6 +221,41 @@ def test_no_change_is_lost_and_none_comes_twice_over_kill_9(rig):
     assert [value for ioa, value in event_values(rig.master().asdus) if ioa == 1] == [1, 2, 1]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_each_change_comes_once_and_in_order(rig, seed):
+    """Lives of random length: changes, kills with a change that nobody was told of and without, masters that are deaf."""
+    dice = random.Random(seed)
+    rig.put([STATUS], [1.0], event=True)
+    rig.master().leave()
+    happened, heard = [], []
+    for step in range(80):
+        rig.clock.advance(1.0)
+        stamp, value = rig.clock.now_ns(), [2.0, 1.0][step % 2]
+        match dice.choice(["change", "change", "change", "kill", "killed untold", "crash", "master", "deaf master"]):
+            case "change":
+                rig.put([STATUS], [value], event=True, source_time=stamp)
+                happened.append(stamp)
+            case "kill":
+                rig.restart()
+            case "killed untold":
+                rig.disk.put([STATUS], [value], event=True, source_time=stamp)
+                happened.append(stamp)
+                rig.restart()
+            case "crash":
+                rig.life()
+            case "master":
+                master = rig.master()
+                heard += [clock_of(element) for _, element in objects(master.asdus, cause=3) if len(element) == 8]
+                master.leave()
+            case "deaf master":
+                master = RawMaster(rig.view.link.outstation, MASTER)
+                master.acknowledges = False
+                master.start().leave()
+    master = rig.master()
+    heard += [clock_of(element) for _, element in objects(master.asdus, cause=3) if len(element) == 8]
+    assert heard == [stamp // 1_000_000 * 1_000_000 for stamp in happened]
+
+
 def test_a_restart_marks_states_not_topical_and_makes_no_event_of_it(rig):
     rig.put([STATUS], [1.0], event=True)
     before = rig.queue.next
@@ -315,7 +351,8 @@ def test_a_gap_in_the_journal_is_said(rig, monkeypatch):
 
 def test_a_new_queue_begins_at_the_present(rig):
     assert rig.queue.next == 0
-    assert rig.queue.source_seq == rig.disk.store.head
+    assert rig.disk.store.head == 0
+    assert rig.queue.stored_seq == 1, "it is no new queue any more"
 
 
 def test_the_journal_is_kept_for_what_is_not_stored_yet(rig):
@@ -402,7 +439,9 @@ def test_events_that_give_way_are_told(tmp_path):
     rig.close()
 
 
-@pytest.mark.parametrize("params", [{"event_capacity": 0.0}, {"time_zone_minutes": "east"}, {"select_timeout_s": -1.0}])
+@pytest.mark.parametrize(
+    "params", [{"event_capacity": 0.0}, {"time_zone_minutes": "east"}, {"select_timeout_s": -1.0}, {"event_capcity": 9.0}]
+)
 def test_a_wrong_parameter_is_a_clear_error(tmp_path, params):
     station = configured(STATION, UpstreamStationSettings(params=params), tmp_path)
     with pytest.raises(ConfigError, match=next(iter(params))):

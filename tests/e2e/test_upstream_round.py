@@ -43,34 +43,35 @@ class Master:
 
     def __init__(self, link):
         self.link = link
-        self.heard = []
+        self.heard, self.asked = [], 0
         self.reader = asyncio.ensure_future(self._read())
 
     async def _read(self):
         while True:
             self.heard += await self.link.receive()
 
-    async def until(self, found, seconds=20):
-        """The first message for which ``found`` is true, from the beginning of what was kept; those up to it are forgotten."""
+    async def until(self, found, seconds=30):
+        """The first message since the last thing that was asked for which ``found`` is true; it may have come before others."""
         async with asyncio.timeout(seconds):
             while True:
-                for place, message in enumerate(self.heard):
+                for message in self.heard[self.asked :]:
                     if found(message):
-                        self.heard = self.heard[place + 1 :]
                         return message
                 await asyncio.sleep(0.02)
 
     async def command(self, ioa, value, *, select=False, cause=ACT):
+        self.asked = len(self.heard)
         command = iec104.DoubleCommand(value=value, select=select, qualifier=0)
         await self.link.send([iec104.CommandMsg(False, 0, 1, ioa, command, False, None, cause)])
 
-    async def answered(self, cause=CON, seconds=20):
+    async def answered(self, cause=CON, seconds=30):
         """The next answer to a command: True = positive."""
         found = await self.until(lambda m: isinstance(m, iec104.CommandMsg) and m.cause is cause, seconds)
         return not found.is_negative_confirm
 
     async def interrogate(self):
         """Values of a general interrogation by address."""
+        self.asked = len(self.heard)
         request = iec104.InterrogationMsg(False, 0, 1, 20, False, iec104.CommandReqCause.ACTIVATION)
         await self.link.send([request])
         seen = {}
