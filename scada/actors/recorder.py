@@ -144,7 +144,8 @@ class RecorderActor(Actor):
             case Tick():
                 self._on_tick()
             case Record():
-                message.reply(self._begin(message, always=False))
+                result = self._begin(message, always=False)
+                message.hub.after(lambda: message.reply(result))  # only now is everything heard
             case StopRecording(channel, user, reply):
                 reply(self._finish(channel, user))
             case _:

@@ -46,6 +46,13 @@ class TraceHub:
         self._on_wire(lambda: self._set((*self._listeners, listener)))
         return lambda: self._on_wire(lambda: self._drop(listener))
 
+    def after(self, work: Callable[[], None]) -> None:
+        """Call ``work`` once what was asked before is in effect, on the wire loop; at once if that has ended."""
+        try:
+            self._loop.call_soon_threadsafe(work)
+        except RuntimeError:
+            work()
+
     def endpoints(self) -> dict[str, str]:
         """``host:port`` of each link by its name; empty for a channel with one."""
         driver = self._driver

@@ -186,8 +186,10 @@ def test_what_runs_keeps_the_room_it_may_need(rig):
     assert one.record(mb=2).outcome is Outcome.CONFIRMED
     other = replace(SPEC, name="RTU-2")
     one.actor.receive(Record(other, TraceHub(one.loop), False, 0, 2, "op", one.answers.append))
+    one.settle()
     assert one.answers[-1] == CommandResult(Outcome.REFUSED, "the recordings that run may take up all of keep_mb = 3")
     one.actor.receive(Record(other, TraceHub(one.loop), False, 0, 1, "op", one.answers.append))
+    one.settle()
     assert one.answers[-1].outcome is Outcome.CONFIRMED
 
 
