@@ -200,7 +200,8 @@ class Feed:
         self._outstanding += records
         changes = mark > self._sent_mark
         self._sent_mark = max(mark, self._sent_mark)
-        self._rtdb.tell(Apply(tuple(batches), lambda: self._committed(records, mark), durable=changes))
+        proof = mark if changes else 0  # without a change in it, it is answered even while those before it are not on disk
+        self._rtdb.tell(Apply(tuple(batches), lambda: self._committed(records, proof), durable=changes))
 
     def _committed(self, records: int, mark: int) -> None:
         """Called from the database's thread."""
@@ -309,9 +310,15 @@ class ChannelSink:
             self.notice("not_a_number", f"{self._path(fresh[0])}{more}: what came is no number; kept as invalid")
 
     async def ready(self) -> None:
-        """Wait while the database is behind, and until the status changes delivered so far are committed."""
+        """Wait while the database is behind, and until the status changes delivered so far are committed.
+
+        Those too that come during the wait: a driver then acknowledges everything that it has received.
+        """
         await self._feed.ready()
-        await self._feed.committed(self._events)
+        awaited = 0
+        while awaited != self._events:
+            awaited = self._events
+            await self._feed.committed(awaited)
 
     def state(self, state: LinkState, reason: str) -> None:
         """Tell the channel actor, after the values that came before.

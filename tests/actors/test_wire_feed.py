@@ -166,6 +166,34 @@ async def test_a_station_is_told_only_of_changes_that_are_committed(rig):
     await rig.feed.committed(0)
 
 
+async def test_analogs_that_are_taken_over_do_not_vouch_for_a_change_that_is_not(rig):
+    """While the journal cannot be written the database answers for analogs, and not for the changes before them."""
+    waits = asyncio.ensure_future(rig.feed.committed(rig.feed.deliver(change(7, 1.0))))
+    await asyncio.sleep(0.001)
+    rig.feed.deliver(analogs([1], 2.0))
+    await asyncio.sleep(0.012)
+    changes, values = rig.database.told
+    assert (changes.durable, values.durable) == (True, False)
+    values.done()
+    await asyncio.sleep(0.001)
+    assert not waits.done()
+    changes.done()
+    await asyncio.wait_for(waits, 1)
+
+
+async def test_a_sink_is_not_ready_before_what_came_while_it_waited_is_committed_too(rig):
+    sink = ChannelSink(rig.feed, Database(), lambda *_: None, VirtualClock())
+    sink.deliver(change(7, 1.0))
+    ready = asyncio.ensure_future(sink.ready())
+    await asyncio.sleep(0.001)
+    sink.deliver(change(7, 0.0))  # one more read, before reading paused
+    await asyncio.sleep(0.001)
+    await rig.database.commit(1)
+    assert not ready.done()
+    await rig.database.commit(1)
+    await asyncio.wait_for(ready, 1)
+
+
 async def test_a_mark_is_behind_the_last_value_and_before_the_next(rig):
     await fill(rig)
     rig.feed.deliver(analogs([7, 8, 9], 1.0))
