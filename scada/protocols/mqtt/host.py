@@ -72,7 +72,8 @@ class _Node:
     needed: bool = False
     """Its birth is wanted, because something it said cannot be understood."""
     devices: set[str] = field(default_factory=set)
-    aliases: dict[int, _Birth] = field(default_factory=dict)
+    aliases: dict[tuple[str, int], _Birth] = field(default_factory=dict)
+    """By device and number: a metric is told on the topic of its own device, and some nodes number each device by itself."""
     births: dict[Metric, _Birth] = field(default_factory=dict)
 
 
@@ -160,7 +161,11 @@ class SparkplugHost:
         node = self._nodes[name]
 
         def type_of(metric: str, alias: int | None) -> int:
-            birth = node.births.get(Metric(name, device, metric)) if metric else node.aliases.get(-1 if alias is None else alias)
+            birth = (
+                node.births.get(Metric(name, device, metric))
+                if metric
+                else node.aliases.get((device, -1 if alias is None else alias))
+            )
             return 0 if birth is None or not kind.endswith("DATA") else birth.datatype
 
         message = decode(payload, type_of)
@@ -196,7 +201,7 @@ class SparkplugHost:
         node.next_seq = (max(message.seq, 0) + 1) % _SEQUENCE
         kept = {metric: birth for metric, birth in node.births.items() if metric.device in node.devices and metric.device}
         node.births = kept
-        node.aliases = {birth.alias: birth for birth in kept.values() if birth.alias is not None}
+        node.aliases = {key: birth for key, birth in node.aliases.items() if kept.get(birth.metric) is birth}
         self._wanted.discard((name, ""))
         return effects + self._birth(name, "", message)
 
@@ -206,23 +211,30 @@ class SparkplugHost:
             return []  # the request that went out brings the device again, after its node
         node.devices.add(device)
         for metric in [metric for metric in node.births if metric.device == device]:
-            birth = node.births.pop(metric)
-            if birth.alias is not None and node.aliases.get(birth.alias) is birth:
-                del node.aliases[birth.alias]
+            del node.births[metric]
+        node.aliases = {key: birth for key, birth in node.aliases.items() if key[0] != device}
         self._wanted.discard((name, device))
         return self._birth(name, device, message)
 
     def _birth(self, name: Node, device: str, message: Message) -> list[HostEffect]:
         node = self._nodes[name]
         effects: list[HostEffect] = []
+        doubtful: dict[int, str] = {}
         for said in message.metrics:
             if not said.name:
                 continue
             birth = _Birth(Metric(name, device, said.name), said.alias, said.datatype)
             node.births[birth.metric] = birth
             if said.alias is not None:
-                node.aliases[said.alias] = birth
+                other = node.aliases.setdefault((device, said.alias), birth)
+                if other.metric == birth.metric:
+                    node.aliases[device, said.alias] = birth
+                else:
+                    doubtful[said.alias] = f"{other.metric.name!r} and {said.name!r}"
             effects += self._readings(birth.metric, said, int(RecordFlag.REFRESH))
+        for alias, names in doubtful.items():  # nobody can say whose value it brings
+            del node.aliases[device, alias]
+            effects.append(Notice("doubtful_alias", f"the birth of {name}/{device} gives alias {alias} to {names}"))
         missing = [m for m in self._points if (m.node, m.device) == (name, device) and m not in node.births]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -276,7 +288,7 @@ class SparkplugHost:
         for said in message.metrics:
             metric = Metric(name, device, said.name)
             if not said.name:
-                birth = node.aliases.get(said.alias) if said.alias is not None and node.trusted else None
+                birth = node.aliases.get((device, said.alias)) if said.alias is not None and node.trusted else None
                 if birth is None:
                     self._statistics.lost_frames += not node.trusted
                     self._statistics.unknown_addresses += node.trusted

@@ -20,7 +20,7 @@ from scada.core.quality import Quality
 from scada.model_cim.tables import Point
 from scada.protocols.driver import CommandResult, Outcome
 from scada.protocols.mqtt.address import Topic
-from scada.protocols.mqtt.readings import Reading, number_of, quality_of
+from scada.protocols.mqtt.readings import Reading, as_float, number_of, quality_of
 
 _UNIT_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 TIME_UNITS: Final = tuple(_UNIT_NS)
@@ -117,7 +117,7 @@ def response_of(topic: Topic, payload: bytes, value: float | bool, ticket: int) 
     try:
         text = _text(payload)
         said = json.loads(text)
-    except (PayloadError, ValueError):
+    except (PayloadError, ValueError, RecursionError):
         said = text = payload.decode("utf-8", "replace")
     if isinstance(said, Mapping):
         if said.get("id") != ticket and (topic.path or "id" in said):
@@ -126,9 +126,9 @@ def response_of(topic: Topic, payload: bytes, value: float | bool, ticket: int) 
             return CommandResult(Outcome.CONFIRMED)
         return CommandResult(Outcome.REFUSED, str(said.get("reason") or "the device refused"))
     if isinstance(said, bool | int | float):
-        if math.isclose(float(said), float(value), rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+        if math.isclose(as_float(said), float(value), rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
             return CommandResult(Outcome.CONFIRMED)
-        return CommandResult(Outcome.REFUSED, f"the device took {said} instead of {value}")
+        return CommandResult(Outcome.REFUSED, f"the device took {as_float(said)} instead of {value}")
     return CommandResult(Outcome.REFUSED, text.strip()[:200] or "the device refused")
 
 
@@ -165,8 +165,9 @@ def _time_ns(said: Any, unit_ns: int) -> int:
             at = datetime.fromisoformat(said)
         except ValueError:
             return 0
-        return 0 if at.tzinfo is None else round(at.timestamp() * 1_000_000) * 1_000
-    if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
+        time_ns = 0 if at.tzinfo is None else round(at.timestamp() * 1_000_000) * 1_000
+    elif isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said < 1 << 63:
         return 0
-    time_ns = said * unit_ns if isinstance(said, int) else round(said * unit_ns)
+    else:
+        time_ns = said * unit_ns if isinstance(said, int) else round(said * unit_ns)
     return time_ns if 0 < time_ns < 1 << 63 else 0

@@ -63,7 +63,8 @@ class LastValues:
         pid = int(point.pid)
         value = reading.value * point.scale + point.offset
         if not math.isfinite(value):
-            value, quality = self._last[pid], quality or int(Quality.INVALID)
+            value = math.nan if flags & RecordFlag.BACKFILL else self._last[pid]
+            quality |= 0 if quality & Quality.NOT_TOPICAL else int(Quality.INVALID)
         elif not flags & RecordFlag.BACKFILL:
             self._last[pid] = value
         if math.isnan(value):
@@ -81,7 +82,7 @@ def number_of(point: Point, raw: Any) -> float:
     if isinstance(raw, bool):
         return float(raw) + 1.0 if point.kind is PointKind.DOUBLE else float(raw)
     if isinstance(raw, int | float):
-        return float(raw)
+        return as_float(raw)
     if isinstance(raw, str):
         label = raw.strip().casefold()
         for state, name in point.states.items():
@@ -94,7 +95,16 @@ def number_of(point: Point, raw: Any) -> float:
     return math.nan
 
 
+def as_float(number: float) -> float:
+    """A number as double; a whole one beyond its range is none."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.nan
+
+
 _CODES: Final = {192: 0, 0: int(Quality.INVALID), 500: int(Quality.NOT_TOPICAL)}
+_LARGEST_CODE: Final = 1 << 32
 _WORDS: Final = {"good": 192, "bad": 0, "stale": 500, "true": 192, "false": 0, "uncertain": 64}
 
 
@@ -106,7 +116,7 @@ def quality_of(raw: Any) -> int:
     """
     if isinstance(raw, bool | str):
         raw = _WORDS.get(str(raw).strip().casefold())
-    if not isinstance(raw, int | float) or math.isnan(raw):
+    if not isinstance(raw, int | float) or not -_LARGEST_CODE < raw < _LARGEST_CODE:
         return int(Quality.INVALID)
     code = int(raw)
     if code in _CODES:

@@ -15,7 +15,7 @@ from scada.protocols.mqtt.address import Topic
 from scada.protocols.mqtt.packets import MqttDescriber, publish_packet
 from scada.protocols.mqtt.parameters import MqttParameters
 from scada.protocols.mqtt.plain import PayloadError, PayloadFields, PlainTopics, command_payload, response_of
-from scada.protocols.mqtt.readings import command_value
+from scada.protocols.mqtt.readings import LastValues, command_value
 
 FIELDS = PayloadFields(time="t", quality="q")
 
@@ -49,6 +49,11 @@ def test_what_the_broker_kept_is_refresh(mqtt):
         ("true", 0, Quality.TIME_INVALID),
         ("-5", 0, Quality.TIME_INVALID),
         ("1e300", 0, Quality.TIME_INVALID),
+        ("1e308", 0, Quality.TIME_INVALID),
+        ("1" + 400 * "0", 0, Quality.TIME_INVALID),
+        ('"9999-12-31T00:00:00Z"', 0, Quality.TIME_INVALID),  # beyond what nanoseconds can say
+        ('"0001-01-01T00:00:00+00:00"', 0, Quality.TIME_INVALID),
+        ('"1601-01-01T00:00:00Z"', 0, Quality.TIME_INVALID),
         ("NaN", 0, Quality.TIME_INVALID),
     ],
 )
@@ -77,6 +82,20 @@ def test_no_payload_raises_anything_else(mqtt, data):
 def test_a_field_that_is_no_number_is_invalid_not_zero(mqtt):
     [reading] = topics(mqtt, Topic("m", "v")).read("m", b'{"v": "broken"}', retained=False)
     assert math.isnan(reading.value)
+
+
+@pytest.mark.parametrize("said", ["1" + 400 * "0", "-1" + 400 * "0", "1e999"])
+def test_numbers_beyond_all_measure_are_invalid_and_end_nothing(mqtt, said):
+    plain, point = topics(mqtt, Topic("m", "v")), mqtt.point(0, "P0", "x")
+    readings = plain.read("m", f'{{"v": {said}}}'.encode(), retained=False)
+    assert LastValues([point]).batch(readings, 1, 0, "").records["quality"].tolist() == [Quality.INVALID]
+    [marked] = plain.read("m", f'{{"v": 1, "q": {said}}}'.encode(), retained=False)
+    assert marked.quality == Quality.INVALID
+    assert response_of(Topic("c"), said.encode(), 2.5, 9).outcome is Outcome.REFUSED
+
+
+def test_an_answer_that_is_nested_beyond_all_measure_is_a_refusal():
+    assert response_of(Topic("c"), 100_000 * b"[", 2.5, 9).outcome is Outcome.REFUSED
 
 
 def test_commands_and_their_answers():

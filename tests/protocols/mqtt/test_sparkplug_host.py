@@ -185,6 +185,38 @@ def test_historical_null_and_quality(rig):
     assert records["quality"].tolist() == [0, Quality.INVALID, Quality.NOT_TOPICAL, Quality.INVALID]
 
 
+def test_a_null_is_never_the_present_value_at_another_time_nor_a_usable_one(rig):
+    point = rig.points[P][0]
+    last = LastValues([point])
+    readings = [
+        Reading(point, 4.0),
+        Reading(point, math.nan, 0, 5, int(RecordFlag.BACKFILL)),
+        Reading(point, math.nan, int(Quality.QUESTIONABLE)),
+    ]
+    records = last.batch(readings, 1, 0, "").records
+    assert math.isnan(records["value"][1]), "what was not known then is not what is known now"
+    assert records["quality"].tolist() == [0, Quality.INVALID, Quality.INVALID | Quality.QUESTIONABLE]
+
+
+def test_an_alias_belongs_to_the_node_or_device_that_was_born_with_it(rig):
+    """A node must not give two metrics one alias; one that numbers each device by itself gives no value to another's metric."""
+    m = rig.make.metric
+    rig.born()
+    rig.say("DBIRTH", m("Q", 7.0, "float", alias=1), seq=2, device="E")
+    assert told(rig.say("DDATA", m("", 3.5, "float", alias=1), seq=3, device="D")) == [("P", 3.5, 0, 0)]
+    assert told(rig.say("DDATA", m("", 9.5, "float", alias=1), seq=4, device="E")) == []
+    assert told(rig.say("NDATA", m("", 9.5, "float", alias=1), seq=5)) == []
+
+
+def test_an_alias_that_one_birth_gives_twice_means_nothing(rig):
+    m = rig.make.metric
+    rig.born()
+    effects = rig.say("DBIRTH", m("P", 1.0, "float", alias=1), m("S", False, "bool", alias=1), seq=2, device="D")
+    assert "alias 1" in next(one.text for one in effects if isinstance(one, Notice))
+    assert told(rig.say("DDATA", m("", True, "bool", alias=1), seq=3, device="D")) == []
+    assert told(rig.say("DDATA", m("P", 2.0, "float"), seq=4, device="D")) == [("P", 2.0, 0, 0)]
+
+
 def test_metrics_nobody_modelled_are_counted_and_told_once(rig):
     rig.born()
     notices = []
