@@ -117,11 +117,16 @@ def lost_values(status: int) -> bool:
 
 
 def nanoseconds(stamp: datetime | None) -> int:
-    """UTC nanoseconds of a time stamp (aware, or naive in UTC); 0 = none."""
+    """UTC nanoseconds of a time stamp (aware, or naive in UTC); 0 = none.
+
+    The first and the last moment that the wire can say, 1601 and 9999, mean that there is none (OPC 10000-6, 5.2.2.5). What is
+    before 1970, or does not fit into 64 bits, cannot be kept and is none either.
+    """
     if stamp is None:
         return 0
     since = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    found = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    return found if 0 < found < 2**63 else 0
 
 
 def number(point: Point, raw: Any) -> float:
@@ -140,7 +145,7 @@ def number(point: Point, raw: Any) -> float:
         return math.nan
     value = float(raw) * point.scale + point.offset
     states = _STATES.get(point.kind)
-    return value if states is None or value in states else math.nan
+    return value if math.isfinite(value) and (states is None or value in states) else math.nan
 
 
 def variant(control: Control, value: float, variant_type: ua.VariantType) -> ua.Variant:

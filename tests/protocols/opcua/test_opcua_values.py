@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scada.core.quality import BAD_MASK, Quality
 from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.protocols.opcua.readings import Readings
 from scada.protocols.opcua.values import OpcUaValueError, lost_values, nanoseconds, number, quality_of, variant
 
 CODES = ua.StatusCodes
@@ -108,3 +109,19 @@ def test_variants():
     ):
         with pytest.raises(OpcUaValueError):
             variant(*wrong)
+
+
+def test_a_time_stamp_that_is_none_or_cannot_be_kept_is_none():
+    """1601 and 9999 are how OPC UA says that there is none (OPC 10000-6, 5.2.2.5); ns since 1970 end in 2262."""
+    readings = Readings((point(),), 3, "W")
+    readings.resolve(())
+    for stamp in (datetime(1601, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2300, 1, 1)):
+        assert nanoseconds(stamp) == 0
+        readings.take(readings.items[0], ua.DataValue(ua.Variant(1.5), SourceTimestamp=stamp))
+        (batch,) = readings.batches(1)
+        assert batch.records["source_time"].tolist() == [0]
+
+
+def test_a_number_that_scaling_makes_infinite_is_none():
+    assert math.isnan(number(point(scale=1e300), 1e300))
+    assert math.isnan(number(point(scale=1e300), 10**15))
