@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,10 @@ _FIN, _SYN, _RST = 0x01, 0x02, 0x04
 _HELD_SEGMENTS: Final = 64
 """Segments kept for a hole in front of them; then the hole is taken as lost."""
 _HELD_NS: Final = 5_000_000_000
+_RANGES: Final = 1024
+"""Ranges of octets between holes that are told apart in one direction; what comes late for an older hole is left out."""
+_LAST_NS: Final = (1 << 63) - 1
+"""Latest time that ns UTC can say (year 2262)."""
 
 
 class TraceError(ScadaError):
@@ -150,6 +157,8 @@ def _ng_packet(kind: int, body: bytes, order: str, interfaces: list[_Interface],
     if 20 + captured > len(body):
         raise struct.error("captured length")
     time_ns = (high << 32 | low) * 1_000_000_000 // interface.unit
+    if time_ns > _LAST_NS:
+        raise struct.error("time")
     return Packet(number, time_ns, interface.link_type, body[20 : 20 + captured])
 
 
@@ -203,9 +212,15 @@ def tcp_segment(packet: Packet) -> Segment | None:
     if len(tcp) < 20:
         return None
     source, destination, seq = struct.unpack_from(">HHI", tcp)
-    names = [str(ipaddress.ip_address(host)) for host in hosts]
     payload = tcp[(tcp[12] >> 4) * 4 :]
-    return Segment(packet.number, packet.time_ns, f"{names[0]}:{source}", f"{names[1]}:{destination}", seq, tcp[13], payload)
+    names = _endpoint(hosts[0], source), _endpoint(hosts[1], destination)
+    return Segment(packet.number, packet.time_ns, *names, seq, tcp[13], payload)
+
+
+@lru_cache(4096)
+def _endpoint(host: bytes, port: int) -> str:
+    """``host:port``; kept, because a capture has few of them and millions of packets."""
+    return f"{ipaddress.ip_address(host)}:{port}"
 
 
 def _network_layer(packet: Packet) -> bytes:
@@ -244,6 +259,10 @@ class Chunk:
     lost: int = 0
 
 
+_start_of: Final = itemgetter(0)
+_stop_of: Final = itemgetter(1)
+
+
 @dataclass(slots=True)
 class _Direction:
     """One direction; positions are sequence numbers unrolled past 2**32."""
@@ -264,21 +283,19 @@ class _Direction:
 
     def unseen(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The parts of a range that were not given out, and mark them given out."""
+        first = bisect_left(self.seen, start, key=_stop_of)
+        last = bisect_right(self.seen, stop, key=_start_of)
+        near = self.seen[first:last]
         parts, at = [], start
-        for low, high in self.seen:
-            if low < stop and high > start:
-                if at < low:
-                    parts.append((at, low))
-                at = max(at, high)
+        for low, high in near:
+            if at < low:
+                parts.append((at, low))
+            at = max(at, high)
         if at < stop:
             parts.append((at, stop))
-        merged: list[tuple[int, int]] = []
-        for low, high in sorted([*self.seen, *parts]):
-            if merged and low <= merged[-1][1]:
-                merged[-1] = merged[-1][0], max(high, merged[-1][1])
-            else:
-                merged.append((low, high))
-        self.seen = merged
+        self.seen[first:last] = [(min(start, near[0][0]), max(stop, near[-1][1])) if near else (start, stop)]
+        if len(self.seen) > _RANGES:
+            self.seen[:2] = [(self.seen[0][0], self.seen[1][1])]
         return parts
 
 

@@ -197,3 +197,21 @@ def test_a_reset_gives_out_what_was_held():
 def test_directions_are_kept_apart():
     _, chunks = reassemble([segment(0, b"ask"), segment(0, b"answer", source=B)])
     assert [(chunk.source, chunk.destination, chunk.data) for chunk in chunks] == [(A, B, b"ask"), (B, A, b"answer")]
+
+
+def test_a_capture_full_of_holes_is_no_endless_work():
+    tcp = TcpReassembler()
+    chunks = [chunk for n in range(30_000) for chunk in tcp.feed(segment(3 * n, b"x"))] + tcp.finish()
+    assert len(chunks) == 30_000
+    (connection,) = tcp._connections.values()
+    assert len(connection.directions[A].seen) <= 1024
+    (late,) = tcp.feed(segment(3 * 29_990 + 1, b"y"))
+    assert (late.data, late.continues) == (b"y", False)
+    assert tcp.feed(segment(1, b"y")) == [], "for a hole as old as that it comes too late"
+
+
+def test_a_time_that_nothing_can_hold_is_a_malformed_block(tmp_path):
+    path = tmp_path / "t"
+    path.write_bytes(pcapng([(2**63, b"x")], resolution=0))
+    with pytest.raises(TraceError, match="malformed"):
+        list(read_packets(path))
