@@ -247,7 +247,7 @@ class Channel:
             self._reception.clocks(known=False, changed=True)
             return self.procedures.initialised(asdu)
         effects, reply = self._reception.refuse(asdu)
-        if reply:
+        if reply and len(self._replies) < _OWED:
             self._replies.append(reply)
         return effects
 
@@ -277,6 +277,8 @@ class Channel:
         return self._translate(events, now_ns, mono) if events else []
 
 
+_OWED: Final = 1000
+"""Refusals that wait for the send window at most; a station that sends more and acknowledges nothing gets no others."""
 _ANSWERED: Final = COMMAND_TYPES | REQUEST_TYPES
 _DOWN: Final = CommandResult(Outcome.LINK_DOWN, "not sent: the channel is down")
 _ANSWERS: Final = frozenset(

@@ -69,6 +69,11 @@ class Connection(asyncio.Protocol):
         if self._settling and not self._paused and self._owner.in_use and self._open():
             self._pause(True)
 
+    def pause_writing(self) -> None:
+        """What we send piles up; for asyncio. The send window is far smaller: a peer asks for answers that it does not read."""
+        self._finish("the station does not take what we send")
+        self._transport_of().abort()
+
     def write(self, data: bytes) -> None:
         """Send octets; the send window bounds what can wait here."""
         if self._open():

@@ -182,6 +182,16 @@ def test_malformed_unknown_and_odd_asdus_are_told_and_passed_over(bench):
     assert bench.channel.statistics.malformed == 2
 
 
+def test_refusals_that_wait_for_the_send_window_are_bounded(bench):
+    out = bench.received
+    for _ in range(30):
+        bench.hear(*[asdus.single(122, 13, 1, 0, bytes(4))] * 100)
+        bench.received = out  # it acknowledges nothing
+    assert len(bench.channel._replies) == 1000
+    assert bench.channel.link.outstanding == 12
+    assert bench.channel.statistics.refused == 3000
+
+
 def test_a_wrong_sequence_number_closes_with_its_reason(bench):
     effects = bench.go(bench.channel.feed(i_frame(5, 0, asdus.single(3, 3, 1, 8, b"\1").encode()), NOW, 0.0))
     assert effects == [

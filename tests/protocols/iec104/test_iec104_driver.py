@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+import uvloop
 
 from scada.core.clock import SystemClock, make_clock
 from scada.core.errors import ConfigError, PortInUseError
@@ -11,9 +12,11 @@ from scada.model_cim.tables import ChannelSpec
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.iec104.apci import UFunction, i_frame, u_frame
 from scada.protocols.iec104.driver import Iec104Driver
+from scada.protocols.iec104.endpoints import Endpoint
 from scada.protocols.iec104.link import LinkParameters
 from scada.protocols.iec104.outstation import Outstation, OutstationParameters
 from scada.protocols.iec104.server import OutstationServer
+from scada.protocols.iec104.sockets import connect
 from scada.protocols.registry import make_driver
 
 
@@ -205,6 +208,30 @@ async def test_a_station_that_breaks_the_protocol_is_dropped_with_a_reason(build
     await server.wait_closed()
 
 
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_station_that_takes_nothing_of_what_we_send_fills_no_memory(runner):
+    """It may ask for test confirmations without end and read none of them; the send window does not bound those."""
+
+    async def flooded():
+        peers = []
+
+        async def never_read(_reader, writer):
+            writer.transport.pause_reading()
+            peers.append(writer)
+
+        server = await asyncio.start_server(never_read, "127.0.0.1", 0)
+        connection = await connect(None, Endpoint("A", "127.0.0.1", server.sockets[0].getsockname()[1]), None, 5, 5)
+        connection.write(u_frame(UFunction.TESTFR_CON) * 4_000_000)
+        reason = await asyncio.wait_for(connection.ended, 10)
+        server.close()
+        for peer in peers:
+            peer.transport.abort()
+        await server.wait_closed()
+        return reason
+
+    assert runner(flooded()) == "the station does not take what we send"
+
+
 async def test_a_busy_port_and_a_stranger_are_refused_clearly(build):
     async with Plant(build) as plant:
         other = OutstationServer(Outstation([], [], plant.clock), port=plant.server.port)
@@ -222,8 +249,6 @@ async def test_a_busy_port_and_a_stranger_are_refused_clearly(build):
 
 
 def test_the_same_on_uvloop(build):
-    uvloop = pytest.importorskip("uvloop")
-
     async def round_trip():
         async with Plant(build) as plant:
             await plant.settled()
