@@ -55,6 +55,12 @@ class Order:
     withdrawn: str = ""
     confirmed: bool = False
 
+    def is_selected_for(self, asked: CommandAsked) -> bool:
+        """It stands selected, and an execute is of the same connection and says the same: only then is it what is meant."""
+        mine = self.asked
+        same = (mine.peer, mine.value, mine.qualifier) == (asked.peer, asked.value, asked.qualifier)
+        return self.stage is Stage.SELECTED and same
+
 
 @dataclass(frozen=True, slots=True)
 class OrderReplied:
@@ -102,7 +108,7 @@ class UpstreamOrders:
         match asked.step:
             case "select":
                 self._select(asked, order, direct=False)
-            case "execute" if order is not None and order.stage is Stage.SELECTED:
+            case "execute" if order is not None and order.is_selected_for(asked):
                 order.asked = asked
                 self._execute(order)
             case "execute" if asked.control.select:
@@ -139,8 +145,9 @@ class UpstreamOrders:
             self._answer(order.asked.ticket, False)
             return
         order.sequence_id, order.stage = reply.sequence_id, Stage.SELECTED
-        if order.withdrawn:
-            self._withdraw(order, order.withdrawn)
+        mine = self._orders.get(order.asked.control.cid) is order
+        if order.withdrawn or not mine:  # one that is not in the table was asked for in an earlier life
+            self._withdraw(order, order.withdrawn or LINK_LOST)
         elif order.direct:
             self._execute(order)
         else:

@@ -11,6 +11,7 @@ from actors.harness import POINTS, Box, Disk, S, make
 from protocols.iec104.raw_master import RawMaster, causes, clock_of, counter_request, interrogation, objects, order
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.base import Address
 from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
 from scada.actors.upstream import CONSUMER, Remarked, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
@@ -104,9 +105,11 @@ class Rig:
     def open(self):
         self.queue = StoredEventQueue(self.folder / "upstream", queue_name(self.station), event_capacity(self.station))
         self.view = UpstreamView(self.station)
+        self.address = Address("upstream")
         return self.life()
 
     def life(self):
+        """The next life of the actor, at the address of the one before."""
         self.actor = make(
             UpstreamActor,
             name="upstream",
@@ -121,6 +124,7 @@ class Rig:
             events=self.events,
             clock=self.clock,
         )
+        self.actor.address, self.actor._mailbox = self.address, self.address.mailbox
         self.actor.started()
         return self
 
@@ -600,3 +604,65 @@ def test_a_flood_of_refused_commands_does_not_fill_the_audit_log(rig):
     assert len(list(rig.audit.records())) == 60
     rig.beat(61.0)
     assert "upstream.refusals" in rig.events.keys()  # noqa: SIM118
+
+
+def test_an_expired_selection_is_not_what_a_direct_execute_operates(tmp_path):
+    """The selection at the master lives shorter than that at the control desk: another value must not find it there."""
+    rig = Rig(tmp_path, configured(STATION, UpstreamStationSettings(params={"select_timeout_s": 5.0}), tmp_path))
+    master = rig.master()
+    master.ask(order(50, SETPOINT, 1.0, ca=7, select=True))
+    taken(rig, TelecontrolSelect).reply(ControlReply("q1", SequenceState.SELECTED))
+    rig.deliver()
+    rig.clock.advance(6.0)
+    master.ask(order(50, SETPOINT, 2.0, ca=7))
+    rig.deliver()
+    [withdrawn] = rig.control.take(StepAsked)
+    assert withdrawn.request == pb.CancelRequest(sequence_id="q1", reason="its selection at the master has expired")
+    [asked] = rig.control.take(TelecontrolSelect)
+    assert asked.value == 20.0
+    rig.close()
+
+
+def test_an_expired_selection_of_another_master_is_not_what_is_executed(tmp_path):
+    grants = {**GRANTS, "10.1.0.9": MasterSettings(name="other", roles=["OPERATOR"], areas=["*"])}
+    groups = [*STATION.groups, RedundancyGroup("B", ("10.1.0.9",))]
+    params = {"select_timeout_s": 5.0}
+    station = configured(replace(STATION, groups=groups), UpstreamStationSettings(params=params), tmp_path)
+    rig = Rig(tmp_path, station, grants)
+    rig.master().ask(order(50, SETPOINT, 1.0, ca=7, select=True))
+    taken(rig, TelecontrolSelect).reply(ControlReply("q1", SequenceState.SELECTED))
+    rig.deliver()
+    rig.clock.advance(6.0)
+    rig.master("10.1.0.9").ask(order(50, SETPOINT, 1.0, ca=7))
+    rig.deliver()
+    assert all(isinstance(step.request, pb.CancelRequest) for step in rig.control.take(StepAsked))
+    [asked] = rig.control.take(TelecontrolSelect)
+    assert asked.principal.name == "upstream:other"
+    rig.close()
+
+
+def test_what_an_earlier_life_of_the_actor_asked_for_acts_no_more(rig):
+    """Its link is gone: a check-back that comes later is withdrawn, not executed."""
+    rig.master().ask(order(50, SETPOINT, 4.5, ca=7))
+    asked = taken(rig, TelecontrolSelect)
+    rig.life()
+    asked.reply(ControlReply("q2", SequenceState.SELECTED))
+    rig.deliver()
+    steps = rig.control.take(StepAsked)
+    assert [step.request for step in steps] == [pb.CancelRequest(sequence_id="q2", reason="the link to the master was lost")]
+
+
+def test_an_answer_to_an_earlier_life_confirms_nothing_of_the_next(rig):
+    master = rig.master()
+    selected(rig, master)
+    master.ask(order(46, BREAKER, 2, ca=7))
+    step = taken(rig, StepAsked)
+    rig.life()
+    master = rig.master()
+    master.ask(order(46, BREAKER, 1, ca=7, select=True))
+    master.ask(order(50, SETPOINT, 4.5, ca=7))
+    rig.deliver()
+    step.reply.under_way(ControlReply("q1", SequenceState.EXECUTING))
+    step.reply(ControlReply("q1", SequenceState.SUCCESS))
+    rig.deliver()
+    assert causes(master.pump()) == [], "nobody has decided yet on what this master asked"

@@ -6,9 +6,10 @@ The owner answers at once or later; an execute that is answered later is also *t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from scada.core.errors import ProtocolError
 from scada.model_cim.tables import Control, Iec104Address
@@ -133,6 +134,8 @@ Answers = list[tuple[Commander, Asdu]]
 """ASDUs and whom they are for, in order."""
 
 _Key = tuple[int, int]
+_TICKETS: Final = itertools.count(1)
+"""Of all desks: an answer that was meant for a desk that is gone names no step of the one in its place."""
 
 
 class CommandDesk:
@@ -158,7 +161,6 @@ class CommandDesk:
             self._controls[control.address.common_address, control.address.ioa] = control
         self._selections: dict[_Key, _Selection] = {}
         self._pending: dict[int, _Pending] = {}
-        self._tickets = 0
         self._on_command = on_command
         self._on_refused = on_refused
         self._select_timeout_s = select_timeout_s
@@ -177,7 +179,7 @@ class CommandDesk:
         self._selections = {key: item for key, item in self._selections.items() if item.owner is not owner}
         self._pending = {ticket: item for ticket, item in self._pending.items() if item.owner is not owner}
         for asdu in falling:
-            self._put(owner, asdu, "cancel")
+            self._put(owner, asdu, "cancel", next(_TICKETS))
 
     # ------------------------------------------------------------------ what masters say
 
@@ -222,7 +224,7 @@ class CommandDesk:
         del self._selections[key]  # used up, also by an execute that differs
         if held.order.same_order(order):
             return True
-        self._put(owner, held.asdu, "cancel")
+        self._put(owner, held.asdu, "cancel", next(_TICKETS))
         return False
 
     def _cancel(self, owner: Commander, asdu: Asdu, key: _Key, order: CommandElement) -> Answers:
@@ -280,23 +282,21 @@ class CommandDesk:
     # ------------------------------------------------------------------ inside
 
     def _ask(self, owner: Commander, asdu: Asdu, step: Step, now: float) -> Answers:
-        ticket = self._tickets + 1
+        ticket = next(_TICKETS)
         self._pending[ticket] = _Pending(owner, asdu, _order(asdu), step)
-        word = self._put(owner, asdu, step)
+        word = self._put(owner, asdu, step, ticket)
         if word is None:
             return []
         answers = self.resolve(ticket, word, now)
         return answers + (self.terminate(ticket) if step == "execute" and word else [])
 
-    def _put(self, owner: Commander, asdu: Asdu, step: Step) -> bool | None:
-        """Ask the owner under the next ticket."""
-        self._tickets += 1
+    def _put(self, owner: Commander, asdu: Asdu, step: Step, ticket: int) -> bool | None:
         if self._on_command is None:
             return False
         control, order = self._controls[_key(asdu)], _order(asdu)
         value = order.value * control.scale + control.offset
         said = (owner.master, owner.group, asdu.encode())
-        return self._on_command(CommandAsked(self._tickets, control, step, value, *said, order.qualifier, owner.peer))
+        return self._on_command(CommandAsked(ticket, control, step, value, *said, order.qualifier, owner.peer))
 
     def _refuse(self, owner: Commander, asdu: Asdu, cause: Cause | None = None, *, why: str = "") -> Answers:
         self.refused += 1
