@@ -9,13 +9,13 @@ import signal
 
 import structlog
 
-from scada.core.clock import SystemClock
+from scada.core.clock import SystemClock, make_clock
 from scada.core.errors import StoreError
 from scada.core.settings import Settings
 from scada.model_cim.point_numbers import kept_numbers
 from scada.model_cim.points import load_model, pids
 from scada.model_cim.tables import ModelTables
-from scada.protocols.opcua.server import OpcUaServer, ServerWish
+from scada.protocols.opcua.server import SILENT_S, OpcUaServer, ServerWish
 from scada.protocols.registry import Drivers
 from scada.rtdb.reader import StoreReader
 
@@ -72,7 +72,7 @@ def server_wish(settings: Settings) -> ServerWish:
 async def _serve(settings: Settings, wish: ServerWish, reader: StoreReader, stop: asyncio.Event, parent: int) -> None:
     """Serve one model version."""
     boot, tables = reader.boot, _tables(settings)
-    server = OpcUaServer(wish, tables, reader, SystemClock())
+    server = OpcUaServer(wish, tables, reader, SystemClock(), SILENT_S * settings.clock.rate)
     await server.start()
     _log.info("opcua up", endpoint=wish.endpoint, points=server.published)
     follow = asyncio.create_task(server.follow())
@@ -99,7 +99,7 @@ async def _open(settings: Settings, stop: asyncio.Event, parent: int) -> StoreRe
     told = False
     while not _ending(stop, parent):
         try:
-            return StoreReader(settings.rtdb.path)
+            return StoreReader(settings.rtdb.path, make_clock(settings.clock.rate, settings.clock.epoch_ns))
         except StoreError as error:
             if not told:
                 _log.info("opcua waits for the server", reason=str(error))

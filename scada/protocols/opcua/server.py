@@ -32,6 +32,8 @@ _NODES_PER_CALL: Final = 500
 _RECORDS_PER_TURN: Final = 5_000
 _WRITES_PER_BREATH: Final = 200
 """Clients are served in between."""
+SILENT_S: Final = 10.0
+"""A server that lives but has committed nothing, not even that nothing changed, for so long hangs."""
 _STATUS_KINDS: Final = (PointKind.STATUS, PointKind.DOUBLE)
 _GONE: Final = int(Quality.COMM_LOST)
 
@@ -42,6 +44,11 @@ class Values(Protocol):
     @property
     def alive(self) -> bool:
         """A server writes it."""
+        ...
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since it last did, with or without changes."""
         ...
 
     def snapshot(self) -> Snapshot:
@@ -129,12 +136,14 @@ class OpcUaServer:
         tables: the model.
         values: the real-time database, read only.
         clock: for certificates and time stamps.
+        silent_s: a database without a commit for so long is one that hangs, in seconds of its clock.
     """
 
     wish: ServerWish
     tables: ModelTables
     values: Values
     clock: Clock
+    silent_s: float = SILENT_S
     counters: PublishCounters = field(default_factory=PublishCounters)
     _server: Server | None = None
     _nodes: dict[int, ua.NodeId] = field(default_factory=dict)
@@ -232,7 +241,7 @@ class OpcUaServer:
     async def update(self) -> None:
         """Write what has changed since the last time."""
         try:
-            if not self.values.alive:
+            if not self.values.alive or self.values.silence_s > self.silent_s:
                 await self._mark_gone()
                 return
             if self._stale:
@@ -249,11 +258,16 @@ class OpcUaServer:
             await self._mark_gone()
 
     async def _take_changes(self) -> None:
-        newest: dict[int, int] = {}
-        for change in self.values.changes(self._seq, _RECORDS_PER_TURN):
-            await self._take(change, newest)
-            self._seq = change.last
-        await self._write(list(newest), newest)
+        """Everything up to the present, turn by turn: who takes less than comes shows the past as the present."""
+        given = _RECORDS_PER_TURN
+        while given >= _RECORDS_PER_TURN:
+            given, newest = 0, dict[int, int]()
+            for change in self.values.changes(self._seq, _RECORDS_PER_TURN):
+                await self._take(change, newest)
+                self._seq = change.last
+                given += len(change)
+            await self._write(list(newest), newest)
+            await asyncio.sleep(0)
 
     async def _take(self, change: ChangeSet, newest: dict[int, int]) -> None:
         """Status changes are written one by one, in order; of the others the last of this turn."""

@@ -56,7 +56,7 @@ class Database:
     """What the shared image gives, in memory."""
 
     def __init__(self, count):
-        self.alive, self.seq, self.sets, self.forgotten, self.broken = True, 0, [], 0, False
+        self.alive, self.silence_s, self.seq, self.sets, self.forgotten, self.broken = True, 0.0, 0, [], 0, False
         self.value, self.quality = np.full(count, np.nan), np.full(count, int(Quality.NEVER_RECEIVED), np.uint32)
         self.source_time = np.zeros(count, np.int64)
 
@@ -78,8 +78,10 @@ class Database:
             raise StoreError("broken")
         if after < self.forgotten:
             raise GapError(after + 1, self.forgotten + 1)
+        given = 0
         for one in self.sets:
-            if one.last > after:
+            if one.last > after and (limit is None or given < limit):
+                given += len(one)
                 yield one
 
 
@@ -180,6 +182,16 @@ async def test_only_changes_are_written_and_every_change_of_a_status_is():
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_fast_database_does_not_leave_it_behind():
+    """However much has changed: after an update the variables show the present."""
+    async with serving(interval_s=60) as (server, database):
+        for number in range(4):
+            database.change(*((0, float(number * 6000 + n), 0, NOW) for n in range(6000)))
+        await server.update()
+        assert server._last[0][0] == 23999.0
+        assert server._seq == database.seq
+
+
 async def test_a_gap_and_a_server_that_goes_and_comes():
     async with serving() as (server, database), Client(url(server)) as client:
         index = await client.get_namespace_index("urn:scada-ems:scada:points")
@@ -196,6 +208,10 @@ async def test_a_gap_and_a_server_that_goes_and_comes():
         database.alive = True
         await until(lambda: has(node, CODES.Good))
         assert await same(node, 78.0)
+        database.silence_s = 11.0
+        await until(lambda: has(node, CODES.UncertainNoCommunicationLastUsableValue))
+        database.silence_s = 0.0
+        await until(lambda: has(node, CODES.Good))
         database.broken = True
         await until(lambda: has(node, CODES.UncertainNoCommunicationLastUsableValue))
 
