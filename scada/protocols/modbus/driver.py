@@ -111,7 +111,7 @@ class ModbusDriver(Driver):
     async def _serve(self, line: Line) -> str:
         """Scan until the connection is lost; returns why."""
         self._line = line
-        self._unanswered, self._strays = None, 0
+        self._strays = 0  # but what is unanswered stays so: a gateway, or the device, may still answer on the new connection
         self._schedule.start(self.clock.monotonic())
         up, check_at = False, self.clock.monotonic() + _CERTIFICATE_CHECK_S
         try:

@@ -50,7 +50,9 @@ class Reading:
         quality = np.where(readable, 0, int(Quality.INVALID)).astype(np.uint32)
         self.fault = ""
         # a register that holds no number leaves the last value, marked invalid
-        return self._batch(np.where(readable, values, self.values), quality, now_ns)
+        batch = self._batch(np.where(readable, values, self.values), quality, now_ns)
+        self.fresh = False
+        return batch
 
     def fail(self, bits: Quality, fault: str, now_ns: int) -> PointBatch | None:
         """The last values, marked; None if that has been said."""
@@ -69,9 +71,9 @@ class Reading:
         return Reading(parts[0], self._spec, self), Reading(parts[1], self._spec, self)
 
     def _batch(self, values: npt.NDArray[np.float64], quality: npt.NDArray[np.uint32], now_ns: int) -> PointBatch:
-        changed = (values != self.values) & ~(np.isnan(values) & np.isnan(self.values))
+        changed = (values != self.values) & ~np.isnan(self.values)  # nobody saw a first value change
         flags = np.where(self.fresh | ~changed, RecordFlag.REFRESH, np.where(self.block.is_event, RecordFlag.EVENT, 0))
-        self.values, self.fresh = values, False
+        self.values = values
         batch = PointBatch.of(
             self.block.pids,
             values,

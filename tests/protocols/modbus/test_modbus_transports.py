@@ -248,11 +248,12 @@ def rtu(unit, pdu):
 
 
 @contextlib.asynccontextmanager
-async def peer(behave, ssl=None):
+async def peer(behave, ssl=None, greet=lambda writer: None):
     """A TCP peer: ``behave(request octets, writer)`` is called for each read. Registers hold their own number."""
     tasks = set()
 
     async def serve(reader, writer):
+        greet(writer)
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(300):
                 tasks.add(asyncio.create_task(behave(data, writer)))
@@ -338,6 +339,37 @@ async def test_answers_that_come_too_late_are_not_those_to_the_next_request(prot
         delay["s"] = 0.0
         await sink.until(lambda: all(quality == 0 for _, quality in sink.values.values()))
         assert truthful(sink)
+
+
+async def test_an_answer_that_comes_on_the_next_connection_is_not_that_to_its_first_request():
+    """A gateway keeps its serial line when we connect anew: what was asked before may still be answered there."""
+    held = []
+    quiet = {"on": False}
+
+    async def behave(data, writer):
+        answer = rtu(data[0], honest(data[1:-2]))
+        if quiet["on"]:
+            held[:] = [answer]
+        else:
+            writer.write(answer)
+
+    def greet(writer):
+        quiet["on"] = False
+        for answer in held:
+            writer.write(answer)
+
+    points = [point(at, 100 * at) for at in (1, 2)]
+    gateway = peer(behave, greet=greet)
+    async with (
+        gateway as port,
+        running("modbus-rtu-tcp", "127.0.0.1", port, points, timeout_s=0.1, settle_s=0.6) as (driver, sink),
+    ):
+        await sink.until(lambda: len(sink.values) == 2)
+        quiet["on"] = True
+        await sink.until(lambda: driver.statistics.connects == 2)
+        await sink.until(lambda: all(quality == 0 for _, quality in sink.values.values()))
+        assert truthful(sink)
+        assert held
 
 
 async def test_a_late_answer_that_dribbles_in_is_waited_for_to_its_end():
