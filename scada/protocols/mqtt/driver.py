@@ -74,11 +74,20 @@ class MqttDriver(Driver):
         for point in points:
             address = _address(point.address, point.path)
             if isinstance(address, Topic):
+                self._check_echo(address, point)
                 plain.append((address, point))
             else:
                 metrics.setdefault(address, []).append(point)
         nodes: list[Node] = list(dict.fromkeys(metric.node for metric in metrics))
         return PlainTopics(plain, self.parameters.payload_fields), SparkplugHost(metrics, nodes, self.statistics)
+
+    def _check_echo(self, address: Topic, point: Point) -> None:
+        """The broker gives us our own commands back on their topic: a wish would pass for a value."""
+        for control in self.controls:
+            target = self._targets[control.cid]
+            if isinstance(target, Topic) and target.name == address.name:
+                text = f"is read from {address.name}, to which the commands of {control.path} go"
+                raise ConfigError(text, where=point.path, mend="name the topic on which the device tells its state")
 
     # ------------------------------------------------------------------ connection
 
@@ -106,11 +115,11 @@ class MqttDriver(Driver):
         self._arrived = asyncio.Queue()
         will = (self._state_topic, _state(since_ms, online=False)) if self.parameters.host_id else None
         seconds = self._real(self.parameters.timeout_s), self._real(self.parameters.keep_alive_s)
-        client = make_client(self.spec, self.parameters, self._arrived, will, self._tls, seconds)
-        self._reader.attach(client, seconds[0])
         try:
+            client = make_client(self.spec, self.parameters, self._arrived, will, self._tls, seconds)
+            self._reader.attach(client, seconds[0])
             await enter(client)
-        except MqttError as error:
+        except (MqttError, ConfigError, ValueError) as error:  # a password not there yet, a name that is no host's
             return f"cannot connect: {error}"
         self.statistics.connects += 1
         try:
@@ -214,7 +223,7 @@ class MqttDriver(Driver):
             self._carry_out(self._host.tick(self.clock.now_ns()))
 
     def _take_plain(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        for waiting in self._waiting:
+        for waiting in self._waiting if not retained else ():  # what the broker kept is older than the command
             waiting.hear_response(topic, payload)
         try:
             readings = self._plain.read(topic, payload, retained=retained)

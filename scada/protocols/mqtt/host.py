@@ -231,7 +231,7 @@ class SparkplugHost:
                     node.aliases[device, said.alias] = birth
                 else:
                     doubtful[said.alias] = f"{other.metric.name!r} and {said.name!r}"
-            effects += self._readings(birth.metric, said, int(RecordFlag.REFRESH))
+            effects += self._readings(birth.metric, said, int(RecordFlag.BACKFILL if said.historical else RecordFlag.REFRESH))
         for alias, names in doubtful.items():  # nobody can say whose value it brings
             del node.aliases[device, alias]
             effects.append(Notice("doubtful_alias", f"the birth of {name}/{device} gives alias {alias} to {names}"))

@@ -10,6 +10,7 @@ import pytest
 
 from scada.core.batch import RecordFlag
 from scada.core.clock import SystemClock
+from scada.core.errors import ConfigError
 from scada.model_cim.tables import ChannelSpec, PointKind
 from scada.protocols.conformance_rig import Recorder
 from scada.protocols.driver import LinkState, Outcome
@@ -188,3 +189,38 @@ async def test_confirmed_by_the_broker_alone_where_the_engineer_says_so(mqtt, br
             await asyncio.sleep(0.02)
         assert peer.heard == [("m/SP", b"2.5", False)], "a command is never retained"
     await asyncio.to_thread(peer.close)
+
+
+async def test_an_answer_the_broker_kept_confirms_no_command(mqtt, broker):
+    """A retained answer is older than every command of this connection, even where its number is the one sent now."""
+    device = await asyncio.to_thread(mqtt.Peer, broker.port)
+    await asyncio.to_thread(device.say, "c/SP/response", "5", retain=True)
+    point, control = mqtt.point(0, "R", "c/SP/response"), mqtt.control(0, "SP", "c/SP")
+    async with running(broker, [point], [control]) as (driver, sink):
+        await sink.until(lambda: sink.up and bool(sink.of(point)), "the kept answer is there")
+        command = asyncio.create_task(driver.execute(control, 5.0))
+        asked = asyncio.create_task(driver.interrogate())  # the broker sends what it keeps once more
+        assert (await asked).outcome is Outcome.CONFIRMED
+        assert (await command).outcome is Outcome.TIMEOUT
+    await asyncio.to_thread(device.close)
+
+
+def test_a_point_cannot_listen_to_our_own_commands(mqtt):
+    spec = ChannelSpec(3, "m", "broker", "mqtt", "127.0.0.1", 1883, "S", {})
+    point, control = mqtt.point(0, "P", "m/SP#v"), mqtt.control(0, "SP", "m/SP#v")
+    with pytest.raises(ConfigError, match=r"S/SP go.*S/P|S/P.*S/SP go"):
+        MqttDriver(spec, [point], [control], Recorder(), SystemClock())
+
+
+@pytest.mark.parametrize("fault", ["password", "host"])
+async def test_what_keeps_us_from_connecting_is_told_and_tried_again(mqtt, tmp_path, fault):
+    """A file that comes later, or a name that is none: the channel is down with the reason, not ended."""
+    host = "127.0.0.1" if fault == "password" else "a" * 70 + ".example"
+    params = {"password_file": str(tmp_path / "password")} if fault == "password" else {}
+    sink = Recorder()
+    driver = MqttDriver(ChannelSpec(3, "m", "broker", "mqtt", host, 1883, "S", params), [], [], sink, SystemClock())
+    sink.task = asyncio.create_task(driver.run())
+    await sink.until(lambda: LinkState.DOWN in [state for state, _ in sink.states], "it is down")
+    assert ("password" if fault == "password" else "cannot connect") in sink.states[-1][1]
+    sink.task.cancel()
+    await asyncio.gather(sink.task, return_exceptions=True)
