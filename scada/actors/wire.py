@@ -182,13 +182,20 @@ class Feed:
         if not self._held_pids[known].any():
             return []
         self._held_pids[known] = False
+        wanted = np.zeros(len(self._held_pids), dtype=np.bool_)
+        wanted[known] = True
+        # one look at all of them: thousands of small batches may wait, and a whole network may be lost at once
+        held = list(self._held)
+        columns = [batch.records["pid"] for batch in held]
+        hits = np.flatnonzero(wanted[np.concatenate(columns)])
+        ends = np.cumsum([len(column) for column in columns])
         taken: list[PointBatch] = []
-        left: deque[PointBatch] = deque()
-        for batch in self._held:
-            now = np.isin(batch.records["pid"], pids)
-            taken += _part(batch, now)
-            left.extend(_part(batch, ~now))
-        self._held = left
+        rests: dict[int, list[PointBatch]] = {}
+        for at in np.unique(np.searchsorted(ends, hits, side="right")).tolist():
+            now = wanted[columns[at]]
+            taken += _part(held[at], now)
+            rests[at] = _part(held[at], ~now)
+        self._held = deque(part for at, batch in enumerate(held) for part in rests.get(at, (batch,)))
         return taken
 
     def _send(self, batches: Sequence[PointBatch], mark: int = 0) -> None:

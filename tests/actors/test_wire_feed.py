@@ -140,6 +140,22 @@ async def test_what_waits_of_the_same_point_goes_before_its_change(rig):
     assert sorted(pid for pid, _ in rig.database.values()[-2000:]) == list(range(2000, 4000))
 
 
+async def test_a_change_looks_only_into_the_batches_that_hold_its_point(rig, monkeypatch):
+    """Thousands of small batches may wait; to look into each of them at each change would stop the wire."""
+    await fill(rig)
+    for pid in range(2000, 2500):
+        rig.feed.deliver(analogs([pid, pid + 1]))
+    await asyncio.sleep(0.012)
+    looked, part = [], wiring._part
+    monkeypatch.setattr(wiring, "_part", lambda batch, chosen: looked.append(batch) or part(batch, chosen))
+    rig.feed.deliver(change(2100, 1.0))
+    await asyncio.sleep(0.001)
+    assert rig.database.values()[-3:] == [(2100, 0.0), (2100, 0.0), (2100, 1.0)]
+    assert len(looked) == 6
+    await rig.database.commit_all()
+    assert len([pid for pid, _ in rig.database.values() if pid in range(2000, 2501)]) == 1001
+
+
 async def test_reading_pauses_while_too_much_is_taken_and_goes_on_at_half(rig):
     waits = asyncio.ensure_future(rig.feed.ready())
     await asyncio.wait_for(waits, 1)
