@@ -53,6 +53,7 @@ class Pending:
         deadline: monotonic time at which the wait ends.
         sent: monotonic time of sending, None = not yet.
         hint: an answer that came meanwhile and was not for this step.
+        doubtful: an answer came that was taken for the late one of the same step before; it can have been this one's.
     """
 
     ticket: int
@@ -62,6 +63,7 @@ class Pending:
     deadline: float
     sent: float | None = None
     hint: str = ""
+    doubtful: bool = False
 
     @property
     def address(self) -> Iec104Address:
@@ -160,7 +162,8 @@ class Commander:
         for pending in [item for item in self._steps.values() if mono >= item.deadline]:
             if pending.was_sent:
                 self._statistics.lost_frames += 1
-                self._expired[pending.place] = pending
+                if not pending.doubtful:
+                    self._expired[pending.place] = pending
             effects.append(self._end(pending, timed_out(pending)))
         for place, pending in [item for item in self._moving.items() if mono >= item[1].deadline]:
             del self._moving[place]
@@ -183,10 +186,19 @@ class Commander:
     # ------------------------------------------------------------------ answers
 
     def heard(self, asdu: Asdu, mono: float) -> list[Effect]:
-        """An answer of a command type, under our originator address."""
+        """An answer of a command type, under our originator address.
+
+        A station answers in the order of the steps: what can be the late answer of a step that timed out is not that of the same
+        step sent again.
+        """
         item = asdu.objects[0]
         place = asdu.common_address, item.ioa
-        pending = self._steps.get(place)
+        pending, late = self._steps.get(place), self._expired.get(place)
+        if late is not None and _answers(late, asdu) and _repeats(late, asdu):
+            if pending is not None and pending.was_sent and _answers(pending, asdu):
+                pending.doubtful = True
+                pending.hint = f"an answer came that can be the late one of the {late.step.value} before"
+            return self._late(late, asdu, mono)
         if pending is not None and pending.was_sent and pending.address.type_id == asdu.type_id:
             result = judge(pending, asdu)
             if result is not None:
@@ -234,15 +246,18 @@ class Commander:
     def _stray(self, place: Place, asdu: Asdu, mono: float) -> list[Effect]:
         name = f"command type {asdu.type_id} to CA {place[0]} IOA {place[1]}"
         late = self._expired.get(place)
-        if late is not None and late.address.type_id == asdu.type_id and judge(late, asdu) is not None:
-            del self._expired[place]
-            sign = "refused" if asdu.negative or asdu.cause in REFUSAL else "confirmed"
-            text = f"{_named(late)}: the {late.step.value} was {sign} {late.since(mono):.1f} s after it was sent, too late"
-            return [Notice("late_confirmation", text)]
+        if late is not None and _answers(late, asdu):
+            return self._late(late, asdu, mono)
         for pending in self._steps.values():
             if pending.was_sent and pending.address.type_id == asdu.type_id:
                 pending.hint = f"an answer came for CA {place[0]} IOA {place[1]} instead"
         return [Notice("stray_confirmation", f"{name}: answer with cause {asdu.cause} that no step waits for")]
+
+    def _late(self, late: Pending, asdu: Asdu, mono: float) -> list[Effect]:
+        del self._expired[late.place]
+        sign = "refused" if asdu.negative or asdu.cause in REFUSAL else "confirmed"
+        text = f"{_named(late)}: the {late.step.value} was {sign} {late.since(mono):.1f} s after it was sent, too late"
+        return [Notice("late_confirmation", text)]
 
     def _settle(self, pending: Pending, result: CommandResult) -> list[Effect]:
         """The end of a movement; who has no feedback still waits for it."""
@@ -257,6 +272,11 @@ def _repeats(pending: Pending, asdu: Asdu) -> bool:
     """Value, qualifier and time are those of the order; stations differ in the S/E bit of a termination."""
     said = decode_command(asdu.type_id, asdu.objects[0].element)
     return said.same_order(pending.order) and said.time == pending.order.time
+
+
+def _answers(pending: Pending, asdu: Asdu) -> bool:
+    """The answer would end this step, if it is its own."""
+    return pending.address.type_id == asdu.type_id and judge(pending, asdu) is not None
 
 
 def _named(pending: Pending) -> str:

@@ -60,6 +60,33 @@ def test_19_the_ways_a_step_can_fail_are_told_apart(book):
     assert station.peer(con(45, 103, 1)) == ["! stray_confirmation"]
 
 
+@pytest.mark.parametrize("negative", [False, True])
+def test_19_a_late_answer_is_not_taken_for_that_of_the_same_step_sent_again(book, negative):
+    station = book(execute_timeout_s=4)
+    control = station.controls[3]
+    station.command(control, 1, Step.EXECUTE)
+    assert station.wait(4) == ["done timeout: no confirmation of the execute; it may have been carried out"]
+    station.command(control, 1, Step.EXECUTE)
+    assert station.peer(con(45, 103, 1, neg=negative)) == ["! late_confirmation"]  # answers come in the order of the steps
+    assert station.peer(con(45, 103, 1)) == ["done confirmed"]
+
+
+def test_19_an_answer_that_may_be_a_late_one_leaves_the_step_open_and_no_further_ones(book):
+    station = book(execute_timeout_s=4)
+    control = station.controls[3]
+    station.command(control, 1, Step.EXECUTE)  # the station never answers this one
+    station.wait(4)
+    station.command(control, 1, Step.EXECUTE)
+    assert station.peer(con(45, 103, 1)) == ["! late_confirmation"]
+    (said,) = station.wait(4)
+    assert said == (
+        "done timeout: no confirmation of the execute (an answer came that can be the late one of the execute before);"
+        " it may have been carried out"
+    )
+    station.command(control, 1, Step.EXECUTE)
+    assert station.peer(con(45, 103, 1)) == ["done confirmed"]
+
+
 def test_19_select_execute_and_cancel_have_deadlines_of_their_own(book):
     station = book(command_timeout_s=9, select_timeout_s=2, execute_timeout_s=4, confirmation_s=60)
     station.command(station.controls[0], 2, Step.SELECT)
