@@ -167,9 +167,9 @@ class UpstreamActor(Actor):
         self._close()
 
     def _close(self) -> None:
-        link, self._view.link = self._view.link, None
-        if link is not None:
-            link.close()
+        if self._view.link is not None:
+            self._view.link.close()
+            self._view.link = None
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""

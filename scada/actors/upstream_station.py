@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from scada.actors.wire import Wire
 from scada.control.sequence import DEFAULT_TIMINGS
 from scada.core.clock import Clock
-from scada.core.errors import ConfigError, PortInUseError
+from scada.core.errors import ConfigError, PortInUseError, ScadaError
 from scada.core.settings import UpstreamStationSettings, place_files
 from scada.model_cim.tables import (
     Control,
@@ -33,6 +33,8 @@ from scada.protocols.iec104.server import OutstationServer
 from scada.security.tls import TlsFiles, server_context
 
 T = TypeVar("T")
+ANSWER_S: Final = 30.0
+"""Longest wait for work on the loop: longer than a handshake that is given up, and than a slow disk takes for a write."""
 _PARAMETERS: Final = (
     *("k", "w", "t0", "t1", "t2", "t3"),
     "time_zone_minutes",
@@ -89,6 +91,10 @@ def event_capacity(station: UpstreamStation) -> int:
         ConfigError: it is no whole number of 1 or more.
     """
     return int(_number(station, "event_capacity", 10_000, 1, 10_000_000))
+
+
+class UpstreamStuckError(ScadaError):
+    """The loop of the upstream stations does not answer: a write to a disk hangs, or it has ended."""
 
 
 class UpstreamLink:
@@ -154,12 +160,29 @@ class UpstreamLink:
         return self._server is not None and self._server.tls is not None
 
     def run(self, work: Callable[[Outstation], T]) -> T:
-        """Do something with the outstation on the loop and wait for its end."""
+        """Do something with the outstation on the loop and wait for its end.
+
+        Raises:
+            UpstreamStuckError: the loop does not get to it.
+        """
 
         async def done() -> T:
+            """The work, on the loop."""
             return work(self.outstation)
 
-        return self._wire.submit(done()).result()
+        return self._wait(done())
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for work on the loop; what is given up is done all the same when the loop goes on, before :meth:`close` is."""
+        future = self._wire.submit(work)
+        try:
+            return future.result(timeout=ANSWER_S)
+        except TimeoutError as error:
+            if future.done():
+                raise
+            text = f"the loop of the upstream stations did not answer for {ANSWER_S:g} s"
+            mend = "look whether the disk of the queues hangs"
+            raise UpstreamStuckError(text, where=f"upstream station {self._station.name}", mend=mend) from error
 
     def listen(self) -> None:
         """Begin to listen.
@@ -169,7 +192,7 @@ class UpstreamLink:
         """
         station = self._station
         files = TlsFiles.of(station.params, Path(), station.name)
-        server = OutstationServer(
+        self._server = OutstationServer(
             self.outstation,
             station.host,
             station.port,
@@ -178,17 +201,23 @@ class UpstreamLink:
             on_remark=self._on_remark,
         )
         try:
-            self._wire.submit(server.start()).result()
+            self._wait(self._server.start())
         except OSError as error:
             where, why = f"{station.host}:{station.port}", error.strerror or str(error)
             raise PortInUseError(f"cannot listen: {why}", where=where, mend="correct host and port") from error
-        self._server = server
 
     def close(self) -> None:
-        """End every connection and listen no more."""
-        server, self._server = self._server, None
+        """End every connection and listen no more. What was asked of the loop before is over when this returns.
+
+        Raises:
+            UpstreamStuckError: the loop does not get to it; call it again.
+        """
+        server = self._server
         if server is not None:
-            self._wire.submit(server.close()).result()
+            self._wait(server.close())
+            self._server = None
+        else:
+            self.run(lambda _: None)
 
     def answer(self, ticket: int, accepted: bool) -> None:
         """Tell a master that its step was accepted or refused; does not wait."""

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import threading
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +13,20 @@ from actors.harness import POINTS, Box, Disk, S, make
 from protocols.iec104.raw_master import RawMaster, causes, clock_of, counter_request, interrogation, objects, order
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors import upstream_station
 from scada.actors.base import Address
 from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
 from scada.actors.upstream import CONSUMER, Remarked, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
-from scada.actors.upstream_station import check_parameters, configured, event_capacity, queue_name
+from scada.actors.upstream_station import (
+    UpstreamLink,
+    UpstreamStuckError,
+    check_parameters,
+    configured,
+    event_capacity,
+    queue_name,
+)
+from scada.actors.wire import Wire
 from scada.control.records import ControlReply, SequenceState
 from scada.core.batch import RecordFlag
 from scada.core.errors import ConfigError, StoreError
@@ -31,7 +42,7 @@ from scada.model_cim.tables import (
     RedundancyGroup,
     UpstreamStation,
 )
-from scada.protocols.iec104.event_queue import StoredEventQueue
+from scada.protocols.iec104.event_queue import EventQueue, StoredEventQueue
 from scada.rtdb.changes import GapError
 from scada.security.audit import AuditLog
 
@@ -71,7 +82,7 @@ class InlineWire:
         self.loop = self
 
     def submit(self, work):
-        future = self.runner.create_future()
+        future = Future()
         try:
             future.set_result(self.runner.run_until_complete(work))
         except Exception as error:  # noqa: BLE001 - as a future keeps it
@@ -365,6 +376,24 @@ def test_the_journal_is_kept_for_what_is_not_stored_yet(rig):
     rig.beat(6.0)
     after = next(one for one in rig.disk.store.consumers() if one.name.startswith(CONSUMER))
     assert place.seq < after.seq == rig.disk.store.head == rig.queue.stored_seq
+
+
+def test_a_loop_that_hangs_is_not_waited_for_for_ever(rig, monkeypatch):
+    """What was given up is over when the link is closed: the next life then reads from the queue what became of it."""
+    wire, done, go = Wire("upstream"), [], threading.Event()
+    link = UpstreamLink(wire, STATION, TABLES, EventQueue(9), rig.clock, on_command=print, on_refused=print, on_remark=print)
+    wire.start()
+    wire.loop.call_soon_threadsafe(go.wait)
+    monkeypatch.setattr(upstream_station, "ANSWER_S", 0.0)
+    for wait in (lambda: link.run(lambda _: done.append("given up")), link.listen, link.close):
+        with pytest.raises(UpstreamStuckError, match="did not answer"):
+            wait()
+    monkeypatch.setattr(upstream_station, "ANSWER_S", 30.0)
+    go.set()
+    link.close()
+    assert done == ["given up"]
+    assert not link.listening
+    wire.stop()
 
 
 def test_a_crash_of_the_actor_closes_what_it_had_open(rig):
