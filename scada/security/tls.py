@@ -167,12 +167,14 @@ class TlsContext(ssl.SSLContext):
         self._renewed()
         if peer is None:
             return "the peer has no certificate"
-        certificate = x509.load_der_x509_certificate(peer)
-        if (certificate.issuer.public_bytes(), certificate.serial_number) in self._revoked:
-            return f"the certificate of {_shown(certificate)} was revoked"
-        if certificate.not_valid_after_utc <= datetime.fromtimestamp(now_ns / NS_PER_S, tz=UTC):
-            return f"the certificate of {_shown(certificate)} has expired"
-        return ""
+        now = datetime.fromtimestamp(now_ns / NS_PER_S, tz=UTC)
+        try:
+            certificate = x509.load_der_x509_certificate(peer)
+            if (certificate.issuer.public_bytes(), certificate.serial_number) in self._revoked:
+                return f"the certificate of {_shown(certificate)} was revoked"
+            return f"the certificate of {_shown(certificate)} has expired" if certificate.not_valid_after_utc <= now else ""
+        except _UNREADABLE as error:
+            return f"{_CANNOT_READ}: {error}"
 
     def _tell(self, text: str) -> None:
         self.refused(text)
@@ -190,6 +192,10 @@ class TlsContext(ssl.SSLContext):
             except SecurityError as error:  # half written, perhaps: what was read last still refuses what it refused
                 self.fault = str(error)
         return self._inner
+
+
+_UNREADABLE: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_CANNOT_READ: Final = "the certificate of the peer cannot be read"
 
 
 def _nobody(text: str) -> None:
@@ -262,9 +268,13 @@ class _Checked:
             raise
 
     def _check(self, peer: bytes | None) -> None:
-        certificate = x509.load_der_x509_certificate(peer) if peer else None
-        if self.names and (certificate is None or not self.names & _names(certificate)):
-            shown = _shown(certificate) if certificate else "nobody"
+        try:
+            certificate = x509.load_der_x509_certificate(peer) if peer else None
+            wrong = self.names and (certificate is None or not self.names & _names(certificate))
+            shown = _shown(certificate) if wrong and certificate else "nobody"
+        except _UNREADABLE as error:  # OpenSSL takes what is not quite by the rules
+            raise ssl.SSLCertVerificationError(1, f"{_CANNOT_READ}: {error}") from error
+        if wrong:
             raise ssl.SSLCertVerificationError(1, f"the peer is {shown}, not {' or '.join(sorted(self.names))} (tls_peer_name)")
 
 

@@ -9,6 +9,8 @@ import ssl
 import subprocess
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from scada.core.clock import NS_PER_S, SystemClock
 from scada.core.errors import SecurityError
@@ -286,6 +288,32 @@ async def test_the_name_in_the_certificate_may_be_given(pki):
         assert await call(client_context(files(pki, "client", peer_names=frozenset({"other"}))), port) == "TLSv1.3"
         fault = await call(client_context(files(pki, "client", peer_names=frozenset({"server"}))), port)
         assert fault == "TLS: the peer is 'other', not server (tls_peer_name)"
+
+
+def odd_certificate(folder):
+    """`odd`: the DNS name in its alternative names is not ASCII, which OpenSSL takes."""
+    authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    like = x509.load_pem_x509_certificate(issue(folder, "odd", NOW_NS).read_bytes())
+    builder = x509.CertificateBuilder(like.issuer, like.subject, like.public_key(), like.serial_number)
+    builder = builder.not_valid_before(like.not_valid_before_utc).not_valid_after(like.not_valid_after_utc)
+    name = x509.UnrecognizedExtension(x509.OID_SUBJECT_ALTERNATIVE_NAME, b"\x30\x08\x82\x06r\xe9seau")
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+    builder = builder.add_extension(name, critical=False).add_extension(issuer, critical=False)
+    certificate = builder.sign(signer, hashes.SHA256())
+    (folder / "odd.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+async def test_a_certificate_whose_names_cannot_be_read_is_refused_with_the_reason(pki):
+    odd_certificate(pki)
+    said = "TLS: the certificate of the peer cannot be read: "
+    async with openssl_server(pki, "odd") as port:
+        context = client_context(files(pki, "client", peer_names=frozenset({"odd"})))
+        assert (await call(context, port)).startswith(said)
+    async with Listener(server_context(files(pki, peer_names=frozenset({"odd"})))) as listener:
+        await call(client_context(files(pki, "odd")), listener.port)
+        assert [text.startswith(said) for text in listener.refused] == [True]
+    assert context.refusal(b"no certificate", NOW_NS).startswith("the certificate of the peer cannot be read: ")
 
 
 async def test_an_old_server_and_one_without_tls_are_told_apart(pki):
