@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -16,6 +17,8 @@ from scada.security.tls import TlsContext
 
 _TICK_S: Final = 0.2
 _HANDSHAKE_S: Final = 10.0
+_LINGER_S: Final = 2.0
+"""How long a closed connection may take to send its last frames."""
 _RECHECK_S: Final = 30.0
 """How often the certificates of standing connections are held against the revocation list."""
 
@@ -64,7 +67,8 @@ class OutstationServer:
         port: port; 0 = any free one, see :attr:`port` after :meth:`start`.
         masters: hosts that may connect; empty = any that the station's groups know.
         tls: context of :func:`scada.security.tls.server_context`; None = plain TCP.
-        max_masters: connections at the same time.
+        max_masters: connections at the same time. Beyond that the newest of a host that has several gives way to a host that has
+            none.
         on_remark: told of odd frames, refused connections and closed links, in one sentence each.
     """
 
@@ -92,7 +96,7 @@ class OutstationServer:
         self._masters = frozenset(masters)
         self._max_masters = max_masters
         self._on_remark = on_remark or (lambda _: None)
-        self._connections: set[_Connection] = set()
+        self._connections: dict[_Connection, str] = {}  # in order of coming, with their hosts
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._woken = False
@@ -151,8 +155,7 @@ class OutstationServer:
     def flush(self) -> None:
         """Send what waits."""
         self._woken = False
-        for connection in list(self._connections):
-            connection.carry_out(connection.pump())
+        self._each(lambda connection: connection.carry_out(connection.pump()))
 
     def remark(self, text: str) -> None:
         """Pass a remark on."""
@@ -162,17 +165,27 @@ class OutstationServer:
         """Why a host may not connect now; empty if it may."""
         if self._masters and host not in self._masters:
             return f"{host} is not a configured master"
-        if len(self._connections) >= self._max_masters:
+        if len(self._connections) >= self._max_masters and not self._crowd(host):
             return f"{host} refused: {self._max_masters} masters are connected"
         return ""
 
-    def enter(self, connection: _Connection) -> None:
+    def _crowd(self, host: str) -> list[_Connection]:
+        """Connections of the host that has most of them, if it has several and this one has none."""
+        hosts = Counter(self._connections.values())
+        most = max(hosts, key=hosts.__getitem__)
+        if host in hosts or hosts[most] < 2:
+            return []
+        return [connection for connection, of in self._connections.items() if of == most]
+
+    def enter(self, connection: _Connection, host: str) -> None:
         """A connection is up."""
-        self._connections.add(connection)
+        if len(self._connections) >= self._max_masters and (crowd := self._crowd(host)):
+            crowd[-1].refuse(f"{self._connections[crowd[-1]]}: a connection gave way to {host}, which had none")
+        self._connections[connection] = host
 
     def leave(self, connection: _Connection) -> None:
         """A connection is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
 
     def _wake(self) -> None:
         if not self._woken:
@@ -182,9 +195,20 @@ class OutstationServer:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self.outstation.clock.real_delay(_TICK_S))
-            self._recheck()
-            for connection in list(self._connections):
-                connection.carry_out(connection.tick())
+            self.beat()
+
+    def beat(self) -> None:
+        """Timers of every connection."""
+        self._recheck()
+        self._each(lambda connection: connection.carry_out(connection.tick()))
+
+    def _each(self, act: Callable[[_Connection], None]) -> None:
+        """A fault in one connection ends that one only."""
+        for connection in list(self._connections):
+            try:
+                act(connection)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                connection.refuse(f"link closed by a fault here: {type(error).__name__}: {error}")
 
     def _recheck(self) -> None:
         """A certificate may be revoked or expire while its connection stands."""
@@ -203,23 +227,29 @@ class _Connection(asyncio.Protocol):
         self._session: CarriedSession | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = True
+        self._give_up = float("inf")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        host, port = self._transport.get_extra_info("peername")[:2]
+        peer = self._transport.get_extra_info("peername")
+        if peer is None:  # it is gone already
+            self._transport.abort()
+            return
+        host, port = peer[:2]
         refusal = self._server.admits(host)
         if refusal:
-            self._refuse(refusal)
+            self.refuse(refusal)
             return
         names = _names(self._transport.get_extra_info("peercert") or {})
         try:
             self._session = self._server.outstation.connect(host, names=names, peer=f"{host}:{port}")
         except UnknownMasterError as error:
-            self._refuse(f"{host}:{port} refused: {error}")
+            self.refuse(f"{host}:{port} refused: {error}")
             return
-        self._server.enter(self)
+        self._server.enter(self, host)
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
+        """Say why and break the connection."""
         assert self._transport is not None
         self._server.remark(why)
         self._transport.abort()
@@ -229,7 +259,7 @@ class _Connection(asyncio.Protocol):
         secured = self._transport.get_extra_info("ssl_object") if self._transport is not None and self._session else None
         refusal = tls.refusal(secured.getpeercert(True), now_ns) if secured is not None else ""
         if refusal:
-            self._refuse(f"link closed: {refusal}")
+            self.refuse(f"link closed: {refusal}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -243,10 +273,15 @@ class _Connection(asyncio.Protocol):
             self.carry_out(self._session.feed(data))
 
     def pause_writing(self) -> None:
+        """Who does not read is not heard: each of its frames might want an answer."""
+        assert self._transport is not None
         self._writable = False
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        assert self._transport is not None
         self._writable = True
+        self._transport.resume_reading()
         self.carry_out(self.pump())
 
     def pump(self) -> list[SessionEvent]:
@@ -255,7 +290,9 @@ class _Connection(asyncio.Protocol):
         return self._session.pump() if self._session is not None and ready else []
 
     def tick(self) -> list[SessionEvent]:
-        """Timers of the session."""
+        """Timers of the session, and of a closed connection whose peer does not read."""
+        if self._server.outstation.clock.monotonic() >= self._give_up:
+            self.abort()
         return self._session.tick() if self._session is not None and not self._server.muted else []
 
     def abort(self) -> None:
@@ -272,6 +309,7 @@ class _Connection(asyncio.Protocol):
         for event in events:
             if isinstance(event, Closed):
                 self._server.remark(f"link closed: {event.reason}")
+                self._give_up = self._server.outstation.clock.monotonic() + _LINGER_S
                 self._transport.close()
             elif not isinstance(event, Transmit):
                 self._server.remark(event.text)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from scada.core.clock import SystemClock
+from scada.core.clock import SystemClock, VirtualClock
 from scada.core.errors import PortInUseError
 from scada.model_cim.tables import RedundancyGroup
 from scada.protocols.iec104.apci import UFunction, i_frame, s_frame, u_frame
 from scada.protocols.iec104.asdu import Asdu
 from scada.protocols.iec104.event_queue import StoredEventQueue
 from scada.protocols.iec104.outstation import Outstation
-from scada.protocols.iec104.server import OutstationServer
+from scada.protocols.iec104.server import OutstationServer, _Connection
 from scada.security.tls import TlsFiles, server_context
 from scada.security.tls_authority import issue, make_authority, revoke
 from tests.protocols.iec104.raw_master import clock_of, interrogation, objects
@@ -151,6 +151,108 @@ async def test_item_27_a_master_that_reads_nothing_holds_no_other_group_up(serve
     for master in (quick, blocked):
         master.close()
     queue.close()
+
+
+async def connect_from(server, host):
+    return await SocketMaster.to(server.port, local_addr=(host, 0))
+
+
+async def test_a_host_that_takes_every_connection_keeps_no_other_out(serve):
+    _, server, remarks = await serve(max_masters=3)
+    crowd = [await (await connect_from(server, "127.0.0.2")).start() for _ in range(3)]
+    other = await (await connect_from(server, "127.0.0.3")).start()
+    assert await crowd[2].asdu() is not None  # end of initialisation
+    assert await crowd[2].asdu() is None, "its newest gave way"
+    assert "127.0.0.2" in remarks[0]
+    again = await connect_from(server, "127.0.0.2")
+    assert await again.frame() == b"", "it holds more than its share already"
+    third = await (await connect_from(server, "127.0.0.4")).start()
+    fourth = await connect_from(server, "127.0.0.5")
+    assert await fourth.frame() == b"", "now every host has one"
+    for master in (*crowd, other, again, third, fourth):
+        master.close()
+
+
+class Transport(asyncio.Transport):
+    """A socket whose peer reads nothing."""
+
+    def __init__(self, host="127.0.0.1"):
+        super().__init__({"peername": (host, 1)})
+        self.reading, self.closed, self.aborted = True, False, False
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def write(self, data):
+        pass
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.aborted = True
+
+
+async def carried(serve):
+    """A server and a connection of a :class:`Transport`."""
+    station, server, remarks = await serve()
+    station.clock = VirtualClock()
+    connection, transport = _Connection(server), Transport()
+    connection.connection_made(transport)
+    return server, connection, transport, remarks
+
+
+async def test_a_master_that_asks_and_reads_nothing_is_not_read_either(serve):
+    _, connection, transport, _ = await carried(serve)
+    connection.pause_writing()
+    assert not transport.reading, "else its test frames would fill the memory with answers"
+    connection.resume_writing()
+    assert transport.reading
+    connection.connection_lost(None)
+
+
+async def test_a_closed_link_whose_peer_reads_nothing_does_not_stay(serve):
+    server, connection, transport, remarks = await carried(serve)
+    connection.data_received(b"nonsense")
+    assert remarks
+    assert (transport.closed, transport.aborted) == (True, False), "the last frames may still leave"
+    server.outstation.clock.advance(10.0)
+    connection.tick()
+    assert transport.aborted
+    connection.connection_lost(None)
+
+
+async def test_a_fault_of_one_connection_costs_no_other_its_timers(serve, monkeypatch):
+    server, connection, transport, remarks = await carried(serve)
+    other, healthy = _Connection(server), Transport()
+    other.connection_made(healthy)
+
+    def fail():
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(connection, "tick", fail)
+    monkeypatch.setattr(connection, "pump", fail)
+    ticked = []
+    monkeypatch.setattr(other, "tick", lambda: ticked.append(1) or [])
+    server.beat()
+    server.flush()
+    assert transport.aborted
+    assert not healthy.aborted
+    assert ticked
+    assert "RuntimeError: a fault" in remarks[0]
+    for one in (connection, other):
+        one.connection_lost(None)
+
+
+async def test_a_peer_that_is_gone_before_it_is_asked_who_it_is(serve):
+    _, server, _ = await serve()
+    connection, transport = _Connection(server), Transport()
+    transport._extra["peername"] = None
+    connection.connection_made(transport)
+    assert transport.aborted
 
 
 async def test_a_second_link_of_the_group_takes_over(serve):
