@@ -144,6 +144,6 @@ async def connect(owner: Owner, endpoint: Endpoint, tls: TlsContext | None, t0: 
             )
     except TimeoutError as error:
         raise ConnectError(f"no connection within t0 = {t0:g} s") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: what stands for the host can be none
         raise ConnectError(f"cannot connect: {handshake_fault(error)}") from error
     return connection

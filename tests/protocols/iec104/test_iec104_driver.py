@@ -16,7 +16,7 @@ from scada.protocols.iec104.endpoints import Endpoint
 from scada.protocols.iec104.link import LinkParameters
 from scada.protocols.iec104.outstation import Outstation, OutstationParameters
 from scada.protocols.iec104.server import OutstationServer
-from scada.protocols.iec104.sockets import connect
+from scada.protocols.iec104.sockets import ConnectError, connect
 from scada.protocols.registry import make_driver
 
 
@@ -230,6 +230,13 @@ def test_a_station_that_takes_nothing_of_what_we_send_fills_no_memory(runner):
         return reason
 
     assert runner(flooded()) == "the station does not take what we send"
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("host", ["10..1.0.11", "x" * 70 + ".plant", "no\0host", "host with blanks"])
+def test_a_host_that_cannot_be_one_is_a_reason_and_not_the_end_of_the_channel(host, runner):
+    with pytest.raises(ConnectError, match="cannot connect: "):
+        runner(connect(None, Endpoint("B", host, 2404), None, 5, 5))
 
 
 async def test_a_busy_port_and_a_stranger_are_refused_clearly(build):
