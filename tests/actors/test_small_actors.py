@@ -1,6 +1,5 @@
-"""Dispatch, replay, AGC, AVC, status, metrics, timers and the feed of the wire."""
+"""Dispatch, AGC, AVC, status, metrics, timers and the feed of the wire."""
 
-import gzip
 import threading
 import time
 import urllib.request
@@ -23,14 +22,12 @@ from scada.actors.messages import (
     DirectControl,
     DirectDone,
     DispatchAsked,
-    ReplayAsked,
     SetBasePoint,
     SetInterchange,
     SetState,
     Tick,
 )
 from scada.actors.metrics import SystemCollector, serve_metrics
-from scada.actors.replay import SESSIONS, ReplayActor, ReplayView
 from scada.actors.standing import Standing
 from scada.actors.status import StatusReport
 from scada.actors.timers import Timers
@@ -38,7 +35,7 @@ from scada.actors.wire import FLUSH_RECORDS, Feed, Wire
 from scada.control.records import ControlReply, SequenceState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import ScaledClock, VirtualClock
-from scada.core.errors import PortInUseError, ScadaError
+from scada.core.errors import PortInUseError
 from scada.core.quality import Quality
 from scada.core.settings import AgcSettings, AvcSettings, MetricsSettings
 from scada.protocols.driver import LinkState
@@ -274,138 +271,6 @@ def test_voltage_control_is_switched_by_a_person_and_says_who(avc):
     assert report.events[0].actor == OPERATOR.name
     assert not avc.actor.receive(SetState(pb.SetModeRequest(avc="maybe"), OPERATOR)).accepted
     avc.actor.receive(DirectDone(0, ControlReply("s", SequenceState.REFUSED, "interlock", "no")))
-
-
-# ---------------------------------------------------------------- replay
-
-
-class Replays:
-    def __init__(self, folder):
-        self.clock, self.view = VirtualClock(), ReplayView({})
-        self.actor = make(ReplayActor, folders=[folder, folder / "none"], view=self.view, clock=self.clock)
-
-    def start(self, trace, speed=1.0, **more):
-        return self.actor.receive(ReplayAsked("start", pb.ReplayRequest(trace=trace, speed=speed, **more)))
-
-    def ask(self, action, state, **more):
-        return self.actor.receive(ReplayAsked(action, pb.ReplayCommand(replay_id=state.replay_id, **more)))
-
-    def run(self, seconds=0.0):
-        self.clock.advance(seconds)
-        self.actor.receive(Tick())
-
-
-@pytest.fixture
-def replays():
-    if not TRACES.is_dir():
-        pytest.skip("no recorded traces beside the repository")
-    replays = Replays(TRACES)
-    yield replays
-    replays.actor.stopped()
-
-
-TRACE = "rec-lib60870-loopback.pcap"
-
-
-def test_a_replay_runs_by_the_clock_pauses_steps_and_stops(replays):
-    state = replays.start(TRACE)
-    assert (state.state, state.position_s) == ("running", 0.0) or state.position_s < state.length_s
-    replays.clock.advance(state.length_s / 2)
-    replays.actor.receive(Tick())
-    half = replays.ask("state", state)
-    assert 0 < half.position_s <= state.length_s
-    replays.ask("pause", state)
-    replays.clock.advance(100)
-    replays.actor.receive(Tick())
-    assert replays.ask("state", state).position_s == half.position_s
-    stepped = replays.ask("step", state)
-    assert stepped.position_s >= half.position_s
-    replays.ask("resume", state)
-    replays.ask("speed", state, speed=0)
-    replays.actor.receive(Tick())
-    assert replays.ask("state", state).state == "finished"
-    assert replays.view.values[state.replay_id].values
-    assert replays.ask("stop", state).state == "stopped"
-    assert replays.view.values == {}
-    with pytest.raises(ScadaError, match="no replay"):
-        replays.ask("state", state)
-
-
-@pytest.mark.parametrize("trace", ["../../etc/passwd", "/etc/passwd", "..", "", "missing.pcap"])
-def test_only_files_of_the_folder_are_read(replays, trace):
-    with pytest.raises(ScadaError, match="no trace"):
-        replays.start(trace)
-
-
-def test_a_file_that_is_no_trace_is_refused(tmp_path):
-    (tmp_path / "noise.pcap").write_bytes(b"nothing of that kind")
-    with pytest.raises(ScadaError, match=r"noise\.pcap"):
-        Replays(tmp_path).start("noise.pcap")
-
-
-def test_a_jump_gives_the_values_of_that_time_forward_and_back(replays):
-    state = replays.start(TRACE)
-    replays.ask("pause", state)
-    seen = {}
-    for position in (2.0, 5.0, 2.0, 5.0):
-        at = replays.ask("jump", state, position_s=position)
-        assert at.position_s == pytest.approx(position)
-        values = replays.view.values[state.replay_id].SerializeToString()
-        assert seen.setdefault(position, (values, at.digest)) == (values, at.digest)
-    assert seen[2.0] != seen[5.0]
-    with pytest.raises(ScadaError, match="not in the trace"):
-        replays.ask("jump", state, position_s=1e6)
-
-
-def test_a_loop_begins_again_until_it_is_ended_and_gives_the_same_digest(replays):
-    state = replays.start(TRACE, speed=0, loop=True)
-    first = replays.ask("state", state)
-    assert (first.state, first.rounds) == ("running", 1)
-    replays.run(1.0)
-    second = replays.ask("state", state)
-    assert (second.rounds, second.digest) == (2, first.digest)
-    replays.ask("once", state)
-    replays.run(1.0)
-    assert replays.ask("state", state).state == "finished"
-    again = replays.ask("jump", state, position_s=0.0)
-    assert again.state == "paused"
-
-
-def test_frame_by_frame(replays):
-    state = replays.start(TRACE)
-    replays.ask("pause", state)
-    before = replays.ask("state", state).apdus
-    positions = [replays.ask("step", state, frames=5) for _ in range(20)]
-    assert positions[-1].apdus > before
-    assert [one.position_s for one in positions] == sorted(one.position_s for one in positions)
-
-
-def test_an_expectation_is_compared_at_the_end_and_differences_are_told(tmp_path):
-    trace = TRACES / TRACE
-    if not trace.is_file():
-        pytest.skip("no recorded traces beside the repository")
-    truth = gzip.decompress((TRACES / TRACE.replace(".pcap", ".truth.jsonl.gz")).read_bytes()).decode()
-    (tmp_path / TRACE).write_bytes(trace.read_bytes())
-    (tmp_path / "right.jsonl").write_text(truth)
-    lines = truth.splitlines(keepends=True)
-    (tmp_path / "wrong.jsonl").write_text("".join(lines[: len(lines) // 2]))
-    replays = Replays(tmp_path)
-    right = replays.start(TRACE, speed=0, expect="right.jsonl")
-    assert (right.state, right.differences) == ("finished", 0)
-    wrong = replays.start(TRACE, speed=0, expect="wrong.jsonl")
-    assert wrong.differences > len(wrong.first_differences) > 0
-    assert wrong.first_differences[0].startswith("extra: frame ")
-    with pytest.raises(ScadaError, match="no expectation"):
-        replays.start(TRACE, expect="../right.jsonl")
-    replays.actor.stopped()
-
-
-def test_four_at_a_time(replays):
-    states = [replays.start(TRACE, speed=0.01) for _ in range(SESSIONS)]
-    with pytest.raises(ScadaError, match="stop one"):
-        replays.start(TRACE)
-    replays.ask("stop", states[0])
-    assert replays.start(TRACE).state in {"running", "finished"}
 
 
 # ---------------------------------------------------------------- status and metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from scada.protocols.trace import Chunk, TcpReassembler, TraceError, read_packets, tcp_segment
 
 PORT: Final = 2404
+_PART_PACKETS: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,22 @@ def load_trace(path: Path, port: int = PORT) -> Trace:
     Raises:
         TraceError: the file cannot be read or holds no IEC 104 connection.
     """
+    for trace in loading(path, port):
+        if trace is not None:
+            return trace
+    raise AssertionError("loading ends with the trace")
+
+
+def loading(path: Path, port: int = PORT) -> Iterator[Trace | None]:
+    """:func:`load_trace` in parts, for one that must not be away for long: None after so many packets, at last the trace."""
     reassembler, chunks, findings = TcpReassembler(), [], []
     other = packets = 0
     suffix = f":{port}"
     try:
         for packet in read_packets(path):
             packets += 1
+            if packets % _PART_PACKETS == 0:
+                yield None
             segment = tcp_segment(packet)
             if segment is None:
                 continue
@@ -102,7 +114,7 @@ def load_trace(path: Path, port: int = PORT) -> Trace:
             where=str(path),
             mend="name the stations' port",
         )
-    return Trace(path, port, tuple(chunks), packets, reassembler.repeated, tuple(findings))
+    yield Trace(path, port, tuple(chunks), packets, reassembler.repeated, tuple(findings))
 
 
 def _concerns(chunk: Chunk, suffix: str) -> bool:

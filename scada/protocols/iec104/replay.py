@@ -8,6 +8,7 @@ given in order of first appearance.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from scada.protocols.iec104.effects import Effect, Heard, Notice, Values
 from scada.protocols.trace import Chunk
 from scada.rtdb.changes import ChangeSet, Snapshot
 
+PIECE_OCTETS: Final = 200
+"""What a piece of a trace costs beside its octets, in octets."""
 _FIRST_CAPACITY: Final = 1024
 _COMMIT_RECORDS: Final = 10_000
 """Values after which a long step commits in between."""
@@ -157,20 +160,27 @@ class ReplaySession:
         """The whole trace has been replayed."""
         return self._at >= len(self.trace.chunks)
 
-    def step(self, max_virtual_seconds: float) -> bool:
+    @property
+    def addresses(self) -> int:
+        """Addresses found so far."""
+        return len(self._pids)
+
+    def step(self, max_virtual_seconds: float, most_octets: float = math.inf) -> bool:
         """Replay the next stretch of the trace.
 
         Args:
             max_virtual_seconds: how far the session's clock may move.
+            most_octets: stop earlier after so much, :data:`PIECE_OCTETS` counted for each piece beside its own.
 
         Returns:
             True while there is more.
         """
         until = self.clock.now_ns() + round(min(max_virtual_seconds, 1e9) * 1e9)
         chunks = self.trace.chunks
-        while not self.finished and chunks[self._at].time_ns <= until:
+        while not self.finished and chunks[self._at].time_ns <= until and most_octets > 0:
+            most_octets -= len(chunks[self._at].data) + PIECE_OCTETS
             self._next()
-        if not self.finished:
+        if not self.finished and chunks[self._at].time_ns > until:
             self._move_clock(until)
         return self._settle()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from scada.protocols.iec104.asdu import COMMAND_TYPES
 from scada.protocols.iec104.capture import Finding
 from scada.protocols.iec104.replay import ReplayedObject
 
+_LINE: Final = 65_536
 _HEADER_ONLY: Final = frozenset({102, 104, 107})
 """Types of which a truth has one line an ASDU, without an object."""
 
@@ -88,18 +90,19 @@ class Comparison:
         return not (self.missing or self.extra or self.differing or self.malformed)
 
 
-def compare(path: Path, objects: Iterable[ReplayedObject], findings: Iterable[Finding]) -> Comparison:
+def compare(path: Path, objects: Iterable[ReplayedObject], findings: Iterable[Finding], *, most: float = math.inf) -> Comparison:
     """Compare a replay with a truth file, both ways.
 
     Args:
         path: truth.
         objects: what the replay found.
         findings: its faults; a frame that the truth calls malformed must be among them.
+        most: lines that the truth may have.
 
     Raises:
         TruthError: the file cannot be read or is no truth.
     """
-    expected, broken = _read(path)
+    expected, broken = _read(path, most)
     result = Comparison()
     left, surplus = _match(expected, [_facts_of_object(item) for item in objects], result, with_frame=True)
     left, surplus = _match(left, surplus, result, with_frame=False)
@@ -230,13 +233,15 @@ def _facts_of_object(item: ReplayedObject) -> Facts:
     )
 
 
-def _read(path: Path) -> tuple[list[Facts], set[int]]:
+def _read(path: Path, most: float) -> tuple[list[Facts], set[int]]:
     """Objects, and the frames of APDUs in which the dissector could not find any."""
     objects, broken = [], set()
     number = 0
     try:
         for line in _lines(path):
             number += 1
+            if number > most:
+                raise TruthError(f"has more than {most:g} lines", where=str(path), mend="compare with `scada replay --expect`")
             entry = json.loads(line)
             if entry["k"] != "I":
                 continue
@@ -246,18 +251,16 @@ def _read(path: Path) -> tuple[list[Facts], set[int]]:
                 objects.append(_facts_of_line(entry))
     except OSError as error:
         raise TruthError(f"cannot read the truth: {error.strerror or error}", where=str(path)) from error
-    except (ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, EOFError, OverflowError, RecursionError, zlib.error) as error:
         raise TruthError("is no truth of an IEC 104 trace", where=f"{path}:{number}", mend="give JSON lines") from error
     return objects, broken
 
 
 def _lines(path: Path) -> Iterator[str]:
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            yield from lines
-    else:
-        with path.open(encoding="utf-8") as lines:
-            yield from lines
+    """Lines of a file; one that is longer than any entry comes in pieces, which are none."""
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        while line := file.readline(_LINE):
+            yield line
 
 
 def _facts_of_line(entry: dict[str, Any]) -> Facts:
