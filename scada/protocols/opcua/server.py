@@ -20,6 +20,7 @@ from scada.core.errors import ConfigError, StoreError
 from scada.core.quality import Quality
 from scada.model_cim.tables import ModelTables, Point, PointKind
 from scada.protocols.opcua.address_space import AddressSpaceBuilder
+from scada.protocols.opcua.admission import AdmittingServer, limits
 from scada.protocols.opcua.publishing import data_value, plan_tree
 from scada.protocols.opcua.security import SecurityPolicy, read_key
 from scada.protocols.opcua.trust import Peer, TrustList, application_uri, parse_der, read_certificate
@@ -323,9 +324,22 @@ class OpcUaServer:
 
 
 class _PublishingServer(Server):
-    """Puts the proof of clients into every secured policy."""
+    """Puts the proof of clients into every secured policy, and narrows connections."""
 
     prove: Any = None
+
+    async def start(self) -> None:
+        """As the library's, with our own connections."""
+        await self._setup_server_nodes()
+        await self.iserver.start()
+        host, port = self.socket_address or ("127.0.0.1", 4840)
+        self.bserver = AdmittingServer(self.iserver, host or "", port or 0, limits())
+        self.bserver.set_policies(self._policies)
+        try:
+            await self.bserver.start()
+        except OSError:
+            await self.iserver.stop()
+            raise
 
     async def _setup_server_nodes(self) -> None:
         await super()._setup_server_nodes()

@@ -29,6 +29,7 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import BadUserAccessDenied
 
 from scada.core.errors import SecurityError
+from scada.protocols.opcua.admission import CONNECTIONS
 from scada.protocols.opcua.trust import application_uri
 
 _ALLOWED: Final = (
@@ -88,23 +89,25 @@ class ViewerSession(InternalSession):
     def __init__(self, server: ViewerServer, name: str) -> None:
         super().__init__(server, server.aspace, server.subscription_service, name, user=User(UserRole.Anonymous), external=False)
         self._viewers = server
-        self._peer: bytes | None = None
+        self.peer: bytes | None = None
+        """Certificate of the application that activated it; None = a connection without security."""
         self.external = True
         self.auth_token = ua.NodeId(ua.ByteString(secrets.token_bytes(32)), ua.Int16(0), ua.NodeIdType.ByteString)
         server.register_external_session(self)
 
     def activate_session(self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None) -> ua.ActivateSessionResult:
         """Log in; a session is taken up again only by the application that had it."""
-        if not peer_certificate and not self._viewers.allow_open:
+        peer_certificate = peer_certificate or None
+        if peer_certificate is None and not self._viewers.allow_open:
             raise ServiceError(StatusCodes.BadSecurityPolicyRejected)
-        if self.is_activated() and peer_certificate != self._peer:
+        if self.is_activated() and peer_certificate != self.peer:
             raise ServiceError(StatusCodes.BadSecurityChecksFailed)
         before = self.user if self.is_activated() else None
         result = super().activate_session(params, peer_certificate)
         if before is not None and before.name != self.user.name:
             self.user = before
             raise ServiceError(StatusCodes.BadIdentityTokenRejected)
-        self._peer = peer_certificate
+        self.peer = peer_certificate
         return result
 
     def _own(self, *subscriptions: int) -> None:
@@ -247,6 +250,7 @@ class ViewerServer(InternalServer):
         self.allow_open = allow_open
         self.fastest_ms = fastest_ms
         self.attribute_service = ReadOnlyAttributes(self.aspace)
+        self.max_connections = CONNECTIONS
         self.supported_tokens = users.tokens  # type: ignore[assignment] # the library's type is its default
 
     def create_session(self, name: str, user: User | None = None, external: bool = False) -> InternalSession:

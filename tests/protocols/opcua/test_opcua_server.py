@@ -340,14 +340,62 @@ async def test_a_channel_without_security_is_for_asking_endpoints_only(wish):
         await client.open_secure_channel()
         parameters = ua.CreateSessionParameters()
         parameters.ClientNonce, parameters.RequestedSessionTimeout = b"n" * 32, 10_000.0
-        await client.uaclient.create_session(parameters)
+        with pytest.raises(UaError):
+            await client.uaclient.create_session(parameters)
         with pytest.raises(UaError):
             await client.nodes.namespace_array.read_value()
+        assert not server._server.iserver._external_sessions
+        client.disconnect_socket()
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+async def test_a_session_is_not_taken_by_who_overheard_its_token(wish, pki, is_trusted):
+    """In mode Sign everybody on the way can read it."""
+    trust = TrustList(wish["trust"])
+    other = key()
+    for certificate in (read_certificate(pki / "viewer.der"), issue(other, "Other", uri="urn:test:other")):
+        trust.add(certificate)
+    write_pair(pki, certificate, other, "other")
+    async with serving(**wish) as (server, _), await viewer(server, pki) as victim:
+        thief = Client(url(server), timeout=2)
+        if is_trusted:
+            await thief.set_security(
+                security_policies.SecurityPolicyBasic256Sha256, str(pki / "other.der"), str(pki / "other-key.pem")
+            )
+        await thief.connect_socket()
+        await thief.send_hello()
+        await thief.open_secure_channel()
+        thief.uaclient.protocol.authentication_token = victim.uaclient.protocol.authentication_token
         activate = ua.ActivateSessionParameters()
         activate.UserIdentityToken = ua.AnonymousIdentityToken(PolicyId="anonymous")
         with pytest.raises(UaError):
-            await client.uaclient.activate_session(activate)
+            await thief.uaclient.activate_session(activate)
+        with pytest.raises(UaError):
+            await thief.uaclient.session.read_attributes([thief.nodes.namespace_array.nodeid], ua.AttributeIds.Value)
+        thief.disconnect_socket()
+        assert await victim.nodes.namespace_array.read_value()
+
+
+async def test_a_connection_holds_one_session_that_has_not_logged_in():
+    async with serving() as (server, _):
+        client = Client(url(server), timeout=2)
+        await client.connect_socket()
+        await client.send_hello()
+        await client.open_secure_channel()
+        for _ in range(5):
+            await client.create_session()
+        assert len(server._server.iserver._external_sessions) == 1
         client.disconnect_socket()
+
+
+async def test_a_message_that_says_it_is_endless_is_not_gathered():
+    async with serving() as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url(server).split(":")[2].strip("/")))
+        writer.write(b"HELF" + (0xFFFF_FFFF).to_bytes(4, "little") + bytes(200_000))
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
 
 
 @pytest.mark.parametrize(

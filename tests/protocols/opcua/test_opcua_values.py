@@ -115,7 +115,11 @@ def test_a_time_stamp_that_is_none_or_cannot_be_kept_is_none():
     """1601 and 9999 are how OPC UA says that there is none (OPC 10000-6, 5.2.2.5); ns since 1970 end in 2262."""
     readings = Readings((point(),), 3, "W")
     readings.resolve(())
-    for stamp in (datetime(1601, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)):
+    for stamp in (
+        datetime(1601, 1, 1, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(2300, 1, 1, tzinfo=UTC),
+    ):
         assert nanoseconds(stamp) == 0
         readings.take(readings.items[0], ua.DataValue(ua.Variant(1.5), SourceTimestamp=stamp))
         (batch,) = readings.batches(1)
