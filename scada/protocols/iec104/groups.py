@@ -111,9 +111,10 @@ class Groups:
     """The groups of a station.
 
     Args:
-        specs: configured groups, their masters by host or by a name in the certificate (common name, DNS name or address); one
-            group without masters takes those that are in no other. Without any group the station is open: each master is a
-            group of its own, and so is each further connection of the same one.
+        specs: configured groups, their masters by host or, with TLS, by a name in the certificate (common name, DNS name or
+            address), where the host counts no more: others may call from it. One group without masters takes those that are in no
+            other. Without any group the station is open: each master is a group of its own, and so is each further connection of
+            the same one.
         queue: events of the station.
         rows: points of the station.
 
@@ -153,7 +154,8 @@ class Groups:
         """
         if self._open:
             return next(iter(names), host)
-        return next((self._by_master[name.lower()] for name in (*names, host) if name.lower() in self._by_master), self._rest)
+        known = (self._by_master.get(name.lower()) for name in (names or (host,)))
+        return next((group for group in known if group), self._rest)
 
     def of(self, host: str, names: Collection[str]) -> Group:
         """Group of a master.

@@ -7,7 +7,7 @@ to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -195,10 +195,6 @@ class Outstation:
             self.wake()
 
     # ------------------------------------------------------------------ connections
-
-    def admits(self, host: str, names: Collection[str] = ()) -> bool:
-        """Whether a master belongs to a group (see :meth:`connect`)."""
-        return bool(self._groups.find(host, names))
 
     def connect(self, host: str, *, names: Sequence[str] = (), peer: str = "") -> Session:
         """A master has connected.

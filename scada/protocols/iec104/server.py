@@ -240,7 +240,11 @@ class _Connection(asyncio.Protocol):
         if refusal:
             self.refuse(refusal)
             return
-        names = _names(self._transport.get_extra_info("peercert") or {})
+        certificate = self._transport.get_extra_info("peercert")
+        names = _names(certificate or {})
+        if certificate and not names:
+            self.refuse(f"{host}:{port} refused: its certificate names nobody")
+            return
         try:
             self._session = self._server.outstation.connect(host, names=names, peer=f"{host}:{port}")
         except UnknownMasterError as error:

@@ -97,7 +97,6 @@ def test_item_01_only_configured_masters_are_served(make):
     station = make(groups=TWO_GROUPS)
     with pytest.raises(UnknownMasterError):
         station.connect("10.9.9.9")
-    assert not station.admits("10.9.9.9")
     assert station.connect("10.0.0.2").group == "north"
 
 
@@ -764,6 +763,13 @@ def test_item_24_ambiguous_groups_are_refused(make):
     station = make(groups=[one, RedundancyGroup("rest", ())])
     assert [station.connect(host).group for host in ("h", "x")] == ["one", "rest"]
     assert station.connect("x", names=["H", "other"]).group == "one"  # the certificate says who it is
+
+
+def test_item_28_a_certificate_is_known_by_its_names_not_by_where_it_calls_from(make):
+    station = make(groups=[RedundancyGroup("one", ("10.0.0.1",)), RedundancyGroup("two", ("centre",))])
+    with pytest.raises(UnknownMasterError):
+        station.connect("10.0.0.1", names=["somebody"])
+    assert station.connect("10.0.0.1", names=["centre"]).group == "two"
 
 
 def test_item_26_events_wait_in_order_with_their_time_and_measured_values_are_newest_only(make, clock, tmp_path):

@@ -364,6 +364,16 @@ async def test_item_28_octets_that_are_no_tls_are_refused(serve, pki):
     assert station.sessions == []
 
 
+async def test_item_28_a_certificate_without_a_name_is_nobodys(serve):
+    groups = [RedundancyGroup("centre", ("127.0.0.1",))]
+    _, server, remarks = await serve(groups=groups)
+    connection, transport = _Connection(server), Transport()
+    transport._extra["peercert"] = {"subject": ((("organizationName", "Dispatch"),),)}
+    connection.connection_made(transport)
+    assert transport.aborted
+    assert "names nobody" in remarks[0]
+
+
 async def test_item_28_a_certificate_that_is_revoked_ends_its_connection(serve, pki, tmp_path):
     context = server_context(files(pki))
     station, server, remarks = await serve(tls=context)
