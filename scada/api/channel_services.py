@@ -11,6 +11,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.backend import Backend
 from scada.api.faults import CallError
 from scada.api.gate import Gate, Method
+from scada.api.responsibility import check_channel
 from scada.control.records import Principal
 
 FRAMES_PER_PERIOD = 100
@@ -37,9 +38,10 @@ class ChannelServices:
         self._check_known(request.channel)
         return self._backend.channel(request.channel)
 
-    async def trace(self, request: pb.ChannelTraceRequest) -> AsyncGenerator[pb.ChannelTrace, None]:
+    async def trace(self, request: pb.ChannelTraceRequest, principal: Principal) -> AsyncGenerator[pb.ChannelTrace, None]:
         """Frames as they pass; an empty message is a heartbeat."""
         self._check_known(request.channel)
+        check_channel(request.channel, principal, self._backend.tables)
         if self._traces >= MOST_TRACES:
             raise CallError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many", f"{MOST_TRACES} traces are open", mend="end one of them"

@@ -18,6 +18,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.backend import Backend, Unsubscribe
 from scada.api.faults import CallError
 from scada.api.messages import event_info
+from scada.control.records import Principal
 from scada.events.records import Event
 
 PAGE = 500
@@ -54,12 +55,13 @@ class EventFeed:
         self._stopping = True
         self._wake()
 
-    async def follow(self, request: pb.EventsSubscribeRequest) -> AsyncGenerator[pb.EventList, None]:
+    async def follow(self, request: pb.EventsSubscribeRequest, principal: Principal) -> AsyncGenerator[pb.EventList, None]:
         """Every event after ``request.after_id`` in order, then live; an empty list is a heartbeat.
 
         Raises:
             CallError: the id is one that the log never gave, or the server stops.
         """
+        del principal
         cursor = request.after_id
         if cursor > self._last:
             raise CallError(

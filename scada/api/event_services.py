@@ -76,8 +76,9 @@ class EventServices:
         del request, principal
         return pb.RecallList(recalls=[messages.recall_info(info) for info in await self._backend.recalls()])
 
-    async def recall(self, request: pb.RecallRequest) -> AsyncGenerator[pb.RecallPart, None]:
+    async def recall(self, request: pb.RecallRequest, principal: Principal) -> AsyncGenerator[pb.RecallPart, None]:
         """Everything around a time."""
+        del principal
         if not request.at_ns or not request.before_s + request.after_s:
             raise malformed("a recall needs a time and how much before or after it")
         if max(request.before_s, request.after_s) > RECALL_S:

@@ -31,7 +31,7 @@ Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply")
 Query = Callable[[Request, Principal], Coroutine[Any, Any, Message | bytes]]
 Order = Callable[[Request, Principal, bytes], Coroutine[Any, Any, Message]]
-Follow = Callable[[Request], AsyncGenerator[Message, None]]
+Follow = Callable[[Request, Principal], AsyncGenerator[Message, None]]
 Exchange = Callable[[AsyncIterator[Request]], AsyncGenerator[bytes, None]]
 Method = tuple[str, grpc.RpcMethodHandler]
 """Full method name and its handler."""
@@ -109,8 +109,8 @@ class Gate:
         async def _behaviour(raw: bytes, context: Context) -> None:
             try:
                 session = _session(context)
-                self._sessions.authenticate(session, path)
-                async with aclosing(feed(_parse(kind, raw))) as messages:
+                principal = self._sessions.authenticate(session, path)
+                async with aclosing(feed(_parse(kind, raw), principal)) as messages:
                     async for message in messages:
                         self._sessions.authenticate(session, path)
                         await context.write(message.SerializeToString())

@@ -32,14 +32,22 @@ def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTa
         names = ", ".join(sorted(missing))
         raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {names} ({what})")
     if target == "channel":
-        stations = [channel.station for channel in tables.channels if channel.name == request.channel.channel]
-        _check(principal, tables, request.channel.channel, stations)
+        check_channel(request.channel.channel, principal, tables)
     elif target == "unit":
         _check(principal, tables, request.unit.unit, _areas_of_unit(tables, request.unit.unit))
     else:
         for area in tables.areas:
             if area.controlled:
                 _check(principal, tables, target.upper(), [area.name])
+
+
+def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
+    """The station of a channel is within the sender's areas.
+
+    Raises:
+        CallError: ``no_area``.
+    """
+    _check(principal, tables, name, [channel.station for channel in tables.channels if channel.name == name])
 
 
 def check_dispatch(request: pb.AreaSetpoint | pb.Schedule, principal: Principal, tables: ModelTables) -> None:

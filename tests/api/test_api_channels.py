@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from scadapb.v1 import scada_pb2 as pb
@@ -80,6 +81,14 @@ async def test_rights(connect):
     async with aclosing(viewer.trace(pb.ChannelTraceRequest(channel="East RTU"))) as messages:
         with pytest.raises(CallError, match="no right"):
             await anext(messages)
+
+
+async def test_a_trace_shows_nothing_outside_the_areas(sessions, connect, backend):
+    sessions._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._grants.items()}
+    async with aclosing((await connect("operator")).trace(pb.ChannelTraceRequest(channel="East RTU"))) as messages:
+        with pytest.raises(CallError, match="East RTU is outside operator's areas"):
+            await anext(messages)
+    assert not backend.traces
 
 
 @pytest.mark.parametrize(
