@@ -49,6 +49,7 @@ _CONTROL_TYPES: Final[Mapping[ControlKind, tuple[int, ...]]] = {
     ControlKind.STEP: (47, 60),
     ControlKind.SETPOINT: (48, 49, 50, 61, 62, 63),
 }
+_UNQUALIFIED: Final = 21
 _NORMALISED: Final = frozenset({9, 21, 34, 48, 61})
 _SCALED: Final = frozenset({11, 35, 49, 62})
 _COUNTERS: Final = frozenset({15, 37})
@@ -185,6 +186,9 @@ class _Forwarding:
         self._check_taken(row, point.mrid, address, taken)
         scale, offset = self._scaling(POINT, row, address.type_id, (point.minimum, point.maximum))
         group, counter_group = self._group(row, address.type_id)
+        if address.type_id == _UNQUALIFIED:
+            text = f"forwards {point.path} by type {_UNQUALIFIED}, which has no quality: invalid values go out like good ones"
+            self._warn("forward.quality", row, text, "type 9 or 34, unless the other side takes no other")
         return ForwardedPoint(
             mrid=row,
             pid=point.pid,

@@ -134,6 +134,13 @@ def test_wrong_details_keep_the_row_and_the_safe_meaning(extended, demo):
     assert [(finding.mrid, finding.rule) for finding in findings] == [(f"r{i}", rule) for i, (_, rule) in enumerate(wrong)]
 
 
+def test_a_type_without_a_quality_is_warned_of(extended, demo):
+    point = next(point for point in demo[1].points if point.kind is PointKind.ANALOG)
+    tables, findings = extended(forwarded(point, typeId="21", scale="1000000"))
+    assert [finding.rule for finding in findings] == ["forward.quality"]
+    assert len(tables.upstream[0].points) == 1
+
+
 def test_a_range_that_the_type_cannot_hold(extended, demo):
     point = next(point for point in demo[1].points if point.kind is PointKind.ANALOG and point.maximum > 1)
     _, findings = extended(forwarded(point, typeId="11", scale="0.00001"))

@@ -130,8 +130,9 @@ def fill(
         else:  # 15: the counter goes round
             count = np.int64(0) if not np.isfinite(value) else np.int64(np.rint(value % 4_294_967_296.0))
             _put(out, at, count, 4)  # type: ignore[arg-type]
-            invalid = 0x80 if not np.isfinite(value) else quality & 0x80
-            out[at + 4] = (np.int64(details[i]) & 0x7F) | invalid
+            # of the descriptor a counter has IV only: what overflowed or is not topical is no reading either
+            unknown = not np.isfinite(value) or quality & 0xC1 != 0
+            out[at + 4] = (np.int64(details[i]) & 0x7F) | (0x80 if unknown else 0)
         if shape[0] >= 30:
             cp56.encode(out, at + size - 7, times[i], shape[3], times[i] == 0 or qualities[i] & (1 << 22) != 0)
         at += size

@@ -453,6 +453,14 @@ def test_item_14_spontaneous_data_goes_between_and_nothing_older_follows(build, 
     assert not [item for item in master.asdus if item.type_id == 13 and item.cause == 3]
 
 
+@pytest.mark.parametrize(("quality", "iv"), [(0, 0), (0x40, 0x80), (0x01, 0x80), (0x80, 0x80), (0x20, 0)])
+def test_item_15_a_counter_that_nobody_knows_is_invalid(make, quality, iv):
+    """Of the quality descriptor a counter has one bit: a reading that is not topical must not pass for a good one."""
+    station = make()
+    station.update([16], [1000.0], quality)
+    assert objects(RawMaster(station).start().ask(counter_request()))[0][1][4] & 0x80 == iv
+
+
 def test_item_15_counters_as_a_whole_and_by_group_frozen_reset_and_read(make):
     serving = {16: Serving(group=1), 17: Serving(group=1), 18: Serving(group=4)}
     station = make(serving=serving)
