@@ -184,7 +184,9 @@ class StationImage:
         marks = np.zeros(len(rows), dtype=np.uint8)
         present = (self.value, self.quality, self.time, self.detail)
         reported = (self._deadband, self._reported, self._reported_quality)
-        _take(rows, (value, quality, time, detail), present, reported, self.is_status, self.is_counter, compare, marks)
+        # copies: views and constants of other layouts would each have the kernel compiled anew, in the middle of traffic
+        readings = (np.array(value), np.array(quality), np.array(time), np.array(detail))
+        _take(np.array(rows), readings, present, reported, self.is_status, self.is_counter, compare, marks)
         return marks
 
     def held(self, rows: Rows) -> tuple[npt.NDArray[np.generic], ...]:
@@ -278,3 +280,10 @@ def _take(
                 marks[i] = 1
                 reported[row], reported_quality[row] = value[i], quality[i]
         now_value[row], now_quality[row], now_time[row], now_detail[row] = value[i], quality[i], time[i], detail[i]
+
+
+def warm_up() -> None:
+    """Compile the kernel or load it from numba's cache."""
+    f8, u4, i8, u2 = (np.zeros(0, dtype=dtype) for dtype in ("f8", "u4", "i8", "u2"))
+    none = np.zeros(0, dtype=np.bool_)
+    _take(i8, (f8, u4, i8, u2), (f8, u4, i8, u2), (f8, f8, u4), none, none, True, np.zeros(0, dtype=np.uint8))
