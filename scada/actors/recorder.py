@@ -18,7 +18,7 @@ import structlog
 
 from scada.actors.base import Actor, Address
 from scada.actors.messages import Record, Report, StopRecording, Tick
-from scada.actors.recordings import SUFFIX, RecordingBuffer, file_stem
+from scada.actors.recordings import SUFFIX, RecordingBuffer, file_stem, is_ours
 from scada.actors.tracing import TraceHub
 from scada.core.clock import Clock
 from scada.core.settings import RecordingSettings
@@ -78,7 +78,9 @@ class _Recording:
     until: float
     """Monotonic seconds."""
     always: bool
-    told_missed: int = 0
+    missed_before: int
+    """Octets that the buffer had left out when the file began."""
+    told_missed: bool = False
 
 
 class RecorderActor(Actor):
@@ -121,6 +123,8 @@ class RecorderActor(Actor):
         self._clock = clock
         self._recordings: dict[str, _Recording] = {}
         self._looked = float("-inf")
+        self._waiting: set[str] = set()
+        """Channels that are always recorded, while the disk does not let them."""
 
     def started(self) -> None:
         """End what an earlier life left open, then record what is always recorded."""
@@ -168,8 +172,12 @@ class RecorderActor(Actor):
         except OSError as error:
             fault = f"cannot write {most.path}: {error.strerror or error}"
         if fault:
-            self._say("channel.recording_failed", channel, {"reason": fault}, AlarmClass.ABNORMAL)
+            if channel not in self._waiting:
+                self._say("channel.recording_failed", channel, {"reason": fault}, AlarmClass.ABNORMAL)
+            if always:
+                self._waiting.add(channel)
             return CommandResult(Outcome.REFUSED, fault)
+        self._waiting.discard(channel)
         recording = self._recordings[channel]
         self._view.closing[channel] = asked.hub.listen(recording.buffer.put)
         self._say("channel.recording_started", channel, {"file": recording.file.name}, user=asked.user)
@@ -197,7 +205,7 @@ class RecorderActor(Actor):
             raise FileExistsError(17, f"a thousand recordings begin with {stem}")
         until = self._clock.monotonic() + minutes * 60
         file = RecordingFile(name, 0, now)
-        recording = _Recording(asked, buffer, encoder, file, descriptor, int(mb * MIB), until, always)
+        recording = _Recording(asked, buffer, encoder, file, descriptor, int(mb * MIB), until, always, buffer.missed)
         try:
             self._append(recording, encoder.head())
         except OSError:
@@ -234,6 +242,8 @@ class RecorderActor(Actor):
         told = {"file": recording.file.name, "reason": reason, "mb": f"{recording.file.octets / MIB:.1f}"}
         if fault:
             self._say("channel.recording_failed", channel, told, AlarmClass.ABNORMAL)
+            if recording.always:
+                self._waiting.add(channel)
         else:
             self._say("channel.recording_ended", channel, told)
 
@@ -246,11 +256,14 @@ class RecorderActor(Actor):
         for channel, recording in list(self._recordings.items()):
             if recording.file.octets >= recording.most_octets or now >= recording.until:
                 self._turn_over(channel, recording)
-        if self._recordings and now - self._looked >= LOOK_S:
+        if now - self._looked >= LOOK_S:
             self._looked = now
-            fault = self._make_room(0)
+            fault = self._make_room(0) if self._recordings or self._waiting else ""
             for channel in list(self._recordings) if fault else ():
                 self._end(channel, fault, fault=True)
+            for spec, hub in self._always if not fault else ():
+                if spec.name in self._waiting:
+                    self._begin(Record(spec, hub, True, 0, 0, ""), always=True)
 
     def _write(self, recording: _Recording) -> None:
         encoder = recording.encoder
@@ -263,9 +276,10 @@ class RecorderActor(Actor):
         except OSError as error:
             self._end(recording.asked.spec.name, f"cannot write: {error.strerror or error}", fault=True)
             return
-        if recording.buffer.missed and not recording.told_missed:
-            recording.told_missed = recording.buffer.missed
-            told = {"file": recording.file.name, "octets": str(recording.told_missed)}
+        missed = recording.buffer.missed - recording.missed_before
+        if missed and not recording.told_missed:
+            recording.told_missed = True
+            told = {"file": recording.file.name, "octets": str(missed)}
             self._say("channel.recording_gap", recording.asked.spec.name, told, AlarmClass.ABNORMAL)
 
     @staticmethod
@@ -319,9 +333,12 @@ class RecorderActor(Actor):
         folder, keep = self._settings.path, self._settings.keep_mb * MIB
         running = {each.file.name: each for channel, each in self._recordings.items() if channel != ending}
         reserved = sum(max(each.most_octets, each.file.octets) for each in running.values()) + mb * MIB
+        if mb and reserved > keep:
+            return f"the recordings that run may take up all of keep_mb = {self._settings.keep_mb:g}"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            found = [(path.stat(), path) for path in folder.glob(f"*{SUFFIX}") if path.name not in running]
+            candidates = [path for path in folder.glob(f"*{SUFFIX}") if is_ours(path) and path.name not in running]
+            found = [(path.stat(), path) for path in candidates]
             used = sum(status.st_size for status, _ in found)
             for status, path in sorted(found, key=lambda each: each[0].st_mtime_ns):
                 if reserved + used <= keep:
@@ -332,8 +349,6 @@ class RecorderActor(Actor):
             free = shutil.disk_usage(folder).free / MIB
         except OSError as error:
             return f"cannot use {folder}: {error.strerror or error}"
-        if mb and reserved > keep:
-            return f"the recordings that run may take up all of keep_mb = {self._settings.keep_mb:g}"
         if free < self._disk_mb:
             return f"only {free:.0f} MiB are free on the disk, {self._disk_mb} MiB are kept free"
         return ""

@@ -23,6 +23,10 @@ SUFFIX: Final = ".pcapng"
 _UNFIT: Final = re.compile(r"[^\w.-]+")
 """What a file's name does not hold."""
 
+_NAME_OCTETS: Final = 180
+"""What a file's name shows of the channel's: with the rest of it, no file system refuses it."""
+_OURS: Final = re.compile(r"-(\d{8}T\d{6}Z)(-\d+)?\.pcapng$")
+
 _Entry = tuple[str, bool, int, bytes, int]
 """Link, received, ns UTC, octets, octets that were left out instead."""
 
@@ -70,6 +74,7 @@ def file_stem(channel: str, time_ns: int) -> str:
     'West-RTU-1-19700101T000000Z'
     """
     name = _UNFIT.sub("-", channel).strip(".-") or "channel"
+    name = name.encode()[:_NAME_OCTETS].decode(errors="ignore")
     return f"{name}-{datetime.fromtimestamp(time_ns // NS_PER_S, UTC):%Y%m%dT%H%M%SZ}"
 
 
@@ -103,9 +108,17 @@ def recordings_in(folder: Path, running: Collection[str]) -> pb.RecordingList:
     return pb.RecordingList(recordings=found)
 
 
+def is_ours(path: Path) -> bool:
+    """The recorder gave the file its name; what a person renamed or brought is theirs."""
+    return _OURS.search(path.name) is not None
+
+
 def _begun(name: str) -> int:
     """Time in a recording's name, ns UTC; 0 = somebody else named it."""
-    found = re.search(r"-(\d{8}T\d{6}Z)(-\d+)?\.pcapng$", name)
-    if found is None:
+    found = _OURS.search(name)
+    try:
+        return (
+            0 if found is None else int(datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * NS_PER_S
+        )
+    except ValueError:
         return 0
-    return int(datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * NS_PER_S

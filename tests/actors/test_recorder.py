@@ -172,12 +172,14 @@ def test_the_oldest_give_way(rig):
     one = rig(keep_mb=0.05, max_mb=0.04)
     one.folder.mkdir()
     for number in range(3):
-        old = one.folder / f"old-{number}.pcapng"
+        old = one.folder / f"old-1970010{number + 1}T000000Z.pcapng"
         old.write_bytes(bytes(20_000))
         os.utime(old, (number, number))
+    (one.folder / "keep-this.pcapng").write_bytes(bytes(100_000))
     (one.folder / "mine.txt").write_bytes(bytes(100_000))
     assert one.record(mb=0.03).outcome is Outcome.CONFIRMED
-    assert [path.name for path in one.folder.glob("old*")] == ["old-2.pcapng"]
+    assert [path.name for path in one.folder.glob("old*")] == ["old-19700103T000000Z.pcapng"]
+    assert (one.folder / "keep-this.pcapng").exists(), "what a person renamed or brought is theirs"
     assert (one.folder / "mine.txt").exists()
 
 
@@ -191,6 +193,17 @@ def test_what_runs_keeps_the_room_it_may_need(rig):
     one.actor.receive(Record(other, TraceHub(one.loop), False, 0, 1, "op", one.answers.append))
     one.settle()
     assert one.answers[-1].outcome is Outcome.CONFIRMED
+
+
+def test_a_recording_that_is_refused_costs_no_other(rig):
+    one = rig(max_mb=2, keep_mb=3)
+    one.record(mb=2)
+    old = one.folder / "old-19700101T000000Z.pcapng"
+    old.write_bytes(bytes(1000))
+    one.actor.receive(Record(replace(SPEC, name="RTU-2"), TraceHub(one.loop), False, 0, 2, "op", one.answers.append))
+    one.settle()
+    assert one.answers[-1].outcome is Outcome.REFUSED
+    assert old.exists()
 
 
 def test_a_disk_that_is_full_ends_the_recording_with_whole_blocks(rig, monkeypatch):
@@ -215,6 +228,22 @@ def test_a_disk_that_is_full_ends_the_recording_with_whole_blocks(rig, monkeypat
     assert one.events.keys()[-1] == "channel.recording_failed"
     (path,) = one.files()
     assert octets_of(path) == OCTETS
+
+
+def test_what_is_always_recorded_goes_on_when_the_disk_has_room_again(rig, monkeypatch):
+    one = rig(always=[SPEC])
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        for _ in range(5):
+            one.tick(6)
+    assert one.events.keys() == ["channel.recording_started", "channel.recording_failed"], "once is enough"
+    one.tick(6)
+    one.hear()
+    one.tick(1)
+    assert octets_of(one.files()[-1]) == OCTETS
+    assert one.stop().outcome is Outcome.CONFIRMED
+    one.tick(60)
+    assert not one.view.files, "who stops it means it"
 
 
 def test_nothing_is_recorded_on_a_disk_that_runs_short(rig, monkeypatch):
@@ -256,6 +285,38 @@ def test_a_recorder_that_falls_behind_leaves_a_hole_and_says_so(rig, monkeypatch
     chunks += tcp.finish()
     assert [(len(chunk.data), chunk.lost) for chunk in chunks] == [(60, 0), (2, 120)]
     assert one.events.keys()[-1] == "channel.recording_gap"
+
+
+def test_a_hole_is_said_of_the_file_that_has_it_alone(rig, monkeypatch):
+    monkeypatch.setattr(RecordingBuffer.__init__, "__defaults__", (300,))
+    one = rig(always=[SPEC], max_minutes=1, max_mb=1, keep_mb=9)
+    one.hear(bytes(60), count=3)
+    one.tick(61)
+    for _ in range(3):
+        one.hear()
+        one.tick(61)
+    assert one.events.keys().count("channel.recording_gap") == 1
+    one.hear(bytes(60), count=3)
+    one.tick(1)
+    assert one.events.keys().count("channel.recording_gap") == 2
+    assert one.events.got[-1].events[0].parameters["octets"] == "120"
+
+
+def test_a_channel_with_a_long_name_is_recorded(rig, tmp_path):
+    one = rig()
+    spec = replace(SPEC, name="变" * 120)
+    one.actor.receive(Record(spec, one.hub, False, 0, 0, "op", one.answers.append))
+    one.settle()
+    assert one.answers[-1].outcome is Outcome.CONFIRMED
+    (listed,) = recordings_in(one.folder, ()).recordings
+    assert listed.channel == spec.name
+
+
+def test_a_file_with_an_impossible_time_in_its_name_hides_no_other(rig):
+    one = rig()
+    one.folder.mkdir()
+    (one.folder / "r-99999999T999999Z.pcapng").write_bytes(b"")
+    assert [listed.from_ns for listed in recordings_in(one.folder, ()).recordings] == [0]
 
 
 def test_names_do_not_collide(rig):
