@@ -219,6 +219,8 @@ class Channel:
         effects = self._reception.deliver(decoded, now_ns)
         if decoded.answers:
             effects += self.procedures.received(decoded.records, decoded.addresses, mono)
+        if decoded.late:
+            effects += self.procedures.doubted(decoded.records, decoded.addresses, mono)
         for index in decoded.slow:
             try:
                 asdu = Asdu.parse(block.asdu(index))

@@ -60,7 +60,8 @@ class ChannelParameters:
         interrogation_s: time between station interrogations; 0 = only after a start.
         interrogation_timeout_s: longest silence of a confirmed interrogation: without a value and without its termination.
         interrogation_retry_s: wait after a station interrogation of the plan that failed, until it is asked again; it doubles
-            with each failure, up to 15 minutes; 0 = it is not.
+            with each failure, up to 15 minutes. The same from a late value to the interrogation that tells what holds now.
+            0 = it is not.
         counter_interrogation_s: time between counter interrogations of stations with integrated totals; 0 = only after a start.
         counter_freeze: what precedes them.
         counter_group: group they ask for; 0 = all totals.

@@ -17,7 +17,7 @@ _FREEZES: Final = {CounterFreeze.FREEZE: Freeze.FREEZE, CounterFreeze.FREEZE_RES
 
 @dataclass(slots=True)
 class _Retry:
-    """A station interrogation that failed: when it is asked again, each time after twice the wait."""
+    """A station interrogation that is to be asked again: when; after each failure twice the wait."""
 
     wait: float
     due: float = _FOREVER
@@ -85,6 +85,13 @@ class Plan:
         wait, station = self._parameters.interrogation_retry_s, request.common_address
         if wait and request.is_general and (planned or station in self._unknown):
             self._retries.setdefault(station, _Retry(wait)).fail(mono)
+
+    def doubted(self, station: int, mono: float) -> None:
+        """Values of a station came late and did not become the present ones: they are asked for, soon and together."""
+        wait = self._parameters.interrogation_retry_s
+        if wait and station in self._stations:
+            retry = self._retries.setdefault(station, _Retry(wait))
+            retry.due = min(retry.due, mono + wait)
 
     def succeeded(self, request: Request) -> None:
         """A request has ended well."""

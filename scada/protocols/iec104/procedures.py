@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scada.core.batch import Records
+from scada.core.batch import RecordFlag, Records
 from scada.protocols.driver import ChannelStatistics, CommandResult, Outcome
 from scada.protocols.iec104 import cp56, system_requests
 from scada.protocols.iec104.asdu import BROADCAST, REFUSAL, Asdu, Cause, TypeId
@@ -295,6 +295,19 @@ class Procedures:
                 running.values += count
                 running.deadline = mono + self._parameters.interrogation_timeout_s
         return effects
+
+    def doubted(self, records: Records, addresses: npt.NDArray[np.int64], mono: float) -> list[Effect]:
+        """Values of one read with late ones among them.
+
+        They came out of a station's buffer, or its clock was set back and they are the state of now: an interrogation tells.
+        """
+        late = addresses[records["flags"] & RecordFlag.BACKFILL != 0]
+        stations = np.unique(late >> 24).tolist()
+        for station in stations:
+            self._plan.doubted(station, mono)
+        of = ", ".join(f"CA {station}" for station in stations)
+        text = f"{len(late)} values of {of} have time tags before those of the present ones: kept under their own time"
+        return [Notice("late_values", text)]
 
     # ------------------------------------------------------------------ deadlines and ends
 

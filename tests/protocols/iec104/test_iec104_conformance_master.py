@@ -397,6 +397,32 @@ def test_12_a_late_value_is_kept_under_its_own_time_and_is_not_the_present_one(b
     assert tagged(-900) == RecordFlag.EVENT
 
 
+@pytest.mark.parametrize("retry", [30, 0])
+def test_12_a_station_of_late_values_is_asked_for_the_present_ones(build, retry):
+    """Its clock may have fallen back by an hour: then the change that is kept as late is the state of now."""
+    book = Playbook(build, [build.point(0, 10, 30), build.point(1, 10, 30, ca=2)], **QUIET, interrogation_retry_s=retry)
+    book.quiet_start()
+
+    def tagged(seconds, state):
+        return book.peer(asdu(30, 3, 10, bytes([state]) + cp56.to_octets(book.now + seconds * 10**9)))
+
+    def asked(seconds):
+        return [line for line in book.wait(seconds) if line.startswith("I ")]
+
+    assert tagged(0, 1) == ["value 0=1"]
+    assert tagged(-3600, 0) == ["value 0=0", "! late_values"]
+    assert book.texts[-1] == "1 values of CA 1 have time tags before those of the present ones: kept under their own time"
+    book.wait(15)
+    tagged(-3600, 1)
+    tagged(-3600, 0)
+    assert asked(14.75) == []
+    assert asked(0.25) == (["I 100.6 CA1 IOA0 14"] if retry else [])
+    if retry:
+        book.peer(asdu(100, 7, 0, b"\x14"), asdu(1, 20, 10, b"\x00"), asdu(100, 10, 0, b"\x14"))
+        assert book.records[-1]["flags"] == RecordFlag.REFRESH
+    assert asked(120) == []
+
+
 @pytest.mark.parametrize(("skew", "late"), [(0.5, True), (-3000, False), (None, False)], ids=["right", "slow", "unknown"])
 def test_12_a_buffer_behind_an_interrogation_does_not_bring_old_states_back(build, skew, late):
     """Only where the station's clock is known to be right can its tags be compared with the time of an answer."""
