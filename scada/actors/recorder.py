@@ -222,6 +222,7 @@ class RecorderActor(Actor):
 
     def _finish(self, channel: str, user: str) -> CommandResult:
         recording = self._recordings.get(channel)
+        self._waiting.discard(channel)
         if recording is None:
             return CommandResult(Outcome.REFUSED, f"channel {channel} is not recorded")
         self._write(recording)

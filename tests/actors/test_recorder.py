@@ -246,6 +246,16 @@ def test_what_is_always_recorded_goes_on_when_the_disk_has_room_again(rig, monke
     assert not one.view.files, "who stops it means it"
 
 
+def test_who_stops_what_waits_for_room_means_it(rig, monkeypatch):
+    one = rig(always=[SPEC])
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        one.tick(6)
+    assert one.stop().outcome is Outcome.REFUSED
+    one.tick(60)
+    assert not one.view.files
+
+
 def test_nothing_is_recorded_on_a_disk_that_runs_short(rig, monkeypatch):
     one = rig()
     one.record()
