@@ -20,7 +20,6 @@ class OpcUaDevice(Device):
     lacks: ClassVar = {
         "an_unknown_address_is_counted_and_told_once": "only the variables of the model are subscribed: no other one ever comes",
         "garbage_is_survived": "the library answers octets that are no message by closing; there is nothing to count",
-        "a_slow_database_pauses_the_driver": "one notification has up to 100 changes of a variable; the server keeps no more",
     }
 
     def __init__(self):
@@ -32,7 +31,7 @@ class OpcUaDevice(Device):
 
     @property
     def spec(self):
-        params = {"publishing_ms": 20, "timeout_s": 1}
+        params = {"publishing_ms": 20, "timeout_s": 1, "status_queue": 1000}
         return ChannelSpec(3, "m", "W", "opcua", "127.0.0.1", self.port, "S", params)
 
     def make(self, sink, clock):
@@ -61,6 +60,10 @@ class OpcUaDevice(Device):
         kind, name = (ua.VariantType.Double, "P") if point is self.analog else (ua.VariantType.Boolean, "Alarm")
         stamp = datetime.fromtimestamp(time_ns / 1e9, UTC)
         await self.station.write(name, value if point is self.analog else bool(value), kind, stamp=stamp)
+        # told at once if the driver asks, kept for it if it does not: a flood would otherwise be one message of any length
+        for subscription in list(self.station.server.iserver.subscription_service.subscriptions.values()):
+            await subscription.publish_results()
+        await asyncio.sleep(0)  # a turn of the loop, in which what the driver asks can arrive
 
     async def obeyed(self):
         if self.station is not None:
