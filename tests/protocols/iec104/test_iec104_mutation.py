@@ -28,7 +28,7 @@ NOW = 1_780_000_000_000_000_000
 WINDOW = (31 * 86_400, 300, 60)
 NOTICES = {
     "protocol_fault", "malformed", "unknown_address", "type_mismatch", "impossible_cause", "unsupported_type", "unexpected_asdu",
-    "foreign_answer", "stray_confirmation", "late_confirmation", "command_terminated", "command_not_terminated",
+    "foreign_answer", "stray_confirmation", "late_confirmation", "late_values", "command_terminated", "command_not_terminated",
     "end_of_initialisation", "time_distrusted", "counter_marked", "fleeting_change", "clock_skew",
     *(f"{name}_{end}" for end in ("refused", "timeout") for name in (
         "interrogation", "counter_interrogation", "clock_sync", "read", "test", "reset_process", "parameter",
