@@ -149,7 +149,10 @@ class Cleaner:
         Returns:
             The batch to hand on, and what points carry that they did not carry before.
         """
-        records = batch.records
+        if not len(self._state):
+            return batch, []
+        # of one layout: another one would have the kernel compiled anew, in the middle of traffic
+        records = np.require(batch.records, requirements=("C", "W"))
         found = np.zeros(len(records), dtype=np.uint8)
         fresh = np.zeros(len(records), dtype=np.uint8)
         counters = self._counts, self._carried, self._last
@@ -313,4 +316,7 @@ def _judge(state, value, time, mono):  # type: ignore[no-untyped-def]  # noqa: A
 
 def warm_up() -> None:
     """Compile the kernel."""
-    Cleaner((), 1).check(PointBatch(np.zeros(1, dtype=POINT_DTYPE), 0), 0.0)
+    counts, octets = np.zeros((1, len(CleaningFinding)), dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    state, slots = np.zeros(0, dtype=_STATE), np.zeros(0, dtype=np.int32)
+    last = np.zeros((1, len(CleaningFinding), 2), dtype=np.int64)
+    _check(np.zeros(0, dtype=POINT_DTYPE), slots, state, 0.0, 0, octets, octets, counts, counts, last)

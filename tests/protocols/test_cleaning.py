@@ -9,7 +9,7 @@ from scada.core.batch import PointBatch, RecordFlag
 from scada.core.ids import PointId
 from scada.core.quality import Quality
 from scada.model_cim.tables import Cleaning, Iec104Address, Point, PointKind
-from scada.protocols.cleaning import Cleaner, CleaningFinding, Found
+from scada.protocols.cleaning import Cleaner, CleaningFinding, Found, _check
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
@@ -185,3 +185,17 @@ def test_states_of_one_point_do_not_leak_to_another():
     cleaned, _ = cleaner.check(batch([0, 1, 0, 1], [0.0, 1000.0, 0.0, 1000.0]), 0.0)
     assert cleaned.records["quality"].tolist() == [0, 0, 0, 0]
     assert np.count_nonzero(cleaner.check(batch([0, 1], [0.5, 2000.0], 1.0), 1.0)[0].records["quality"]) == 1
+
+
+def test_records_of_any_layout_are_judged_by_the_kernel_that_is_compiled():
+    cleaner = Cleaner([point(0, maximum=10.0)], 1)
+    plain = batch([0, 0, 0, 0], [20.0, 5.0, 20.0, 5.0]).records
+    fixed = plain.copy()
+    fixed.flags.writeable = False
+    cleaner.check(PointBatch(plain, T0), 0.0)
+    compiled = len(_check.signatures)
+    for records in (plain, plain[::2], fixed):
+        cleaned, _ = cleaner.check(PointBatch(records, T0), 0.0)
+        assert int(cleaned.records["quality"][0]) == RANGE
+        assert not records["quality"].any()
+    assert len(_check.signatures) == compiled
