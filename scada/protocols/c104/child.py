@@ -15,6 +15,7 @@ import os
 import queue
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC
 from typing import Any
@@ -63,6 +64,7 @@ class Child:
             setattr(self._connection.protocol_parameters, name, value)
         self._keep: list[Any] = []  # c104 holds no reference to callbacks
         self._commands: dict[int, Any] = {}
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._add_points()
 
     # ------------------------------------------------------------------ set-up
@@ -163,12 +165,18 @@ class Child:
             pause.wait(_POLL_S)
 
     def _carry_out(self, order: dict[str, Any]) -> None:
+        turn = self._turns[f"{order['what']} {order.get('cid')}"]  # c104 has one value a point, and one order of a kind at a time
+        if not turn.acquire(blocking=order["what"] != "command"):
+            self._answer(order, "refused", "another command of this control is on its way")
+            return
         began = self._clock.monotonic()
         try:
             done = self._do(order)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
             self._answer(order, "refused", f"c104: {error}")
             return
+        finally:
+            turn.release()
         if done:
             self._answer(order, "confirmed", "")
         elif not self._connection.is_connected:
@@ -253,8 +261,15 @@ def _command(type_id: int, value: float) -> Any:
             return value
 
 
+def _end_with(failed: threading.ExceptHookArgs) -> None:
+    """A thread failed: better a process that is started again than one that lives and says nothing."""
+    sys.__excepthook__(failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+    os._exit(1)
+
+
 def main() -> None:
     """Serve one channel; ends with the pipe from the server."""
+    threading.excepthook = _end_with
     length, _ = HEAD.unpack(sys.stdin.buffer.read(HEAD.size))
     child = Child(json.loads(sys.stdin.buffer.read(length)), SystemClock())
     child.run()

@@ -13,6 +13,7 @@ import ipaddress
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Final
@@ -26,11 +27,14 @@ from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Addr
 from scada.protocols.c104.frames import HEAD, LONGEST, RECORDS, message
 from scada.protocols.cancellation import end_if_cancelled
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink
+from scada.protocols.iec104.asdu import CommandElement, encode_command
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 30.0
 _GOODBYE_S: Final = 0.5
 _ANSWER_S: Final = 5.0
 """Longer than the child's own time-out: it must have answered by then."""
+_COMMAND: Final = (sys.executable, "-P", "-m", "scada.protocols.c104.child")
+"""``-P``: a file in the folder where the server was started is not to be taken for a module."""
 _PARAMETERS: Final = {
     "k": ("send_window_size", 12),
     "w": ("receive_window_size", 8),
@@ -81,6 +85,7 @@ class C104Driver(Driver):
             for c in self.controls
             if isinstance(c.address, Iec104Address)
         ]
+        self._check(points, controls)
         return {
             "channel": self.spec.index,
             "host": self.spec.host,
@@ -93,6 +98,18 @@ class C104Driver(Driver):
             "controls": controls,
             "common_addresses": sorted({row[1] for row in (*points, *controls)}),
         }
+
+    def _check(self, points: Sequence[tuple[Any, ...]], controls: Sequence[tuple[Any, ...]]) -> None:
+        """What c104 would end with, again and again, and without a word."""
+        where = f"channel {self.spec.name}"
+        places = Counter(row[1:3] for row in (*points, *controls))
+        for (common_address, ioa), count in places.items():
+            if count > 1:
+                text = f"CA {common_address} IOA {ioa} stands for {count} points and controls, and c104 takes one"
+                raise ConfigError(text, where=where, mend="leave out the others, or use iec104")
+        for control in self.controls:
+            if control.scale == 0:
+                raise ConfigError(f"{control.path} has scale 0", where=where, mend="correct it")
 
     # ------------------------------------------------------------------ the process
 
@@ -113,9 +130,11 @@ class C104Driver(Driver):
     async def _life(self) -> str:
         """One child from its start to its end; returns why it ended."""
         pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "scada.protocols.c104.child")
         environment = {**os.environ, "TZ": "UTC"}
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment, limit=1 << 16)
+        try:
+            process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=pipe, stdout=pipe, env=environment, limit=1 << 16)
+        except OSError as error:
+            return f"cannot start the c104 process: {error.strerror or error}"
         self._process = process
         try:
             self._write(message("setup", **self._setup))
@@ -137,11 +156,15 @@ class C104Driver(Driver):
             if length > LONGEST:
                 raise ProtocolError(f"a frame of {length} octets")
             body = await process.stdout.readexactly(length)
+            try:
+                if kind == RECORDS:
+                    self._deliver(body)
+                else:
+                    self._hear(json.loads(body))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ProtocolError(f"it says what cannot be read: {error!r}") from error
             if kind == RECORDS:
-                self._deliver(body)
                 await self.sink.ready()  # what waits behind this fills the pipe, then the child's queue, then c104 waits
-            else:
-                self._hear(json.loads(body))
 
     def _deliver(self, body: bytes) -> None:
         now = self.clock.now_ns()
@@ -198,15 +221,17 @@ class C104Driver(Driver):
 
     async def select(self, control: Control, value: float) -> CommandResult:
         """c104 selects and executes in one step: nothing is sent yet."""
-        del control, value
+        raw = _raw(control, value)
+        if isinstance(raw, CommandResult):
+            return raw
         if not self._up:
             return CommandResult(Outcome.LINK_DOWN, "not connected")
         return CommandResult(Outcome.CONFIRMED, "c104 selects at execute; the station was not asked yet")
 
     async def execute(self, control: Control, value: float) -> CommandResult:
         """Operate, with a select before it where the control has one."""
-        raw = (value - control.offset) / control.scale if control.kind is ControlKind.SETPOINT else value
-        return await self._ask("command", cid=control.cid, value=raw)
+        raw = _raw(control, value)
+        return raw if isinstance(raw, CommandResult) else await self._ask("command", cid=control.cid, value=raw)
 
     async def cancel(self, control: Control, value: float) -> CommandResult:
         """Nothing was selected yet. c104 as a station would execute a cancel; as a master it cannot send one."""
@@ -238,15 +263,34 @@ class C104Driver(Driver):
             del self._answers[ticket]
 
 
+def _raw(control: Control, value: float) -> float | CommandResult:
+    """The number for the wire; a refusal where its type cannot say it: c104 would send the next best, or end without a word."""
+    raw = (value - control.offset) / control.scale if control.kind is ControlKind.SETPOINT else value
+    try:
+        assert isinstance(control.address, Iec104Address)
+        encode_command(control.address.type_id, CommandElement(raw))
+    except (ValueError, OverflowError) as error:
+        return CommandResult(Outcome.REFUSED, str(error))
+    return raw
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close its pipe, and kill it if it stays."""
+    """Close its pipes, and kill it if it stays."""
     assert process.stdin is not None
     process.stdin.close()
     try:
         async with asyncio.timeout(_GOODBYE_S):
-            await process.wait()
+            await _gone(process)
     except (TimeoutError, asyncio.CancelledError):
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await _gone(process)
         end_if_cancelled()
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Until it has ended. What it still says is thrown away: a pipe that nobody empties is never closed, nor its end told."""
+    assert process.stdout is not None
+    while await process.stdout.read(1 << 16):
+        pass
+    await process.wait()
