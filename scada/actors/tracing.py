@@ -169,7 +169,7 @@ class TraceQueue:
 
     def _described(self, link: str, data: bytes, *, received: bool) -> list[Frame]:
         try:
-            return self._describers[link].feed(data, received=received)
+            return self._describers[link].describe(data, received=received)
         except Exception as error:  # noqa: BLE001 - the octets are what counts; a describer must not end the trace
             self._describers.pop(link, None)
             return [Frame(data, f"not decoded: {type(error).__name__}: {error}")]

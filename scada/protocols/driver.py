@@ -123,7 +123,7 @@ class Describer:
     """Turns what was read and written into decoded frames, for diagnosis; one a connection: each direction keeps its rest.
 
     A live trace splits on the wire loop (:meth:`split`, :meth:`only_values`: cheap) and decodes what a reader takes
-    (:meth:`feed`) elsewhere, with another describer.
+    (:meth:`describe`) elsewhere, with another describer.
     """
 
     def split(self, data: bytes, *, received: bool) -> list[bytes]:
@@ -140,6 +140,10 @@ class Describer:
         """Octets of one read or write; whole frames come out. Without a describer of its protocol: as they came."""
         del received
         return [Frame(data)]
+
+    def describe(self, frame: bytes, *, received: bool) -> list[Frame]:
+        """What :meth:`split` gave, decoded. Override it with ``split``: what is no frame must not wait here for its rest."""
+        return self.feed(frame, received=received)
 
 
 Tee = Callable[[str, bool, int, bytes], None]

@@ -10,6 +10,7 @@ from scada.core.clock import VirtualClock
 from scada.model_cim.tables import ChannelSpec
 from scada.protocols.driver import CommandResult, Describer, Driver, Frame, Outcome
 from scada.protocols.iec104.describe import Iec104Describer
+from scada.protocols.modbus.describe import ModbusDescriber
 
 SPEC = ChannelSpec(0, "m-1", "RTU-1", "iec104", "127.0.0.1", 2404, "Beishan")
 TESTFR = bytes.fromhex("680443000000")
@@ -159,3 +160,22 @@ def test_a_describer_that_fails_does_not_end_the_trace():
     queue = TraceQueue(Broken, values=True)
     queue.put("", True, 1, b"x")
     assert queue.take(1)[0][0].frame == Frame(b"x", "not decoded: ValueError: bug")
+
+
+@pytest.mark.parametrize(
+    ("describer", "reads"),
+    [
+        (Iec104Describer, ["6805d47d", "682ba8ef"]),
+        (Iec104Describer, ["68047e4c", "68e7bed2", "6846b86f"]),
+        (lambda: ModbusDescriber(rtu=False), ["000100000006010300000001", "0001000100", "ffff"]),
+    ],
+)
+def test_octets_that_are_no_frame_are_shown_at_their_place(describer, reads):
+    queue = TraceQueue(describer, values=True)
+    for read in reads:
+        queue.put("", True, 1, bytes.fromhex(read))
+    shown = b"".join(one.frame.data for one in queue.take(100)[0])
+    octets = bytes.fromhex("".join(reads))
+    splitter = describer()
+    whole = sum(len(frame) for read in reads for frame in splitter.split(bytes.fromhex(read), received=True))
+    assert shown == octets[:whole]

@@ -119,6 +119,11 @@ class Iec104Describer(Describer):
         """Whole APDUs, each with its line."""
         return [Frame(each, describe(each)) for each in self.split(data, received=received)]
 
+    def describe(self, frame: bytes, *, received: bool) -> list[Frame]:
+        """One APDU, or octets that are none, with their line."""
+        del received
+        return [Frame(frame, describe(frame))]
+
 
 def describe(apdu: bytes) -> str:
     """One line of what an APDU says; anything else is described as what it is."""

@@ -69,6 +69,10 @@ class ModbusDescriber(Describer):
         """Whole frames with their line."""
         return [Frame(frame, self._line(frame, received)) for frame in self.split(data, received=received)]
 
+    def describe(self, frame: bytes, *, received: bool) -> list[Frame]:
+        """One frame, or octets that are none, with their line."""
+        return [Frame(frame, self._line(frame, received))]
+
     # ------------------------------------------------------------ frames
 
     @staticmethod
