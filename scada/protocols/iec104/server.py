@@ -99,6 +99,7 @@ class OutstationServer:
         self._connections: dict[_Connection, str] = {}  # in order of coming, with their hosts
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()  # a start that is under way is over before a stop begins
         self._woken = False
 
     async def start(self) -> None:
@@ -107,6 +108,10 @@ class OutstationServer:
         Raises:
             PortInUseError: another process has the port.
         """
+        async with self._changing:
+            await self._start()
+
+    async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         limit = None if self.tls is None else _HANDSHAKE_S
         try:
@@ -132,20 +137,21 @@ class OutstationServer:
 
     async def stop_listening(self) -> None:
         """Fault hook: refuse new connections and drop the present ones, as a station without power; :meth:`start` again."""
-        if self._server is not None:
-            self._server.close()
-            self.drop_links()
-            await self._server.wait_closed()
-            self._server = None
-        self.listening = False
+        async with self._changing:
+            if self._server is not None:
+                self._server.close()
+                self.drop_links()
+                await self._server.wait_closed()
+                self._server = None
+            self.listening = False
 
     async def close(self) -> None:
         """Stop for good."""
+        await self.stop_listening()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
             self._ticker = None
-        await self.stop_listening()
 
     def drop_links(self) -> None:
         """Fault hook: break every connection; masters may connect again."""

@@ -173,6 +173,14 @@ async def test_a_host_that_takes_every_connection_keeps_no_other_out(serve):
         master.close()
 
 
+async def test_a_stop_during_the_start_leaves_nothing_open(serve):
+    station, _, _ = await serve()
+    server = OutstationServer(station, port=0)
+    await asyncio.gather(server.start(), server.close())
+    assert not server.listening
+    assert server._ticker is None
+
+
 class Transport(asyncio.Transport):
     """A socket whose peer reads nothing."""
 
