@@ -49,6 +49,10 @@ class Address:
         """Send and go on. A sender of data waits while the data lane is full."""
         self.mailbox.put(Envelope(message))
 
+    def offer(self, message: Any) -> bool:
+        """Send if there is room in the data lane, and never wait; whether it was sent."""
+        return self.mailbox.put(Envelope(message), wait=False)
+
     def ask(self, message: Any) -> pykka.Future[Any]:
         """Send and get a future of the reply; always ``get`` it with a timeout.
 

@@ -68,17 +68,24 @@ class Mailbox:
         self._room = threading.Condition(self._lock)
         self._closed = self._resting = False
 
-    def put(self, envelope: Any) -> None:
+    def put(self, envelope: Any, *, wait: bool = True) -> bool:
         """Add a message; blocks a sender of data while its lane is full.
 
         After :meth:`close` an ask gets an error and a tell is dropped, since nobody will ever read it.
+
+        Args:
+            envelope: the message.
+            wait: False does not block.
+
+        Returns:
+            False if the lane is full and the message was therefore not taken.
         """
         message = envelope.message
         is_message = isinstance(message, Message)
         with self._lock:
             if self.closed():
                 _refuse(envelope)
-                return
+                return True
             if not isinstance(envelope, Envelope):  # pykka's own, which asks an actor to stop
                 envelope = Envelope(envelope.message, envelope.reply_to)
             envelope.at = self.now()
@@ -87,17 +94,20 @@ class Mailbox:
                 waiting = self._pending.get(key)
                 if waiting is not None:
                     waiting.message = message
-                    return
+                    return True
                 self._pending[key] = envelope
             if is_message and message.data_lane:
+                if not wait and len(self._data) >= self.capacity and not self._gone(message):
+                    return False
                 self._room.wait_for(lambda: len(self._data) < self.capacity or self._gone(message))
                 if self._gone(message):
                     _refuse(envelope)
-                    return
+                    return True
                 self._data.append(envelope)
             else:
                 self._control.append(envelope)
             self._filled.notify()
+        return True
 
     def get(self) -> Any:
         """Take the next message, control lane first; blocks while both are empty."""

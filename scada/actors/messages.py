@@ -90,6 +90,13 @@ class Changed(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class FellBehind(Message):
+    """Change sets found the mailbox full and were left out: read them from the journal."""
+
+    coalesce: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
 class FollowChanges(Message):
     """Ask: call ``listener`` with every change set after the replied sequence number, from the database's thread."""
 

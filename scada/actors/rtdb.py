@@ -14,6 +14,7 @@ from scada.actors.messages import (
     ApplyDerived,
     Changed,
     Checkpoint,
+    FellBehind,
     FollowChanges,
     Hold,
     MarkQuality,
@@ -42,6 +43,8 @@ class RtdbActor(Actor):
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
         store: the open database; it outlives this actor.
+        readers: actors that get each :class:`~scada.actors.messages.Changed` before the followers, unless their mailbox is full:
+            then they read the journal, and nobody waits for them.
         followers: actors that get every :class:`~scada.actors.messages.Changed`.
         listeners: callables that get every change set, shared with the next life.
         waiting: what is to be called at the next commit, and whether that must be on disk; shared with the next life, so that no
@@ -56,6 +59,7 @@ class RtdbActor(Actor):
         failed: Callable[[BaseException], None],
         *,
         store: Store,
+        readers: Sequence[Address] = (),
         followers: Sequence[Address],
         listeners: list[Callable[[ChangeSet], None]],
         waiting: list[tuple[Callable[[], None], bool]],
@@ -64,7 +68,7 @@ class RtdbActor(Actor):
     ) -> None:
         super().__init__(address, failed)
         self._store = store
-        self._followers = followers
+        self._readers, self._followers = readers, followers
         self._listeners = listeners
         self._events = events
         self._clock = clock
@@ -140,8 +144,12 @@ class RtdbActor(Actor):
         changes = self._store.commit()
         self._answer()
         if changes is not None:
+            changed = Changed(changes)
+            for reader in self._readers:
+                if not reader.offer(changed):
+                    reader.tell(FellBehind())
             for follower in self._followers:
-                follower.tell(Changed(changes))
+                follower.tell(changed)
             self._call_listeners(changes)
         self._watch_disk()
 

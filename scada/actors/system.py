@@ -238,8 +238,8 @@ class System:
         rtdb = partial(
             RtdbActor,
             store=self.store,
-            # upstream first: a change that proves a command is then there before the command's result
-            followers=[*self.upstreams.addresses, self.control, self.topology, self.calc, self.events, self.history],
+            readers=self.upstreams.addresses,  # first: a change that proves a command is there before the command's result
+            followers=[self.control, self.topology, self.calc, self.events, self.history],
             listeners=self._change_listeners,
             waiting=self._uncommitted,
             events=self.events,

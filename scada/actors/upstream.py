@@ -8,7 +8,7 @@ is lost, and none comes twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.mailbox import Message
-from scada.actors.messages import Changed, Report, Tick
+from scada.actors.messages import Changed, FellBehind, Report, Tick
 from scada.actors.upstream_masters import Masters, MasterWatch, Refusals, Remarks, shown_group
 from scada.actors.upstream_orders import OrderReplied, UpstreamOrders
 from scada.actors.upstream_station import UpstreamLink, queue_name
@@ -32,7 +32,7 @@ from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
 from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 from scada.protocols.iec104.outstation import Outstation
-from scada.rtdb.changes import GapError
+from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
 from scada.security.audit import AuditLog
 
@@ -176,6 +176,8 @@ class UpstreamActor(Actor):
         match message:
             case Changed():
                 self._follow(message)
+            case FellBehind():
+                self._catch_up()
             case CommandCame(asked):
                 self._command(asked)
             case CommandTurnedDown(refused):
@@ -201,6 +203,9 @@ class UpstreamActor(Actor):
     def _follow(self, *changed: Changed) -> None:
         """Bring change sets into the station, those that wait with them."""
         sets = [message.changes for message in (*changed, *self._mailbox.drain(Changed, DRAIN))]
+        if not self._follows_on(sets):
+            self._catch_up()
+            return
         sent = joined([self._values.of_changes(one, self._seq) for one in sets if one.last > self._seq])
         self._seq = max(self._seq, sets[-1].last)
         if not len(sent):
@@ -212,6 +217,15 @@ class UpstreamActor(Actor):
                 self._on_fault(error)
         if self._fault:
             self._link.run(lambda station: _show(station, sent))
+
+    def _follows_on(self, sets: Sequence[ChangeSet]) -> bool:
+        """Nothing is missing before or between these: what found our mailbox full was left out."""
+        seq = self._seq
+        for one in sets:
+            if one.first > seq + 1:
+                return False
+            seq = max(seq, one.last)
+        return True
 
     def _catch_up(self) -> None:
         """Bring queue and image to the present: what happened since the number in the queue becomes events."""

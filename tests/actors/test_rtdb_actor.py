@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from actors.harness import Box, make
 
+from scada.actors.base import Address
 from scada.actors.mailbox import Envelope
 from scada.actors.messages import (
     Apply,
     ApplyDerived,
     Changed,
     Checkpoint,
+    FellBehind,
     FollowChanges,
     Hold,
     MarkQuality,
@@ -93,6 +95,18 @@ def test_nothing_changed_is_not_published_but_done_is_called(world, disk):
     world.actor.receive(Apply((disk.batch([3], [7.0]),), lambda: done.append(1)))
     world.actor.receive(Tick())
     assert (done, world.changed()) == ([1], [])
+
+
+def test_nobody_waits_for_a_reader_of_the_journal(world, disk):
+    reader = Address("upstream", capacity=2)
+    world.actor._readers = [reader]
+    for n in range(4):
+        world.actor.receive(ApplyDerived(disk.batch([3], [n])))
+    assert len(world.changed()) == 4
+    told = [reader.mailbox.get().message for _ in range(3)]
+    assert [type(message) for message in told] == [FellBehind, Changed, Changed], "told once, and at once"
+    world.actor.receive(ApplyDerived(disk.batch([3], [9.0])))
+    assert reader.mailbox.get().message.changes.last == disk.store.head
 
 
 def test_a_listener_that_fails_is_dropped_and_the_others_hear(world, disk):

@@ -15,7 +15,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors import upstream_station
 from scada.actors.base import Address
-from scada.actors.messages import Changed, StepAsked, TelecontrolSelect, Tick
+from scada.actors.messages import Changed, FellBehind, StepAsked, TelecontrolSelect, Tick
 from scada.actors.upstream import CONSUMER, Remarked, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
 from scada.actors.upstream_station import (
@@ -362,6 +362,22 @@ def test_a_gap_in_the_journal_is_said(rig, monkeypatch):
     rig.open()
     assert "upstream.gap" in rig.events.keys()  # noqa: SIM118 - a method of the box
     assert dict(objects(rig.master().ask(interrogation(ca=7)), cause=20))[1][0] & 3 == 2
+
+
+def test_change_sets_that_found_the_mailbox_full_are_read_from_the_journal(rig):
+    """Nobody waits for a slow disk here: what had no room is left out, and told."""
+    rig.put([STATUS, POWER], [1.0, 10.0], event=True)
+    master = rig.master()
+    rig.disk.put([STATUS], [2.0], event=True)
+    rig.disk.put([POWER], [50.0])
+    rig.put([STATUS], [1.0], event=True)
+    answers = master.pump()
+    assert event_values(answers) == [(1, 2), (1, 1)]
+    assert [np.frombuffer(element[:4], "<f4")[0] for ioa, element in objects(answers, cause=3) if ioa == 16385] == [25.0]
+    late = Changed(rig.disk.put([STATUS], [2.0], event=True))
+    rig.actor.receive(FellBehind())
+    rig.actor.receive(late)
+    assert event_values(master.pump()) == [(1, 2)], "the last ones too, and once"
 
 
 def test_a_new_queue_begins_at_the_present(rig):
