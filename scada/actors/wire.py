@@ -291,7 +291,8 @@ class ChannelSink:
         self._cleaning = cleaning
         self._index = index
         self._pids = pids
-        self._up = False
+        self._live = False
+        """It is up, or something came of it since it was not."""
         if cleaning is not None:
             cleaning.listen(index, self.notice)
         self._events = 0
@@ -301,6 +302,7 @@ class ChannelSink:
 
     def deliver(self, batch: PointBatch) -> None:
         """Hand values on, and say of which points no number came; the database keeps those as invalid."""
+        self._live = True
         odd = ~np.isfinite(batch.records["value"])
         if odd.any():
             self._say_odd(batch.records["pid"][odd].tolist())
@@ -330,14 +332,15 @@ class ChannelSink:
     def state(self, state: LinkState, reason: str) -> None:
         """Tell the channel actor, after the values that came before.
 
-        The points of a channel that is not up any more are marked from here, not by its actor: so the mark is behind the last
-        value of the old connection and before the first one of the next.
+        The points of a channel that is not up any more, or gave values and did not come up, are marked from here, not by its
+        actor: so the mark is behind the last value of the old connection and before the first one of the next.
         """
-        if self._cleaning is not None and state is not LinkState.UP:
-            self._cleaning.lost(self._index)
-        if self._up and state is not LinkState.UP and self._pids is not None and len(self._pids):
-            self._feed.mark(self._pids, LOST)
-        self._up = state is LinkState.UP
+        if self._live and state is not LinkState.UP:
+            if self._cleaning is not None:
+                self._cleaning.lost(self._index)
+            if self._pids is not None and len(self._pids):
+                self._feed.mark(self._pids, LOST)
+        self._live = state is LinkState.UP
         self._channel.tell(LinkChanged(state, reason))
 
     def notice(self, kind: str, text: str) -> None:

@@ -244,6 +244,20 @@ async def test_a_lost_channel_is_one_message_whatever_its_size(rig):
     assert [message.state for message in channel.told if isinstance(message, LinkChanged)][-1] is LinkState.UP
 
 
+async def test_values_of_a_channel_that_did_not_come_up_are_not_left_topical(rig):
+    """A Modbus line may be lost between its first answer and the word that it is up."""
+    cleaning = SimpleNamespace(listen=lambda *_: None, clean=lambda _channel, batch: batch, lost=lambda index: lost.append(index))
+    lost, pids = [], np.array([3], dtype=np.uint32)
+    sink = ChannelSink(rig.feed, Database(), lambda *_: None, VirtualClock(), pids=pids, cleaning=cleaning, index=8)
+    sink.state(LinkState.CONNECTING, "connecting")
+    sink.deliver(analogs([3], 1.0))
+    for _ in range(3):
+        sink.state(LinkState.DOWN, "cut")
+        sink.state(LinkState.CONNECTING, "again")
+    assert rig.database.values() == [(3, 1.0), (3, None)]
+    assert lost == [8]
+
+
 # ---------------------------------------------------------------- any order of things
 
 STEPS = st.lists(
