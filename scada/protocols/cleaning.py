@@ -174,21 +174,18 @@ class Cleaner:
             mono: monotonic seconds.
             now_ns: ns UTC, for the counters.
         """
-        state = self._state[self._timed]
+        late = np.empty(len(self._timed), dtype=np.int64)
         stale = []
-        for finding, since, limit in (
-            (CleaningFinding.GAP, "seen", 1.5 * state["period_s"]),
-            (CleaningFinding.FROZEN, "changed", state["frozen_s"]),
-        ):
-            with np.errstate(invalid="ignore"):
-                late = (mono - state[since] > limit) & ((state["carried"] & (1 << finding)) == 0)
-            for channel in np.unique(state["channel"][late]).tolist():
-                rows = self._timed[late & (state["channel"] == channel)]
-                self._state["carried"][rows] |= np.uint32(1 << finding)
-                self._counts[channel, finding] += len(rows)
-                self._carried[channel, finding] += len(rows)
-                self._last[channel, finding] = int(self._state["pid"][rows[-1]]), now_ns
-                stale.append(Stale(channel, self._state["pid"][rows].copy(), finding))
+        for finding in (CleaningFinding.GAP, CleaningFinding.FROZEN):
+            rows = late[: _overdue(self._state, self._timed, mono, int(finding), late)]
+            channels = self._state["channel"][rows]
+            order = np.argsort(channels, kind="stable")
+            for part in np.split(rows[order], np.flatnonzero(np.diff(channels[order])) + 1) if len(rows) else ():
+                channel, pids = int(self._state["channel"][part[0]]), self._state["pid"][part]
+                self._counts[channel, finding] += len(part)
+                self._carried[channel, finding] += len(part)
+                self._last[channel, finding] = int(pids[-1]), now_ns
+                stale.append(Stale(channel, pids, finding))
         return stale
 
     def lost(self, channel: int) -> None:
@@ -284,6 +281,25 @@ def _check(records, slots, states, mono, now_ns, found, fresh, counts, carried, 
 
 
 @njit(cache=True, nogil=True)
+def _overdue(states, timed, mono, finding, late):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Number of points for which it has become too long (their slots fill ``late``); they carry the finding from now on.
+
+    One pass and no copies: it runs on the wire loop every second, and a model has a million points.
+    """
+    bit, count = 1 << finding, 0
+    for slot in timed:
+        state = states[slot]
+        waited, limit = mono - state.seen, 1.5 * state.period_s
+        if finding == 4:
+            waited, limit = mono - state.changed, state.frozen_s
+        if waited > limit and not state.carried & bit:
+            state.carried |= bit
+            late[count] = slot
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
 def _count(state, bits, lasting, now_ns, counts, carried, last):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Count what was found now, and which points carry it; frozen is one finding, however often the same value comes again."""
     channel = state.channel
@@ -319,4 +335,5 @@ def warm_up() -> None:
     counts, octets = np.zeros((1, len(CleaningFinding)), dtype=np.int64), np.zeros(0, dtype=np.uint8)
     state, slots = np.zeros(0, dtype=_STATE), np.zeros(0, dtype=np.int32)
     last = np.zeros((1, len(CleaningFinding), 2), dtype=np.int64)
+    _overdue(state, np.zeros(0, dtype=np.int64), 0.0, 0, np.zeros(0, dtype=np.int64))
     _check(np.zeros(0, dtype=POINT_DTYPE), slots, state, 0.0, 0, octets, octets, counts, counts, last)

@@ -40,6 +40,23 @@ def qualities(cleaner, *steps):
     return out
 
 
+def test_what_went_silent_is_told_by_channel_and_what_stands_still_apart_from_it():
+    rules = Cleaning(period_s=10.0, frozen_s=100.0)
+    cleaner = Cleaner([point(pid, channel=pid % 2, cleaning=rules) for pid in range(5)], 2)
+    for pid in range(5):
+        cleaner.check(batch(pid, 1.0), 0.0)
+    cleaner.check(batch(3, 1.0, 10.0), 10.0)
+    told = [(one.channel, one.finding, one.pids.tolist()) for one in cleaner.tick(20.0, T0)]
+    assert told == [(0, CleaningFinding.GAP, [0, 2, 4]), (1, CleaningFinding.GAP, [1])]
+    told = [(one.channel, one.finding, one.pids.tolist()) for one in cleaner.tick(101.0, T0)]
+    frozen = CleaningFinding.FROZEN
+    assert told == [(1, CleaningFinding.GAP, [3]), (0, frozen, [0, 2, 4]), (1, frozen, [1, 3])]
+    assert [(one.finding, one.count, one.points, one.last_pid) for one in cleaner.counts(1)] == [
+        (CleaningFinding.GAP, 2, 2, 3),
+        (frozen, 2, 2, 3),
+    ]
+
+
 def test_a_value_beyond_the_instrument_is_flagged_and_kept():
     cleaner = Cleaner([point(0, minimum=0.0, maximum=100.0)], 1)
     assert qualities(cleaner, (0, 100.0), (1, 100.5), (2, -1.0), (3, 50.0)) == [0, RANGE, RANGE, 0]
