@@ -150,6 +150,9 @@ class TextMeterDriver(Driver):
         except ValueError:
             self.malformed(line)
             return []
+        if not 0 <= time_ns < 1 << 63:  # more than a record can hold would end the channel
+            self.malformed(line)
+            return []
         point = self.by_name.get(name)
         if point is None:
             self.statistics.unknown_addresses += 1

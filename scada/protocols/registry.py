@@ -115,7 +115,7 @@ def _load(protocol: str, place: str) -> type[Driver]:
         module = _load_file(protocol, Path(source)) if source.endswith(".py") else importlib.import_module(source)
     except ConfigError:
         raise
-    except Exception as error:  # whatever a stranger's file raises: the engineer must read it, not a traceback
+    except (Exception, SystemExit) as error:  # whatever a stranger's file raises: the engineer must read it, not a traceback
         raise ConfigError(f"cannot be imported: {type(error).__name__}: {error}", where=where, mend="import it alone") from error
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, Driver)):
@@ -127,11 +127,12 @@ def _load_file(protocol: str, path: Path) -> ModuleType:
     """Run a file as a module of its own name. It is code: whoever may write it may do all that the server may."""
     where = f"driver {protocol} = {path}"
     try:
-        mode = path.stat().st_mode
+        mode, folder = path.stat().st_mode, path.resolve().parent.stat().st_mode
     except OSError as error:
         raise ConfigError(f"cannot read the file: {error.strerror}", where=where) from error
-    if mode & stat.S_IWOTH:
-        raise ConfigError("everybody may write this file, and it would run as the server", where=where, mend="chmod o-w")
+    for what, loose in (("this file", mode & stat.S_IWOTH), ("its folder", folder & stat.S_IWOTH and not folder & stat.S_ISVTX)):
+        if loose:
+            raise ConfigError(f"everybody may write {what}, and it would run as the server", where=where, mend="chmod o-w")
     name = f"scada_driver_{protocol.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

@@ -94,6 +94,20 @@ def test_a_file_that_fails_is_told_in_one_line_and_leaves_nothing_behind(mine):
     assert drivers.find("mine").__name__ == "Mine"
 
 
+def test_a_file_that_ends_the_program_ends_only_itself(mine):
+    mine.write_text("import sys\nsys.exit('usage: ...')\n")
+    with pytest.raises(ConfigError, match="SystemExit"):
+        Drivers({"mine": f"{mine}:Mine"}).find("mine")
+
+
+def test_a_file_that_everybody_may_replace_is_not_run(mine):
+    mine.parent.chmod(0o777)
+    with pytest.raises(ConfigError, match="everybody may write"):
+        Drivers({"mine": f"{mine}:Mine"}).find("mine")
+    mine.parent.chmod(0o1777)  # as /tmp: only its owner may replace a file
+    assert Drivers({"mine": f"{mine}:Mine"}).find("mine").__name__ == "Mine"
+
+
 def test_a_file_that_everybody_may_write_is_not_run(mine):
     mine.chmod(0o666)
     with pytest.raises(ConfigError, match="everybody may write"):
