@@ -91,7 +91,7 @@ def _password(*, ask: bool) -> bytes | None:
 
 @command.group("tls")
 def tls() -> None:
-    r"""Make certificates for the TLS of telecontrol links (IEC 62351-3), by a small authority of your own.
+    """Make certificates for the TLS of telecontrol links (IEC 62351-3), by a small authority of your own.
 
     For laboratories and first steps; a plant takes its certificates from its own authority. ECDSA keys on P-256.
 
@@ -100,7 +100,7 @@ def tls() -> None:
     scada keys tls issue tls master            # ours
     scada keys tls issue tls north --host 10.1.1.5
     scada keys tls revoke tls north            # the list is read again at the next handshake
-    """
+    """  # noqa: D301 - click's mark of lines that stay as they are
 
 
 @tls.command("init")

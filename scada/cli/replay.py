@@ -63,7 +63,7 @@ def command(
     retime: bool,
     accept_commands: bool,
 ) -> None:
-    r"""Run a recorded IEC 104 trace (pcap, pcapng) through the live decoder and print the values it ends with.
+    """Run a recorded IEC 104 trace (pcap, pcapng) through the live decoder and print the values it ends with.
 
     Nothing live is touched: the values go into a temporary database. Sequence errors, malformed frames and octets that the
     capture lacks are listed with their frame numbers. The last line has the digest of the journal: the same trace gives the same
@@ -78,7 +78,7 @@ def command(
     Exit code: 0 = the trace was read; with --expect only if every object agrees (type, cause, address, value, quality, time) in
     both directions: an object that is missing, differs, or is extra, gives 1. Sequence errors and malformed frames alone do not:
     they are faults of the trace, found. A file that cannot be read gives 1.
-    """
+    """  # noqa: D301 - click's mark of lines that stay as they are
     if serve is None and (loop or station or retime or accept_commands):
         raise click.UsageError("--loop, --station, --retime and --accept-commands belong to --serve")
     if serve is not None:

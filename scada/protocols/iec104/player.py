@@ -101,7 +101,7 @@ def _read(trace: Trace, station: str) -> Iterator[PlayedAsdu]:
             link.open(0.0)
         if not chunk.continues:
             link.gap(chunk.lost)
-        at_s = (chunk.time_ns - trace.start_ns) / 1e9
+        at_s = max(0, chunk.time_ns - trace.start_ns) / 1e9
         for event in link.feed(chunk.data, at_s):
             if isinstance(event, Block):
                 yield from _asdus(event, at_s)
@@ -219,7 +219,8 @@ class TracePlayer:
     def _rewind(self) -> bool:
         if self._at < len(self._played) or not self._loop:
             return False
-        self._at, self._position_s = 0, 0.0
+        # what was recorded in one instant has no length: it begins again a second later, not at once and for ever
+        self._at, self._position_s = 0, 0.0 if self._played[-1].at_s > 0 else -1.0
         self.rounds += 1
         return True
 
@@ -347,12 +348,14 @@ class PlayerSession:
     def _interrogate(self, asdu: Asdu) -> None:
         counters = asdu.type_id == TypeId.C_CI_NA_1
         asked = asdu.objects[0].element[0]
-        if asked != (GENERAL_COUNTER_REQUEST if counters else GENERAL_INTERROGATION):
+        end = asdu.mirror(Cause.ACTIVATION_TERM).encode()
+        running = end in self._replies
+        if running or asked != (GENERAL_COUNTER_REQUEST if counters else GENERAL_INTERROGATION):
             self._reply(asdu.mirror(Cause.ACTIVATION_CON, negative=True))
             return
         self._reply(asdu.mirror(Cause.ACTIVATION_CON))
         self._replies.extend(self._player.interrogated(asdu.common_address, counters=counters))
-        self._reply(asdu.mirror(Cause.ACTIVATION_TERM))
+        self._replies.append(end)
 
 
 def _untimed(type_id: int, element: bytes) -> tuple[int, bytes]:

@@ -240,3 +240,23 @@ def test_recorded_stations_play_to_their_end(traces, name):
     assert player.finished
     assert len(master.take()) == player.sent == player.length
     assert interrogate(master, player.common_addresses[0])
+
+
+def test_a_trace_of_one_instant_begins_again_once_a_second_and_not_for_ever(tmp_path):
+    path = capture(tmp_path / "instant.pcap", [(RECORDED, True, i_frame(0, 0, value(7, 1.5)))])
+    player = TracePlayer(load_trace(path), VirtualClock(), loop=True)
+    master = Master(player)
+    for _ in range(3):
+        master.wait(1.0)
+    assert 2 <= player.sent <= 5
+
+
+def test_a_master_that_asks_on_and_on_is_refused_until_it_has_its_answers(trace):
+    player = TracePlayer(trace, VirtualClock())
+    master = Master(player)
+    session, ask = master.session, single(100, Cause.ACTIVATION, 4, 0, b"\x14")
+    for _ in range(1000):
+        session._on_asdu(ask.encode())
+    assert len(session._replies) < 1100
+    replies = [Asdu.parse(one) for one in session._replies]
+    assert [one.negative for one in replies if one.cause == Cause.ACTIVATION_CON] == [False] + 999 * [True]

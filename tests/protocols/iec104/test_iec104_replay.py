@@ -286,3 +286,9 @@ def test_stepping_by_frames_stops_between_two_pieces(small, replay):
     assert session.step_frames(1)
     assert session.values()[0].value == 2.5
     assert not session.step_frames(100)
+
+
+def test_the_help_shows_the_examples_as_they_are():
+    shown = CliRunner().invoke(command, ["--help"]).output
+    assert "\\b" not in shown
+    assert "scada replay day.pcapng --expect day.jsonl.gz          is it still the same?\n" in shown
