@@ -284,7 +284,7 @@ def encode_command(type_id: int, command: CommandElement) -> bytes:
     elif base == 50:
         element = struct.pack("<fB", _float32(value), command.qualifier | mark)
     elif base == 51:
-        if command.select or value != int(value) or not 0 <= value < 1 << 32:
+        if command.select or not 0 <= value < 1 << 32 or value != int(value):
             raise ValueError("a bit string command takes a whole number of 32 bits and cannot be selected")
         element = struct.pack("<I", int(value))
     else:

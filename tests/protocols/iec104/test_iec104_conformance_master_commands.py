@@ -60,6 +60,15 @@ def test_19_the_ways_a_step_can_fail_are_told_apart(book):
     assert station.peer(con(45, 103, 1)) == ["! stray_confirmation"]
 
 
+@pytest.mark.parametrize("type_id", [45, 46, 47, 48, 49, 50, 51, 58, 59, 60, 61, 62, 63, 64])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e39])
+def test_19_what_no_command_can_say_is_refused_and_not_sent(build, type_id, value):
+    book = Playbook(build, [build.point(0, 10, 1)], [build.control(0, 100, type_id, select=False)], **QUIET)
+    book.quiet_start()
+    (said,) = book.command(book.controls[0], value, Step.EXECUTE)
+    assert said.startswith("done unsupported: not sent: ")
+
+
 @pytest.mark.parametrize("negative", [False, True])
 def test_19_a_late_answer_is_not_taken_for_that_of_the_same_step_sent_again(book, negative):
     station = book(execute_timeout_s=4)
