@@ -231,7 +231,7 @@ class UpstreamActor(Actor):
         """Bring queue and image to the present: what happened since the number in the queue becomes events."""
         snapshot = self._store.snapshot(self._values.pids)
         present = self._values.of_snapshot(snapshot)
-        missed = self._missed(self._queue.source_seq, snapshot.seq)
+        missed, whole = self._missed(self._queue.source_seq, snapshot.seq)
         self._seq = snapshot.seq
 
         def take(station: Outstation) -> None:
@@ -240,6 +240,8 @@ class UpstreamActor(Actor):
                 _note(station, snapshot.seq)
             finally:
                 station.load(present.pid, present.value, present.quality, present.time_ns)
+                if not whole:
+                    station.renew()
 
         try:
             self._link.run(take)
@@ -248,9 +250,9 @@ class UpstreamActor(Actor):
         else:
             self._on_recovery()
 
-    def _missed(self, after: int, upto: int) -> Sent:
-        """What the journal holds of these points after a number; nothing for a queue that has just been made."""
-        missed = []
+    def _missed(self, after: int, upto: int) -> tuple[Sent, bool]:
+        """What the journal holds of these points after a number, and whether that is all; nothing for a queue just made."""
+        missed, whole = [], True
         try:
             if after and upto:
                 for change in self._store.changes(after):
@@ -259,7 +261,8 @@ class UpstreamActor(Actor):
                     missed.append(self._values.of_changes(change, after))
         except GapError as gap:
             self._tell("upstream.gap", AlarmClass.ABNORMAL, 2, {"reason": str(gap)})
-        return joined(missed)
+            whole = False
+        return joined(missed), whole
 
     def _on_fault(self, error: StoreError) -> None:
         """The queue cannot be written: states are shown, and become events once it can."""

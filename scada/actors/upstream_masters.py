@@ -168,9 +168,11 @@ class MasterWatch:
             elif before and not peer:
                 self._tell("upstream.lost", AlarmClass.ABNORMAL, 2, {"group": group.name, "peer": before})
             self._served[group.name] = peer
-            if more := group.lost - self._lost.get(group.name, group.lost):
-                self._tell("upstream.overflow", AlarmClass.ABNORMAL, 2, {"group": group.name, "count": str(more)})
-            self._lost[group.name] = group.lost
+            known = self._lost.get(group.name, group.lost)
+            if group.lost > known:  # it goes back where a link that was lost still acknowledges
+                told = {"group": group.name, "count": str(group.lost - known)}
+                self._tell("upstream.overflow", AlarmClass.ABNORMAL, 2, told)
+            self._lost[group.name] = max(group.lost, known)
 
 
 def shown_group(group: GroupReport) -> pb.UpstreamGroup:

@@ -17,7 +17,7 @@ from scada.actors import upstream_station
 from scada.actors.base import Address
 from scada.actors.messages import Changed, FellBehind, StepAsked, TelecontrolSelect, Tick
 from scada.actors.upstream import CONSUMER, Remarked, UpstreamActor, UpstreamView
-from scada.actors.upstream_masters import standing_principals
+from scada.actors.upstream_masters import MasterWatch, standing_principals
 from scada.actors.upstream_station import (
     UpstreamLink,
     UpstreamStuckError,
@@ -43,6 +43,7 @@ from scada.model_cim.tables import (
     UpstreamStation,
 )
 from scada.protocols.iec104.event_queue import EventQueue, StoredEventQueue
+from scada.protocols.iec104.groups import GroupReport
 from scada.rtdb.changes import GapError
 from scada.security.audit import AuditLog
 
@@ -380,6 +381,20 @@ def test_change_sets_that_found_the_mailbox_full_are_read_from_the_journal(rig):
     assert event_values(master.pump()) == [(1, 2)], "the last ones too, and once"
 
 
+def test_a_gap_in_service_tells_the_masters_every_state_anew(rig, monkeypatch):
+    rig.put([STATUS, STATUS_2], [1.0, 1.0], event=True)
+    master = rig.master()
+    rig.disk.put([STATUS], [2.0], event=True)
+
+    def gap(after, limit=None):
+        raise GapError(after + 1, 9)
+        yield
+
+    monkeypatch.setattr(rig.disk.store, "changes", gap)
+    rig.actor.receive(FellBehind())
+    assert dict(objects(master.pump(), cause=2)) == {1: b"\2", 2: b"\1"}
+
+
 def test_a_new_queue_begins_at_the_present(rig):
     assert rig.queue.next == 0
     assert rig.disk.store.head == 0
@@ -486,6 +501,14 @@ def test_events_that_give_way_are_told(tmp_path):
     assert "upstream.overflow" in rig.events.keys()  # noqa: SIM118
     assert rig.view.status.groups[0].lost == 7
     rig.close()
+
+
+def test_losses_that_turn_out_to_be_none_are_not_told_as_more():
+    told = []
+    watch = MasterWatch(lambda *event: told.append(event[3]["count"]))
+    for lost in (0, 10, 4, 12):
+        watch.look([GroupReport("A", (), 0, lost, ())])
+    assert told == ["10", "2"]
 
 
 @pytest.mark.parametrize(

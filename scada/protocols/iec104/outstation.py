@@ -190,6 +190,14 @@ class Outstation:
         none = np.zeros(len(rows), dtype=np.uint16)
         self.image.take(rows, value, word, np.asarray(source_time, dtype=np.int64), none, compare=False)
 
+    def renew(self) -> None:
+        """Changes may be missing here: tell every group the states once more, and the newest values."""
+        for group in self._groups:
+            group.overflowed = True
+            if group.served:
+                group.dirty[~self.image.is_queued & ~self.image.is_counter] = True
+        self._wake()
+
     def _wake(self) -> None:
         if self.wake is not None and any(session.pending for session in self.sessions):
             self.wake()
@@ -303,7 +311,7 @@ class Outstation:
         for address in self.common_addresses:
             for type_id, rows, sequence in image.pieces(image.segments(address)):
                 if image.is_queued[rows].any():
-                    yield Piece(image.asdu(type_id, Cause.BACKGROUND, rows, sequence=sequence), rows)
+                    yield Piece(image.asdu(type_id, Cause.BACKGROUND, rows, sequence=sequence), rows, renews=True)
 
 
 def _alike(mask: npt.NDArray[np.bool_]) -> int:

@@ -26,10 +26,12 @@ class Piece:
     Attributes:
         data: its octets.
         rows: rows of the image whose present value is in it.
+        renews: it is one of the states that are told anew because events of them were lost.
     """
 
     data: bytes
     rows: Rows | None = None
+    renews: bool = False
 
 
 class Requests:

@@ -93,12 +93,14 @@ class _Mark:
         event: next event behind it.
         rows: rows whose newest value went with it.
         announces: it is the end of initialisation.
+        renews: it is one of the states that are told anew.
     """
 
     frame: int
     event: int
-    rows: Rows | None
-    announces: bool
+    rows: Rows | None = None
+    announces: bool = False
+    renews: bool = False
 
 
 class Session:
@@ -142,7 +144,8 @@ class Session:
         if self.link.room <= 0:
             return False
         events = self.next_event < self._station.queue.next
-        return bool(events or self._replies or self._requests.running or self._states or self._group.dirty.any())
+        states = self._states is not None or self._group.overflowed
+        return bool(events or self._replies or self._requests.running or states or self._group.dirty.any())
 
     def report(self) -> SessionReport:
         """As it is now."""
@@ -197,7 +200,7 @@ class Session:
                 break
             out.append(self.link.send(piece.data, now))
             self._frames += 1
-            self._marks.append(_Mark(self._frames, self.next_event, self._cleared(piece.rows), announces))
+            self._marks.append(_Mark(self._frames, self.next_event, self._cleared(piece.rows), announces, piece.renews))
         return out
 
     def leave(self) -> None:
@@ -208,8 +211,10 @@ class Session:
                 self._group.dirty[mark.rows] = True
             if mark.announces:
                 self._group.announced = False
+            if mark.renews:
+                self._group.overflowed = True
         # a stopped connection may still acknowledge what it was sent
-        self._marks = deque(_Mark(mark.frame, mark.event, None, announces=False) for mark in self._marks)
+        self._marks = deque(_Mark(mark.frame, mark.event) for mark in self._marks)
         if self._group.active is self:
             self._group.active = None
 

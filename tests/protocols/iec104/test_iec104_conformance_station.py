@@ -849,6 +849,34 @@ def test_item_26_an_overflow_is_counted_told_and_mended(make):
     assert [item.cause for item in again.pump()] == [3]  # told once
 
 
+def test_item_26_states_told_anew_count_when_they_are_acknowledged(make):
+    station = make(groups=TWO_GROUPS, parameters=OutstationParameters(event_capacity=10))
+    RawMaster(station, "10.0.0.1").start().leave()
+    station.update([5], 1)
+    for number in range(30):
+        station.update([0], 1 - number % 2)
+    deaf = RawMaster(station, "10.0.0.1")
+    deaf.acknowledges = False
+    deaf.start()
+    assert dict(objects(deaf.asdus, cause=Cause.BACKGROUND))[105] == b"\1"
+    deaf.leave()
+    again = RawMaster(station, "10.0.0.2").start()
+    assert dict(objects(again.asdus, cause=Cause.BACKGROUND))[105] == b"\1", "it may never have arrived"
+
+
+def test_item_26_what_the_source_has_lost_is_told_anew(make):
+    station = make(groups=TWO_GROUPS)
+    master = RawMaster(station, "10.0.0.1").start()
+    station.load([5, 11], [1.0, 7.0], [0, 0], [1, 1])
+    assert master.pump() == []
+    station.renew()
+    answers = master.pump()
+    assert dict(objects(answers, cause=Cause.BACKGROUND))[105] == b"\1"
+    newest = dict(objects(answers, cause=Cause.SPONTANEOUS))
+    assert newest.keys() == {300, 301, 302, 303, 304}
+    assert newest[300][:4] == np.float32(7).tobytes()
+
+
 def test_item_26_what_is_queued_is_said_point_by_point(make):
     station = make(serving={0: Serving(queued=False), 11: Serving(queued=True)})
     master = RawMaster(station).start()
