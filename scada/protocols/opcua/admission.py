@@ -7,8 +7,10 @@ that it is long; and gives a session to a new connection before it has asked who
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
 from asyncua import ua
 from asyncua.common.connection import TransportLimits
 from asyncua.common.utils import ServiceError
@@ -17,6 +19,10 @@ from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
+from scada.core.clock import Clock
+
+_log = structlog.get_logger("opcua")
+
 _CREATE: Final = ua.NodeId(ua.Int32(ObjectIds.CreateSessionRequest_Encoding_DefaultBinary))
 _ACTIVATE: Final = ua.NodeId(ua.Int32(ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary))
 _CHUNK: Final = 65_535
@@ -24,6 +30,28 @@ _CHUNK: Final = 65_535
 _CHUNKS: Final = 128
 CONNECTIONS: Final = 100
 """Connections at once, logged in or not."""
+_AGAIN_S: Final = 60.0
+_TOLD_MAXIMUM: Final = 20
+
+
+class Refusals:
+    """Logs who was refused and why: each reason once a minute, of a flood the beginning only.
+
+    Args:
+        clock: for the minute.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: dict[str, float] = {}
+
+    def add(self, reason: str) -> None:
+        """Somebody was refused."""
+        now = self._clock.monotonic()
+        self._told = {text: when for text, when in self._told.items() if now - when < _AGAIN_S}
+        if reason not in self._told and len(self._told) < _TOLD_MAXIMUM:
+            self._told[reason] = now
+            _log.warning("opcua client refused", reason=reason)
 
 
 def limits() -> TransportLimits:
@@ -36,6 +64,20 @@ class AdmittingServer(BinaryServer):
 
     def _make_protocol(self) -> OPCUAProtocol:
         return _Protocol(self.iserver, self._policies, self.clients, self.closing_tasks, self.limits)
+
+    async def expel(self, fault: Callable[[bytes | None, str], str]) -> None:
+        """Cut off who would not be let in any more.
+
+        Args:
+            fault: says what is wrong with a certificate and the name of a user; empty = nothing.
+        """
+        for client in list(self.clients):
+            session: Any = client.processor.session if client.processor is not None else None
+            if session is None or not session.is_activated() or not fault(session.peer, str(session.user.name)):
+                continue
+            await session.close_session()
+            if client.transport is not None:
+                client.transport.abort()
 
 
 class _Protocol(OPCUAProtocol):
@@ -50,9 +92,10 @@ class _Protocol(OPCUAProtocol):
     def data_received(self, data: bytes) -> None:
         """Take octets; what waits for more is less than one chunk, or nobody's."""
         super().data_received(data)
-        if len(self._buffer) > _CHUNK and self.transport is not None:
+        if len(self._buffer) > _CHUNK:
             self._buffer = b""
-            self.transport.abort()
+            if self.transport is not None:
+                self.transport.abort()
 
 
 class _Processor(UaProcessor):

@@ -16,15 +16,15 @@ from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 
 from scada.core.clock import Clock
-from scada.core.errors import ConfigError, StoreError
+from scada.core.errors import ConfigError, SecurityError, StoreError
 from scada.core.quality import Quality
 from scada.model_cim.tables import ModelTables, Point, PointKind
 from scada.protocols.opcua.address_space import AddressSpaceBuilder
-from scada.protocols.opcua.admission import AdmittingServer, limits
+from scada.protocols.opcua.admission import AdmittingServer, Refusals, limits
 from scada.protocols.opcua.publishing import data_value, plan_tree
 from scada.protocols.opcua.security import SecurityPolicy, read_key
-from scada.protocols.opcua.trust import Peer, TrustList, application_uri, parse_der, read_certificate
-from scada.protocols.opcua.viewers import LookOnly, ProvingFactory, Users, ViewerServer, check_uri, read_users
+from scada.protocols.opcua.trust import CertificateRefusedError, Peer, TrustList, application_uri, parse_der, read_certificate
+from scada.protocols.opcua.viewers import LookOnly, ProvingFactory, Users, ViewerServer, check_uri
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
@@ -33,6 +33,7 @@ _NODES_PER_CALL: Final = 500
 _RECORDS_PER_TURN: Final = 5_000
 _WRITES_PER_BREATH: Final = 200
 """Clients are served in between."""
+_EXPEL_S: Final = 60.0
 SILENT_S: Final = 10.0
 """A server that lives but has committed nothing, not even that nothing changed, for so long hangs."""
 _STATUS_KINDS: Final = (PointKind.STATUS, PointKind.DOUBLE)
@@ -147,10 +148,17 @@ class OpcUaServer:
     silent_s: float = SILENT_S
     counters: PublishCounters = field(default_factory=PublishCounters)
     _server: Server | None = None
+    _trust: TrustList | None = None
+    _users: Users | None = None
+    _refusals: Refusals = field(init=False)
     _nodes: dict[int, ua.NodeId] = field(default_factory=dict)
     _last: dict[int, tuple[float, int, int]] = field(default_factory=dict)
     _seq: int = -1
     _stale: bool = False
+
+    def __post_init__(self) -> None:
+        """Who is refused is logged."""
+        self._refusals = Refusals(self.clock)
 
     # ------------------------------------------------------------ start and stop
 
@@ -167,7 +175,7 @@ class OpcUaServer:
             raise ConfigError(
                 f"the model has no station {', '.join(sorted(unknown))}", where="[opcua] stations", mend="correct it"
             )
-        users = Users(read_users(wish.users), anonymous=wish.anonymous)
+        users = self._users = Users(wish.users, anonymous=wish.anonymous, refused=self._refusals.add)
         inner = ViewerServer(users, allow_open=SecurityPolicy.NONE in chosen, fastest_ms=wish.interval_s * 1000)
         server = _PublishingServer(iserver=inner)
         uri = f"urn:scada-ems:{wish.site}"
@@ -189,7 +197,8 @@ class OpcUaServer:
         if wish.trust is not None:
             trust = TrustList(wish.trust, allow_deprecated=wish.allow_deprecated)
             trust.prepare()
-            server.prove = lambda data: self._prove(trust, data)
+            server.prove = self._prove
+            self._trust = trust
         self._server = server
         await self._build()
         self._resynchronise()
@@ -207,9 +216,29 @@ class OpcUaServer:
         if server is not None:
             await server.stop()
 
-    def _prove(self, trust: TrustList, data: bytes) -> None:
-        certificate = parse_der(data)
-        trust.check(certificate, Peer(application_uri(certificate), server=False), self.clock.now_ns())
+    def _prove(self, data: bytes) -> None:
+        assert self._trust is not None
+        try:
+            certificate = parse_der(data)
+            self._trust.check(certificate, Peer(application_uri(certificate), server=False), self.clock.now_ns())
+        except SecurityError as error:
+            self._refusals.add(str(error))
+            raise
+
+    async def expel(self) -> None:
+        """Cut off clients whose certificate was revoked, expired or left the trust list, and users that were taken out."""
+        if self._server is not None and isinstance(self._server.bserver, AdmittingServer):
+            await self._server.bserver.expel(self._fault)
+
+    def _fault(self, certificate: bytes | None, user: str) -> str:
+        try:
+            if certificate is not None and self._trust is not None:
+                self._prove(certificate)
+        except CertificateRefusedError as error:
+            return str(error)
+        except SecurityError:
+            return ""  # the trust list cannot be read: nobody new comes in, who is in stays
+        return "" if self._users is None or self._users.may_stay(user) else "no such user"
 
     # ------------------------------------------------------------ address space
 
@@ -235,9 +264,13 @@ class OpcUaServer:
 
     async def follow(self) -> None:
         """Keep the variables up to date; ends only by cancellation."""
+        looked = self.clock.monotonic()
         while True:
             await asyncio.sleep(self.wish.interval_s)
             await self.update()
+            if self.clock.monotonic() - looked >= _EXPEL_S:
+                looked = self.clock.monotonic()
+                await self.expel()
 
     async def update(self) -> None:
         """Write what has changed since the last time."""

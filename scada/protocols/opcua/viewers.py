@@ -12,7 +12,7 @@ import hmac
 import secrets
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +56,8 @@ _ALLOWED: Final = (
     "Publish",
     "Republish",
 )
+ANONYMOUS: Final = ""
+"""Name of who has none; nobody can log in by it."""
 _SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1}
 
 
@@ -269,13 +271,19 @@ class Users(UserManager):
     """Who may look.
 
     Args:
-        hashes: user name -> hash of :func:`hash_password`.
+        path: file of users; None = none. Read anew at each login, so that who is taken out stays out.
         anonymous: without a name too.
+        refused: told of wrong logins.
+
+    Raises:
+        SecurityError: the file cannot be read.
     """
 
-    def __init__(self, hashes: Mapping[str, str], *, anonymous: bool) -> None:
-        self._hashes = dict(hashes)
+    def __init__(self, path: Path | None, *, anonymous: bool, refused: Callable[[str], None]) -> None:
+        self._path = path
         self._anonymous = anonymous
+        self._refused = refused
+        self._by_name = bool(read_users(path))
         self._nobody = hash_password(secrets.token_hex(16))
 
     @property
@@ -283,7 +291,7 @@ class Users(UserManager):
         """Kinds of login that are offered."""
         return (
             *((ua.AnonymousIdentityToken,) if self._anonymous else ()),
-            *((ua.UserNameIdentityToken,) if self._hashes else ()),
+            *((ua.UserNameIdentityToken,) if self._by_name else ()),
         )
 
     def get_user(
@@ -292,9 +300,25 @@ class Users(UserManager):
         """The user, None if the login is wrong. An unknown name takes as long as a wrong password."""
         del iserver, certificate
         if username is None:
-            return User(UserRole.User, "anonymous") if self._anonymous else None
-        right = verify_password(password or "", self._hashes.get(username, self._nobody))
-        return User(UserRole.User, username) if right and username in self._hashes else None
+            return User(UserRole.User, ANONYMOUS) if self._anonymous else None
+        hashes = self._hashes()
+        right = verify_password(password or "", hashes.get(username, self._nobody))
+        if right and username in hashes:
+            return User(UserRole.User, username)
+        # a name that we do not know may be a password in the wrong field
+        self._refused(f"wrong password of user {username!r}" if username in hashes else "login by an unknown name")
+        return None
+
+    def may_stay(self, name: str) -> bool:
+        """True if who logged in by this name still could."""
+        return self._anonymous if name == ANONYMOUS else name in self._hashes()
+
+    def _hashes(self) -> dict[str, str]:
+        try:
+            return read_users(self._path)
+        except SecurityError as error:
+            self._refused(str(error))
+            return {}
 
 
 def read_users(path: Path | None) -> dict[str, str]:

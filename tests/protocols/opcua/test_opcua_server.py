@@ -12,6 +12,7 @@ from asyncua.client.client import Client
 from asyncua.crypto import security_policies
 from asyncua.ua.uaerrors import UaError
 from protocols.opcua.rig import Sink, free_port, issue, key, write_pair
+from structlog.testing import capture_logs
 
 from scada.core.batch import POINT_DTYPE
 from scada.core.clock import SystemClock
@@ -374,6 +375,55 @@ async def test_a_session_is_not_taken_by_who_overheard_its_token(wish, pki, is_t
             await thief.uaclient.session.read_attributes([thief.nodes.namespace_array.nodeid], ua.AttributeIds.Value)
         thief.disconnect_socket()
         assert await victim.nodes.namespace_array.read_value()
+
+
+async def test_who_is_no_longer_trusted_or_no_longer_a_user_is_cut_off(wish, pki, tmp_path):
+    trust, users = TrustList(wish["trust"]), tmp_path / "users.toml"
+    users.write_bytes((pki / "users.toml").read_bytes())
+    users.chmod(0o600)
+    trust.add(read_certificate(pki / "viewer.der"))
+    async with serving(**(wish | {"users": users})) as (server, _):
+        client = await viewer(server, pki)
+        await client.connect()
+        await server.expel()
+        assert await client.nodes.namespace_array.read_value()
+        users.write_text("")
+        await server.expel()
+        await cut_off(client)
+        await refused(await viewer(server, pki))
+        users.write_bytes((pki / "users.toml").read_bytes())
+        client = await viewer(server, pki)
+        await client.connect()
+        (certificate,) = (wish["trust"] / "trusted" / "certs").iterdir()
+        (wish["trust"] / "trusted" / "certs" / "broken.der").write_bytes(b"half")
+        certificate.rename(tmp_path / "away.der")
+        await server.expel()
+        assert await client.nodes.namespace_array.read_value(), "a trust list that cannot be read says nothing of who is in"
+        (wish["trust"] / "trusted" / "certs" / "broken.der").unlink()
+        await server.expel()
+        await cut_off(client)
+        assert not server._server.iserver._external_sessions
+
+
+async def cut_off(client):
+    with pytest.raises((UaError, OSError, TimeoutError)):
+        await client.nodes.namespace_array.read_value()
+    with contextlib.suppress(UaError, OSError, TimeoutError):
+        await client.disconnect()
+
+
+async def test_who_was_refused_and_why_is_logged_once(wish, pki):
+    with capture_logs() as logs:
+        async with serving(**wish) as (server, _):
+            for _ in range(2):
+                await refused(await viewer(server, pki))
+            TrustList(wish["trust"]).add(read_certificate(pki / "viewer.der"))
+            await refused(await viewer(server, pki, password="wrong"))
+            await refused(await viewer(server, pki, user="a-password"))
+    reasons = [entry["reason"] for entry in logs]
+    assert len(reasons) == 3
+    assert "BadCertificateUntrusted" in reasons[0]
+    assert reasons[1:] == ["wrong password of user 'third'", "login by an unknown name"]
 
 
 async def test_a_connection_holds_one_session_that_has_not_logged_in():
