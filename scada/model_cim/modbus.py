@@ -205,9 +205,13 @@ _LETTERS: Final = {(True, True): "ABCD", (False, True): "CDAB", (True, False): "
 
 def read_address(model: CimModel, point: str, unit: str) -> ModbusAddress | str:
     """Address of a RemoteSource or RemoteControl, or what is wrong with it."""
+    fractions: list[str] = []
 
     def number(name: str, default: float = -1.0) -> int:
-        return int(model.number(point, f"sc:RemotePoint.{name}", default))
+        value = model.number(point, f"sc:RemotePoint.{name}", default)
+        if value != int(value):
+            fractions.append(f"has {name} {value:g}, which is no whole number")
+        return int(value)
 
     def text(name: str, default: str = "") -> str:
         return model.text(point, f"sc:RemotePoint.{name}") or default
@@ -235,7 +239,7 @@ def read_address(model: CimModel, point: str, unit: str) -> ModbusAddress | str:
         exponent_register=number("exponentRegister"),
         scan_ms=number("scanMs", 0.0),
     )
-    return fault(address) or address
+    return next(iter(fractions), "") or fault(address) or address
 
 
 def unit_parameters(model: CimModel, unit: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from scada.model_cim.modbus import UNIT_PARAMETERS
 from scada.model_cim.template_items import CONTROL_KEYS, POINT_KEYS, Maker, Place
 
 _SECTIONS: Final = {"points": POINT_KEYS, "controls": CONTROL_KEYS}
+_TABLES: Final = {"parameters": frozenset[str](), "requests": UNIT_PARAMETERS, "defaults": POINT_KEYS | CONTROL_KEYS}
+"""Sections that are no items, and the keys they know; none = any."""
 _DEVICE: Final = "sc:Device."
 _OVERRIDE: Final = "sc:DeviceItem."
 _OWN: Final = frozenset({"template", "prefix", "unitId", "commonAddress", "deviceNumber"})
@@ -63,7 +65,7 @@ def parse_template(stem: str, label: str, data: bytes, findings: list[Finding]) 
     try:
         text = data.decode()
         read = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as fault:
         line = re.search(r"line (\d+)", str(fault))
         findings.append(
             Finding(
@@ -76,12 +78,13 @@ def parse_template(stem: str, label: str, data: bytes, findings: list[Finding]) 
     def error(key: tuple[str, str], rule: str, what: str, hint: str) -> None:
         findings.append(Finding(label, lines.get(key, 0), Severity.ERROR, rule, what, hint=hint))
 
-    for key in read.keys() - {"name", "protocol", "description", "parameters", "requests", "defaults", *_SECTIONS}:
+    for key in read.keys() - {"name", "protocol", "description", *_TABLES, *_SECTIONS}:
         error((key, ""), "template.key", f"a template has no {key!r}", "see docs/model/templates.md")
-    defaults = read.get("defaults", {})
+    _check_tables(read, error)
+    defaults = read["defaults"]
     items: dict[tuple[str, str], Mapping[str, Any]] = {}
     for section, known in _SECTIONS.items():
-        for item, given in read.get(section, {}).items():
+        for item, given in read[section].items():
             if not isinstance(given, dict):
                 error((section, item), "template.item", f"{section}.{item} is no table", "write NAME = { register = 1, ... }")
                 continue
@@ -96,11 +99,26 @@ def parse_template(stem: str, label: str, data: bytes, findings: list[Finding]) 
         label=label,
         name=str(read.get("name", stem)),
         protocol=str(read.get("protocol", "")),
-        parameters=read.get("parameters", {}),
-        requests=read.get("requests", {}),
+        parameters=read["parameters"],
+        requests=read["requests"],
         items=items,
         lines=lines,
     )
+
+
+def _check_tables(read: dict[str, Any], error: Callable[[tuple[str, str], str, str, str], None]) -> None:
+    """Every section becomes a table, those that are no items with known keys; what cannot be used is told and left out."""
+    for section in (*_TABLES, *_SECTIONS):
+        if not isinstance(read.setdefault(section, {}), dict):
+            error((section, ""), "template.item", f"{section} is no table", f"write [{section}]")
+            read[section] = {}
+    for section, names in _TABLES.items():
+        for key, value in list(read[section].items()):
+            if names and key not in names:
+                error((section, key), "template.key", f"{section} has no {key!r}", f"known: {', '.join(sorted(names))}")
+            elif section != "defaults" and not isinstance(value, str | int | float):
+                error((section, key), "template.item", f"{section}.{key} is neither number nor text", "correct it")
+                del read[section][key]
 
 
 def _lines(text: str) -> dict[tuple[str, str], int]:

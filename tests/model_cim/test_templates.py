@@ -11,6 +11,7 @@ from scada.core.errors import ModelError
 from scada.model_cim.findings import Severity
 from scada.model_cim.points import load_model, pids
 from scada.model_cim.tables import ControlKind, Iec104Address, PointKind
+from scada.model_cim.templates import parse_template
 
 
 @pytest.fixture
@@ -192,6 +193,13 @@ MISTAKES = [
     ),
     (INVERTER, "[points]\n", "[points]\nX = 4\n", "template.item", f"{INVERTER}:19", "no table"),
     (INVERTER, 'protocol = "modbus"', 'protocol = "modbus"\nvendor = "x"', "template.key", f"{INVERTER}:5", "no 'vendor'"),
+    (METER, 'dataType = "float32"', 'datatype = "float32"', "template.key", f"{METER}:17", "defaults has no 'datatype'"),
+    (METER, "maxRegisters = 80", "maxRegister = 80", "template.key", f"{METER}:12", "requests has no 'maxRegister'"),
+    (METER, "timeoutS = 1", "timeoutS = [1]", "template.item", f"{METER}:13", "requests.timeoutS .*number"),
+    (METER, "ratedVoltage = 400", "ratedVoltage = [400]", "template.item", f"{METER}:9", "parameters.ratedVoltage .*number"),
+    (METER, "[points]", "[more]", "template.key", f"{METER}:19", "no 'more'"),
+    (METER, "register = 2,", "register = 2.5,", "point.address", f"{METER}:21", "register 2.5"),
+    (METER, "base = 0 ", "base = 0.5 ", "point.address", f"{METER}:20", "register 0.5"),
 ]
 
 
@@ -202,6 +210,20 @@ def test_mistakes_name_the_line_of_the_template_and_the_device(plant, file, old,
     assert found, findings
     assert where in found[0].where
     assert re.search(words, f"{found[0].text} {found[0].path}")
+
+
+@pytest.mark.parametrize("section", ["parameters", "requests", "defaults", "points", "controls"])
+def test_a_section_that_is_no_table_is_told_and_left_out(section):
+    findings = []
+    template = parse_template("x", "x.toml", f"{section} = 5\n".encode(), findings)
+    assert template is not None
+    assert [(finding.rule, finding.line) for finding in findings] == [("template.item", 1)]
+
+
+def test_a_template_that_is_nested_beyond_all_measure_is_no_toml():
+    findings = []
+    assert parse_template("x", "x.toml", b"x = " + 5000 * b"[", findings) is None
+    assert findings[0].rule == "template.syntax"
 
 
 def test_a_template_that_is_no_toml_stops_the_load_at_its_line(plant):
