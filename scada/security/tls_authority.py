@@ -26,6 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _EARLIER: Final = timedelta(hours=1)
 """For peers whose clocks are behind."""
 AUTHORITY: Final = "ca"
+_LIST: Final = "crl"
 
 
 def make_authority(folder: Path, now_ns: int, *, name: str = "scada TLS authority", days: float = 3650.0) -> None:
@@ -72,9 +73,9 @@ def issue(folder: Path, name: str, now_ns: int, *, hosts: Sequence[str] = (), da
         File of the certificate.
 
     Raises:
-        SecurityError: no such authority, a wrong name, or the folder cannot be written.
+        SecurityError: no such authority, a wrong name, host or validity, or the folder cannot be written.
     """
-    if not _NAME.fullmatch(name) or name == AUTHORITY:
+    if not _NAME.fullmatch(name) or name in {AUTHORITY, _LIST}:
         raise SecurityError(f"{name!r} is no name for a certificate", mend="use letters, digits, point, hyphen and underscore")
     authority, signer = _authority(folder)
     key = _key(folder / f"{name}.key")
@@ -109,14 +110,14 @@ def revoke(folder: Path, names: Sequence[str], now_ns: int, *, days: float = 30.
         SecurityError: no such authority, no such certificate, or the folder cannot be written.
     """
     authority, signer = _authority(folder)
-    now, path = _moment(now_ns), folder / "crl.pem"
-    entries = {entry.serial_number: entry for entry in x509.load_pem_x509_crl(path.read_bytes())} if path.exists() else {}
+    now, path = _moment(now_ns), folder / f"{_LIST}.pem"
+    entries = {entry.serial_number: entry for entry in _entries(path)} if path.exists() else {}
     for name in names:
         certificate = _certificate(folder / f"{name}.pem")
         entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
         entries.setdefault(certificate.serial_number, entry)
     builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
-    builder = builder.last_update(now - _EARLIER).next_update(now + timedelta(days=days))
+    builder = builder.last_update(now - _EARLIER).next_update(_after(now, days))
     for entry in entries.values():
         builder = builder.add_revoked_certificate(entry)
     _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -135,6 +136,13 @@ def _certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         raise SecurityError(f"no certificate: {error}", where=str(path)) from error
+
+
+def _entries(path: Path) -> list[x509.RevokedCertificate]:
+    try:
+        return list(x509.load_pem_x509_crl(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise SecurityError(f"no revocation list: {error}", where=str(path), mend="put the last good one back") from error
 
 
 def _key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -157,7 +165,7 @@ def _builder(
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(x509.random_serial_number())
-    until = now + timedelta(days=days)
+    until = _after(now, days)
     return builder.not_valid_before(min(now, until) - _EARLIER).not_valid_after(until)
 
 
@@ -183,7 +191,18 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(host)
+    except ValueError as error:
+        raise SecurityError(f"{host!r} is no host", mend="write an international name in its ASCII form, xn--...") from error
+
+
+def _after(now: datetime, days: float) -> datetime:
+    try:
+        return now + timedelta(days=days)
+    except (ValueError, OverflowError) as error:
+        raise SecurityError(f"{days:g} days are no time of validity", mend="give a number of days") from error
 
 
 def _moment(now_ns: int) -> datetime:

@@ -426,3 +426,22 @@ def test_names_of_an_authority(tmp_path):
         issue(tmp_path / "pki", "../a", NOW_NS)
     with pytest.raises(SecurityError, match="no certificate"):
         revoke(tmp_path / "pki", ["nobody"], NOW_NS)
+
+
+def test_what_an_authority_cannot_do_is_said_and_spoils_nothing(tmp_path):
+    make_authority(tmp_path, NOW_NS)
+    crl, before = tmp_path / "crl.pem", (tmp_path / "crl.pem").read_bytes()
+    with pytest.raises(SecurityError, match="'crl' is no name"):
+        issue(tmp_path, "crl", NOW_NS)
+    with pytest.raises(SecurityError, match="'réseau' is no host"):
+        issue(tmp_path, "a", NOW_NS, hosts=["réseau"])
+    for days in (float("nan"), 1e9, 5e6):
+        with pytest.raises(SecurityError, match="no time of validity"):
+            issue(tmp_path, "a", NOW_NS, days=days)
+        with pytest.raises(SecurityError, match="no time of validity"):
+            revoke(tmp_path, [], NOW_NS, days=days)
+    assert crl.read_bytes() == before
+    crl.write_bytes(b"half a li")
+    with pytest.raises(SecurityError, match="no revocation list"):
+        revoke(tmp_path, [], NOW_NS)
+    assert crl.read_bytes() == b"half a li"
