@@ -195,7 +195,9 @@ class CommandDesk:
             return self._refuse(owner, asdu, Cause.UNKNOWN_OBJECT_ADDRESS, why="there is no control of this address")
         assert isinstance(control.address, Iec104Address)
         order = _order(asdu)
-        fits = untagged(asdu.type_id) == untagged(control.address.type_id) and len(asdu.objects) == 1
+        # agreed with a time tag, without one it might be of any age; agreed without, a tag is judged all the same
+        fits = asdu.type_id == control.address.type_id or untagged(asdu.type_id) == control.address.type_id
+        fits = fits and len(asdu.objects) == 1
         if not fits or not _possible(asdu.type_id, order):
             return self._refuse(owner, asdu, why="the type or the value is none of this control")
         if not _timely(order, time):

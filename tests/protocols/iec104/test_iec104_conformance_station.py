@@ -606,6 +606,11 @@ def test_item_20_states_that_no_switch_has_are_refused(rig, state, select):
     assert rig.asked == []
 
 
+def test_item_21_a_command_agreed_with_a_time_tag_is_not_taken_without(rig):
+    """Else one that was held up on its way would act at any age."""
+    assert causes(rig.master.ask(order(45, 9002, 1))) == [(45, 7, True)]
+
+
 @pytest.mark.parametrize(
     ("offset_s", "taken"), [(0, True), (-10, True), (10, True), (-10.1, False), (10.1, False), (None, False)]
 )
