@@ -44,9 +44,10 @@ _DOUBTFUL: Final = (
 
 def written(status: ua.StatusCode) -> CommandResult:
     """What the status code of a write says."""
-    code = int(status.value)
+    code = int(status.value) & 0xFFFF_0000  # without the info bits
+    status = ua.StatusCode(ua.UInt32(code))
     if code >> 30 == 0:
-        later = code & 0xFFFF_0000 == StatusCodes.GoodCompletesAsynchronously
+        later = code == StatusCodes.GoodCompletesAsynchronously
         return CommandResult(Outcome.CONFIRMED, "accepted; the server completes it later" if later else "")
     if code >> 30 == 1 or code in _DOUBTFUL:
         return CommandResult(Outcome.TIMEOUT, f"server: {status.name}; {_UNKNOWN}")
@@ -67,7 +68,7 @@ class Writer:
         self._connection = connection
         self._read_back = read_back
         self._timeout_s = timeout_s
-        self._types: dict[str, ua.VariantType] = {}
+        self._types: dict[ua.NodeId, ua.VariantType] = {}
 
     async def check(self, control: Control, value: float) -> CommandResult:
         """Check that the variable exists, may be written by us and takes the value. Nothing is left at the server."""
@@ -97,6 +98,8 @@ class Writer:
         except FAILURES as error:
             return CommandResult(Outcome.LINK_DOWN, f"not sent: {text_of(error)}")
         result = await self._send(node, content)
+        if result.outcome is Outcome.REFUSED:
+            self._types.pop(node.nodeid, None)  # the server may have changed it
         if result.outcome is Outcome.CONFIRMED and self._read_back and not result.reason:
             return await self._compare(node, content)
         return result
@@ -134,10 +137,9 @@ class Writer:
             node = self._connection.get_node(node_id(control.address.node_id, self._connection.namespaces))
         except NodeIdError as error:
             raise OpcUaValueError(error.what, where=control.path, mend=error.mend) from error
-        name = control.address.node_id
-        if name not in self._types:
-            self._types[name] = await node.read_data_type_as_variant_type()
-        return node, variant(control, value, self._types[name])
+        if node.nodeid not in self._types:
+            self._types[node.nodeid] = await node.read_data_type_as_variant_type()
+        return node, variant(control, value, self._types[node.nodeid])
 
 
 def _same(found: object, content: ua.Variant) -> bool:

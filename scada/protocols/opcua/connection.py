@@ -69,6 +69,7 @@ class Connection(Client):
         self._wish = wish
         self._wall = clock
         self._born: object = None
+        self._prove: Callable[[], None] = _trusted
         self.namespaces: Sequence[str] = ()
         """The server's namespace array."""
         self.uaclient = _Transport(timeout_s, on_wire)
@@ -130,7 +131,9 @@ class Connection(Client):
         endpoint = choose_endpoint(await self.connect_and_get_server_endpoints(), wish)
         server = parse_der(bytes(endpoint.ServerCertificate or b""))
         peer = Peer(str(endpoint.Server.ApplicationUri or ""), server=True, host=str(self.server_url.hostname or ""))
-        TrustList(wish.trust, allow_deprecated=wish.allow_deprecated).check(server, peer, self._wall.now_ns())
+        trust = TrustList(wish.trust, allow_deprecated=wish.allow_deprecated)
+        self._prove = lambda: trust.check(server, peer, self._wall.now_ns())
+        self._prove()
         self.set_secure_policy(wish.policy.implementation(server, own, key, wish.message_mode))
 
     def set_secure_policy(self, policy: Any) -> None:
@@ -154,12 +157,17 @@ class Connection(Client):
         """Open a new connection and go on with the session.
 
         Returns:
-            False if the server no longer has the session, or is another one than before: everything must be made anew.
+            False if the server no longer has the session, is another one than before, or is no longer trusted: everything must
+            be made anew.
 
         Raises:
             OSError, TimeoutError, UaError: no connection; try again.
         """
         await self.drop()
+        try:
+            self._prove()
+        except SecurityError:
+            return False
         await self.connect_socket()
         try:
             await self.send_hello()
@@ -193,6 +201,10 @@ class Connection(Client):
         found = (await self.session.read_attributes([_START_TIME], AttributeIds.Value))[0]
         good = found.StatusCode is not None and found.StatusCode.is_good()
         return found.Value.Value if good and found.Value is not None else None
+
+
+def _trusted() -> None:
+    """Without security there is nothing to prove."""
 
 
 class _Session(UaSession):

@@ -51,7 +51,9 @@ class OpcUaDriver(Driver):
     def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
         super().__init__(spec, points, controls, sink, clock)
         self._parameters = OpcUaParameters.of(spec.params, f"channel {spec.name}")
-        self._url = f"opc.tcp://{spec.host}:{spec.port}{self._parameters.path}"
+        host = f"[{spec.host}]" if ":" in spec.host else spec.host
+        path = self._parameters.path
+        self._url = f"opc.tcp://{host}:{spec.port}{'/' if path and path[0] != '/' else ''}{path}"
         # a simulation that runs fast does not make the line faster
         self._timeout_s = max(clock.real_delay(self._parameters.timeout_s), min(self._parameters.timeout_s, 1.0))
         self._readings = Readings(points, spec.index, spec.name)
@@ -165,7 +167,7 @@ class OpcUaDriver(Driver):
                 )
                 self._down(reason)
                 if not await self._resume(connection, subscription):
-                    return f"{reason}; the server no longer has our session"
+                    return f"{reason}; the server no longer has our session, or is no longer trusted"
                 continue
             await self._account(connection, told)
 

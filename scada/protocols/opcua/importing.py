@@ -215,7 +215,7 @@ def _analog(variable: Variable) -> list[str]:
         _ref("cim:Measurement.unitSymbol", f"{_CIM}UnitSymbol.{symbol}"),
     ]
     if math.isfinite(variable.low) and math.isfinite(variable.high) and variable.low < variable.high:
-        properties += [_text("cim:Analog.minValue", f"{variable.low:g}"), _text("cim:Analog.maxValue", f"{variable.high:g}")]
+        properties += [_text("cim:Analog.minValue", repr(variable.low)), _text("cim:Analog.maxValue", repr(variable.high))]
     return properties
 
 

@@ -14,6 +14,7 @@ Files are DER or PEM. They are read anew at each check, so that what an engineer
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -276,7 +277,9 @@ class TrustList:
     def _write(self, part: str, certificate: x509.Certificate) -> None:
         path = self.folder / part / _file_name(certificate)
         try:
-            path.write_bytes(certificate.public_bytes(Encoding.DER))
+            aside = self.folder / f".{os.getpid()}-{path.name}"  # another process reads the folder, and never half a file
+            aside.write_bytes(certificate.public_bytes(Encoding.DER))
+            aside.replace(path)
         except OSError as error:
             raise SecurityError(f"cannot write the certificate: {error.strerror}", where=str(path)) from error
 

@@ -27,6 +27,7 @@ CODES = ua.StatusCodes
         (CODES.BadInternalError, Outcome.REFUSED, "BadInternalError"),
         (CODES.BadTimeout, Outcome.TIMEOUT, "not known whether"),
         (CODES.BadCommunicationError, Outcome.TIMEOUT, "not known whether"),
+        (CODES.BadTimeout | 0x0400, Outcome.TIMEOUT, "BadTimeout; it is not known whether"),
         (CODES.UncertainInitialValue, Outcome.TIMEOUT, "not known whether"),
     ],
 )
@@ -49,6 +50,23 @@ async def test_read_back():
         result = await driver.execute(control(0, "Setpoint"), 9.0)
         assert result.outcome is Outcome.TIMEOUT
         assert "holds" in result.reason
+    await station.stop()
+
+
+@pytest.mark.interop
+async def test_a_variable_that_changes_its_type_is_commanded_by_the_new_one():
+    station = Station()
+    await station.start()
+    async with running(station) as (driver, sink):
+        await sink.until(up(sink))
+        switch = control(0, "Switch")
+        assert (await driver.execute(switch, 1)).outcome is Outcome.CONFIRMED
+        await station.server.delete_nodes([station.nodes["Switch"]])
+        again = await station.server.nodes.objects.add_variable(ua.NodeId("Switch", 2), "Switch", 0, ua.VariantType.Int32)
+        await again.set_writable()
+        assert (await driver.execute(switch, 1)).outcome is Outcome.REFUSED
+        assert (await driver.execute(switch, 1)).outcome is Outcome.CONFIRMED
+        assert await again.read_value() == 1
     await station.stop()
 
 

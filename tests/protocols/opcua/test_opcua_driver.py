@@ -1,5 +1,6 @@
 """The driver against asyncua's server: values, status codes, writes, unknown nodes, loss and recovery."""
 
+import asyncio
 import math
 from datetime import timedelta
 
@@ -135,6 +136,26 @@ async def test_nobody_listens():
         await sink.until(lambda: any(state is LinkState.DOWN for state, _ in sink.states))
         assert "cannot connect to opc.tcp://127.0.0.1" in sink.states[1][1]
         assert not up(sink)()
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "url"),
+    [
+        ("plant", "", "opc.tcp://plant:4840"),
+        ("plant", "/UA", "opc.tcp://plant:4840/UA"),
+        ("plant", "UA", "opc.tcp://plant:4840/UA"),
+        ("fd00::7", "", "opc.tcp://[fd00::7]:4840"),
+    ],
+)
+async def test_host_and_path_make_an_address(host, path, url):
+    sink = Sink()
+    driver = OpcUaDriver(ChannelSpec(0, "m", "W", "opcua", host, 4840, "S", {"path": path}), (), (), sink, SystemClock())
+    task = asyncio.create_task(driver.run())
+    await sink.until(lambda: sink.states)
+    assert sink.states[0][1] == f"connecting to {url}"
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize("params", [{"publishing_ms": "fast"}, {"timeout_s": 0}])

@@ -172,3 +172,10 @@ def test_the_same_server_under_another_address_is_the_same(tmp_path):
     ET.fromstring(first.text)
     with pytest.raises(ModelError):
         import_file(found, ImportedChannel("A", "10.0.0.1", 4840), "something else")
+
+
+def test_a_range_is_written_to_its_last_digit():
+    found = Walk("urn:test:server", (Variable("nsu=urn:x;s=E", ("E",), "Double", low=-1234567.25, high=98765432.5),), 1, False)
+    text = import_file(found, ImportedChannel("W", "plant", 4840)).text
+    assert "<cim:Analog.minValue>-1234567.25<" in text
+    assert "<cim:Analog.maxValue>98765432.5<" in text

@@ -3,7 +3,7 @@
 import pytest
 from asyncua import ua
 from asyncua.crypto.permission_rules import User, UserRole
-from protocols.opcua.rig import SERVER_URI, Station, issue, key, running, up, write_pair
+from protocols.opcua.rig import SERVER_URI, Proxy, Station, issue, key, running, up, write_pair
 
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError, SecurityError
@@ -81,6 +81,20 @@ async def test_an_unknown_server_is_refused_until_it_is_trusted(secured, wish, t
         trust = TrustList(tmp_path / "other")
         trust.trust(thumbprint(trust.rejected()[0]))
         await sink.until(lambda: len(sink.values) == 4 and up(sink)())
+
+
+@pytest.mark.interop
+async def test_a_server_that_is_no_longer_trusted_is_not_resumed(secured, wish, tmp_path):
+    proxy = Proxy(secured.port)
+    await proxy.start()
+    async with running(secured, port=proxy.port, **wish) as (_, sink):
+        await sink.until(up(sink))
+        (certificate,) = (tmp_path / "trust" / "trusted" / "certs").iterdir()
+        certificate.unlink()
+        proxy.cut()
+        await sink.until(lambda: "BadCertificateUntrusted" in sink.states[-1][1])
+        assert sum(state is LinkState.UP for state, _ in sink.states) == 1
+    await proxy.stop()
 
 
 @pytest.mark.interop

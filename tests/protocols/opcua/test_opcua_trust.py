@@ -1,5 +1,7 @@
 """The trust list: what is accepted, what is refused and why, and how an engineer trusts what came."""
 
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -153,3 +155,19 @@ def test_our_own_certificate_passes_the_checks_of_others(trust, tmp_path):
     trust.check(made, Peer(SERVER_URI, server=False), NOW)
     with pytest.raises(SecurityError, match="already"):
         make_certificate(tmp_path / "own", uri=SERVER_URI, name="scada", hosts=[], now_ns=NOW)
+
+
+def test_a_certificate_that_cannot_be_written_whole_is_not_there(tmp_path, monkeypatch):
+    """Another process reads the folder at every connection; half a file would shut everybody out."""
+    trust = TrustList(tmp_path)
+    trust.prepare()
+
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SecurityError, match="No space left"):
+        trust.add(issue(key()))
+    assert trust.trusted() == []
