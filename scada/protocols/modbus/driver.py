@@ -36,6 +36,8 @@ _SILENT_REQUESTS: Final = 3
 """Requests without an answer, from a channel on which nobody answers, after which the connection is made anew."""
 _BUSY_PAUSE_S: Final = 0.1
 _SETTLE_STEP_S: Final = 0.02
+_LONGEST_WAIT_S: Final = 5.0
+"""How long a command waits for the one before it; later it is too old to be written."""
 _REST_S, _LONGEST_REST = 0.06, 20
 """Silence after which a late frame is over, and how many of them to wait: 256 octets at 9600 baud take 0.3 s."""
 _WRITES: Final = (5, 6, 15, 16, exchange.MASK_WRITE, exchange.READ_WRITE)
@@ -342,27 +344,38 @@ class ModbusDriver(Driver):
     async def _carry_out(self, control: Control, begin: Callable[[], write.Steps]) -> CommandResult:
         """Go through the steps of a command; those of one unit do not mix."""
         lock = self._commands.setdefault(getattr(control.address, "unit_id", 0), asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._real(_LONGEST_WAIT_S)):
+                await lock.acquire()
+        except TimeoutError:
+            text = f"another command of this unit has not ended for {_LONGEST_WAIT_S:g} s; nothing was sent"
+            return CommandResult(Outcome.REFUSED, text)
+        try:
+            return await self._go_through(begin)
+        finally:
+            lock.release()
+
+    async def _go_through(self, begin: Callable[[], write.Steps]) -> CommandResult:
         sent = False
-        async with lock:
-            try:
-                steps = begin()
-                step = next(steps)
-                while True:
-                    if isinstance(step, write.Pause):
-                        await asyncio.sleep(self.clock.real_delay(step.seconds))
-                        step = next(steps)
-                    else:
-                        sent = sent or (self._line is not None and step.function in _WRITES)
-                        step = steps.send(await self._ask(step))
-            except StopIteration as end:
-                result: CommandResult = end.value
-                return result
-            except RegisterError as error:
-                return CommandResult(Outcome.REFUSED, str(error))
-            except LineLostError as error:
-                if sent:
-                    text = f"{error} before the answer; it is not known whether the station acted"
-                    return CommandResult(Outcome.TIMEOUT, text)
-                return CommandResult(Outcome.LINK_DOWN, "not connected")
-            except ProtocolError as error:
-                return CommandResult(Outcome.REFUSED, str(error))
+        try:
+            steps = begin()
+            step = next(steps)
+            while True:
+                if isinstance(step, write.Pause):
+                    await asyncio.sleep(self.clock.real_delay(step.seconds))
+                    step = next(steps)
+                else:
+                    sent = sent or (self._line is not None and step.function in _WRITES)
+                    step = steps.send(await self._ask(step))
+        except StopIteration as end:
+            result: CommandResult = end.value
+            return result
+        except RegisterError as error:
+            return CommandResult(Outcome.REFUSED, str(error))
+        except LineLostError as error:
+            if sent:
+                text = f"{error} before the answer; it is not known whether the station acted"
+                return CommandResult(Outcome.TIMEOUT, text)
+            return CommandResult(Outcome.LINK_DOWN, "not connected")
+        except ProtocolError as error:
+            return CommandResult(Outcome.REFUSED, str(error))

@@ -488,6 +488,25 @@ async def test_a_command_whose_link_goes_is_not_known_and_never_repeated():
         assert len(writes) == 1
 
 
+async def test_a_command_is_not_written_long_after_it_was_given(monkeypatch):
+    """The one before it may take long; who gave this one has been told of a time-out by then."""
+    monkeypatch.setattr("scada.protocols.modbus.driver._LONGEST_WAIT_S", 0.05)
+    asked = []
+
+    async def behave(data, writer):
+        asked.append(data[7])
+        writer.write(mbap(int.from_bytes(data[:2], "big"), data[6], honest(data[7:])))
+
+    async with peer(behave) as port, running("modbus-tcp", "127.0.0.1", port, [point(0, 0)]) as (driver, sink):
+        await sink.until(lambda: len(sink.values) == 1)
+        lock = driver._commands.setdefault(1, asyncio.Lock())
+        async with lock:
+            result = await driver.execute(setpoint(5), 5)
+        assert (result.outcome, "nothing was sent" in result.reason) == (Outcome.REFUSED, True)
+        assert set(asked) == {3}
+        assert not lock.locked()
+
+
 async def test_what_goes_over_the_wire_is_told_to_the_tee():
     async with (
         serving(ModbusTcpServer(devices(1), address=("127.0.0.1", 0))) as port,
