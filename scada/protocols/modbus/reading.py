@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,11 @@ class Reading:
             known = dict(zip(whole.block.pids.tolist(), whole.values.tolist(), strict=True))
             self.values = np.array([known[pid] for pid in block.pids.tolist()])
             self.fresh = whole.fresh
+
+    def join(self, parts: Iterable[Reading]) -> None:
+        """The block is read whole again: the last values are those of its parts, found among ``parts``."""
+        known = {pid: value for part in parts for pid, value in zip(part.block.pids.tolist(), part.values.tolist(), strict=True)}
+        self.values = np.array([known[pid] for pid in self.block.pids.tolist()])
 
     def start(self) -> None:
         """A new connection: the next values are found, not changed."""

@@ -41,6 +41,8 @@ class _Unit:
     pace: _Pace
     due: list[tuple[float, int, Reading]] = field(default_factory=list)
     """Heap."""
+    planned: list[Reading] = field(default_factory=list)
+    """Blocks as planned; ``readings`` are these, or parts of them."""
     readings: list[Reading] = field(default_factory=list)
     misses: int = 0
     silent: bool = False
@@ -79,20 +81,25 @@ class Schedule:
         self.late_s = 0.0
         """How long ago the block taken last was due."""
         for reading in readings:
-            self._unit(reading.block.unit_id).readings.append(reading)
+            unit = self._unit(reading.block.unit_id)
+            unit.planned.append(reading)
+            unit.readings.append(reading)
 
     def __iter__(self) -> Iterator[Reading]:
         """Every block."""
         return (reading for unit in self._units.values() for reading in unit.readings)
 
     def start(self, now: float) -> None:
-        """A new connection: everything is due, every unit is believed to answer."""
+        """A new connection: everything is due, every unit is believed to answer, and every block to be whole."""
         self.misses, self.heard, self._probes_free_at = 0, False, -math.inf
         self._failures.clear()
         for unit in self._units.values():
             unit.misses, unit.silent = 0, False
             unit.due = []
+            parts, unit.readings = unit.readings, list(unit.planned)
             for reading in unit.readings:
+                if reading not in parts:
+                    reading.join(parts)
                 reading.start()
                 self._plan(unit, reading, now)
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from scada.model_cim.tables import ChannelSpec, ModbusAddress, Point, PointKind
@@ -151,6 +152,23 @@ def test_a_parted_block_is_read_in_parts_from_then_on():
     assert [one.block.start for one in rig.schedule] == [0, 1]
     rig.until(1.5)
     assert {start for *_, start in rig.reads} == {0, 1}
+
+
+def test_a_new_connection_reads_parted_blocks_whole_again():
+    """A device that refused everything while it started must not be read register by register for ever."""
+    rig = Rig([point(0, 1, 0), point(1, 1, 1), point(2, 1, 2)])
+    whole, _ = rig.schedule.next(0.0)
+    rig.schedule.parted(whole, whole.halves(), 0.0)
+    low, _ = rig.schedule.next(0.0)
+    low.take(np.array([7], dtype=np.uint16), 1)
+    rig.schedule.answered(low, 0.0)
+    high, _ = rig.schedule.next(0.0)
+    rig.schedule.parted(high, high.halves(), 0.0)
+    rig.schedule.start(1.0)
+    assert list(rig.schedule) == [whole]
+    assert rig.schedule.next(1.0)[0] is whole
+    assert whole.values.tolist()[0] == 7.0, "what its parts told is still the last value"
+    assert np.isnan(whole.values[1:]).all()
 
 
 def test_nothing_to_read():
