@@ -45,6 +45,8 @@ DRAIN: Final = 64
 """Waiting change sets that share one write of the queue."""
 STORE_S: Final = 5.0
 """How often the place in the journal is stored though no event came."""
+STALE_S: Final = 10.0
+"""A command that waited longer for this actor (its disk hung, it was down) is not carried out any more."""
 LISTEN_S: Final = 5.0
 """Time between two tries to listen."""
 
@@ -60,9 +62,10 @@ class UpstreamView:
 
 @dataclass(frozen=True, slots=True)
 class CommandCame(Message):
-    """A master asks for a step of a command."""
+    """A master asks for a step of a command; ``at`` is the monotonic second at which it came."""
 
     asked: CommandAsked
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class UpstreamActor(Actor):
             self._tables,
             self._queue,
             self._clock,
-            on_command=lambda asked: self.address.tell(CommandCame(asked)),
+            on_command=lambda asked: self.address.tell(CommandCame(asked, self._clock.monotonic())),
             on_refused=lambda refused: self.address.tell(CommandTurnedDown(refused)),
             on_remark=lambda text: self.address.tell(Remarked(text)),
         )
@@ -178,8 +181,8 @@ class UpstreamActor(Actor):
                 self._follow(message)
             case FellBehind():
                 self._catch_up()
-            case CommandCame(asked):
-                self._command(asked)
+            case CommandCame(asked, at):
+                self._command(asked, at)
             case CommandTurnedDown(refused):
                 self._refusals.note(refused)
             case Remarked(text):
@@ -279,12 +282,19 @@ class UpstreamActor(Actor):
 
     # ---------------------------------------------------------------- commands
 
-    def _command(self, asked: CommandAsked) -> None:
-        if not self._masters.principal(asked).rights and asked.step != "cancel":
-            self._link.answer(asked.ticket, False)
-            self._refusals.without_right(asked)
-            return
-        self._orders.step(asked)
+    def _command(self, asked: CommandAsked, at: float) -> None:
+        if asked.step == "cancel":
+            self._orders.step(asked)
+        elif not self._masters.principal(asked).rights:
+            self._refuse(asked, f"{asked.master} is granted no command")
+        elif (waited := self._clock.monotonic() - at) > STALE_S:
+            self._refuse(asked, f"it waited here for {waited:.0f} s, and who sent it may have given it up")
+        else:
+            self._orders.step(asked)
+
+    def _refuse(self, asked: CommandAsked, why: str) -> None:
+        self._link.answer(asked.ticket, False)
+        self._refusals.step(asked, why)
 
     # ---------------------------------------------------------------- beats
 

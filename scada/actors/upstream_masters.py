@@ -82,9 +82,8 @@ class Refusals:
         self._began = clock.monotonic()
         self._count = 0
 
-    def without_right(self, asked: CommandAsked) -> None:
-        """A master has no right to anything."""
-        reason = f"{asked.master} is granted no command"
+    def step(self, asked: CommandAsked, reason: str) -> None:
+        """A step of a command was refused, and why."""
         self.note(CommandRefused(asked.control, asked.master, asked.group, asked.asdu, asked.peer, reason), asked.value)
 
     def note(self, refused: CommandRefused, value: float = float("nan")) -> None:

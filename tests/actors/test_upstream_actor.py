@@ -655,6 +655,16 @@ def test_a_master_without_a_grant_is_refused_and_audited(rig):
     assert "upstream.refused" in rig.events.keys()  # noqa: SIM118
 
 
+def test_a_command_that_waited_too_long_for_the_actor_is_refused(rig):
+    master = rig.master()
+    master.ask(order(50, SETPOINT, 4.5, ca=7))
+    rig.clock.advance(11.0)
+    rig.deliver()
+    assert rig.control.got == []
+    assert causes(master.pump()) == [(50, 7, True)]
+    assert "waited here for 11 s" in [record.row for record in rig.audit.records()][-1].reason
+
+
 def test_what_the_station_refuses_by_itself_is_audited(rig):
     master = rig.master()
     assert causes(master.ask(order(46, 999, 2, ca=7))) == [(46, 47, True)]
