@@ -131,5 +131,4 @@ class StatusReport:
             for name in ("frames_in", "frames_out", "values_in", "malformed", "unknown_addresses", "connects", "round_trip_s"):
                 setattr(status, name, getattr(counted, name))
             status.last_receive_ns = counted.last_receive_ns
-            status.disconnects.extend(f"{at} {reason}" for at, reason in list(counted.disconnects))
         return status

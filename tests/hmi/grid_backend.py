@@ -523,7 +523,6 @@ class GridBackend(OperatorTable):
                     station=spec.station,
                     points_total=len(pids),
                     points_good=int(((self.quality[pids] & np.uint32(BAD_MASK)) == 0).sum()),
-                    disconnects=["10:02:11 t1 expired"],
                 )
             )
         areas = [

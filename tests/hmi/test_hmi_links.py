@@ -126,6 +126,43 @@ def test_live_frames_filter_pause_and_what_was_missed(rig, operator):
         time.sleep(0.05)
 
 
+def test_a_trace_that_was_interrupted_goes_on_and_says_so(rig, operator):
+    operator.go("links")
+    operator.at("trace-run").click()
+    queue = tracing(rig.backend)
+    queue.put("A", True, rig.clock.now_ns(), TESTFR)
+    expect(operator.at("trace-row")).to_have_count(1)
+
+    def broken(most):
+        raise OSError("the server stops")
+
+    queue.take = broken
+    expect(operator.at("trace-missed")).to_contain_text("interrupted 1 times", timeout=15_000)
+    tracing(rig.backend).put("A", True, rig.clock.now_ns(), TESTFR)
+    expect(operator.at("trace-row")).to_have_count(2)
+
+
+def test_long_names_and_reasons_do_not_push_the_page_apart(rig, operator, monkeypatch):
+    real = rig.backend.channel
+
+    def long(name):
+        found = real(name)
+        found.disconnects[0].reason = found.links[0].reason = "x" * 400
+        found.recording = "r" * 250
+        found.parameters["tls_ca"] = "/" + "p" * 300
+        found.links[0].endpoint = "h" * 120 + ":2404"
+        return found
+
+    monkeypatch.setattr(rig.backend, "channel", long)
+    operator.go("links")
+    expect(operator.at("recording")).to_contain_text("rrr")
+    operator.at("channel-detail").locator("summary").click()
+    side = operator.at("channel-detail").locator(".side")
+    wide = "[...e.querySelectorAll('*')].filter(x => x.getBoundingClientRect().right > e.getBoundingClientRect().right + 1)"
+    assert side.evaluate(f"e => {wide}.map(x => x.outerHTML.slice(0, 80))") == []
+    assert operator.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_values_can_be_left_out(rig, operator):
     operator.go("links")
     operator.at("trace-values").uncheck()

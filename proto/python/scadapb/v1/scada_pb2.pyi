@@ -449,7 +449,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ChannelStatus(_message.Message):
-    __slots__ = ("name", "protocol", "endpoint", "state", "reason", "since_ns", "frames_in", "frames_out", "values_in", "malformed", "unknown_addresses", "connects", "round_trip_s", "last_receive_ns", "disconnects", "points_total", "points_good", "station", "recording")
+    __slots__ = ("name", "protocol", "endpoint", "state", "reason", "since_ns", "frames_in", "frames_out", "values_in", "malformed", "unknown_addresses", "connects", "round_trip_s", "last_receive_ns", "points_total", "points_good", "station")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -464,11 +464,9 @@ class ChannelStatus(_message.Message):
     CONNECTS_FIELD_NUMBER: _ClassVar[int]
     ROUND_TRIP_S_FIELD_NUMBER: _ClassVar[int]
     LAST_RECEIVE_NS_FIELD_NUMBER: _ClassVar[int]
-    DISCONNECTS_FIELD_NUMBER: _ClassVar[int]
     POINTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     POINTS_GOOD_FIELD_NUMBER: _ClassVar[int]
     STATION_FIELD_NUMBER: _ClassVar[int]
-    RECORDING_FIELD_NUMBER: _ClassVar[int]
     name: str
     protocol: str
     endpoint: str
@@ -483,12 +481,10 @@ class ChannelStatus(_message.Message):
     connects: int
     round_trip_s: float
     last_receive_ns: int
-    disconnects: _containers.RepeatedScalarFieldContainer[str]
     points_total: int
     points_good: int
     station: str
-    recording: bool
-    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., since_ns: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., values_in: _Optional[int] = ..., malformed: _Optional[int] = ..., unknown_addresses: _Optional[int] = ..., connects: _Optional[int] = ..., round_trip_s: _Optional[float] = ..., last_receive_ns: _Optional[int] = ..., disconnects: _Optional[_Iterable[str]] = ..., points_total: _Optional[int] = ..., points_good: _Optional[int] = ..., station: _Optional[str] = ..., recording: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., since_ns: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., values_in: _Optional[int] = ..., malformed: _Optional[int] = ..., unknown_addresses: _Optional[int] = ..., connects: _Optional[int] = ..., round_trip_s: _Optional[float] = ..., last_receive_ns: _Optional[int] = ..., points_total: _Optional[int] = ..., points_good: _Optional[int] = ..., station: _Optional[str] = ...) -> None: ...
 
 class AreaStatus(_message.Message):
     __slots__ = ("name", "controlled", "frequency_hz", "ace_mw", "interchange_mw", "scheduled_interchange_mw", "generation_mw", "load_mw")
