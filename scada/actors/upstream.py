@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import structlog
@@ -77,8 +77,9 @@ class CommandTurnedDown(Message):
 
 @dataclass(frozen=True, slots=True)
 class Remarked(Message):
-    """The station says what a master did that is odd."""
+    """The station says what a master did that is odd; of those that wait the newest stands for all."""
 
+    coalesce: ClassVar[bool] = True
     text: str
 
 
@@ -130,7 +131,7 @@ class UpstreamActor(Actor):
         self._consumer = CONSUMER + queue_name(self._station)
         self._masters = Masters(self._station.name, masters)
         self._refusals = Refusals(self._masters, audit, self._tell, clock)
-        self._remarks, self._watch = Remarks(self._tell, clock), MasterWatch(self._tell)
+        self._remarks, self._watch = Remarks(self._station.name, self._tell, clock), MasterWatch(self._tell)
         self._tables, self._wire = tables, wire
         self._control = control
         self._seq = 0
@@ -186,7 +187,6 @@ class UpstreamActor(Actor):
             case CommandTurnedDown(refused):
                 self._refusals.note(refused)
             case Remarked(text):
-                _log.info("upstream", station=self._station.name, text=text)
                 self._remarks.note(text)
             case DeskReplied(replied):
                 self._drain()  # return information goes before the termination

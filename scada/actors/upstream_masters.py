@@ -124,11 +124,13 @@ class Remarks:
     """Stores what the station says of its masters: refused connections, closed links, odd frames.
 
     Args:
+        station: name of the upstream station.
         tell: stores events.
         clock: limits them.
     """
 
-    def __init__(self, tell: Tell, clock: Clock) -> None:
+    def __init__(self, station: str, tell: Tell, clock: Clock) -> None:
+        self._station = station
         self._tell = tell
         self._clock = clock
         self._last = float("-inf")
@@ -142,6 +144,7 @@ class Remarks:
             return
         self._last, held, self._held = now, self._held, 0
         more = f" ({held} more before)" if held else ""
+        _log.info("upstream", station=self._station, text=text + more)
         self._tell("upstream.remark", AlarmClass.NOTICE, 3, {"text": text + more})
 
 

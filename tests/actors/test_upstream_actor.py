@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import structlog
 from actors.harness import POINTS, Box, Disk, S, make
 from protocols.iec104.raw_master import RawMaster, causes, clock_of, counter_request, interrogation, objects, order
 from scadapb.v1 import scada_pb2 as pb
@@ -450,13 +451,21 @@ def test_masters_that_come_and_go_are_told(rig):
 
 
 def test_odd_masters_are_told_of_and_do_not_flood_the_event_log(rig):
-    for _ in range(5):
-        rig.actor.receive(Remarked("10.9.9.9:1 refused: belongs to no redundancy group"))
+    with structlog.testing.capture_logs() as log:
+        for _ in range(5):
+            rig.actor.receive(Remarked("10.9.9.9:1 refused: belongs to no redundancy group"))
+    assert len(log) == 1, "nor the log"
     assert rig.events.keys().count("upstream.remark") == 1
     rig.clock.advance(10.0)
     rig.actor.receive(Remarked("again"))
     told = [event for message in rig.events.got for event in message.events if event.key == "upstream.remark"]
     assert told[-1].parameters["text"] == "again (4 more before)"
+
+
+def test_remarks_that_wait_take_no_room(rig):
+    for _ in range(1000):
+        rig.actor.address.tell(Remarked("a malformed frame"))
+    assert rig.actor.address.mailbox.qsize() == 1
 
 
 def test_groups_of_points_and_of_counters(tmp_path):
