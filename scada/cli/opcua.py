@@ -200,21 +200,21 @@ def trust(*, what: str | None, trust: Path) -> None:
     WHAT is the beginning of the thumbprint of a rejected certificate, or a file. Compare the whole thumbprint with the one that
     the other side shows before you trust.
     """
-    from scada.protocols.opcua.trust import TrustList, application_uri, common_name, read_certificate, thumbprint
+    from scada.protocols.opcua.trust import TrustList, application_uri, common_name, printable, read_certificate, thumbprint
 
     store = TrustList(trust)
     if what is None:
         for state, certificates in (("rejected", store.rejected()), ("trusted", store.trusted())):
             for each in certificates:
                 until = f"until {each.not_valid_after_utc:%Y-%m-%d}"
-                click.echo(f"{state}\t{thumbprint(each)}\t{common_name(each)}\t{application_uri(each)}\t{until}")
+                click.echo(f"{state}\t{thumbprint(each)}\t{common_name(each)}\t{printable(application_uri(each))}\t{until}")
         return
     if Path(what).is_file():
         accepted = read_certificate(Path(what))
         store.add(accepted)
     else:
         accepted = store.trust(what)
-    click.echo(f"trusted: {common_name(accepted)} {application_uri(accepted)} {thumbprint(accepted)}")
+    click.echo(f"trusted: {common_name(accepted)} {printable(application_uri(accepted))} {thumbprint(accepted)}")
 
 
 @command.command()

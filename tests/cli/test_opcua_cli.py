@@ -153,3 +153,12 @@ async def test_the_serving_process_follows_the_database(tmp_path):
         rest = await asyncio.to_thread(process.communicate, None, 20)
     assert process.returncode == 0, rest
     assert not re.search("Traceback", rest[0])
+
+
+@pytest.mark.e2e
+def test_the_serving_process_does_not_outlive_who_started_it(tmp_path):
+    """It is started by us, and told that somebody else did, who must be gone."""
+    config = tmp_path / "scada.toml"
+    config.write_text('[rtdb]\npath = "rtdb"\n[opcua]\npolicies = ["None"]\nanonymous = true\n')
+    argv = [sys.executable, "-m", "scada", "opcua", "serve", "-c", str(config), "--parent", str(os.getppid())]
+    assert subprocess.run(argv, timeout=60, check=False).returncode == 0

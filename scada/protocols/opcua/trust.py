@@ -115,9 +115,18 @@ def thumbprint(certificate: x509.Certificate) -> str:
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """Common name of the subject, or the whole subject."""
+    """Common name of the subject, or the whole subject, printable: a stranger chose it, and it is shown on terminals."""
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if names else certificate.subject.rfc4514_string()
+    return printable(str(names[0].value) if names else certificate.subject.rfc4514_string())
+
+
+def printable(text: str) -> str:
+    r"""A text without control characters.
+
+    >>> printable("a\x1b[2Jb")
+    'a?[2Jb'
+    """
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class TrustList:

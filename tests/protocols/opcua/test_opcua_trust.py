@@ -17,6 +17,7 @@ from scada.protocols.opcua.trust import (
     Peer,
     TrustList,
     application_uri,
+    common_name,
     parse_der,
     read_certificate,
     thumbprint,
@@ -171,3 +172,7 @@ def test_a_certificate_that_cannot_be_written_whole_is_not_there(tmp_path, monke
     with pytest.raises(SecurityError, match="No space left"):
         trust.add(issue(key()))
     assert trust.trusted() == []
+
+
+def test_a_strangers_name_cannot_write_on_our_terminal():
+    assert common_name(issue(key(), "\x1b[2Jtrusted\t0000\n")) == "?[2Jtrusted?0000?"
