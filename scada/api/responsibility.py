@@ -42,12 +42,14 @@ def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTa
 
 
 def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
-    """The station of a channel is within the sender's areas.
+    """Every station of a channel is within the sender's areas.
 
     Raises:
         CallError: ``no_area``.
     """
-    _check(principal, tables, name, [channel.station for channel in tables.channels if channel.name == name])
+    for channel in tables.channels:
+        if channel.name == name:
+            _check_stations(principal, tables, name, channel.station)
 
 
 def check_dispatch(request: pb.AreaSetpoint | pb.Schedule, principal: Principal, tables: ModelTables) -> None:
@@ -75,7 +77,7 @@ def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, back
     shown = [alarm for alarm in backend.alarms()[0] if alarm.alarm_id in asked]
     for alarm in shown:
         if alarm.station:
-            _check(principal, backend.tables, alarm.path, [alarm.station])
+            _check_stations(principal, backend.tables, alarm.path, alarm.station)
     return [alarm.alarm_id for alarm in shown]
 
 
@@ -94,7 +96,8 @@ def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: Mo
         if point is not None:
             _check(principal, tables, point.path, [point.station] if point.station else [])
         elif channel is not None:
-            _check(principal, tables, channel.name, [channel.station] if channel.station else [])
+            if channel.station:
+                _check_stations(principal, tables, channel.name, channel.station)
         else:
             others.add(name.mrid)
     owned = {(point.equipment, point.station) for point in tables.points if point.equipment in others} if others else set()
@@ -115,6 +118,13 @@ def check_points(pids: Sequence[int], principal: Principal, tables: ModelTables)
 
 def _areas_of_unit(tables: ModelTables, mrid: str) -> list[str]:
     return [area.name for area in tables.areas if any(unit.mrid == mrid for unit in area.units)]
+
+
+def _check_stations(principal: Principal, tables: ModelTables, what: str, station: str) -> None:
+    """A channel of several stations has their names joined by commas; each must be the sender's."""
+    known = any(one.name == station for one in tables.stations)
+    for name in [station] if known else station.split(", "):
+        _check(principal, tables, what, [name])
 
 
 def _check(principal: Principal, tables: ModelTables, what: str, places: list[str]) -> None:

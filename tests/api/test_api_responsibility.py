@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import grpc
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.faults import CallError
+from scada.api.responsibility import check_acknowledge, check_alarms, check_channel
+from scada.control.records import Principal
 from scada.security.identities import load_grants
+from scada.security.roles import Right
 
 ELSEWHERE = frozenset({"North"})
 
@@ -60,3 +64,30 @@ async def test_a_station_counts_as_its_area(sessions, connect, backend, key_fold
     operator = await connect("operator")
     number = backend.raise_alarm()
     assert (await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number]))).acknowledged == [number]
+
+
+@pytest.mark.parametrize(
+    ("areas", "allowed"),
+    [({"Nan", "Xi"}, True), ({"Area"}, True), ({"Nan"}, False), ({"*"}, True), ({"Nan, Xi"}, False), (set(), False)],
+)
+def test_a_channel_of_several_stations_needs_every_one(areas, allowed):
+    stations = [SimpleNamespace(name=name, area="Area") for name in ("Nan", "Xi", "Far, away")]
+    channels = [
+        SimpleNamespace(name="West", mrid="m", station="Nan, Xi"),
+        SimpleNamespace(name="One", mrid="o", station="Far, away"),
+    ]
+    tables = SimpleNamespace(stations=stations, channels=channels, by_mrid={}, points=[])
+    who = Principal("op", frozenset(), frozenset({Right.CHANNEL}), frozenset(areas))
+    alarm = SimpleNamespace(alarm_id=1, path="West", station="Nan, Xi")
+    backend = SimpleNamespace(alarms=lambda: ([alarm], 1), tables=tables)
+    for check in (
+        lambda: check_channel("West", who, tables),
+        lambda: check_acknowledge(pb.AcknowledgeRequest(alarm_ids=[1]), who, backend),
+        lambda: check_alarms([pb.AlarmName(mrid="m")], who, tables),
+    ):
+        if allowed:
+            check()
+        else:
+            with pytest.raises(CallError, match="outside op's areas"):
+                check()
+    check_channel("One", replace(who, areas=frozenset({"Far, away"})), tables)
