@@ -108,6 +108,7 @@ class Feed:
         self._room = asyncio.Event()
         self._room.set()
         self._mark = self._sent_mark = self._safe_mark = 0
+        self._waiting: deque[Apply | MarkQuality] = deque()  # while the database's mailbox is full: to block would stop all links
         self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def deliver(self, batch: PointBatch) -> int:
@@ -135,7 +136,7 @@ class Feed:
         """Set quality bits of points in one update: after all that was delivered of them before, before all that comes later."""
         self._send_due()
         self._send(self._take_held(pids))
-        self._rtdb.tell(MarkQuality(pids, set_bits=set_bits))
+        self._tell(MarkQuality(pids, set_bits=set_bits))
 
     def _schedule(self, due: float) -> None:
         if self._timer is not None:
@@ -208,7 +209,19 @@ class Feed:
         changes = mark > self._sent_mark
         self._sent_mark = max(mark, self._sent_mark)
         proof = mark if changes else 0  # without a change in it, it is answered even while those before it are not on disk
-        self._rtdb.tell(Apply(tuple(batches), lambda: self._committed(records, proof), durable=changes))
+        self._tell(Apply(tuple(batches), lambda: self._committed(records, proof), durable=changes))
+
+    def _tell(self, message: Apply | MarkQuality) -> None:
+        if self._waiting or not self._rtdb.offer(message):
+            self._waiting.append(message)
+            if len(self._waiting) == 1:
+                self._loop.call_later(FLUSH_S, self._tell_waiting)
+
+    def _tell_waiting(self) -> None:
+        while self._waiting and self._rtdb.offer(self._waiting[0]):
+            self._waiting.popleft()
+        if self._waiting:
+            self._loop.call_later(FLUSH_S, self._tell_waiting)
 
     def _committed(self, records: int, mark: int) -> None:
         """Called from the database's thread."""

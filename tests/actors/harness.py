@@ -26,6 +26,10 @@ class Box:
     def tell(self, message):
         self.got.append(message)
 
+    def offer(self, message):
+        self.tell(message)
+        return True
+
     def take(self, kind):
         taken = [message for message in self.got if isinstance(message, kind)]
         self.got = [message for message in self.got if not isinstance(message, kind)]

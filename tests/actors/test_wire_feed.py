@@ -39,6 +39,41 @@ def test_status_changes_in_one_turn_of_the_loop_leave_together_and_at_once():
     assert rtdb.mailbox.empty()
 
 
+def test_a_database_that_stands_still_does_not_stop_the_wire():
+    """Its mailbox takes no more; links must be tested and commands sent all the same, and nothing may be lost or overtaken."""
+    wire, rtdb = Wire(), Address("rtdb")
+    rtdb.mailbox.capacity = 4
+    feed = Feed(wire, rtdb)
+
+    async def turns():
+        for value in range(10):
+            feed.deliver(change(3, float(value)))
+            await asyncio.sleep(0.001)
+        feed.mark(np.array([3], np.uint32), LOST)
+        mark = feed.deliver(change(3, 10.0))
+        await asyncio.sleep(0.001)
+        return asyncio.ensure_future(feed.committed(mark))
+
+    async def until(waiter):
+        await waiter
+
+    told = []
+    try:
+        wire.start()
+        waiter = wire.submit(turns()).result(timeout=5)
+        while len(told) < 12:
+            message = rtdb.mailbox.get().message
+            told.append(None if isinstance(message, MarkQuality) else message.batches[0].records["value"][0])
+            assert not waiter.done()
+            if isinstance(message, Apply):
+                message.done()
+        wire.submit(until(waiter)).result(timeout=5)
+    finally:
+        rtdb.mailbox.close()
+        wire.stop()
+    assert told == [*range(10), None, 10]
+
+
 class Database:
     """Stands for the database's actor: takes what it is told and commits when the test says so."""
 
@@ -48,6 +83,10 @@ class Database:
 
     def tell(self, message):
         self.told.append(message)
+
+    def offer(self, message):
+        self.told.append(message)
+        return True
 
     async def commit(self, count=1 << 30):
         """Commit the next hand-overs; the feed hears of it in its loop."""
