@@ -74,7 +74,7 @@ def check_parameters(station: UpstreamStation) -> None:
     """Refuse what a station could not be made with.
 
     Raises:
-        ConfigError: there is no such parameter, or it is no number or out of its range.
+        ConfigError: there is no such parameter, it is no number or out of its range, or a master is in two groups.
     """
     unknown = [name for name in station.params if name not in _PARAMETERS and not name.startswith("tls")]
     if unknown:
@@ -82,6 +82,13 @@ def check_parameters(station: UpstreamStation) -> None:
         raise ConfigError(f"there is no parameter {unknown[0]}", where=f"upstream station {station.name}", mend=mend)
     _parameters(station)
     _max_masters(station)
+    seen: dict[str, str] = {}
+    for group in station.groups:
+        for master in group.masters:
+            first = seen.setdefault(master.lower(), group.name)
+            if first != group.name:
+                text = f"master {master} is in the groups {first} and {group.name}"
+                raise ConfigError(text, where=f"upstream station {station.name}", mend="it has one queue: leave it in one")
 
 
 def event_capacity(station: UpstreamStation) -> int:

@@ -160,9 +160,9 @@ class _Forwarding:
             if name in groups:
                 self._error("upstream.group", mrid, f"a second group {name!r}; left out", "give each group its own name")
                 continue
-            doubled = {master for master in masters if seen.setdefault(master, name) != name}
+            doubled = {master for master in masters if seen.setdefault(master.lower(), name) != name}
             for master in sorted(doubled):
-                text = f"master {master!r} is also in group {seen[master]!r}; left out of this one"
+                text = f"master {master!r} is also in group {seen[master.lower()]!r}; left out of this one"
                 self._error("upstream.master", mrid, text, "a master has one queue: name it in one group")
             groups[name] = RedundancyGroup(name, tuple(master for master in masters if master not in doubled))
         for mrid in self._model.refs_to(station, f"{GROUP}.UpstreamStation"):

@@ -529,6 +529,13 @@ def test_a_wrong_parameter_is_a_clear_error(tmp_path, params):
         check_parameters(station)
 
 
+def test_a_master_in_two_groups_is_an_error_of_the_configuration(tmp_path):
+    """Said when the server starts, not by an actor that fails again and again."""
+    station = configured(STATION, UpstreamStationSettings(groups={"A": ["Centre"], "B": ["centre"]}), tmp_path)
+    with pytest.raises(ConfigError, match="master centre is in the groups A and B"):
+        check_parameters(station)
+
+
 # ---------------------------------------------------------------- commands
 
 
