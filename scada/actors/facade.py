@@ -35,7 +35,7 @@ from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.recordings import recordings_in
 from scada.actors.status import StatusReport
 from scada.actors.system import System
-from scada.actors.tracing import TraceQueue
+from scada.actors.tracing import NOT_HEARD, TraceQueue
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.errors import ScadaError
@@ -270,10 +270,17 @@ class Facade:
         return channel_detail(view, status, self._system.recorder_view, lambda pid: self.tables.points[pid].path)
 
     def trace(self, name: str, *, values: bool) -> tuple[TraceQueue, Callable[[], None]]:
-        """Frames of a channel from now on."""
+        """Frames of a channel from now on.
+
+        Raises:
+            ScadaError: its driver does not show them.
+        """
+        hub = self._system.hubs[name]
+        if hub.deaf:
+            raise ScadaError(NOT_HEARD, where=f"channel {name}")
         view = next(view for view in self._system.channel_views if view.spec.name == name)
         queue = TraceQueue(lambda: view.driver.describer() if view.driver is not None else Describer(), values=values)
-        return queue, self._system.hubs[name].listen(queue.put)
+        return queue, hub.listen(queue.put)
 
     async def recordings(self) -> pb.RecordingList:
         """Recordings on disk, newest first."""

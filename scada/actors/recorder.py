@@ -19,7 +19,7 @@ import structlog
 from scada.actors.base import Actor, Address
 from scada.actors.messages import Record, Report, StopRecording, Tick
 from scada.actors.recordings import SUFFIX, RecordingBuffer, file_stem, is_ours
-from scada.actors.tracing import TraceHub
+from scada.actors.tracing import NOT_HEARD, TraceHub
 from scada.core.clock import Clock
 from scada.core.settings import RecordingSettings
 from scada.events.records import Event, EventKind
@@ -162,6 +162,8 @@ class RecorderActor(Actor):
         channel, most = asked.spec.name, self._settings
         if channel in self._recordings:
             return CommandResult(Outcome.REFUSED, f"it is recorded already, into {self._recordings[channel].file.name}")
+        if asked.hub.deaf:
+            return CommandResult(Outcome.REFUSED, NOT_HEARD)
         if asked.minutes > most.max_minutes or asked.mb > most.max_mb:
             return CommandResult(Outcome.REFUSED, f"at most {most.max_minutes:g} minutes and {most.max_mb:g} MiB are configured")
         minutes, mb = asked.minutes or most.max_minutes, asked.mb or most.max_mb

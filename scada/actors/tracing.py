@@ -14,6 +14,7 @@ import structlog
 
 from scada.protocols.driver import Describer, Driver, Frame, Tee
 
+NOT_HEARD: Final = "the driver of this channel does not show its octets"
 QUEUE_FRAMES: Final = 4000
 QUEUE_OCTETS: Final = 1 << 20
 """What one reader may be behind; the oldest frames beyond it are left out and counted."""
@@ -52,6 +53,12 @@ class TraceHub:
             self._loop.call_soon_threadsafe(work)
         except RuntimeError:
             work()
+
+    @property
+    def deaf(self) -> bool:
+        """The driver does not show what passes."""
+        driver = self._driver
+        return driver is not None and not driver.heard
 
     def endpoints(self) -> dict[str, str]:
         """``host:port`` of each link by its name; empty for a channel with one."""

@@ -191,6 +191,9 @@ class Driver(ABC):
         clock: for stamps and time-outs (``real_delay`` before handing seconds to asyncio).
     """
 
+    heard: ClassVar[bool] = True
+    """What passes is handed to :attr:`tee`; False = this channel can be neither traced nor recorded."""
+
     def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
         self.spec = spec
         self.points = points

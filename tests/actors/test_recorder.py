@@ -135,6 +135,16 @@ def test_a_recording_from_its_beginning_to_its_end(rig):
     assert listed.from_ns == one.clock.now_ns() // 10**9 * 10**9 or listed.from_ns < one.clock.now_ns()
 
 
+def test_a_driver_that_keeps_its_octets_to_itself_is_not_recorded_as_silence(rig):
+    one = rig()
+    driver = Wired(SPEC, [], [], None, one.clock)
+    driver.heard = False
+    one.hub.attach(driver)
+    one.settle()
+    assert one.record() == CommandResult(Outcome.REFUSED, "the driver of this channel does not show its octets")
+    assert not one.files()
+
+
 def test_time_and_size_end_it(rig):
     one = rig(max_minutes=10, max_mb=0.01)
     assert "at most 10 minutes and 0.01 MiB" in one.record(minutes=11).reason

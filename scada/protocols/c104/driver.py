@@ -48,6 +48,8 @@ _PARAMETERS: Final = {
 class C104Driver(Driver):
     """One c104 process. It selects and executes in one step, does not say why a station refused, and shows no octets."""
 
+    heard = False
+
     def __init__(self, spec: ChannelSpec, points: Sequence[Point], controls: Sequence[Control], sink: Sink, clock: Clock) -> None:
         super().__init__(spec, points, controls, sink, clock)
         if find_spec("c104") is None:
