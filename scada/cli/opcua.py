@@ -228,7 +228,7 @@ def user(*, name: str, users: Path, remove: bool) -> None:
     from scada.protocols.opcua.viewers import hash_password, read_users
 
     known = read_users(users) if users.exists() else {}
-    if not name.isprintable() or any(sign in name for sign in "\"'\\"):
+    if not name or not name.isprintable() or any(sign in name for sign in "\"'\\"):
         raise SecurityError(f"{name!r} is no user name", mend="letters, digits, signs but quotes and backslashes")
     if remove and known.pop(name, None) is None:
         raise SecurityError(f"no user {name!r}", where=str(users))

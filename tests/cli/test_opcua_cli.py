@@ -57,7 +57,8 @@ def test_users(tmp_path):
     assert verify_password("secret", read_users(path)["third"])
     run("user", "third", "--users", path, "--remove")
     assert set(read_users(path)) == {"fourth"}
-    assert isinstance(run("user", 'a"b', "--users", path, code=1, SCADA_OPCUA_PASSWORD="x").exception, ScadaError)
+    for name in ('a"b', ""):
+        assert isinstance(run("user", name, "--users", path, code=1, SCADA_OPCUA_PASSWORD="x").exception, ScadaError)
 
 
 @pytest.mark.interop

@@ -28,6 +28,10 @@ from scada.protocols.opcua.subscription import ItemSubscription, SubscriptionEnd
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
 _RESUME_RETRY_S: Final = 0.5
+_NAMED: Final = 5
+"""Variables that one notice names."""
+_REMEMBERED: Final = 100_000
+"""Texts that are told once; a server can make up new ones for ever."""
 _ENDED: Final = (SubscriptionEndedError, UaStatusCodeError)
 
 
@@ -103,8 +107,6 @@ class OpcUaDriver(Driver):
             return f"cannot connect to {self._url}: {text_of(error)}"
         try:
             self._readings.resolve(connection.namespaces)
-            for point, reason in self._readings.unreadable:
-                self._notice("unknown_node", f"point {point.path}: {reason}")
             return await self._subscriptions(connection)
         except FAILURES as error:
             return f"subscribing failed: {text_of(error)}"
@@ -129,10 +131,15 @@ class OpcUaDriver(Driver):
                 await subscription.delete()
 
     def _refuse(self, failed: Sequence[tuple[Item, str]]) -> None:
-        """Variables that cannot be monitored: their points are invalid, the rest works."""
-        for item, reason in failed:
-            self._readings.refuse(item.points)
-            self._notice("unknown_node", f"{item.node.to_string()} of {item.paths}: {reason}")
+        """Variables that cannot be monitored: their points are invalid, the rest works. Told in one: a second is held back."""
+        self._readings.refuse(point for item, _ in failed for point in item.points)
+        texts = [f"point {point.path}: {reason}" for point, reason in self._readings.unreadable]
+        texts += [f"{item.node.to_string()} of {item.paths}: {reason}" for item, reason in failed]
+        fresh = [text for text in texts if text not in self._told]
+        self._told.update(fresh)
+        if fresh:
+            more = f"; and {len(fresh) - _NAMED} more" if len(fresh) > _NAMED else ""
+            self.sink.notice("unknown_node", "; ".join(fresh[:_NAMED]) + more)
 
     def _up(self, connection: Connection) -> None:
         self.statistics.connects += 1
@@ -228,7 +235,7 @@ class OpcUaDriver(Driver):
             self.tee("", received, self.clock.now_ns(), data)
 
     def _notice(self, kind: str, text: str) -> None:
-        if text not in self._told:
+        if text not in self._told and len(self._told) < _REMEMBERED:
             self._told.add(text)
             self.sink.notice(kind, text)
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
+import structlog
 from asyncua import ua
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
@@ -28,6 +29,7 @@ from scada.protocols.opcua.viewers import LookOnly, ProvingFactory, Users, Viewe
 from scada.rtdb.changes import ChangeSet, GapError, Snapshot
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+_log = structlog.get_logger("opcua")
 
 _NODES_PER_CALL: Final = 500
 _RECORDS_PER_TURN: Final = 5_000
@@ -193,7 +195,7 @@ class OpcUaServer:
         server.application_type = ua.ApplicationType.Server
         server.set_security_policy([_library_type(policy, mode) for policy in chosen for mode in _modes(policy)], LookOnly())
         server.set_match_discovery_client_ip(False)
-        inner.certificate_validator = _validate
+        inner.certificate_validator = check_uri
         if wish.trust is not None:
             trust = TrustList(wish.trust, allow_deprecated=wish.allow_deprecated)
             trust.prepare()
@@ -285,6 +287,7 @@ class OpcUaServer:
             await self._take_changes()
         except GapError:
             self.counters.gaps += 1
+            _log.warning("opcua fell behind the database: status changes in between are lost to clients")
             before = dict(self._last)
             self._resynchronise()
             await self._write([pid for pid, now in self._last.items() if before.get(pid) != now])
@@ -394,7 +397,3 @@ def _library_type(policy: SecurityPolicy, mode: str) -> ua.SecurityPolicyType:
     if policy is SecurityPolicy.NONE:
         return ua.SecurityPolicyType.NoSecurity
     return ua.SecurityPolicyType[f"{policy.value.replace('_', '')}_{mode}"]
-
-
-async def _validate(certificate: Any, description: ua.ApplicationDescription) -> None:
-    check_uri(certificate, description)

@@ -381,7 +381,7 @@ class ProvingFactory(SecurityPolicyFactory):
         return super().create(peer_certificate)  # type: ignore[no-untyped-call]
 
 
-def check_uri(certificate: Any, description: ua.ApplicationDescription) -> None:
+async def check_uri(certificate: Any, description: ua.ApplicationDescription) -> None:
     """The application says what its certificate says.
 
     Raises:

@@ -81,6 +81,15 @@ async def test_unknown_nodes_and_bad_node_ids_are_invalid_while_the_rest_works(s
         assert any("S/stray" in text for text in texts)
 
 
+async def test_many_unknown_nodes_are_one_notice(station):
+    """A channel passes on one notice a kind in ten seconds."""
+    async with running(station, (*POINTS, *(point(10 + n, f"Nowhere{n}") for n in range(30)))) as (_, sink):
+        await sink.until(up(sink))
+        (text,) = [text for kind, text in sink.notices if kind == "unknown_node"]
+        assert "ns=2;s=Nowhere0 of S/Nowhere0: BadNodeIdUnknown; " in text
+        assert text.endswith("and 25 more")
+
+
 async def test_writes(station):
     async with running(station) as (driver, sink):
         await sink.until(up(sink))
