@@ -176,7 +176,14 @@ class TraceQueue:
 
     def _described(self, link: str, data: bytes, *, received: bool) -> list[Frame]:
         try:
-            return self._describers[link].describe(data, received=received)
+            return [_one_line(frame) for frame in self._describers[link].describe(data, received=received)]
         except Exception as error:  # noqa: BLE001 - the octets are what counts; a describer must not end the trace
             self._describers.pop(link, None)
             return [Frame(data, f"not decoded: {type(error).__name__}: {error}")]
+
+
+def _one_line(frame: Frame) -> Frame:
+    """Without what would end the line or order a terminal about: a device may say anything."""
+    if frame.text.isprintable():
+        return frame
+    return Frame(frame.data, "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in frame.text))

@@ -179,3 +179,15 @@ def test_octets_that_are_no_frame_are_shown_at_their_place(describer, reads):
     splitter = describer()
     whole = sum(len(frame) for read in reads for frame in splitter.split(bytes.fromhex(read), received=True))
     assert shown == octets[:whole]
+
+
+class Telling(Describer):
+    def feed(self, data, *, received):
+        return [Frame(data, data.decode())]
+
+
+def test_what_a_device_says_stays_one_line_and_gives_a_terminal_no_orders():
+    queue = TraceQueue(Telling, values=True)
+    queue.put("", True, 1, "母线 1\x1b[2J\nU STARTDT act\u202e".encode())
+    (only,) = queue.take(5)[0]
+    assert only.frame.text == "母线 1\ufffd[2J\ufffdU STARTDT act\ufffd"
