@@ -114,6 +114,8 @@ def test_transports(write, protocol, port, rule):
         ({"holes": "coil:9-1"}, "holes"),
         ({"unit.3.timeout": "1"}, "there is no parameter unit.3.timeout"),
         ({"timeoutS": "0"}, "timeout_s"),
+        ({"readBak": "0"}, "there is no parameter read_bak"),
+        ({"unit.x.timeoutS": "1"}, "there is no parameter unit.x.timeout_s"),
     ],
 )
 def test_parameters_of_a_channel_are_checked(write, attributes, words):

@@ -106,9 +106,13 @@ def read_limits(protocol: str, name: str, params: Mapping[str, float | str]) -> 
     common = _unit_limits(reader, "", UnitLimits(timeout_s=1.0, read_retries=1) if serial else UnitLimits())
     units = {int(found[1]) for key in params if (found := re.match(r"unit\.(\d+)\.", key))}
     for key in params:
-        if key.startswith("unit.") and key.split(".", 2)[-1] not in _UNIT_NAMES:
-            text = f"there is no parameter {key}"
-            raise ConfigError(text, where=f"channel {name}", mend=f"unit.<id>. with one of {', '.join(sorted(_UNIT_NAMES))}")
+        if key.startswith("unit."):
+            if not re.match(r"unit\.\d+\.", key) or key.split(".", 2)[-1] not in _UNIT_NAMES:
+                text = f"there is no parameter {key}"
+                raise ConfigError(text, where=f"channel {name}", mend=f"unit.<id>. with one of {', '.join(sorted(_UNIT_NAMES))}")
+        elif key not in _NAMES and not key.startswith("tls"):
+            known = ", ".join(sorted(_NAMES))
+            raise ConfigError(f"there is no parameter {key}", where=f"channel {name}", mend=f"one of {known}, or tls...")
     silence_s = _silence_s(reader.number("baud", 19200, 50, 4_000_000)) if protocol == "modbus-rtu" else 0.0
     pause_ms = max(reader.number("request_gap_ms", 0, 0, 60_000), reader.number("inter_frame_ms", 0, 0, 1000))
     return ChannelLimits(
@@ -155,6 +159,10 @@ def _unit_limits(reader: _Reader, prefix: str, base: UnitLimits) -> UnitLimits:
 
 
 _UNIT_NAMES: Final = frozenset(re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower() for name in UNIT_PARAMETERS)
+_LINE_NAMES: Final = frozenset({"baud", "parity", "stop_bits", "local_echo", "inter_frame_ms", "settle_s"})
+_SCAN_NAMES: Final = frozenset({"unit_id", "scan_ms", "request_gap_ms", "unit_gap_ms", "unit_max_requests_s"})
+_NAMES: Final = (_UNIT_NAMES - {"gap_ms"}) | _LINE_NAMES | _SCAN_NAMES
+"""What a channel may say."""
 
 
 class _Reader:
