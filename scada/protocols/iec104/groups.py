@@ -11,7 +11,9 @@ import numpy as np
 
 from scada.core.errors import ConfigError, ProtocolError, StoreError
 from scada.model_cim.tables import RedundancyGroup
+from scada.protocols.iec104.counters import Counters
 from scada.protocols.iec104.event_queue import EventQueue, Standing
+from scada.protocols.iec104.image import StationImage
 
 if TYPE_CHECKING:
     from scada.protocols.iec104.session import Session, SessionReport
@@ -48,12 +50,14 @@ class Group:
     Args:
         spec: name and masters.
         queue: events of the station.
-        rows: points of the station.
+        image: points of the station.
+        counters: what it freezes and resets; None = its own, which no other group sees.
     """
 
-    def __init__(self, spec: RedundancyGroup, queue: EventQueue, rows: int) -> None:
+    def __init__(self, spec: RedundancyGroup, queue: EventQueue, image: StationImage, counters: Counters | None = None) -> None:
         self.spec = spec
-        self.dirty = np.zeros(rows, dtype=np.bool_)
+        self.counters = counters or Counters(image)
+        self.dirty = np.zeros(len(image.pids), dtype=np.bool_)
         """Rows whose newest value is to be sent."""
         self.served = False
         """It has been started once since the station's start; before that nobody waits for measured values."""
@@ -116,14 +120,15 @@ class Groups:
             other. Without any group the station is open: each master is a group of its own, and so is each further connection of
             the same one.
         queue: events of the station.
-        rows: points of the station.
+        image: points of the station.
 
     Raises:
         ConfigError: a group has no name of its own, a master is in two, or two have no masters.
     """
 
-    def __init__(self, specs: Sequence[RedundancyGroup], queue: EventQueue, rows: int) -> None:
-        self._queue, self._rows = queue, rows
+    def __init__(self, specs: Sequence[RedundancyGroup], queue: EventQueue, image: StationImage) -> None:
+        self._queue, self._image = queue, image
+        self._counters = Counters(image)  # of an open station: its masters share them, as they would those of a plant's station
         self._open = not specs
         self._by_master: dict[str, str] = {}
         self._groups: dict[str, Group] = {}
@@ -137,7 +142,7 @@ class Groups:
             for master in spec.masters:
                 if self._by_master.setdefault(master.lower(), spec.name) != spec.name:
                     raise ConfigError(f"master {master} is in two redundancy groups", mend="leave it in one")
-            self._groups[spec.name] = Group(spec, queue, rows)
+            self._groups[spec.name] = Group(spec, queue, image)
         if specs:
             queue.keep_only(self._groups)
 
@@ -173,7 +178,7 @@ class Groups:
         for number in itertools.count(1):
             own = name if number == 1 else f"{name}#{number}"
             if own not in self._groups:
-                self._groups[own] = Group(RedundancyGroup(own, (name,)), self._queue, self._rows)
+                self._groups[own] = Group(RedundancyGroup(own, (name,)), self._queue, self._image, self._counters)
             if not self._groups[own].sessions:
                 break
         return self._groups[own]

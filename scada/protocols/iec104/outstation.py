@@ -18,7 +18,6 @@ from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.model_cim.tables import Control, Iec104Address, Point, RedundancyGroup
 from scada.protocols.iec104.asdu import COMMAND_TYPES, MAX_OBJECTS, Cause
-from scada.protocols.iec104.counters import Counters
 from scada.protocols.iec104.encode import capacity
 from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue, EventRecords
 from scada.protocols.iec104.groups import GroupReport, Groups
@@ -98,7 +97,6 @@ class Outstation:
         """Called when something was left to send; the server pumps its sessions then."""
         self.sessions: list[Session] = []
         self.image = StationImage(points, serving, self.parameters.zone_minutes)
-        self.counters = Counters(self.image)
         commands = _commands(controls)
         self.common_addresses: tuple[int, ...] = tuple(
             sorted({int(ca) for ca in self.image.ca} | {control.address.common_address for control in commands})  # type: ignore[union-attr]
@@ -106,7 +104,7 @@ class Outstation:
         self.desk = CommandDesk(commands, on_command, self.parameters.select_timeout_s, on_refused)
         self._on_reset = on_reset
         self.queue = queue or EventQueue(self.parameters.event_capacity)
-        self._groups = Groups(groups, self.queue, len(self.image.pids))
+        self._groups = Groups(groups, self.queue, self.image)
 
     # ------------------------------------------------------------------ the process side
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from scada.protocols.iec104 import counters, cp56
 from scada.protocols.iec104.asdu import GENERAL_COUNTER_REQUEST, GENERAL_INTERROGATION, Asdu, Cause, InformationObject, TypeId
+from scada.protocols.iec104.counters import Counters
 from scada.protocols.iec104.image import Rows
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ class Requests:
 
     Args:
         station: the station.
+        own: what its group freezes and resets.
     """
 
-    def __init__(self, station: Outstation) -> None:
+    def __init__(self, station: Outstation, own: Counters) -> None:
         self._station = station
+        self._counters = own
         self._running: dict[tuple[int, int, int], Iterator[Piece]] = {}
 
     @property
@@ -108,7 +111,7 @@ class Requests:
         confirmation = asdu.mirror(Cause.ACTIVATION_CON)
         if mode != counters.READ:
             if not asdu.test:
-                self._station.counters.freeze(asdu.common_address, group, mode)
+                self._counters.freeze(asdu.common_address, group, mode)
             return [confirmation, asdu.mirror(Cause.ACTIVATION_TERM)]
         self._running.pop(_key(asdu), None)
         self._running[_key(asdu)] = self._readings(asdu, group)
@@ -116,7 +119,7 @@ class Requests:
 
     def _readings(self, asdu: Asdu, group: int) -> Iterator[Piece]:
         cause = (Cause.COUNTER_INTERROGATED + group) | (_TEST_BIT if asdu.test else 0)
-        for data in self._station.counters.asdus(asdu.common_address, group, cause, asdu.originator):
+        for data in self._counters.asdus(asdu.common_address, group, cause, asdu.originator):
             yield Piece(data)
         yield Piece(asdu.mirror(Cause.ACTIVATION_TERM).encode())
 

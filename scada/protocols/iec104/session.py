@@ -129,7 +129,7 @@ class Session:
         self._marks: deque[_Mark] = deque()
         self._frames = 0
         self._replies: deque[_Reply] = deque()
-        self._requests = Requests(station)
+        self._requests = Requests(station, group.counters)
         self._states: Iterator[Piece] | None = None
         self._remarks: list[SessionEvent] = []
 

@@ -453,6 +453,21 @@ def test_item_14_spontaneous_data_goes_between_and_nothing_older_follows(build, 
     assert not [item for item in master.asdus if item.type_id == 13 and item.cause == 3]
 
 
+def test_item_15_what_one_group_freezes_and_resets_no_other_reads(make):
+    """A centre may take its readings as it likes; to another one they would be wrong totals."""
+    station = make(groups=TWO_GROUPS)
+    north, south = RawMaster(station, "10.0.0.1").start(), RawMaster(station, "10.0.1.1").start()
+    north.ask(counter_request(0x85))  # freeze and reset
+    station.update([16], [1500.0])
+
+    def read(master):
+        return {ioa: int.from_bytes(element[:4], "little") for ioa, element in objects(master.ask(counter_request()))}[400]
+
+    assert (read(north), read(south)) == (1000, 1500)
+    again = RawMaster(station, "10.0.0.2").start()
+    assert read(again) == 1000, "the other link of the group reads what the group froze"
+
+
 @pytest.mark.parametrize(("quality", "iv"), [(0, 0), (0x40, 0x80), (0x01, 0x80), (0x80, 0x80), (0x20, 0)])
 def test_item_15_a_counter_that_nobody_knows_is_invalid(make, quality, iv):
     """Of the quality descriptor a counter has one bit: a reading that is not topical must not pass for a good one."""
