@@ -145,6 +145,17 @@ def test_a_driver_that_keeps_its_octets_to_itself_is_not_recorded_as_silence(rig
     assert not one.files()
 
 
+def test_who_asked_is_answered_once_everything_is_heard(rig):
+    one = rig()
+    told = []
+    one.actor.receive(Record(SPEC, one.hub, False, 0, 0, "op", lambda result: told.append((result.outcome, one.driver.tee))))
+    assert told == []
+    one.settle()
+    ((outcome, tee),) = told
+    assert outcome is Outcome.CONFIRMED
+    assert tee is not None, "what the station says after the answer is in the recording"
+
+
 def test_time_and_size_end_it(rig):
     one = rig(max_minutes=10, max_mb=0.01)
     assert "at most 10 minutes and 0.01 MiB" in one.record(minutes=11).reason
