@@ -63,11 +63,14 @@ class Wire:
         """Run a coroutine on the wire loop from another thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def stop(self) -> None:
-        """Cancel what runs, close the loop, end the thread."""
+    def stop(self, within_s: float = 5.0) -> None:
+        """Cancel what runs, close the loop, end the thread; what does not end within the time is left behind and said."""
         if not self._thread.is_alive():
             return
-        self.submit(self._cancel_all()).result(timeout=5)
+        try:
+            self.submit(self._cancel_all()).result(timeout=within_s)
+        except TimeoutError:
+            _log.warning("drivers did not end in time", loop=self._thread.name)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import numpy as np
@@ -352,3 +353,16 @@ def test_nothing_is_lost_doubled_or_reordered_whatever_happens(steps):
         asyncio.run(play())
     finally:
         wiring.OUTSTANDING_RECORDS = before
+
+
+def test_a_driver_that_does_not_end_does_not_keep_the_databases_from_being_closed(monkeypatch):
+    wire = Wire()
+    wire.start()
+
+    def never(work):
+        work.close()
+        return Future()
+
+    monkeypatch.setattr(wire, "submit", never)
+    wire.stop(within_s=0.01)
+    assert not wire._thread.is_alive()
