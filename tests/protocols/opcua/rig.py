@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import pickle
@@ -27,11 +28,14 @@ _filled = []
 
 async def _fill_quickly(self, shelf_file=None):
     """The library adds the standard's nodes one by one, for seconds; here only for the first server, the others get copies."""
+    self.disabled_clock = True  # to stop it takes a second
     if not _filled:
         await _fill(self, shelf_file)
         _filled.append(pickle.dumps(self.aspace._nodes))
     else:
+        gc.disable()  # it would look at the half million new objects again and again
         self.aspace._nodes = pickle.loads(_filled[0])
+        gc.enable()
 
 
 InternalServer.load_standard_address_space = _fill_quickly
