@@ -14,13 +14,13 @@ from scada.protocols.iec104.apci import i_frame
 from scada.protocols.iec104.channel import Channel
 from scada.protocols.iec104.effects import Values
 
+NOW_NS = 1_700_000_000_000_000_000
 READ = 65_536
 """Octets of one read of the socket, about."""
 
 
 def stream(type_id: int, frames: int) -> list[bytes]:
     """Reads of I frames with consecutive numbers from 0; sequences of 48 short floats, or 16 of them with time."""
-    now = 1_700_000_000_000_000_000
     reads, read = [], b""
     for number in range(frames):
         value = np.array([number + 1], dtype="<f4").tobytes() + b"\x00"
@@ -28,7 +28,7 @@ def stream(type_id: int, frames: int) -> list[bytes]:
             first = (FIRST_IOA + number * 48 % 768).to_bytes(3, "little")
             asdu = bytes((13, 0x80 | 48, 3, 0, 1, 0)) + first + value * 48
         else:
-            stamp = cp56(now + number * 1_000_000)
+            stamp = cp56(NOW_NS + number * 1_000_000)
             addresses = [(FIRST_IOA + (number * 16 + one) % 800).to_bytes(3, "little") for one in range(16)]
             asdu = bytes((36, 16, 3, 0, 1, 0)) + b"".join(address + value + stamp for address in addresses)
         read += i_frame(number % 32_768, 0, asdu)
@@ -43,7 +43,7 @@ def measure(type_id: int, seconds: float) -> dict[str, float]:
     made = tables([2404], 800, {"k": 12, "w": 8})
     channel = Channel(made.channels[0], made.points, [])
     reads = stream(type_id, 32_768)
-    now, mono, values = 1_700_000_100_000_000_000, 0.0, 0
+    now, mono, values = NOW_NS + 40_000_000_000, 0.0, 0  # no tag is late, also when the stream begins anew
     _start(channel)
     used = 0
     until = time.perf_counter() + seconds

@@ -26,7 +26,7 @@ NAMES = (
 )
 """Head figures."""
 POINTS = 100_000
-FLEET = Shape(links=500, points=40, values=4)
+FLEET = Shape(links=500, points=40, values=10)
 AVALANCHE = Shape(links=500, points=200, values=5, status=True)
 RATE = 20_000.0
 
@@ -42,7 +42,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 
 def _decode(type_id: int, aim: float, *, quick: bool) -> Iterator[Figure]:
-    ours = min(once("iec104.decode", "--type", str(type_id), "--seconds", "2", timeout_s=120)["ns"] for _ in range(3))
+    ours = min(once("iec104.decode", "--type", str(type_id), "--seconds", "2", timeout_s=120)["ns"] for _ in range(5))
     beside, notes = _receivers(type_id, 1000 if quick else 6000)
     kind = "sequences of 48 short floats" if type_id == 13 else "16 short floats with CP56Time2a"
     note = f"CPU a value, {kind}: APCI, decoding and the model's addresses, from memory; peers: their process, from a socket"

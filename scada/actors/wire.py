@@ -319,9 +319,9 @@ class ChannelSink:
     def deliver(self, batch: PointBatch) -> None:
         """Hand values on, and say of which points no number came; the database keeps those as invalid."""
         self._live = True
-        odd = ~np.isfinite(batch.records["value"])
-        if odd.any():
-            self._say_odd(batch.records["pid"][odd].tolist())
+        numbers = np.isfinite(batch.records["value"])
+        if not numbers.all():
+            self._say_odd(batch.records["pid"][~numbers].tolist())
         if self._cleaning is not None:
             batch = self._cleaning.clean(self._index, batch)
         self._events = self._feed.deliver(batch) or self._events

@@ -8,8 +8,7 @@ that is malformed, unknown or not a monitored value is left to the slow path by 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -326,9 +325,8 @@ def decode_spans(
     return filled, slow_count
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What one read held.
+class Decoded(NamedTuple):
+    """What one read held; made for each read, so of the kind that is made fastest.
 
     Attributes:
         records: ``POINT_DTYPE``; ``pid`` is ``NO_PID`` where the address (or its type) is unknown.

@@ -197,9 +197,12 @@ class Redundancy:
         effects: list[RedundantEffect] = []
         if self._used is not None:
             effects += self.spoken(self.channel.tick(now_ns, mono), now_ns, mono)
-        for line in self._standby():
-            effects += self._on_line(line, line.link.tick(mono), now_ns, mono)
-        return [*effects, *self._proceed(now_ns, mono), *self._look(now_ns, mono)]
+        if self._several or self._used is None:
+            for line in self._standby():
+                effects += self._on_line(line, line.link.tick(mono), now_ns, mono)
+        if self._several or self._switch is not None:  # one link that is in use has nothing to switch to
+            effects += [*self._proceed(now_ns, mono), *self._look(now_ns, mono)]
+        return effects
 
     def switch(self, name: str, now_ns: int, mono: float) -> tuple[int, list[RedundantEffect]]:
         """Let another link take over by hand; its :class:`Done` carries the returned ticket (a negative number).
