@@ -7,15 +7,15 @@ import asyncio
 import json
 import socket
 import time
-from typing import Any
 
 import numpy as np
 import uvloop
 from iec104.station import control
+from sink import CountingSink
 
 from scada.core.clock import SystemClock
 from scada.model_cim.tables import ChannelSpec
-from scada.protocols.driver import LinkState, Outcome
+from scada.protocols.driver import Outcome
 from scada.protocols.iec104.driver import Iec104Driver
 
 ACTIVATION_TERMINATION, INTERROGATED = 10, 20
@@ -65,32 +65,10 @@ def _interrogation(sent: int, received: int, address: int) -> bytes:
     return bytes((0x68, 14)) + numbers + bytes((100, 1, 6, 0)) + address.to_bytes(2, "little") + bytes((0, 0, 0, 20))
 
 
-class _Sink:
-    """Takes values without looking at them."""
-
-    def __init__(self) -> None:
-        self.up = asyncio.Event()
-
-    def deliver(self, batch: Any) -> None:
-        """Values are not looked at."""
-
-    async def ready(self) -> None:
-        """Always."""
-
-    def state(self, state: LinkState, reason: str) -> None:
-        """Wait for the link."""
-        del reason
-        if state is LinkState.UP:
-            self.up.set()
-
-    def notice(self, kind: str, text: str) -> None:
-        """Nothing is noted."""
-
-
 async def command(port: int, count: int) -> dict[str, float]:
     """Select and execute a breaker again and again; percentiles of the round trip of both steps, ms."""
     spec = ChannelSpec(0, "c", "bench", "iec104", "127.0.0.1", port, "S", {"interrogation_s": 0, "clock_sync_s": 0})
-    sink, one = _Sink(), control()
+    sink, one = CountingSink(), control()
     driver = Iec104Driver(spec, [], [one], sink, SystemClock())
     running = asyncio.create_task(driver.run())
     await asyncio.wait_for(sink.up.wait(), 20)

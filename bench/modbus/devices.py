@@ -7,16 +7,15 @@ import asyncio
 import json
 import sys
 import time
-from typing import Any
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+from sink import CountingSink
 
 from scada.core.clock import SystemClock
 from scada.core.ids import PointId
 from scada.model_cim.tables import ChannelSpec, ModbusAddress, Point, PointKind
-from scada.protocols.driver import LinkState
 from scada.protocols.registry import make_driver
 
 REGISTERS = 250
@@ -36,32 +35,9 @@ async def serve(devices: int) -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-class _Sink:
-    def __init__(self) -> None:
-        self.values = 0
-        self.up = asyncio.Event()
-
-    def deliver(self, batch: Any) -> None:
-        """Count."""
-        self.values += len(batch)
-
-    async def ready(self) -> None:
-        """Always."""
-
-    def state(self, state: LinkState, reason: str) -> None:
-        """Wait for the connection."""
-        del reason
-        if state is LinkState.UP:
-            self.up.set()
-
-    def notice(self, kind: str, text: str) -> None:
-        """Show what should not be."""
-        print(kind, text, file=sys.stderr)
-
-
 async def ours(ports: list[int], scan_s: float, seconds: float) -> dict[str, float]:
     """Our driver on every device: planned, decoded, delivered."""
-    sinks, running = [_Sink() for _ in ports], []
+    sinks, running = [CountingSink() for _ in ports], []
     for index, (port, sink) in enumerate(zip(ports, sinks, strict=True)):
         spec = ChannelSpec(index, f"c{index}", f"d{index}", "modbus-tcp", "127.0.0.1", port, "S", {"scan_ms": scan_s * 1000})
         points = [

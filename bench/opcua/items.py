@@ -11,11 +11,11 @@ import time
 from typing import Any
 
 from asyncua import Client, Server, ua
+from sink import CountingSink
 
 from scada.core.clock import SystemClock
 from scada.core.ids import PointId
 from scada.model_cim.tables import ChannelSpec, OpcUaAddress, Point, PointKind
-from scada.protocols.driver import LinkState
 from scada.protocols.registry import make_driver
 
 PER_FOLDER = 100
@@ -52,29 +52,6 @@ async def _change(server: Server, nodes: list[Any], rate: float) -> None:
             done = number + 1
 
 
-class _Sink:
-    def __init__(self) -> None:
-        self.values = 0
-        self.up = asyncio.Event()
-
-    def deliver(self, batch: Any) -> None:
-        """Count."""
-        self.values += len(batch)
-
-    async def ready(self) -> None:
-        """Always."""
-
-    def state(self, state: LinkState, reason: str) -> None:
-        """Wait for the subscription."""
-        del reason
-        if state is LinkState.UP:
-            self.up.set()
-
-    def notice(self, kind: str, text: str) -> None:
-        """Show what should not be."""
-        print(kind, text, file=sys.stderr)
-
-
 async def ours(port: int, space: int, items: int, seconds: float) -> dict[str, float]:
     """Our driver with a point for every variable."""
     parameters: dict[str, float | str] = {"publishing_ms": PUBLISHING_MS}
@@ -83,7 +60,7 @@ async def ours(port: int, space: int, items: int, seconds: float) -> dict[str, f
         Point(PointId(one), f"p{one}", f"S/{one}", str(one), PointKind.ANALOG, "", "", "", "", "S", "", 0,
               OpcUaAddress(f"ns={space};s=V{one}")) for one in range(items)
     ]  # fmt: skip
-    sink = _Sink()
+    sink = CountingSink()
     began = time.perf_counter()
     running = asyncio.create_task(make_driver(spec, points, [], sink, SystemClock()).run())
     await asyncio.wait_for(sink.up.wait(), 120)
