@@ -12,12 +12,16 @@ from scada.protocols.driver import LinkState
 class CountingSink:
     """Counts values without looking at them.
 
+    Args:
+        silent: notices are not shown: they are expected.
+
     Attributes:
         values: so far.
         up: data flows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
         self.values = 0
         self.up = asyncio.Event()
 
@@ -36,4 +40,5 @@ class CountingSink:
 
     def notice(self, kind: str, text: str) -> None:
         """Show what should not be."""
-        print(kind, text, file=sys.stderr)
+        if not self._silent:
+            print(kind, text, file=sys.stderr)

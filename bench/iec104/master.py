@@ -68,7 +68,7 @@ def _interrogation(sent: int, received: int, address: int) -> bytes:
 async def command(port: int, count: int) -> dict[str, float]:
     """Select and execute a breaker again and again; percentiles of the round trip of both steps, ms."""
     spec = ChannelSpec(0, "c", "bench", "iec104", "127.0.0.1", port, "S", {"interrogation_s": 0, "clock_sync_s": 0})
-    sink, one = CountingSink(), control()
+    sink, one = CountingSink(silent=True), control()
     driver = Iec104Driver(spec, [], [one], sink, SystemClock())
     running = asyncio.create_task(driver.run())
     await asyncio.wait_for(sink.up.wait(), 20)
