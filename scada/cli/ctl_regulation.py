@@ -86,23 +86,35 @@ def replay() -> None:
 @replay.command()
 @click.argument("trace")
 @click.option("--speed", type=click.FloatRange(0), default=1.0, show_default=True, help="0 = as fast as possible.")
+@click.option("--loop", is_flag=True, help="From the beginning again at the end.")
+@click.option("--port", type=click.IntRange(1, 65535), default=2404, show_default=True, help="TCP port of the recorded stations.")
+@click.option("--expect", default="", help="Name of an expectation file beside the traces, compared at the end.")
 @pass_link
-def start(link: Link, *, trace: str, speed: float) -> None:
-    """Start TRACE, a file in the server's trace folder."""
-    request = pb.ReplayRequest(trace=trace, speed=speed)
+def start(link: Link, *, trace: str, speed: float, loop: bool, port: int, expect: str) -> None:
+    """Start TRACE, a file in the server's folders of traces and recordings."""
+    request = pb.ReplayRequest(trace=trace, speed=speed, loop=loop, port=port, expect=expect)
     _print_state(link, link.run(lambda client: client.call("Replay/Start", request)))
 
 
 @replay.command(name="do")
 @click.argument("replay_id")
-@click.argument("action", type=click.Choice(["pause", "resume", "step", "stop", "speed"]))
+@click.argument("action", type=click.Choice(["pause", "resume", "step", "jump", "loop", "once", "stop", "speed"]))
 @click.option("--speed", type=click.FloatRange(0), default=None, help="For the action speed.")
+@click.option("--to", "position_s", type=click.FloatRange(0), default=None, help="For the action jump: second of the trace.")
+@click.option("--seconds", "step_s", type=click.FloatRange(0), default=0.0, help="For the action step; default 1.")
+@click.option("--frames", type=click.IntRange(0), default=0, help="For the action step: so many frames instead.")
 @pass_link
-def do(link: Link, *, replay_id: str, action: str, speed: float | None) -> None:
+def do(
+    link: Link, *, replay_id: str, action: str, speed: float | None, position_s: float | None, step_s: float, frames: int
+) -> None:
     """Command a running replay."""
     if action == "speed" and speed is None:
         raise ScadaError("the action speed needs --speed")
-    request = pb.ReplayCommand(replay_id=replay_id, action=action, speed=speed or 0.0)
+    if action == "jump" and position_s is None:
+        raise ScadaError("the action jump needs --to")
+    request = pb.ReplayCommand(
+        replay_id=replay_id, action=action, speed=speed or 0.0, position_s=position_s or 0.0, step_s=step_s, frames=frames
+    )
     _print_state(link, link.run(lambda client: client.call("Replay/Command", request)))
 
 
@@ -145,6 +157,12 @@ def _print_state(link: Link, found: pb.ReplayState) -> None:
             malformed=str(found.malformed),
         )
     )
+    if found.digest:
+        click.echo(f"sha256 {found.digest}")
+    for difference in found.first_differences:
+        click.echo(difference)
+    if found.differences > len(found.first_differences):
+        click.echo(f"... {found.differences} in all")
 
 
 REGULATION = (agc, avc, replay)

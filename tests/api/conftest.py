@@ -384,7 +384,13 @@ class TableBackend(OperatorTable):
         return pb.UpstreamStatus()
 
     async def replay(self, action, request):
-        return pb.ReplayState(replay_id="r1", state="running" if action == "start" else action)
+        if action == "start":
+            told = [f"expected by {request.expect}"] if request.expect else []
+            return pb.ReplayState(
+                replay_id="r1", state="running", loop=request.loop, digest="ab12", differences=3, first_differences=told
+            )
+        asked = f"to {request.position_s:g}, {request.step_s:g} s, {request.frames} frames"
+        return pb.ReplayState(replay_id="r1", state=action, reason=asked)
 
     def replay_values(self, replay_id):
         return pb.ReplayValues(values=[pb.ReplayValue(address="CA 1 IOA 2 type 13", value=2.5)])

@@ -125,6 +125,11 @@ def test_other_views(run, live):
         run(ctl, "history", "East/110 kV/Bay")
     assert "Replay r1: running" in run(ctl, "replay", "start", "a.pcap")
     assert "Replay r1: pause" in run(ctl, "replay", "do", "r1", "pause")
+    started = run(ctl, "replay", "start", "a.pcap", "--loop", "--expect", "a.jsonl")
+    assert all(line in started for line in ("sha256 ab12", "expected by a.jsonl", "... 3 in all"))
+    assert "to 12.5, 0 s, 0 frames" in run(ctl, "replay", "do", "r1", "jump", "--to", "12.5")
+    assert "to 0, 2 s, 0 frames" in run(ctl, "replay", "do", "r1", "step", "--seconds", "2")
+    assert "to 0, 0 s, 7 frames" in run(ctl, "replay", "do", "r1", "step", "--frames", "7")
     assert "Replay r1" in run(ctl, "replay", "state", "r1")
     assert "CA 1 IOA 2 type 13" in run(ctl, "replay", "values", "r1")
 
