@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 import webbrowser
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import click
 from scada.actors.ports import check_port
 from scada.cli.demo_grid import GRID, PLACES
 from scada.cli.processes import ProcessGroup, sole_use
+from scada.cli.stopping import StopAsked
 from scada.cli.warm import DONE, is_warm
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
@@ -193,9 +193,7 @@ def _run(demo: Demo, *, fresh: bool, automatic: bool, headless: bool, lang: str 
     if made := init_identities(demo.keys):
         click.echo(f"identities made in {demo.keys}: {', '.join(made)}")
     demo.write_config(automatic=automatic)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopAsked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     if not is_warm() and not compile_kernels(demo.folder / "log", stop):
         return
     group = ProcessGroup(demo.folder / "log")
@@ -220,7 +218,7 @@ def _run(demo: Demo, *, fresh: bool, automatic: bool, headless: bool, lang: str 
         click.echo("demo ended" + (f" ({', '.join(late)} had to be killed)" if late else ""))
 
 
-def compile_kernels(log: Path, stop: threading.Event) -> bool:
+def compile_kernels(log: Path, stop: StopAsked) -> bool:
     """Compile once what every process would otherwise compile for itself (after an update); False if the user stopped us."""
     click.echo("compiling kernels ...")
     group = ProcessGroup(log)
@@ -231,7 +229,7 @@ def compile_kernels(log: Path, stop: threading.Event) -> bool:
         group.stop(1.0)
 
 
-def await_line(group: ProcessGroup, name: str, text: str, stop: threading.Event) -> str:
+def await_line(group: ProcessGroup, name: str, text: str, stop: StopAsked) -> str:
     """Wait until a child says ``text``; returns the line, empty if the user stopped us. A child that ends is an error."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and not stop.wait(0.05):

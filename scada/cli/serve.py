@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -31,10 +30,9 @@ def command(config: Path) -> None:
 
     from scada.cli.companion import COMPANION_LOOK_S, Companion
     from scada.cli.server import Server
+    from scada.cli.stopping import StopAsked
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopAsked(signal.SIGINT, signal.SIGTERM)
     server = Server(settings)
     server.start()
     companion = Companion([sys.executable, "-m", "scada", "opcua", "serve", "-c", str(config), "--parent", str(os.getpid())])
