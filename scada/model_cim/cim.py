@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from scada.model_cim.classes import subclasses
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.statements import Difference, Statement, ValueKind
 
 _PARENTS = (
     "Equipment.EquipmentContainer",
@@ -38,12 +41,23 @@ _NONE: tuple[str, ...] = ()
 
 @dataclass(slots=True)
 class Column:
-    """All values of one property in file order: subject (object index), value, line."""
+    """All values of one property in file order: subject (object index), value, line.
+
+    ``file`` and ``line`` are -1 and 0 where a value was not read but edited (:meth:`CimModel.edited`).
+    """
 
     subject: array[int] = field(default_factory=lambda: array("i"))
     value: list[str] = field(default_factory=list)
     line: array[int] = field(default_factory=lambda: array("i"))
     file: array[int] = field(default_factory=lambda: array("i"))
+    kind: ValueKind = ValueKind.TEXT
+
+    def add(self, subject: int, value: str, file: int, line: int) -> None:
+        """One more value."""
+        self.subject.append(subject)
+        self.value.append(value)
+        self.line.append(line)
+        self.file.append(file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +219,7 @@ class CimModel:
     def where(self, mrid: str) -> str:
         """``file:line`` of an object's definition; the model's name if there is no such object."""
         row = self._index.get(mrid)
-        return self.title if row is None else f"{self.files[self._files[row]]}:{self._lines[row]}"
+        return self.title if row is None or self._files[row] < 0 else f"{self.files[self._files[row]]}:{self._lines[row]}"
 
     def where_of(self, mrid: str, prop: str) -> str:
         """``file:line`` of a property's value; of the object if it has no such property."""
@@ -213,7 +227,7 @@ class CimModel:
         if row is None:
             return self.where(mrid)
         column = self._texts[prop]
-        return f"{self.files[column.file[row]]}:{column.line[row]}"
+        return self.where(mrid) if column.file[row] < 0 else f"{self.files[column.file[row]]}:{column.line[row]}"
 
     def path(self, mrid: str) -> str:
         """Names of an object's containers and itself, joined by ``/``; for people and findings."""
@@ -236,6 +250,83 @@ class CimModel:
     def properties(self, prefix: str) -> list[str]:
         """Names of all literal properties that start with ``prefix``, sorted."""
         return sorted(prop for prop in self._texts if prop.startswith(prefix))
+
+    def property_names(self) -> list[str]:
+        """Names of all properties, literal, enumeration and reference, sorted."""
+        return sorted({*self._texts, *self._refs})
+
+    def column(self, prop: str) -> Column | None:
+        """All values of a property; None if no object has it."""
+        return self._texts.get(prop) or self._refs.get(prop)
+
+    @property
+    def mrids(self) -> Sequence[str]:
+        """MRID by object index, as columns count their subjects."""
+        return self._mrids
+
+    def statements_of(self, mrid: str) -> list[Statement]:
+        """Everything the model says of an object, by property."""
+        row = self._index.get(mrid)
+        if row is None:
+            return []
+        return [Statement(mrid, *said) for said in self._said.get(row, ())]
+
+    @cached_property
+    def _said(self) -> dict[int, list[tuple[str, str, ValueKind]]]:
+        found: dict[int, list[tuple[str, str, ValueKind]]] = {}
+        for prop in self.property_names():
+            for columns in (self._texts, self._refs):
+                if prop in columns:
+                    column = columns[prop]
+                    for subject, value in zip(column.subject, column.value, strict=True):
+                        found.setdefault(subject, []).append((prop, value, column.kind))
+        return found
+
+    def edited(self, difference: Difference) -> CimModel:
+        """The model with a difference applied, as if it had been read so; its findings and digest are not carried over.
+
+        Nothing is checked here: see :func:`scada.model_cim.difference.apply_difference` for that. A statement of ``reverse`` that
+        this model does not make is passed over, so is a statement of ``forward`` about an object it does not have.
+        """
+        keep = [row for row, mrid in enumerate(self._mrids) if mrid not in difference.removed or mrid in difference.added]
+        mrids = [self._mrids[row] for row in keep]
+        classes = [difference.added.get(self._mrids[row], self._classes[row]) for row in keep]
+        files, lines = array("i", [self._files[row] for row in keep]), array("i", [self._lines[row] for row in keep])
+        for mrid, class_name in difference.added.items():
+            if mrid not in self._index:
+                mrids.append(mrid)
+                classes.append(class_name)
+                files.append(-1)
+                lines.append(0)
+        index = {mrid: row for row, mrid in enumerate(mrids)}
+        gone = {(one.mrid, one.prop, one.value) for one in difference.reverse}
+        texts = {name: self._kept(name, column, index, gone) for name, column in self._texts.items()}
+        refs = {name: self._kept(name, column, index, gone) for name, column in self._refs.items()}
+        for one in difference.forward:
+            if one.mrid in index:
+                columns = refs if one.kind is ValueKind.REF else texts
+                columns.setdefault(one.prop, Column(kind=one.kind)).add(index[one.mrid], one.value, -1, 0)
+        return CimModel(
+            title=self.title,
+            digest="",
+            files=self.files,
+            headers=self.headers,
+            mrids=mrids,
+            classes=classes,
+            places=(files, lines),
+            texts={name: column for name, column in texts.items() if column.value},
+            refs={name: column for name, column in refs.items() if column.value},
+            findings=[],
+        )
+
+    def _kept(self, prop: str, column: Column, index: Mapping[str, int], gone: AbstractSet[tuple[str, str, str]]) -> Column:
+        kept = Column(kind=column.kind)
+        for place, value in enumerate(column.value):
+            mrid = self._mrids[column.subject[place]]
+            row = index.get(mrid)
+            if row is not None and (mrid, prop, value) not in gone:
+                kept.add(row, value, column.file[place], column.line[place])
+        return kept
 
     def numeric_column(self, prop: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """A property as (object index, value) arrays; wrong numbers are NaN."""

@@ -19,6 +19,7 @@ from scada.core.errors import ModelError
 from scada.core.ids import normalise_mrid
 from scada.model_cim.cim import CimModel, Column, Header
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.statements import ValueKind
 from scada.model_cim.template_items import Place
 from scada.model_cim.templates import Made, Template, expand, parse_template
 
@@ -199,22 +200,14 @@ class _Gather:
         file, line = self._place(made.place)
         row = self.open_object(made.mrid, made.class_name, file, line, defines=made.mrid not in self._index)
         for prop, (value, place) in made.texts.items():
-            self._store(self.texts, prop, row, value, self._place(place))
+            self.texts.setdefault(prop, Column()).add(row, value, *self._place(place))
         for prop, target in made.refs.items():
-            self._store(self.refs, prop, row, target, (file, line))
+            self.refs.setdefault(prop, Column(kind=ValueKind.REF)).add(row, target, file, line)
 
     def _place(self, place: Place) -> tuple[int, int]:
         if place[0] not in self.files:
             self.files.append(place[0])
         return self.files.index(place[0]), place[1]
-
-    @staticmethod
-    def _store(columns: dict[str, Column], prop: str, row: int, value: str, place: tuple[int, int]) -> None:
-        column = columns.setdefault(prop, Column())
-        column.subject.append(row)
-        column.value.append(value)
-        column.file.append(place[0])
-        column.line.append(place[1])
 
     def model(self, title: str, digest: str, templates: Mapping[str, Template]) -> CimModel:
         """The finished model: devices expanded, references checked."""
@@ -394,19 +387,16 @@ class _FileParser:
         base, hash_sign, fragment = resource.rpartition("#")
         if resource.startswith("urn:uuid:") or not base or fragment.startswith("_"):
             target = resource if resource.startswith("urn:uuid:") or not hash_sign else fragment
-            self._store(self._gather.refs, normalise_mrid(target))
+            self._store(self._gather.refs, normalise_mrid(target), ValueKind.REF)
         else:
-            self._store(self._gather.texts, fragment)
+            self._store(self._gather.texts, fragment, ValueKind.ENUM)
 
-    def _store(self, columns: dict[str, Column], value: str) -> None:
+    def _store(self, columns: dict[str, Column], value: str, kind: ValueKind) -> None:
         prop = "/".join(self._names)
         column = columns.get(prop)
         if column is None:
-            column = columns[prop] = Column()
-        column.subject.append(self._row)
-        column.value.append(value)
-        column.line.append(self._line)
-        column.file.append(self._file)
+            column = columns[prop] = Column(kind=kind)
+        column.add(self._row, value, self._file, self._line)
 
     def _characters(self, data: str) -> None:
         if self._leaf:
@@ -425,7 +415,7 @@ class _FileParser:
                 self._leaf = False
                 value = "".join(self._pieces).strip()
                 if self._row >= 0:
-                    self._store(self._gather.texts, value)
+                    self._store(self._gather.texts, value, ValueKind.TEXT)
                 elif self._header is not None and self._key(name) == "Model.profile":
                     self._header.append(value)
             self._names.pop()
