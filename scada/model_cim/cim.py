@@ -59,6 +59,16 @@ class Column:
         self.line.append(line)
         self.file.append(file)
 
+    @property
+    def subjects(self) -> npt.NDArray[np.int32]:
+        """Object index (into :attr:`CimModel.mrids`) of each value, in file order."""
+        return np.array(self.subject, np.int32)
+
+    @property
+    def values(self) -> Sequence[str]:
+        """The values in file order: literals, ``EnumClass.value``, or mRIDs of references (dangling ones too)."""
+        return self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
