@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 
 from scada.core.ids import PointId
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.cim import CimModel
-from scada.model_cim.tables import ChannelSpec, Iec104Address, Limits, ModelTables, Point, PointKind, Station
+from scada.model_cim.tables import ChannelSpec, Limits, ModelTables, Point, PointKind, Station
 
 FIRST_IOA = 1000
 """Address of a channel's first point, as the outstations have it."""

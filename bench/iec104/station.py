@@ -15,7 +15,8 @@ from workers import own_memory_mb
 
 from scada.core.clock import SystemClock
 from scada.core.ids import PointId
-from scada.model_cim.tables import Control, ControlKind, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 from scada.protocols.iec104.outstation import Outstation
 from scada.protocols.iec104.server import OutstationServer
 

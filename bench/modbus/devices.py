@@ -15,7 +15,8 @@ from sink import CountingSink
 
 from scada.core.clock import SystemClock
 from scada.core.ids import PointId
-from scada.model_cim.tables import ChannelSpec, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Point, PointKind
 from scada.protocols.registry import make_driver
 
 REGISTERS = 250

@@ -15,7 +15,8 @@ from sink import CountingSink
 
 from scada.core.clock import SystemClock
 from scada.core.ids import PointId
-from scada.model_cim.tables import ChannelSpec, OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import ChannelSpec, Point, PointKind
 from scada.protocols.registry import make_driver
 
 PER_FOLDER = 100

@@ -21,7 +21,8 @@ from scada.core.batch import POINT_DTYPE, PointBatch, RecordFlag
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control, PlainAddress, Point, PointKind
+from scada.model_cim.addresses import PlainAddress
+from scada.model_cim.tables import ChannelSpec, Control, Point, PointKind
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0

@@ -12,19 +12,9 @@ from scada.control.tags import TAG_TYPES
 from scada.core.batch import NO_PID
 from scada.events.recall import RecallInfo
 from scada.events.records import Alarm, Event, Suppression
+from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress
 from scada.model_cim.modbus import modbus_text
-from scada.model_cim.tables import (
-    Address,
-    ChannelSpec,
-    Control,
-    ControlArea,
-    Iec104Address,
-    ModbusAddress,
-    ModelTables,
-    OpcUaAddress,
-    Point,
-    Station,
-)
+from scada.model_cim.tables import ChannelSpec, Control, ControlArea, ModelTables, Point, Station
 
 _STATES = {
     SequenceState.REFUSED: pb.CONTROL_STATE_REFUSED,

@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from scada.core.errors import ModelError
+from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity, has_errors
 from scada.model_cim.modbus import modbus_text
-from scada.model_cim.tables import Address, Iec104Address, ModbusAddress, ModelTables, OpcUaAddress, Point
+from scada.model_cim.tables import ModelTables, Point
 from scada.protocols.registry import Drivers
 
 _COLOURS = {Severity.FATAL: "red", Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: None}

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 
 from scada.core.errors import ConfigError
+from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.modbus import TRANSPORTS, read_address, unit_parameters
-from scada.model_cim.tables import Address, ChannelSpec, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
+from scada.model_cim.tables import ChannelSpec
 from scada.protocols.modbus.limits import read_limits
 from scada.protocols.registry import Drivers
 

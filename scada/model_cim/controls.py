@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.channels import address_key, address_of
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point
 from scada.protocols.registry import Drivers
 
 _KINDS = {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.channels import parameters
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
@@ -21,7 +22,6 @@ from scada.model_cim.tables import (
     ControlKind,
     ForwardedControl,
     ForwardedPoint,
-    Iec104Address,
     Point,
     PointKind,
     RedundancyGroup,

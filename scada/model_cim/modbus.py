@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from scada.model_cim.addresses import ModbusAddress
 from scada.model_cim.cim import CimModel
-from scada.model_cim.tables import ModbusAddress
 
 TRANSPORTS: Final = ("modbus-tcp", "modbus-tls", "modbus-rtu", "modbus-rtu-tcp")
 """Protocols a RemoteUnit may name. ``modbus-rtu`` is a serial line: its ``host`` is the device file, and it has no port."""

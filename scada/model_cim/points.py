@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scada.core.errors import ModelError
 from scada.core.ids import PointId
+from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress
 from scada.model_cim.applications import build_areas, build_zones
 from scada.model_cim.channels import address_key, address_of, build_channels
 from scada.model_cim.cim import CimModel
@@ -24,18 +25,7 @@ from scada.model_cim.forwarding import build_upstream
 from scada.model_cim.limits import LimitReader
 from scada.model_cim.locate import Locator
 from scada.model_cim.reader import ModelReader
-from scada.model_cim.tables import (
-    Address,
-    AlarmClass,
-    ChannelSpec,
-    Cleaning,
-    Iec104Address,
-    ModbusAddress,
-    ModelTables,
-    Point,
-    PointKind,
-    Station,
-)
+from scada.model_cim.tables import AlarmClass, ChannelSpec, Cleaning, ModelTables, Point, PointKind, Station
 from scada.protocols.registry import Drivers
 
 _VALUES = {"AnalogValue": "Analog", "DiscreteValue": "Discrete", "AccumulatorValue": "Accumulator"}

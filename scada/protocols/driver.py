@@ -208,7 +208,7 @@ class Driver(ABC):
     def check_address(cls, address: str) -> str:
         """What is wrong with an ``sc:RemotePoint.address`` of this protocol, in one sentence without a subject; empty = nothing.
 
-        Asked by the model check, for drivers whose points have a :class:`~scada.model_cim.tables.PlainAddress`. Cheap, and
+        Asked by the model check, for drivers whose points have a :class:`~scada.model_cim.addresses.PlainAddress`. Cheap, and
         without a connection: what only the station knows is found in operation (``unknown_addresses``).
         """
         del address

@@ -22,7 +22,8 @@ from scada.actors.ports import check_port
 from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import Control, Iec104Address
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Control
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup
 

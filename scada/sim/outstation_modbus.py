@@ -25,7 +25,8 @@ from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.quality import BAD_MASK
-from scada.model_cim.tables import Control, ModbusAddress, Point
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import Control, Point
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup
 

@@ -20,7 +20,8 @@ from scada.core.batch import Records
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
 from scada.core.quality import BAD_MASK, Quality
-from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 from scada.sim.outstation import Station
 from scada.sim.wire import PlantLink, Setup
 

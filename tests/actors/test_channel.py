@@ -29,7 +29,8 @@ from scada.actors.wire import BEHIND_RECORDS, LOST, ChannelSink, Feed, Wire
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import VirtualClock
 from scada.core.errors import ProtocolError
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome
 
 SPEC = ChannelSpec(0, "m-1", "RTU-1", "iec104", "127.0.0.1", 2404, "Beishan")

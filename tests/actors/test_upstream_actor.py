@@ -33,12 +33,12 @@ from scada.core.batch import RecordFlag
 from scada.core.errors import ConfigError, StoreError
 from scada.core.quality import Quality
 from scada.core.settings import MasterSettings, UpstreamStationSettings
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.tables import (
     Control,
     ControlKind,
     ForwardedControl,
     ForwardedPoint,
-    Iec104Address,
     ModelTables,
     RedundancyGroup,
     UpstreamStation,

@@ -23,13 +23,13 @@ from scada.core.quality import Quality
 from scada.core.settings import ApiSettings
 from scada.events.recall import CHANGE_DTYPE, Recall, RecallInfo
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.tables import (
     AlarmClass,
     ChannelSpec,
     Control,
     ControlArea,
     ControlKind,
-    Iec104Address,
     Limits,
     ModelTables,
     Point,

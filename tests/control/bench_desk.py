@@ -8,7 +8,8 @@ from scada.control.plant import Reading, SwitchKind
 from scada.control.records import Principal
 from scada.core.clock import VirtualClock
 from scada.core.quality import Quality
-from scada.model_cim.tables import Control, ControlKind, Iec104Address, ModelTables, Point, PointKind, Station
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Control, ControlKind, ModelTables, Point, PointKind, Station
 from scada.protocols.driver import CommandResult, LinkState, Outcome
 from scada.security.roles import ALL_AREAS, Right, rights_of, system_principal
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from scada.apps.calc.expression import parse
 from scada.core.errors import ModelError
+from scada.model_cim.addresses import Iec104Address, ModbusAddress, OpcUaAddress
 from scada.model_cim.findings import Severity, has_errors
 from scada.model_cim.points import build_tables, load_model, pids
 from scada.model_cim.reader import ModelReader
-from scada.model_cim.tables import AlarmClass, ControlKind, Iec104Address, ModbusAddress, OpcUaAddress, PointKind
+from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
 
 
 def rules(findings):

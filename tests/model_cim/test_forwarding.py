@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from scada.core.errors import ModelError
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.forwarding_rows import FIRST, append_rows, chosen, new_rows, rows_xml
 from scada.model_cim.points import load_model
-from scada.model_cim.tables import Iec104Address, PointKind, RedundancyGroup
+from scada.model_cim.tables import PointKind, RedundancyGroup
 
 FILE = "SC-upstream.xml"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from scada.model_cim.addresses import ModbusAddress
 from scada.model_cim.findings import Severity
 from scada.model_cim.points import load_model
-from scada.model_cim.tables import ModbusAddress
 
 PLACE = """
 <cim:Substation rdf:ID="_s"><cim:IdentifiedObject.name>S</cim:IdentifiedObject.name></cim:Substation>

@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from scada.core.errors import ModelError
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.findings import Severity
 from scada.model_cim.points import load_model, pids
-from scada.model_cim.tables import ControlKind, Iec104Address, PointKind
+from scada.model_cim.tables import ControlKind, PointKind
 from scada.model_cim.templates import parse_template
 
 

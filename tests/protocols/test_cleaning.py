@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.ids import PointId
 from scada.core.quality import Quality
-from scada.model_cim.tables import Cleaning, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Cleaning, Point, PointKind
 from scada.protocols.cleaning import Cleaner, CleaningFinding, Found, _check
 
 S = 1_000_000_000

@@ -9,8 +9,9 @@ import pytest
 from scada.core.clock import VirtualClock
 from scada.core.errors import ConfigError
 from scada.core.settings import load_settings
+from scada.model_cim.addresses import PlainAddress
 from scada.model_cim.points import load_model
-from scada.model_cim.tables import ChannelSpec, PlainAddress
+from scada.model_cim.tables import ChannelSpec
 from scada.protocols import registry
 from scada.protocols.iec104.driver import Iec104Driver
 from scada.protocols.registry import DRIVERS, Drivers, make_driver

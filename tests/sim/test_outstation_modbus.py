@@ -10,7 +10,8 @@ from pymodbus.framer import FramerType
 from scada.core.batch import POINT_DTYPE
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.sim.outstation_modbus import ModbusStation
 from scada.sim.wire import Setup
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from scada.core.batch import POINT_DTYPE
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind
 from scada.sim.faults import PointFaults
 from scada.sim.outstation_modbus import from_registers, to_registers
 from scada.sim.profiles import LoadProfile, OrnsteinUhlenbeck, Weather

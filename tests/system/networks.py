@@ -17,7 +17,8 @@ import sys
 
 from scada.core.batch import RecordFlag
 from scada.core.clock import SystemClock
-from scada.model_cim.tables import ChannelSpec, Iec104Address, Point, PointKind, RedundancyGroup
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Point, PointKind, RedundancyGroup
 from scada.protocols.iec104.driver import Iec104Driver
 from scada.protocols.iec104.outstation import Outstation, OutstationParameters
 from scada.protocols.iec104.server import OutstationServer

@@ -23,7 +23,8 @@ import numpy as np
 from scada.core.batch import POINT_DTYPE, PointBatch
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError, ProtocolError
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point
 from scada.protocols.c104.frames import HEAD, LONGEST, RECORDS, message
 from scada.protocols.cancellation import end_if_cancelled
 from scada.protocols.driver import CommandResult, Driver, LinkState, Outcome, Sink

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from scada.core.errors import ProtocolError
-from scada.model_cim.tables import ChannelSpec, Control, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, Point, PointKind
 from scada.protocols.driver import ChannelStatistics, CommandResult, LinkState, Outcome
 from scada.protocols.iec104 import orders, system_requests
 from scada.protocols.iec104.asdu import COMMAND_TYPES, Asdu, Cause, TypeId

@@ -16,7 +16,8 @@ from numba import njit
 
 from scada.core.batch import NO_CHANNEL, NO_PID, POINT_DTYPE, Records
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import Iec104Address, Point
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Point
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import ELEMENT_SIZE, untagged
 from scada.protocols.iec104.octets import little16, little24, little32, octet

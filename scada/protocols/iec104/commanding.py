@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from scada.model_cim.tables import Control, Iec104Address
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Control
 from scada.protocols.driver import ChannelStatistics, CommandResult, Outcome
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import (

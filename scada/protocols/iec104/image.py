@@ -11,7 +11,8 @@ import numpy.typing as npt
 from numba import njit
 
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import Iec104Address, Point
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Point
 from scada.protocols.iec104.asdu import Cause, tagged, untagged
 from scada.protocols.iec104.encode import LOOK_AHEAD, encode_values, first_chunk
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from scada.core.errors import ProtocolError
-from scada.model_cim.tables import Control, Iec104Address
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Control
 from scada.protocols.iec104 import cp56
 from scada.protocols.iec104.asdu import Asdu, Cause, CommandElement, decode_command, untagged
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import Control, Iec104Address, Point, RedundancyGroup
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Control, Point, RedundancyGroup
 from scada.protocols.iec104.asdu import COMMAND_TYPES, MAX_OBJECTS, Cause
 from scada.protocols.iec104.encode import capacity
 from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue, EventRecords

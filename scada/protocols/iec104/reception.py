@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from scada.core.batch import NO_PID, PointBatch, Records
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Iec104Address, Point
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Point
 from scada.protocols.driver import ChannelStatistics
 from scada.protocols.iec104.asdu import ELEMENT_SIZE, REFUSAL, Asdu, Cause
 from scada.protocols.iec104.codec import AddressTable, Decoded, Decoder, address_text

@@ -9,8 +9,9 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from scada.model_cim.addresses import ModbusAddress
 from scada.model_cim.modbus import BIT_TABLES, is_bit, span
-from scada.model_cim.tables import ModbusAddress, Point, PointKind
+from scada.model_cim.tables import Point, PointKind
 from scada.protocols.modbus.limits import ChannelLimits, UnitLimits
 from scada.protocols.modbus.registers import Codec, RegisterError, check_address, layout
 

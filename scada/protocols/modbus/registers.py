@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.core.errors import ProtocolError
+from scada.model_cim.addresses import ModbusAddress
 from scada.model_cim.modbus import BIT_TABLES, DATA_TYPES, DataType, Family, fault, field_of, width
-from scada.model_cim.tables import ModbusAddress
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]

@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
+from scada.model_cim.addresses import ModbusAddress
 from scada.model_cim.modbus import WRITABLE, is_bit, width
-from scada.model_cim.tables import Control, ControlKind, ModbusAddress
+from scada.model_cim.tables import Control, ControlKind
 from scada.protocols.driver import CommandResult, Outcome
 from scada.protocols.modbus import exchange
 from scada.protocols.modbus.exchange import Answer, Request, exception_text

@@ -16,7 +16,8 @@ from typing import Final
 
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, PlainAddress, Point
+from scada.model_cim.addresses import PlainAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point
 from scada.protocols.cancellation import end_if_cancelled
 from scada.protocols.driver import CommandResult, Describer, Driver, LinkState, Outcome, Sink
 from scada.protocols.mqtt.address import NAMESPACE, Metric, MqttAddressError, Node, Topic, parse_address

@@ -12,7 +12,8 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from scada.core.quality import BAD_MASK
-from scada.model_cim.tables import Control, OpcUaAddress
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import Control
 from scada.protocols.driver import CommandResult, Outcome
 from scada.protocols.opcua.connection import FAILURES, Connection
 from scada.protocols.opcua.nodes import NodeIdError, node_id

@@ -12,7 +12,8 @@ from asyncua import ua
 
 from scada.core.batch import POINT_DTYPE, PointBatch, RecordFlag
 from scada.core.quality import Quality
-from scada.model_cim.tables import OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import Point, PointKind
 from scada.protocols.opcua.nodes import NodeIdError, node_id
 from scada.protocols.opcua.values import lost_values, nanoseconds, number, quality_of
 

@@ -11,7 +11,8 @@ from asyncua.ua.status_codes import StatusCodes
 
 from scada.core.errors import ProtocolError
 from scada.core.quality import Quality
-from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEVERITY: Final = 0xC000_0000

@@ -14,7 +14,8 @@ from protocols.driver_kit.iec104_station import Station
 from scada.core.batch import POINT_DTYPE
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.c104 import driver as module
 from scada.protocols.c104.driver import C104Driver
 from scada.protocols.conformance_rig import Recorder, running

@@ -6,7 +6,8 @@ import socket
 import struct
 
 from scada.core.clock import SystemClock
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.conformance_rig import Device
 from scada.protocols.iec104.cp56 import to_octets
 from scada.protocols.registry import make_driver

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from scada.core.errors import ConfigError
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, PlainAddress, Point, PointKind
+from scada.model_cim.addresses import PlainAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols import conformance, conformance_rig
 from scada.protocols.conformance import CHECKS
 from scada.protocols.conformance_rig import ConformanceError, Device, running

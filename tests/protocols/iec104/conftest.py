@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from scada.core.clock import VirtualClock
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.iec104 import apci
 from scada.protocols.iec104.asdu import Asdu
 from scada.protocols.iec104.channel import Channel

@@ -8,7 +8,8 @@ import json
 import sys
 
 from scada.core.clock import SystemClock
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Iec104Address, Point, PointKind
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.iec104.driver import Iec104Driver
 from scada.protocols.iec104.outstation import Outstation

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from scada.core.clock import SystemClock
-from scada.model_cim.tables import Iec104Address, Point, PointKind, RedundancyGroup
+from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.tables import Point, PointKind, RedundancyGroup
 from scada.protocols.iec104.event_queue import StoredEventQueue
 from scada.protocols.iec104.outstation import Outstation
 from scada.protocols.iec104.server import OutstationServer

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.conformance import CHECKS
 from scada.protocols.conformance_rig import ConformanceError, Device
 from scada.protocols.driver import Outcome

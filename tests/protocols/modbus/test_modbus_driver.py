@@ -14,7 +14,8 @@ from scada.core.batch import RecordFlag
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.modbus.driver import ModbusDriver
 

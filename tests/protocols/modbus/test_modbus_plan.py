@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scada.core.errors import ConfigError
+from scada.model_cim.addresses import ModbusAddress, OpcUaAddress
 from scada.model_cim.modbus import DATA_TYPES, span, width
-from scada.model_cim.tables import ModbusAddress, OpcUaAddress, Point, PointKind
+from scada.model_cim.tables import Point, PointKind
 from scada.protocols.modbus.limits import MAX_BITS, MAX_GAP, MAX_REGISTERS, ChannelLimits, UnitLimits, read_limits
 from scada.protocols.modbus.plan import plan
 

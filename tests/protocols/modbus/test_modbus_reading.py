@@ -4,7 +4,8 @@ import numpy as np
 
 from scada.core.batch import RecordFlag
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Point, PointKind
 from scada.protocols.modbus.plan import plan
 from scada.protocols.modbus.reading import Reading
 

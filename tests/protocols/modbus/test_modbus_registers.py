@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client.mixin import ModbusClientMixin
 
+from scada.model_cim.addresses import ModbusAddress
 from scada.model_cim.modbus import DATA_TYPES, Family, fault, field_of, is_bit, span
-from scada.model_cim.tables import ModbusAddress
 from scada.protocols.modbus.registers import Codec, RegisterError, check_address, encode
 
 JUDGE = ModbusClientMixin.DATATYPE

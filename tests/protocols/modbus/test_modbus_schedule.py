@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from scada.model_cim.tables import ChannelSpec, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Point, PointKind
 from scada.protocols.modbus.limits import ChannelLimits, UnitLimits
 from scada.protocols.modbus.plan import plan
 from scada.protocols.modbus.reading import Reading

@@ -15,7 +15,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError, SecurityError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, ModbusAddress, Point, PointKind
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.modbus.driver import ModbusDriver
 from scada.security.tls import TlsFiles, server_context

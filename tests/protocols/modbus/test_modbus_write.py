@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from scada.model_cim.tables import Control, ControlKind, ModbusAddress
+from scada.model_cim.addresses import ModbusAddress
+from scada.model_cim.tables import Control, ControlKind
 from scada.protocols.driver import CommandResult, Outcome
 from scada.protocols.modbus.exchange import NO_ANSWER, Answer
 from scada.protocols.modbus.limits import ChannelLimits, UnitLimits

@@ -16,7 +16,8 @@ pytest.importorskip("aiomqtt")
 import paho.mqtt.client as paho
 from scadapb.sparkplug import payload_pb2 as pb
 
-from scada.model_cim.tables import Control, ControlKind, PlainAddress, Point, PointKind
+from scada.model_cim.addresses import PlainAddress
+from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 

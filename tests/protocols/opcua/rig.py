@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from scada.core.clock import SystemClock
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState
 from scada.protocols.opcua.driver import OpcUaDriver
 

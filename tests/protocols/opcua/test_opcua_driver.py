@@ -12,7 +12,8 @@ from scada.core.batch import RecordFlag
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, ControlKind, OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import ChannelSpec, ControlKind, Point, PointKind
 from scada.protocols.driver import LinkState, Outcome
 from scada.protocols.opcua.driver import OpcUaDriver
 

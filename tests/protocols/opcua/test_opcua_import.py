@@ -9,9 +9,10 @@ from protocols.opcua.rig import free_port, running, up
 from scada.core.clock import SystemClock
 from scada.core.errors import ModelError
 from scada.core.ids import derived_mrid
+from scada.model_cim.addresses import OpcUaAddress
 from scada.model_cim.findings import has_errors
 from scada.model_cim.points import load_model
-from scada.model_cim.tables import OpcUaAddress, PointKind
+from scada.model_cim.tables import PointKind
 from scada.protocols.opcua.browse import Variable, Walk, walk
 from scada.protocols.opcua.connection import Connection
 from scada.protocols.opcua.importing import ImportedChannel, import_file

@@ -18,7 +18,8 @@ from scada.core.batch import POINT_DTYPE
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError, SecurityError, StoreError
 from scada.core.quality import Quality
-from scada.model_cim.tables import ChannelSpec, ModelTables, OpcUaAddress, Point, PointKind, Station
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import ChannelSpec, ModelTables, Point, PointKind, Station
 from scada.protocols.driver import LinkState
 from scada.protocols.opcua.application import CERTIFICATE_FILE, KEY_FILE, make_certificate
 from scada.protocols.opcua.driver import OpcUaDriver

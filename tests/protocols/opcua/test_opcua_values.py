@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scada.core.quality import BAD_MASK, Quality
-from scada.model_cim.tables import Control, ControlKind, OpcUaAddress, Point, PointKind
+from scada.model_cim.addresses import OpcUaAddress
+from scada.model_cim.tables import Control, ControlKind, Point, PointKind
 from scada.protocols.opcua.readings import Readings
 from scada.protocols.opcua.values import OpcUaValueError, lost_values, nanoseconds, number, quality_of, variant
 
