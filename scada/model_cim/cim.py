@@ -269,10 +269,29 @@ class CimModel:
         """All values of a property; None if no object has it."""
         return self._texts.get(prop) or self._refs.get(prop)
 
+    def columns(self, prop: str) -> tuple[Column, ...]:
+        """All values of a property: two columns if a faulty model gives it as a literal here and as a reference there."""
+        return tuple(columns[prop] for columns in (self._texts, self._refs) if prop in columns)
+
     @property
     def mrids(self) -> Sequence[str]:
         """MRID by object index, as columns count their subjects."""
         return self._mrids
+
+    @cached_property
+    def template_files(self) -> npt.NDArray[np.bool_]:
+        """By file index, whether a file is a device template; the last element, of index -1 (edited), is False."""
+        return np.array([*(label.endswith(".toml") for label in self.files), False])
+
+    @cached_property
+    def made(self) -> npt.NDArray[np.bool_]:
+        """By object index, whether an object is made from a template: it is in no XML file and is not edited."""
+        return self.template_files[np.asarray(self._files, np.intp)]
+
+    def is_made(self, mrid: str) -> bool:
+        """True for an object that is made from a template."""
+        row = self._index.get(mrid)
+        return row is not None and bool(self.made[row])
 
     def statements_of(self, mrid: str) -> list[Statement]:
         """Everything the model says of an object, by property."""
