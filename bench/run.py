@@ -11,6 +11,7 @@ from events import group as events
 from history import group as history
 from iec104 import group as iec104
 from modbus import group as modbus
+from model import group as model
 from opcua import group as opcua
 from rtdb import group as rtdb
 
@@ -21,6 +22,7 @@ GROUPS = {
     "history": history,
     "iec104": iec104,
     "modbus": modbus,
+    "model": model,
     "opcua": opcua,
     "rtdb": rtdb,
 }
