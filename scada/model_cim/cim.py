@@ -239,6 +239,11 @@ class CimModel:
         column = self._texts[prop]
         return self.where(mrid) if column.file[row] < 0 else f"{self.files[column.file[row]]}:{column.line[row]}"
 
+    def where_value(self, column: Column, place: int) -> str:
+        """``file:line`` of one value of a column; of its object where the value was edited."""
+        file = column.file[place]
+        return self.where(self._mrids[column.subject[place]]) if file < 0 else f"{self.files[file]}:{column.line[place]}"
+
     def path(self, mrid: str) -> str:
         """Names of an object's containers and itself, joined by ``/``; for people and findings."""
         names: list[str] = []
@@ -277,6 +282,11 @@ class CimModel:
     def mrids(self) -> Sequence[str]:
         """MRID by object index, as columns count their subjects."""
         return self._mrids
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Class by object index."""
+        return self._classes
 
     @cached_property
     def template_files(self) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,99 @@
+"""What a model says of some objects, found by one pass over its columns; and when two texts are the same value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from scada.model_cim.cim import CimModel
+from scada.model_cim.statements import Statement, ValueKind
+
+MADE_PROPERTIES: Final = frozenset({"sc:Device.Template"})
+"""Properties that the reader itself gives to an object of a file."""
+_DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
+_LONGEST_NUMBER: Final = 64
+
+
+def same_value(prop: str, one: str, other: str) -> bool:
+    """True if two texts of a property are the same value: the same text, or the same number written differently.
+
+    Only what is written as a fraction is taken for a number: ``0221`` and ``221`` may be two device numbers. Names never are.
+
+    >>> same_value("ACLineSegment.r", "1.0", "1.00"), same_value("sc:Control.deviceNumber", "0221", "221")
+    (True, False)
+    """
+    if one == other:
+        return True
+    if len(one) > _LONGEST_NUMBER or len(other) > _LONGEST_NUMBER or prop.startswith("IdentifiedObject."):
+        return False
+    if not (_DECIMAL.fullmatch(one) and _DECIMAL.fullmatch(other)) or not any(mark in one + other for mark in ".eE"):
+        return False
+    return Decimal(one) == Decimal(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value as a model has it."""
+
+    text: str
+    kind: ValueKind
+    where: str
+    """``file:line``; of the object where the value itself has none."""
+    made: bool
+    """Given by a template, not by a file of the model."""
+
+
+class Said:
+    """Everything a model says of some objects.
+
+    Args:
+        model: the model.
+        mrids: the objects; those it does not have are passed over.
+    """
+
+    def __init__(self, model: CimModel, mrids: Iterable[str]) -> None:
+        self._found: dict[str, dict[tuple[str, bool], list[Value]]] = {}
+        index = {mrid for mrid in mrids if mrid in model}
+        if not index:
+            return
+        wanted = np.fromiter((mrid in index for mrid in model.mrids), bool, len(model.mrids))
+        for prop in model.property_names():
+            for column in model.columns(prop):
+                subjects = column.subjects
+                for place in np.flatnonzero(wanted[subjects]).tolist():
+                    row, file = int(subjects[place]), column.file[place]
+                    mrid = model.mrids[row]
+                    made = bool(model.made[row] or model.template_files[file] or prop in MADE_PROPERTIES)
+                    where = model.where_value(column, place)
+                    key = (prop, column.kind is ValueKind.REF)
+                    self._found.setdefault(mrid, {}).setdefault(key, []).append(
+                        Value(column.values[place], column.kind, where, made)
+                    )
+
+    def values(self, mrid: str, prop: str, kind: ValueKind) -> list[Value]:
+        """All values of a property of an object: references with ``REF``, else literals."""
+        return self._found.get(mrid, {}).get((prop, kind is ValueKind.REF), [])
+
+    def held(self, statement: Statement) -> Value | None:
+        """The value by which the model says what a statement says, None if it does not."""
+        values = self.values(statement.mrid, statement.prop, statement.kind)
+        for value in values:
+            if value.text == statement.value:
+                return value
+        if statement.kind is ValueKind.REF:
+            return None
+        return next((value for value in values if same_value(statement.prop, statement.value, value.text)), None)
+
+    def statements(self, mrid: str) -> list[tuple[Statement, Value]]:
+        """Everything said of an object that is not made by a template."""
+        return [
+            (Statement(mrid, prop, value.text, value.kind), value)
+            for (prop, _), values in self._found.get(mrid, {}).items()
+            for value in values
+            if not value.made
+        ]
