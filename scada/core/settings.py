@@ -48,9 +48,18 @@ class ClockSettings(_Section):
 
 
 class ModelSettings(_Section):
-    """Where the device model is."""
+    """The device model: the folder it is first taken from, and the store of its versions."""
 
-    path: Path = Field(Path("examples/demo-grid"), description="Folder of CIM XML files.")
+    path: Path = Field(Path("examples/demo-grid"), description="Folder of CIM XML files; version 1 is taken from it.")
+    versions: Path = Field(Path("var/model"), description="Folder of the versions of the model and their log.")
+    at_start: Literal["current", "folder"] = Field(
+        "current", description="After a start runs the current version, or what is in the folder, as a new version if it differs."
+    )
+    approval: bool = Field(False, description="A second engineer must approve a version before it is applied.")
+    apply_with_errors: bool = Field(False, description="Versions with findings of severity error may be applied; fatal never.")
+    keep_versions: int = Field(50, ge=2, description="Versions whose files are kept; the current one and the one before always.")
+    upload_mb: int = Field(512, ge=1, le=4096, description="Largest model that may be uploaded, packed and unpacked, MiB.")
+    work_minutes: float = Field(15.0, gt=0, description="Longest time the worker may check or build a version.")
 
 
 class RtdbSettings(_Section):
@@ -276,6 +285,7 @@ class Settings(_Section):
 
 _PATHS = (
     ("model", "path"),
+    ("model", "versions"),
     ("rtdb", "path"),
     ("history", "path"),
     ("events", "path"),
