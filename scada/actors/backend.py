@@ -199,6 +199,6 @@ class Backend(Protocol):
         """Values of an isolated replay."""
         ...
 
-    def diagram(self, station: str) -> tuple[str, str]:
-        """(svg, metadata JSON) of a station; empty texts if none was drawn."""
+    def diagram(self, stem: str) -> tuple[str, str]:
+        """(svg, metadata JSON) of a drawing that the tables name by its stem."""
         ...

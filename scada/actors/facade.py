@@ -415,12 +415,9 @@ class Facade:
         """Values of a replay."""
         return self._system.replay_view.values.get(replay_id, pb.ReplayValues())
 
-    def diagram(self, station: str) -> tuple[str, str]:
-        """(svg, metadata) of a station, empty if none was drawn."""
-        stem = next((one.diagram for one in self.tables.stations if one.name == station), "")
+    def diagram(self, stem: str) -> tuple[str, str]:
+        """(svg, metadata) of a drawing."""
         folder = self._system.settings.model.path / "diagrams"
-        if not stem:
-            return "", ""
         return (folder / f"{stem}.svg").read_text("utf-8"), (folder / f"{stem}.json").read_text("utf-8")
 
 

@@ -178,10 +178,11 @@ def model_info(tables: ModelTables, site: str) -> pb.ModelInfo:
         name=tables.name,
         stations=[_station(station) for station in tables.stations],
         areas=[_area(area) for area in tables.areas],
-        channels=[_channel(channel) for channel in tables.channels],
+        channels=[_channel(channel) for channel in tables.live_channels],
         points=len(tables.points),
-        controls=len(tables.controls),
+        controls=len(tables.live_controls),
         site=site,
+        area_diagrams=[pb.AreaDiagramInfo(key=one.key, name=one.name, stale=one.diagram_stale) for one in tables.area_diagrams],
     )
 
 
@@ -246,6 +247,7 @@ def _station(station: Station) -> pb.StationInfo:
             pb.VoltageLevelInfo(mrid=mrid, name=name, nominal_kv=nominal) for mrid, name, nominal in station.voltage_levels
         ],
         has_diagram=bool(station.diagram),
+        diagram_stale=station.diagram_stale,
     )
 
 

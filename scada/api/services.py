@@ -7,7 +7,7 @@ does not exist, and :mod:`scada.security.roles` names the right each one needs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 import grpc
 import numpy as np
@@ -25,7 +25,7 @@ from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
 from scada.api.responsibility import check_dispatch, check_mode
 from scada.control.records import Principal
-from scada.model_cim.tables import Point
+from scada.model_cim.tables import AreaDiagram, Point, Station
 
 FIRST_MESSAGE_S = 10.0
 """A subscription that does not say within this time what it wants is ended."""
@@ -71,18 +71,33 @@ class Services:
         return pb.ControlList(
             controls=[
                 messages.control_info(control, tables)
-                for control in tables.controls
+                for control in tables.live_controls
                 if request.station in ("", control.station) and request.equipment in ("", control.equipment)
             ]
         )
 
     async def get_diagram(self, request: pb.GetDiagramRequest, principal: Principal) -> pb.Diagram:
-        """Single-line diagram of a station."""
+        """Single-line diagram of a station, or the diagram of an area."""
         del principal
-        svg, metadata = self._backend.diagram(request.station)
-        if not svg:
-            raise _not_found(f"no diagram of station {request.station!r} was drawn", mend="scada model draw makes them")
-        return pb.Diagram(station=request.station, svg=svg, metadata_json=metadata, model_version=self._backend.tables.version)
+        tables = self._backend.tables
+        drawings: Sequence[Station | AreaDiagram] = (
+            [area for area in tables.area_diagrams if area.key == request.area]
+            if request.area
+            else [station for station in tables.stations if station.name == request.station]
+        )
+        found = next((drawing for drawing in drawings if drawing.diagram), None)
+        if found is None:
+            what = f"area {request.area!r}" if request.area else f"station {request.station!r}"
+            raise _not_found(f"no diagram of {what} was drawn", mend="scada model diagrams makes them")
+        svg, metadata = self._backend.diagram(found.diagram)
+        return pb.Diagram(
+            station=request.station,
+            area=request.area,
+            svg=svg,
+            metadata_json=metadata,
+            model_version=tables.version,
+            stale=found.diagram_stale,
+        )
 
     # ------------------------------------------------------------------ values
 

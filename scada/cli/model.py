@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
+from scada.cli.model_profile import profile
 from scada.core.errors import ModelError
 from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress
 from scada.model_cim.cim import CimModel
+from scada.model_cim.drawings import INDEX
 from scada.model_cim.findings import Finding, Severity, has_errors
 from scada.model_cim.modbus import modbus_text
 from scada.model_cim.tables import ModelTables, Point
@@ -104,15 +106,33 @@ def show(
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the drawings; default: PATH/diagrams.")
-def diagrams(path: Path, *, out: Path | None) -> None:
-    """Draw the single-line diagram of every station (needs the extra ``diagrams``)."""
-    from scada.model_cim.diagrams import draw_diagrams
+@click.option("--all", "anew", is_flag=True, help="Draw every station and area anew.")
+def diagrams(path: Path, *, out: Path | None, anew: bool) -> None:
+    """Draw what changed: the single-line diagram of every station, and control areas and regions (needs the extra ``diagrams``).
+
+    A drawing whose station did not change is kept; --all makes every one anew. What cannot be drawn keeps its last drawing and is
+    named; the exit code is 1 then.
+    """
+    from scada.model_cim.diagrams import refresh_diagrams
     from scada.model_cim.reader import ModelReader
 
     if out is None and not path.is_dir():
         raise ModelError("the model is no folder to put diagrams in", where=str(path), mend="give --out FOLDER")
-    for drawn in draw_diagrams(ModelReader(path).read(), out or path / "diagrams"):
-        click.echo(str(drawn))
+    folder = out or path / "diagrams"
+    if anew:
+        (folder / INDEX).unlink(missing_ok=True)
+    done = refresh_diagrams(ModelReader(path).read(), folder)
+    for name in done.drawn:
+        click.echo(f"drawn\t{name}")
+    for name in done.stale:
+        click.secho(f"stale\t{name}", fg="yellow")
+    click.echo(f"{len(done.drawn)} drawn, {len(done.kept)} kept, {len(done.stale)} stale: {folder}")
+    if done.stale:
+        click.secho(done.why, fg="red", err=True)
+        sys.exit(1)
+
+
+command.add_command(profile)
 
 
 def _load(path: Path, config: Path | None) -> tuple[CimModel, ModelTables, list[Finding]]:

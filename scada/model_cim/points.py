@@ -16,16 +16,17 @@ from scada.core.errors import ModelError
 from scada.core.ids import PointId
 from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress
 from scada.model_cim.applications import build_areas, build_zones
-from scada.model_cim.channels import address_key, address_of, build_channels
+from scada.model_cim.channels import address_key, address_of, build_channels, numbered_channels
 from scada.model_cim.cim import CimModel
 from scada.model_cim.controls import build_controls
-from scada.model_cim.diagrams import diagram_stem
+from scada.model_cim.drawings import read_index
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.forwarding import build_upstream
 from scada.model_cim.limits import LimitReader
 from scada.model_cim.locate import Locator
+from scada.model_cim.numbers import Numbers
 from scada.model_cim.reader import ModelReader
-from scada.model_cim.tables import AlarmClass, ChannelSpec, Cleaning, ModelTables, Point, PointKind, Station
+from scada.model_cim.tables import AlarmClass, AreaDiagram, ChannelSpec, Cleaning, ModelTables, Point, PointKind, Station
 from scada.protocols.registry import Drivers
 
 _VALUES = {"AnalogValue": "Analog", "DiscreteValue": "Discrete", "AccumulatorValue": "Accumulator"}
@@ -49,13 +50,13 @@ _SYMBOL = {"none": "", "VAr": "var", "VArh": "varh", "degC": "°C", "deg": "°",
 
 
 def load_model(
-    path: Path | str, pid_of: Mapping[str, int] | None = None, drivers: Drivers | None = None
+    path: Path | str, numbers: Numbers | None = None, drivers: Drivers | None = None
 ) -> tuple[CimModel, ModelTables, list[Finding]]:
     """Read a model folder and build its tables.
 
     Args:
         path: folder, XML file or zip.
-        pid_of: pid of each point mRID of earlier versions, see :func:`build_tables`.
+        numbers: given in earlier versions, see :func:`build_tables`.
         drivers: whose protocols channels may name; None = built in and installed.
 
     Raises:
@@ -65,57 +66,59 @@ def load_model(
     for finding in model.findings:
         if finding.severity is Severity.FATAL:
             raise ModelError(finding.text, where=finding.where, mend=finding.hint)
-    tables, findings = build_tables(model, pid_of, drivers)
-    folder = Path(path)
-    if folder.is_dir():
-        drawn = {file.stem for file in (folder / "diagrams").glob("*.svg")}
-        stems = [diagram_stem(station.name) for station in tables.stations]
-        stations = [replace(s, diagram=stem if stem in drawn else "") for s, stem in zip(tables.stations, stems, strict=True)]
-        tables = replace(tables, stations=stations)
-    return model, tables, findings
+    tables, findings = build_tables(model, numbers, drivers)
+    return model, with_drawings(tables, Path(path) / "diagrams"), findings
+
+
+def with_drawings(tables: ModelTables, folder: Path) -> ModelTables:
+    """The tables with the drawings that a folder holds for their stations and areas."""
+    drawn = read_index(folder)
+    if not drawn.stations and not drawn.areas:
+        return tables
+    stations = [
+        replace(one, diagram=found.stem, diagram_stale=found.stale) if (found := drawn.stations.get(one.mrid)) else one
+        for one in tables.stations
+    ]
+    areas = [AreaDiagram(area.key, area.name or tables.name, area.stem, area.stale) for area in drawn.areas.values()]
+    return replace(tables, stations=stations, area_diagrams=areas)
 
 
 def build_tables(
-    model: CimModel, pid_of: Mapping[str, int] | None = None, drivers: Drivers | None = None
+    model: CimModel, numbers: Numbers | None = None, drivers: Drivers | None = None
 ) -> tuple[ModelTables, list[Finding]]:
     """Tables of a model and everything found wrong with it (the reader's findings first).
 
     Args:
         model: the CIM model with its SC profile.
-        pid_of: pids given in earlier versions, by point mRID (:func:`pids`). These keep their number, new points follow after
-            the highest, and a number whose point is gone holds a tombstone (``Point.removed``).
+        numbers: given in earlier versions (:class:`~scada.model_cim.numbers.Numbers`). Points, controls and channels keep theirs,
+            new ones follow after the highest, and a number whose thing is gone holds a tombstone (``removed``).
         drivers: whose protocols channels may name; None = built in and installed.
 
     Raises:
-        ModelError: ``pid_of`` gives a number twice or a negative one: points would overwrite each other.
+        ModelError: ``numbers`` gives one twice or a negative one: points would overwrite each other.
     """
-    known = dict(pid_of or {})
-    if len(set(known.values())) < len(known) or min(known.values(), default=0) < 0:
-        raise ModelError("the kept point numbers are corrupt: one is negative or given twice", mend="restore them from a backup")
+    known = numbers or Numbers()
+    known.check()
     findings: list[Finding] = []
     drivers = drivers or Drivers()
-    channels = build_channels(model, findings, drivers)
+    channels = build_channels(model, findings, drivers, known.channels)
     locator = Locator(model)
-    points = _PointBuilder(model, channels, drivers, locator, findings).build(known)
+    points = _PointBuilder(model, channels, drivers, locator, findings).build(known.points)
     by_mrid = {point.mrid: point for point in points if not point.removed}
-    controls = build_controls(model, channels, drivers, locator, by_mrid, findings)
+    controls = build_controls(model, channels, drivers, locator, by_mrid, findings, known.controls)
+    live = [control for control in controls if not control.removed]
     tables = ModelTables(
         version=model.digest,
         name=model.title,
         points=points,
         controls=controls,
-        channels=list(channels.values()),
+        channels=numbered_channels(channels.values(), known.channels),
         stations=_stations(model, findings),
-        areas=build_areas(model, points, controls, findings),
-        zones=build_zones(model, points, controls, findings),
-        upstream=build_upstream(model, points, controls, findings),
+        areas=build_areas(model, points, live, findings),
+        zones=build_zones(model, points, live, findings),
+        upstream=build_upstream(model, points, live, findings),
     )
     return tables, [*model.findings, *findings]
-
-
-def pids(tables: ModelTables) -> dict[str, int]:
-    """The numbers a server keeps and gives to :func:`build_tables` with the next version, tombstones included."""
-    return {point.mrid: point.pid for point in tables.points}
 
 
 class _PointBuilder:
@@ -134,7 +137,7 @@ class _PointBuilder:
         self._aliases: dict[str, dict[int, str]] = {}
         self._limits = LimitReader(model, findings)
 
-    def build(self, pid_of: dict[str, int]) -> list[Point]:
+    def build(self, pid_of: Mapping[str, int]) -> list[Point]:
         """Points by pid, tombstones between them."""
         next_pid = max(pid_of.values(), default=-1) + 1
         table: dict[int, Point] = {}

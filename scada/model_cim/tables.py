@@ -62,6 +62,8 @@ class ChannelSpec:
     station: str
     """Name of the substation or plant it serves."""
     params: dict[str, float | str] = field(default_factory=dict)
+    removed: bool = False
+    """A tombstone: the model no longer has the channel; its index is never used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class Control:
     """Command value -> label (double: 1 open, 2 close; step: 1 lower, 2 higher)."""
     feedback_timeout_s: float = 10.0
     feedback_tolerance: float = 0.0
+    removed: bool = False
+    """A tombstone: the model no longer has the control; its cid is never used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +331,21 @@ class Station:
     """(mRID, name, nominal kV)."""
     diagram: str = ""
     """Stem of the files in the model's ``diagrams`` folder (``<stem>.svg`` and ``<stem>.json``), or empty."""
+    diagram_stale: bool = False
+    """The drawing shows the station as it was in an earlier version."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaDiagram:
+    """A drawing of the network of a control area, a region or the whole."""
+
+    key: str
+    """mRID of the control area or region; ``whole``."""
+    name: str
+    """For people; of the whole network the model's."""
+    diagram: str
+    """Stem of its files in the model's ``diagrams`` folder."""
+    diagram_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,16 +419,17 @@ class ModelTables:
     """Digest of the files."""
     name: str
     points: Sequence[Point]
-    """Indexed by pid."""
+    """Indexed by pid, tombstones included."""
     controls: Sequence[Control]
-    """Indexed by cid."""
+    """Indexed by cid, tombstones included."""
     channels: Sequence[ChannelSpec]
-    """Indexed by channel index."""
+    """Indexed by channel index, tombstones included."""
     stations: Sequence[Station]
     areas: Sequence[ControlArea]
     zones: Sequence[VoltageZone]
     upstream: Sequence[UpstreamStation] = ()
     """What is forwarded to upstream control centres."""
+    area_diagrams: Sequence[AreaDiagram] = ()
 
     @cached_property
     def by_mrid(self) -> dict[str, Point]:
@@ -422,9 +442,19 @@ class ModelTables:
         return {point.path: point for point in self.points}
 
     @cached_property
+    def live_controls(self) -> list[Control]:
+        """Controls that the model has, in order of their numbers."""
+        return [control for control in self.controls if not control.removed]
+
+    @cached_property
+    def live_channels(self) -> list[ChannelSpec]:
+        """Channels that the model has, in order of their numbers."""
+        return [channel for channel in self.channels if not channel.removed]
+
+    @cached_property
     def control_by_mrid(self) -> dict[str, Control]:
-        """Controls by mRID."""
-        return {control.mrid: control for control in self.controls}
+        """Controls by mRID, those removed left out."""
+        return {control.mrid: control for control in self.live_controls}
 
     @cached_property
     def channel_of(self) -> npt.NDArray[np.int32]:

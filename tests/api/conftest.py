@@ -395,8 +395,8 @@ class TableBackend(OperatorTable):
     def replay_values(self, replay_id):
         return pb.ReplayValues(values=[pb.ReplayValue(address="CA 1 IOA 2 type 13", value=2.5)])
 
-    def diagram(self, station):
-        return ("<svg/>", "{}") if station == "East" else ("", "")
+    def diagram(self, stem):
+        return f"<svg>{stem}</svg>", "{}"
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,8 @@ def test_point_kinds_have_the_same_numbers_on_the_wire():
 
 
 async def test_diagram(operator):
-    assert (await operator.call("Model/GetDiagram", pb.GetDiagramRequest(station="East"))).svg == "<svg/>"
+    drawn = await operator.call("Model/GetDiagram", pb.GetDiagramRequest(station="East"))
+    assert (drawn.svg, drawn.station, drawn.stale) == ("<svg>east</svg>", "East", False)
     with pytest.raises(CallError, match="no diagram") as caught:
         await operator.call("Model/GetDiagram", pb.GetDiagramRequest(station="West"))
     assert caught.value.code == "not_found"

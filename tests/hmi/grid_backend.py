@@ -730,9 +730,6 @@ class GridBackend(OperatorTable):
     def replay_values(self, replay_id):
         return pb.ReplayValues()
 
-    def diagram(self, station):
-        found = next((one for one in self.tables.stations if one.name == station and one.diagram), None)
-        if found is None:
-            return "", ""
+    def diagram(self, stem):
         folder = GRID / "diagrams"
-        return (folder / f"{found.diagram}.svg").read_text(), (folder / f"{found.diagram}.json").read_text()
+        return (folder / f"{stem}.svg").read_text(), (folder / f"{stem}.json").read_text()

@@ -175,7 +175,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("version", "name", "stations", "areas", "channels", "points", "controls", "site")
+    __slots__ = ("version", "name", "stations", "areas", "channels", "points", "controls", "site", "area_diagrams")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class ModelInfo(_message.Message):
     POINTS_FIELD_NUMBER: _ClassVar[int]
     CONTROLS_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
+    AREA_DIAGRAMS_FIELD_NUMBER: _ClassVar[int]
     version: str
     name: str
     stations: _containers.RepeatedCompositeFieldContainer[StationInfo]
@@ -192,7 +193,18 @@ class ModelInfo(_message.Message):
     points: int
     controls: int
     site: str
-    def __init__(self, version: _Optional[str] = ..., name: _Optional[str] = ..., stations: _Optional[_Iterable[_Union[StationInfo, _Mapping]]] = ..., areas: _Optional[_Iterable[_Union[AreaInfo, _Mapping]]] = ..., channels: _Optional[_Iterable[_Union[ChannelInfo, _Mapping]]] = ..., points: _Optional[int] = ..., controls: _Optional[int] = ..., site: _Optional[str] = ...) -> None: ...
+    area_diagrams: _containers.RepeatedCompositeFieldContainer[AreaDiagramInfo]
+    def __init__(self, version: _Optional[str] = ..., name: _Optional[str] = ..., stations: _Optional[_Iterable[_Union[StationInfo, _Mapping]]] = ..., areas: _Optional[_Iterable[_Union[AreaInfo, _Mapping]]] = ..., channels: _Optional[_Iterable[_Union[ChannelInfo, _Mapping]]] = ..., points: _Optional[int] = ..., controls: _Optional[int] = ..., site: _Optional[str] = ..., area_diagrams: _Optional[_Iterable[_Union[AreaDiagramInfo, _Mapping]]] = ...) -> None: ...
+
+class AreaDiagramInfo(_message.Message):
+    __slots__ = ("key", "name", "stale")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    name: str
+    stale: bool
+    def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., stale: _Optional[bool] = ...) -> None: ...
 
 class VoltageLevelInfo(_message.Message):
     __slots__ = ("mrid", "name", "nominal_kv")
@@ -205,18 +217,20 @@ class VoltageLevelInfo(_message.Message):
     def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., nominal_kv: _Optional[float] = ...) -> None: ...
 
 class StationInfo(_message.Message):
-    __slots__ = ("mrid", "name", "area", "voltage_levels", "has_diagram")
+    __slots__ = ("mrid", "name", "area", "voltage_levels", "has_diagram", "diagram_stale")
     MRID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AREA_FIELD_NUMBER: _ClassVar[int]
     VOLTAGE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     HAS_DIAGRAM_FIELD_NUMBER: _ClassVar[int]
+    DIAGRAM_STALE_FIELD_NUMBER: _ClassVar[int]
     mrid: str
     name: str
     area: str
     voltage_levels: _containers.RepeatedCompositeFieldContainer[VoltageLevelInfo]
     has_diagram: bool
-    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., area: _Optional[str] = ..., voltage_levels: _Optional[_Iterable[_Union[VoltageLevelInfo, _Mapping]]] = ..., has_diagram: _Optional[bool] = ...) -> None: ...
+    diagram_stale: bool
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., area: _Optional[str] = ..., voltage_levels: _Optional[_Iterable[_Union[VoltageLevelInfo, _Mapping]]] = ..., has_diagram: _Optional[bool] = ..., diagram_stale: _Optional[bool] = ...) -> None: ...
 
 class AreaInfo(_message.Message):
     __slots__ = ("mrid", "name", "controlled", "bias_mw_per_decihertz", "frequency_pid", "tie_pids", "nominal_hz")
@@ -389,22 +403,28 @@ class ControlList(_message.Message):
     def __init__(self, controls: _Optional[_Iterable[_Union[ControlInfo, _Mapping]]] = ...) -> None: ...
 
 class GetDiagramRequest(_message.Message):
-    __slots__ = ("station",)
+    __slots__ = ("station", "area")
     STATION_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
     station: str
-    def __init__(self, station: _Optional[str] = ...) -> None: ...
+    area: str
+    def __init__(self, station: _Optional[str] = ..., area: _Optional[str] = ...) -> None: ...
 
 class Diagram(_message.Message):
-    __slots__ = ("station", "svg", "metadata_json", "model_version")
+    __slots__ = ("station", "svg", "metadata_json", "model_version", "stale", "area")
     STATION_FIELD_NUMBER: _ClassVar[int]
     SVG_FIELD_NUMBER: _ClassVar[int]
     METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
     station: str
     svg: str
     metadata_json: str
     model_version: str
-    def __init__(self, station: _Optional[str] = ..., svg: _Optional[str] = ..., metadata_json: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
+    stale: bool
+    area: str
+    def __init__(self, station: _Optional[str] = ..., svg: _Optional[str] = ..., metadata_json: _Optional[str] = ..., model_version: _Optional[str] = ..., stale: _Optional[bool] = ..., area: _Optional[str] = ...) -> None: ...
 
 class ReadRequest(_message.Message):
     __slots__ = ("pids",)
