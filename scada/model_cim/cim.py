@@ -288,6 +288,11 @@ class CimModel:
         """Class by object index."""
         return self._classes
 
+    @property
+    def object_files(self) -> npt.NDArray[np.int32]:
+        """By object index, index in :attr:`files` of the file that defines it; -1 where it was edited, not read."""
+        return np.asarray(self._files, np.int32)
+
     @cached_property
     def template_files(self) -> npt.NDArray[np.bool_]:
         """By file index, whether a file is a device template; the last element, of index -1 (edited), is False."""

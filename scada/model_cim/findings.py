@@ -22,7 +22,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding. ``str()`` gives the line people read: ``file:line severity rule mRID path text (hint)``."""
+    """One finding. ``str()`` gives the line people read: ``file:line severity rule mRID path text [standard] (hint)``."""
 
     file: str
     line: int
@@ -35,6 +35,12 @@ class Finding:
     path: str = ""
     """Names of the containers and the object, for people."""
     hint: str = ""
+    standard: str = ""
+    """Where the rule is written, as there: ``C:452:EQ:ACLineSegment.x:valueRange`` (ENTSO-E), ``IEC 61970-452 6.3``."""
+    count: int = 1
+    """Places it stands for: above 1 it sums up the rest of many."""
+    waived: str = ""
+    """Reason why it does not count (a waiver); empty for one that does."""
 
     @property
     def where(self) -> str:
@@ -42,9 +48,11 @@ class Finding:
         return f"{self.file}:{self.line}" if self.line else self.file
 
     def __str__(self) -> str:
-        words = (self.where, self.severity.value, self.rule, self.mrid or "-", self.path or "-", self.text)
-        line = " ".join(words)
-        return f"{line} ({self.hint})" if self.hint else line
+        severity = f"waived-{self.severity.value}" if self.waived else self.severity.value
+        line = " ".join((self.where, severity, self.rule, self.mrid or "-", self.path or "-", self.text))
+        line = f"{line} [{self.standard}]" if self.standard else line
+        line = f"{line} ({self.hint})" if self.hint else line
+        return f"{line} (waived: {self.waived})" if self.waived else line
 
     def as_dict(self) -> dict[str, str | int]:
         """Fields by name, for JSON."""
@@ -52,5 +60,5 @@ class Finding:
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:
-    """True if any finding is an error or worse."""
-    return any(finding.severity in (Severity.FATAL, Severity.ERROR) for finding in findings)
+    """True if any finding that is not waived is an error or worse."""
+    return any(finding.severity in (Severity.FATAL, Severity.ERROR) and not finding.waived for finding in findings)
