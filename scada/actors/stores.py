@@ -26,7 +26,7 @@ from scada.history.interface import Retention
 from scada.history.postgres import PostgresHistorian
 from scada.history.store import HistoryStore
 from scada.model_cim.objects import PlantObjects
-from scada.model_cim.point_numbers import keep_numbers
+from scada.model_cim.numbers import keep_numbers
 from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
 from scada.protocols.iec104.event_queue import StoredEventQueue
 from scada.rtdb.lmdb_file import CorruptFileError, quarantine

@@ -55,7 +55,7 @@ from scada.events.records import Event, EventKind
 from scada.history.postgres import Beside, PostgresHistorian
 from scada.model_cim.cim import CimModel
 from scada.model_cim.objects import PlantObjects
-from scada.model_cim.point_numbers import kept_numbers
+from scada.model_cim.numbers import kept_numbers
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import AlarmClass, ChannelSpec, ModelTables
 from scada.protocols.cleaning import Cleaner

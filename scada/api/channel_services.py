@@ -77,7 +77,7 @@ class ChannelServices:
         return self._backend.upstream()
 
     def _check_known(self, name: str) -> None:
-        names = [channel.name for channel in self._backend.tables.channels]
+        names = [channel.name for channel in self._backend.tables.live_channels]
         if name not in names:
             raise CallError(
                 grpc.StatusCode.NOT_FOUND, "not_found", f"no channel {name!r}", mend=f"channels are {', '.join(names) or 'none'}"

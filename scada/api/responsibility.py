@@ -47,7 +47,7 @@ def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
     Raises:
         CallError: ``no_area``.
     """
-    for channel in tables.channels:
+    for channel in tables.live_channels:
         if channel.name == name:
             _check_stations(principal, tables, name, channel.station)
 
@@ -89,7 +89,7 @@ def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: Mo
     Raises:
         CallError: ``no_area``, and none is touched.
     """
-    channels = {channel.mrid: channel for channel in tables.channels}
+    channels = {channel.mrid: channel for channel in tables.live_channels}
     others = set()
     for name in names:
         point, channel = tables.by_mrid.get(name.mrid), channels.get(name.mrid)

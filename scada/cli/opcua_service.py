@@ -12,8 +12,8 @@ import structlog
 from scada.core.clock import SystemClock, make_clock
 from scada.core.errors import StoreError
 from scada.core.settings import Settings
-from scada.model_cim.point_numbers import kept_numbers
-from scada.model_cim.points import load_model, pids
+from scada.model_cim.numbers import Numbers, kept_numbers
+from scada.model_cim.points import load_model
 from scada.model_cim.tables import ModelTables
 from scada.protocols.opcua.server import SILENT_S, OpcUaServer, ServerWish
 from scada.protocols.registry import Drivers
@@ -84,7 +84,7 @@ async def _serve(settings: Settings, wish: ServerWish, reader: StoreReader, stop
                 follow.result()
             if reader.boot != boot:
                 boot, now = reader.boot, _tables(settings)
-                if now.version != tables.version or pids(now) != pids(tables):
+                if now.version != tables.version or Numbers.of(now) != Numbers.of(tables):
                     _log.info("opcua begins anew: the model changed")
                     return
     finally:

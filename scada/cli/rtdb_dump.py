@@ -74,7 +74,7 @@ class Names:
         """
         if model is None:
             return cls({}, "")
-        from scada.model_cim.point_numbers import kept_numbers
+        from scada.model_cim.numbers import kept_numbers
         from scada.model_cim.points import load_model
 
         _, tables, _ = load_model(model, kept_numbers(folder))

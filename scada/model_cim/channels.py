@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+from types import MappingProxyType
 
 from scada.core.errors import ConfigError
 from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress, PlainAddress
@@ -16,12 +18,19 @@ from scada.protocols.modbus.limits import read_limits
 from scada.protocols.registry import Drivers
 
 _KNOWN = frozenset({"protocol", "host", "port"})
+_NONE: Mapping[str, int] = MappingProxyType({})
 _PORTLESS = frozenset({"modbus-rtu"})
 
 
-def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -> dict[str, ChannelSpec]:
-    """Channels by mRID of their RemoteUnit, indexed in file order. A unit with a wrong protocol or no port is left out."""
+def build_channels(
+    model: CimModel, findings: list[Finding], drivers: Drivers, known: Mapping[str, int] = _NONE
+) -> dict[str, ChannelSpec]:
+    """Channels by mRID of their RemoteUnit, new ones numbered in file order behind those of ``known`` (earlier versions).
+
+    A unit with a wrong protocol or no port is left out.
+    """
     channels: dict[str, ChannelSpec] = {}
+    fresh = count(max(known.values(), default=-1) + 1)
     for mrid in model.ids("RemoteUnit"):
         protocol = model.text(mrid, "sc:RemoteUnit.protocol") or ""
         needs_port = protocol in _READERS and protocol not in _PORTLESS  # a driver of one's own may need none
@@ -37,7 +46,7 @@ def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -
         else:
             stations = model.refs(mrid, "sc:RemoteUnit.Substation")
             channels[mrid] = ChannelSpec(
-                index=len(channels),
+                index=known[mrid] if mrid in known else next(fresh),
                 mrid=mrid,
                 name=model.name(mrid),
                 protocol=protocol,
@@ -49,6 +58,16 @@ def build_channels(model: CimModel, findings: list[Finding], drivers: Drivers) -
             _check_parameters(model, channels[mrid], findings)
     _check_names(model, channels, findings)
     return channels
+
+
+def numbered_channels(channels: Iterable[ChannelSpec], known: Mapping[str, int]) -> list[ChannelSpec]:
+    """Channels by their index, with tombstones for those that the model no longer has."""
+    table = {index: _tombstone(mrid, index) for mrid, index in known.items()} | {spec.index: spec for spec in channels}
+    return [table.get(index) or _tombstone(f"channel-{index}", index) for index in range(max(table, default=-1) + 1)]
+
+
+def _tombstone(mrid: str, index: int) -> ChannelSpec:
+    return ChannelSpec(index, mrid, f"removed/{mrid}", "", "", 0, "", removed=True)
 
 
 def _check_parameters(model: CimModel, spec: ChannelSpec, findings: list[Finding]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
-from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.addresses import Iec104Address, PlainAddress
 from scada.model_cim.channels import address_key, address_of
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
@@ -39,9 +40,14 @@ def build_controls(
     locator: Locator,
     points: Mapping[str, Point],
     findings: list[Finding],
+    known: Mapping[str, int],
 ) -> list[Control]:
-    """Controls in file order. One that cannot be sent (no channel, no address, address taken) is left out with an error."""
+    """Controls by cid, tombstones between them; those not in ``known`` (earlier versions) follow in file order.
+
+    One that cannot be sent (no channel, no address, address taken) is left out with an error.
+    """
     controls: list[Control] = []
+    fresh = count(max(known.values(), default=-1) + 1)
     addresses: dict[tuple[int | str, ...], str] = {}
     paths: dict[str, str] = {}
     for mrid in model.ids("Control"):
@@ -76,7 +82,7 @@ def build_controls(
         feedback = _feedback(model, mrid, points, findings)
         controls.append(
             Control(
-                cid=len(controls),
+                cid=known[mrid] if mrid in known else next(fresh),
                 mrid=mrid,
                 path=path,
                 name=model.name(mrid),
@@ -100,7 +106,27 @@ def build_controls(
             )
         )
     _check_device_numbers(model, controls, findings)
-    return controls
+    table = {cid: _tombstone(mrid, cid) for mrid, cid in known.items()} | {control.cid: control for control in controls}
+    return [table.get(cid) or _tombstone(f"cid-{cid}", cid) for cid in range(max(table, default=-1) + 1)]
+
+
+def _tombstone(mrid: str, cid: int) -> Control:
+    return Control(
+        cid=cid,
+        mrid=mrid,
+        path=f"removed/{mrid}",
+        name="",
+        kind=ControlKind.SETPOINT,
+        control_type="",
+        unit="",
+        equipment="",
+        station="",
+        channel=-1,
+        address=PlainAddress(""),
+        feedback=None,
+        device_number="",
+        removed=True,
+    )
 
 
 def _check_device_numbers(model: CimModel, controls: list[Control], findings: list[Finding]) -> None:

@@ -167,7 +167,7 @@ class PlantObjects:
     def _equipment(self) -> dict[str, tuple[str, str]]:
         """Path and station of each piece of equipment that a point or a control names."""
         named: dict[str, tuple[str, str]] = {}
-        everything: list[Point | Control] = [*self._tables.points, *self._tables.controls]
+        everything: list[Point | Control] = [*self._tables.points, *self._tables.live_controls]
         for each in everything:
             if each.equipment and each.equipment not in named:
                 named[each.equipment] = (each.path.rpartition("/")[0] or each.path, each.station)
@@ -178,9 +178,9 @@ class PlantObjects:
         """What else the tables name: controls, channels, control areas."""
         tables = self._tables
         found: dict[str, PlantObject] = {}
-        for control in tables.controls:
+        for control in tables.live_controls:
             found[control.mrid] = PlantObject(control.mrid, ObjectKind.OTHER, control.path, control.station)
-        for channel in tables.channels:
+        for channel in tables.live_channels:
             found[channel.mrid] = PlantObject(channel.mrid, ObjectKind.OTHER, channel.name, channel.station)
         for area in tables.areas:
             found[area.mrid] = PlantObject(area.mrid, ObjectKind.OTHER, area.name)

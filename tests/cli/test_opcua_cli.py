@@ -16,7 +16,7 @@ from protocols.opcua.rig import Station, free_port, issue, key, write_pair
 from scada.cli.companion import Companion
 from scada.cli.opcua import command
 from scada.core.errors import ScadaError
-from scada.model_cim.point_numbers import keep_numbers
+from scada.model_cim.numbers import keep_numbers
 from scada.model_cim.points import load_model
 from scada.protocols.opcua.trust import TrustList, read_certificate, thumbprint
 from scada.protocols.opcua.viewers import read_users, verify_password

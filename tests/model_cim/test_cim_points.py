@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scada.apps.calc.expression import parse
-from scada.core.errors import ModelError
+from scada.core.errors import ModelError, StoreError
 from scada.model_cim.addresses import Iec104Address, ModbusAddress, OpcUaAddress
 from scada.model_cim.findings import Severity, has_errors
-from scada.model_cim.points import build_tables, load_model, pids
+from scada.model_cim.numbers import Numbers, keep_numbers, kept_numbers
+from scada.model_cim.points import build_tables, load_model
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
 
@@ -166,15 +168,52 @@ def test_pids_survive_an_edit_and_a_removed_point_leaves_a_tombstone(edited, dem
     _, before, _ = demo
     path = edited("SC-Nanping.xml", "<cim:AnalogValue.Analog ", "<cim:AnalogValue.Other ")
     model = ModelReader(path).read()
-    after, _ = build_tables(model, pids(before))
+    after, _ = build_tables(model, Numbers.of(before))
     assert len(after.points) == len(before.points)
     gone = [point for point in after.points if point.removed]
     assert len(gone) == 1
     assert gone[0].channel == -1
     assert all(now.removed or now.mrid == then.mrid for now, then in zip(after.points, before.points, strict=True))
-    again, _ = build_tables(demo[0], pids(after))
+    again, _ = build_tables(demo[0], Numbers.of(after))
     assert [p.mrid for p in again.points] == [p.mrid for p in before.points]
     assert not any(p.removed for p in again.points)
+
+
+def test_a_removed_control_and_a_removed_channel_leave_tombstones_and_the_rest_keeps_its_numbers(edited, demo, tmp_path):
+    _, before, _ = demo
+    path = edited("SC.xml", "<sc:RemoteUnit.protocol>iec104<", "<sc:RemoteUnit.protocol>telex<")
+    after, _ = build_tables(ModelReader(path).read(), Numbers.of(before))
+    lost = [spec for spec in after.channels if spec.removed]
+    assert len(lost) == 1
+    assert [spec.index for spec in after.channels] == list(range(len(before.channels)))
+    assert {spec.mrid: spec.index for spec in after.live_channels} == {
+        spec.mrid: spec.index for spec in before.channels if spec.mrid != lost[0].mrid
+    }
+    removed = [control for control in after.controls if control.removed]
+    assert (
+        {control.mrid for control in removed} == {control.mrid for control in before.controls_of_channel(lost[0].index)} != set()
+    )
+    assert [control.cid for control in after.controls] == list(range(len(before.controls)))
+    assert not any(control.mrid in after.control_by_mrid for control in removed)
+    keep_numbers(tmp_path, after)
+    again, _ = build_tables(demo[0], kept_numbers(tmp_path))
+    assert (again.controls, again.channels) == (before.controls, before.channels)
+
+
+def test_numbers_of_earlier_programs_are_read_on(demo, tmp_path):
+    tables = demo[1]
+    (tmp_path / "points.json").write_text(json.dumps({point.mrid: int(point.pid) for point in tables.points}), "utf-8")
+    assert kept_numbers(tmp_path) == Numbers(points=Numbers.of(tables).points)
+    keep_numbers(tmp_path, build_tables(demo[0], kept_numbers(tmp_path))[0])
+    assert kept_numbers(tmp_path) == Numbers.of(tables)
+
+
+def test_numbers_given_meanwhile_are_not_overwritten(demo, edited, tmp_path):
+    fewer, _ = build_tables(ModelReader(edited("SC-Nanping.xml", "<cim:AnalogValue.Analog ", "<cim:AnalogValue.Other ")).read())
+    keep_numbers(tmp_path, demo[1])
+    with pytest.raises(StoreError, match="given meanwhile"):
+        keep_numbers(tmp_path, fewer)
+    assert kept_numbers(tmp_path) == Numbers.of(demo[1])
 
 
 @settings(max_examples=15, deadline=None)
@@ -185,7 +224,7 @@ def test_known_pids_are_kept_and_new_ones_follow_whatever_was_known(demo, data):
     known = data.draw(st.lists(st.sampled_from(mrids), unique=True, max_size=30))
     numbers = data.draw(st.permutations(range(len(known) + 5)))
     pid_of = dict(zip(known, numbers, strict=False)) | {"gone-1": max(numbers) + 3}
-    built, _ = build_tables(model, pid_of)
+    built, _ = build_tables(model, Numbers(pid_of))
     assert [point.pid for point in built.points] == list(range(len(built.points)))
     assert all(built.points[pid].mrid == mrid for mrid, pid in pid_of.items())
     assert built.points[pid_of["gone-1"]].removed
@@ -194,8 +233,8 @@ def test_known_pids_are_kept_and_new_ones_follow_whatever_was_known(demo, data):
 
 @pytest.mark.parametrize("numbers", [{"a": 1, "b": 1}, {"a": -1}])
 def test_corrupt_point_numbers_are_refused(demo, numbers):
-    with pytest.raises(ModelError, match="point numbers are corrupt"):
-        build_tables(demo[0], numbers)
+    with pytest.raises(ModelError, match="kept numbers are corrupt"):
+        build_tables(demo[0], Numbers(controls=numbers))
 
 
 def test_a_foreign_model_whose_measurements_have_no_values_says_so(public_models):

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from scada.core.errors import ModelError
 from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.findings import Severity
-from scada.model_cim.points import load_model, pids
+from scada.model_cim.numbers import Numbers
+from scada.model_cim.points import load_model
 from scada.model_cim.tables import ControlKind, PointKind
 from scada.model_cim.templates import parse_template
 
@@ -104,7 +105,7 @@ def test_what_a_unit_bears_goes_to_its_channel(plant):
 
 def test_points_keep_their_ids_while_a_template_changes_and_every_device_changes_with_it(plant):
     before, first, _ = plant()
-    known = pids(first)
+    known = Numbers.of(first)
     after, second, findings = plant(
         INVERTER,
         "[points]\n",
@@ -118,7 +119,7 @@ def test_points_keep_their_ids_while_a_template_changes_and_every_device_changes
         assert second.points[point.pid].path == point.path
     added = [point.path for point in second.points[len(first.points) :]]
     assert added == ["Roof/400V/INV1/DC power", "Roof/400V/INV2/DC power"]
-    _, third, _ = plant(INVERTER, 'name = "DC power"', 'name = "P dc"', known=pids(second))
+    _, third, _ = plant(INVERTER, 'name = "DC power"', 'name = "P dc"', known=Numbers.of(second))
     assert [point.path for point in third.points[-2:]] == ["Roof/400V/INV1/P dc", "Roof/400V/INV2/P dc"]
     assert [point.mrid for point in third.points] == [point.mrid for point in second.points]
 
