@@ -83,8 +83,7 @@ class SwitchGraph:
 
     def process(self, switch_open: Bool, earthing_open: Bool, source_live: Bool) -> TopologyState:
         """Buses, islands and states from scratch."""
-        closed = self.usable & ~switch_open
-        label = _labels(self.nodes, self.switch_from, self.switch_to, closed)
+        label = _components(self.nodes, self.switch_from, self.switch_to, switch_open | ~self.usable)
         return self.state(label, earthing_open, source_live)
 
     def state(self, label: Int32, earthing_open: Bool, source_live: Bool) -> TopologyState:
@@ -120,8 +119,8 @@ class LiveBuses:
         self._open = switch_open.copy()
         self._earthing_open = earthing_open.copy()
         self._source_live = source_live.copy()
-        self._label = _labels(graph.nodes, graph.switch_from, graph.switch_to, graph.usable & ~self._open)
-        yard = _numbers(_labels(graph.nodes, graph.switch_from, graph.switch_to, np.ones(len(self._open), np.bool_)))
+        self._label = _components(graph.nodes, graph.switch_from, graph.switch_to, self._open | ~graph.usable)
+        yard = _numbers(_components(graph.nodes, graph.switch_from, graph.switch_to, np.zeros(len(self._open), np.bool_)))
         yard_of_switch = yard[graph.switch_from]
         node_order, node_start = _grouped(yard)
         switch_order, switch_start = _grouped(yard_of_switch, len(node_start) - 1)
@@ -196,28 +195,50 @@ def _join(parent: Int32, one: int, two: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _labels(count: int, one: Int32, two: Int32, joined: Bool) -> Int32:
-    """First node of the connected component of each node."""
-    parent = np.arange(count).astype(np.int32)
+def _components(count: int, one: Int32, two: Int32, left_out: Bool) -> Int32:
+    """First node of the connected component of each node, by the edges that are not left out.
+
+    Union-find as Rem does it (Dijkstra 1976, with splicing). Unsigned row numbers spare the test for negative ones.
+    """
+    parent = np.empty(count, dtype=np.uint32)
+    for node in range(count):
+        parent[node] = node
+    ends_one, ends_two = one.view(np.uint32), two.view(np.uint32)
     for edge in range(len(one)):
-        if joined[edge]:
-            _join(parent, one[edge], two[edge])
+        if left_out[edge]:
+            continue
+        a, b = ends_one[edge], ends_two[edge]
+        above_a, above_b = parent[a], parent[b]
+        while above_a != above_b:
+            if above_a < above_b:
+                parent[b] = above_a
+                if b == above_b:
+                    break
+                b = above_b
+                above_b = parent[b]
+            else:
+                parent[a] = above_b
+                if a == above_a:
+                    break
+                a = above_a
+                above_a = parent[a]
     for node in range(count):
         parent[node] = parent[parent[node]]  # a parent is never the later node
-    return parent
+    return parent.view(np.int32)
 
 
 @numba.njit(cache=True, nogil=True)
 def _numbers(label: Int32) -> Int32:
     """Dense numbers of labels, in the order of the first nodes."""
     number = np.empty(len(label), dtype=np.int32)
+    first = label.view(np.uint32)
     found = 0
     for node in range(len(label)):
-        if label[node] == node:
+        if first[node] == node:
             number[node] = found
             found += 1
         else:
-            number[node] = number[label[node]]
+            number[node] = number[first[node]]
     return number
 
 
@@ -232,32 +253,32 @@ def _state(
     place_row: Int32,
     place_node: Int32,
 ) -> tuple[Int32, Int32, Bool, Bool, Int8]:
-    bus = _numbers(label)
+    bus_of_node = _numbers(label)
+    bus = bus_of_node.view(np.uint32)
     buses = 0
     for node in range(len(label)):
-        if label[node] == node:
-            buses += 1
-    parent = np.arange(buses).astype(np.int32)
+        buses += label[node] == node
+    one, two = np.empty(len(branch_from), dtype=np.int32), np.empty(len(branch_from), dtype=np.int32)
     for branch in range(len(branch_from)):
-        _join(parent, bus[branch_from[branch]], bus[branch_to[branch]])
-    for row in range(buses):
-        parent[row] = parent[parent[row]]
+        one[branch], two[branch] = bus[branch_from[branch]], bus[branch_to[branch]]
+    first = _components(buses, one, two, np.zeros(len(one), dtype=np.bool_))
     live = np.zeros(buses, dtype=np.bool_)
     for node in sources:
-        live[parent[bus[node]]] = True
+        live[first[bus[node]]] = True
     energised, earthed = np.empty(buses, dtype=np.bool_), np.zeros(buses, dtype=np.bool_)
     for row in range(buses):
-        energised[row] = live[parent[row]]
+        energised[row] = live[first[row]]
     for node in earths:
         earthed[bus[node]] = True
     states = np.zeros(equipment, dtype=np.int8)
-    for place in range(len(place_row)):
-        at = bus[place_node[place]]
+    rows, nodes = place_row.view(np.uint32), place_node.view(np.uint32)
+    for place in range(len(rows)):
+        at = bus[nodes[place]]
         if energised[at]:
-            states[place_row[place]] = 1
-        elif earthed[at] and states[place_row[place]] == 0:
-            states[place_row[place]] = 2
-    return bus, _numbers(parent), energised, earthed, states
+            states[rows[place]] = 1
+        elif earthed[at] and states[rows[place]] == 0:
+            states[rows[place]] = 2
+    return bus_of_node, _numbers(first), energised, earthed, states
 
 
 @numba.njit(cache=True, nogil=True)
