@@ -155,7 +155,7 @@ class _Gather:
             parser.close()
         except expat.ExpatError as error:
             text = expat.ErrorString(error.code)
-            hint = "the file is cut off: fetch it again" if error.code in _CUT_OFF else "correct the XML"
+            hint = "the file is cut off: fetch it again" if error.code in CUT_OFF else "correct the XML"
             self._fatal(label, error.lineno, "xml.malformed", f"not well-formed: {text}", hint)
         except _RefusedError as error:
             self._fatal(label, parser.line, error.rule, error.text, error.hint)
@@ -261,11 +261,26 @@ class _Gather:
                 self.findings.append(model.finding(Severity.WARNING, "id.undefined", mrid, text, "add the file that defines it"))
 
 
-_CUT_OFF = (
+def resource_value(resource: str) -> tuple[str, ValueKind]:
+    """What an ``rdf:resource`` means: the mRID of an object, or a value of an enumeration.
+
+    >>> resource_value("#_0447ee09")
+    ('0447ee09', <ValueKind.REF: 'ref'>)
+    >>> resource_value("http://iec.ch/TC57/CIM100#UnitSymbol.W")
+    ('UnitSymbol.W', <ValueKind.ENUM: 'enum'>)
+    """
+    base, hash_sign, fragment = resource.rpartition("#")
+    if resource.startswith("urn:uuid:") or not base or fragment.startswith("_"):
+        return normalise_mrid(resource if resource.startswith("urn:uuid:") or not hash_sign else fragment), ValueKind.REF
+    return fragment, ValueKind.ENUM
+
+
+CUT_OFF = (
     expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS],
     expat.errors.codes[expat.errors.XML_ERROR_UNCLOSED_TOKEN],
     expat.errors.codes[expat.errors.XML_ERROR_PARTIAL_CHAR],
 )
+"""Codes of expat for a file that ends too early."""
 
 
 class _FileParser:
@@ -384,12 +399,8 @@ class _FileParser:
         self._leaf = False
         if self._row < 0:
             return
-        base, hash_sign, fragment = resource.rpartition("#")
-        if resource.startswith("urn:uuid:") or not base or fragment.startswith("_"):
-            target = resource if resource.startswith("urn:uuid:") or not hash_sign else fragment
-            self._store(self._gather.refs, normalise_mrid(target), ValueKind.REF)
-        else:
-            self._store(self._gather.texts, fragment, ValueKind.ENUM)
+        value, kind = resource_value(resource)
+        self._store(self._gather.refs if kind is ValueKind.REF else self._gather.texts, value, kind)
 
     def _store(self, columns: dict[str, Column], value: str, kind: ValueKind) -> None:
         prop = "/".join(self._names)

@@ -6,34 +6,48 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Final
 
 import numpy as np
 
 from scada.model_cim.cim import CimModel
+from scada.model_cim.schema import VERSIONS, load_schema
 from scada.model_cim.statements import Statement, ValueKind
 
 MADE_PROPERTIES: Final = frozenset({"sc:Device.Template"})
 """Properties that the reader itself gives to an object of a file."""
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 _LONGEST_NUMBER: Final = 64
+_NUMBERS: Final = frozenset({"float", "decimal", "integer"})
 
 
 def same_value(prop: str, one: str, other: str) -> bool:
     """True if two texts of a property are the same value: the same text, or the same number written differently.
 
-    Only what is written as a fraction is taken for a number: ``0221`` and ``221`` may be two device numbers. Names never are.
+    What is a number the CGMES schema says. Of a property it does not know only what is written as a fraction is taken for one:
+    ``0221`` and ``221`` may be two device numbers.
 
-    >>> same_value("ACLineSegment.r", "1.0", "1.00"), same_value("sc:Control.deviceNumber", "0221", "221")
+    >>> same_value("ACLineSegment.r", "1", "1.00"), same_value("sc:Control.deviceNumber", "0221", "221")
     (True, False)
     """
     if one == other:
         return True
-    if len(one) > _LONGEST_NUMBER or len(other) > _LONGEST_NUMBER or prop.startswith("IdentifiedObject."):
+    if len(one) > _LONGEST_NUMBER or len(other) > _LONGEST_NUMBER:
         return False
-    if not (_DECIMAL.fullmatch(one) and _DECIMAL.fullmatch(other)) or not any(mark in one + other for mark in ".eE"):
+    if not (_DECIMAL.fullmatch(one) and _DECIMAL.fullmatch(other)):
+        return False
+    kind = _types().get(prop)
+    if kind not in _NUMBERS and (kind is not None or not any(mark in one + other for mark in ".eE")):
         return False
     return Decimal(one) == Decimal(other)
+
+
+@cache
+def _types() -> dict[str, str]:
+    """Type of each literal property that CGMES knows."""
+    schemas = (load_schema(version).properties for version in VERSIONS)
+    return {name: one.type for properties in schemas for name, one in properties.items() if one.kind == "text"}
 
 
 @dataclass(frozen=True, slots=True)
