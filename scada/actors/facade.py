@@ -417,7 +417,8 @@ class Facade:
 
     def diagram(self, stem: str) -> tuple[str, str]:
         """(svg, metadata) of a drawing."""
-        folder = self._system.settings.model.path / "diagrams"
+        versions = self._system.running.store
+        folder = versions.path(versions.current) / "diagrams"
         return (folder / f"{stem}.svg").read_text("utf-8"), (folder / f"{stem}.json").read_text("utf-8")
 
 

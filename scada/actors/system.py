@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -31,6 +32,7 @@ from scada.actors.messages import (
     Report,
     Tick,
 )
+from scada.actors.model_start import running_model
 from scada.actors.operator import OperatorActor, OperatorView
 from scada.actors.recall import RecallActor, Recaller, is_accident
 from scada.actors.recorder import WRITE_S, RecorderActor, RecorderView
@@ -89,7 +91,19 @@ class System:
         self.site = settings.site.name
         self._started: list[Event] = []
         self.drivers = Drivers(settings.drivers)
-        self._model, self.tables = self._load_model()
+        self.running = running_model(settings, clock)
+        """The version of the model that runs, and the store of all versions."""
+        self._started += self.running.events
+        with ExitStack() as undo:
+            undo.callback(self.running.store.close)
+            self._model, self.tables = self._load_model()
+            self.running.loaded()
+            self._open(settings, clock)
+            undo.pop_all()
+        self.started_ns = clock.now_ns()
+
+    def _open(self, settings: Settings, clock: Clock) -> None:
+        """Open the databases and make what the actors share."""
         self.objects = PlantObjects(self.tables, self._model)
         self.timers = Timers(clock)
         self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
@@ -102,13 +116,12 @@ class System:
         self._calc_keeper, self._zone = CalcKeeper(self._stores.totals, self.store), ZoneInfo(settings.site.time_zone)
         self._views()
         self._addresses()
-        self.started_ns = clock.now_ns()
 
     # ---------------------------------------------------------------- construction
 
     def _load_model(self) -> tuple[CimModel, ModelTables]:
         """Read the model with the point numbers of earlier versions, and keep the new ones."""
-        path = self.settings.model.path
+        path = self.running.folder
         model, tables, findings = load_model(path, kept_numbers(self.settings.rtdb.path), self.drivers)
         findings += expression_findings(model, tables.points)
         for finding in findings:
@@ -214,6 +227,7 @@ class System:
         self.wire.stop()
         self.upstreams.stop()
         self._stores.close()
+        self.running.store.close()
 
     def _factories(self) -> list[tuple[Address, Factory]]:
         channels = [(self.channels[view.spec.index], self._channel_factory(view)) for view in self.channel_views]

@@ -15,6 +15,7 @@ from scada.core.settings import Settings
 from scada.model_cim.numbers import Numbers, kept_numbers
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import ModelTables
+from scada.model_cim.versions import current_folder
 from scada.protocols.opcua.server import SILENT_S, OpcUaServer, ServerWish
 from scada.protocols.registry import Drivers
 from scada.rtdb.reader import StoreReader
@@ -110,7 +111,8 @@ async def _open(settings: Settings, stop: asyncio.Event, parent: int) -> StoreRe
 
 
 def _tables(settings: Settings) -> ModelTables:
-    return load_model(settings.model.path, kept_numbers(settings.rtdb.path), Drivers(settings.drivers))[1]
+    folder = current_folder(settings.model.versions, settings.model.path)
+    return load_model(folder, kept_numbers(settings.rtdb.path), Drivers(settings.drivers))[1]
 
 
 def _ending(stop: asyncio.Event, parent: int) -> bool:

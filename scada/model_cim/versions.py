@@ -235,8 +235,8 @@ class VersionStore:
         self.note(Step.CHECKED, number, text=text, data=data, reports=reports)
         return self.version(number)
 
-    def adopt_folder(self, folder: Path, text: str) -> Version:
-        """Take the folder ``[model] path`` as a version of its own and make it the current one, by the server itself.
+    def take_folder(self, folder: Path, text: str) -> Version:
+        """Take the folder ``[model] path`` as a version of its own, by the server itself; it is not the current one yet.
 
         Raises:
             ModelError: there is no model, or its files cannot be read.
@@ -245,9 +245,7 @@ class VersionStore:
         number = self.begin(actor=SYSTEM, description=text, areas=("*",), base=self.current, origin="folder", source="")
         staged = self.staging(number)
         copy_model(folder, staged)
-        self.take(number, staged, {"checked_on": self.current}, {})
-        self.note(Step.APPLIED, number, text=text)
-        return self.version(number)
+        return self.take(number, staged, {"checked_on": self.current}, {})
 
     def mend(self) -> list[Entry]:
         """Bring what a crash interrupted to an end: call it at the start, before anything is applied.

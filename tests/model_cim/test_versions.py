@@ -45,6 +45,11 @@ def store(tmp_path):
     opened.close()
 
 
+def begin(store, folder):
+    store.note(Step.APPLIED, store.take_folder(folder, "first start").number)
+    return store.version(store.current)
+
+
 def propose(store, folder, content, base=None):
     (folder / "EQ.xml").write_text(content)
     number = store.begin(
@@ -57,7 +62,7 @@ def propose(store, folder, content, base=None):
 
 
 def test_the_first_folder_becomes_version_one_and_only_what_is_the_models(store, folder):
-    version = store.adopt_folder(folder, "first start")
+    version = begin(store, folder)
     assert (version.number, store.current, store.previous, version.state) == (1, 1, 0, State.APPLIED)
     assert sorted(version.files) == ["EQ.xml", "diagrams/A.svg", "templates/bay.toml"]
     assert not (store.path(1) / "sim.toml").exists()
@@ -82,7 +87,7 @@ def test_the_digest_is_what_sha256sum_says_and_drawings_do_not_count(folder):
 
 def test_everything_is_there_after_the_next_opening(tmp_path, folder):
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=16)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     propose(store, folder, EQ + "\n")
     store.note(Step.APPROVED, 2, actor="bob")
     store.note(Step.APPLYING, 2, actor="ann")
@@ -102,7 +107,7 @@ def test_everything_is_there_after_the_next_opening(tmp_path, folder):
 
 
 def test_a_rollback_goes_back_and_back_again_never_forth(store, folder):
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     for number in (2, 3):
         propose(store, folder, EQ + "\n" * number)
         store.note(Step.APPLIED, number)
@@ -117,7 +122,7 @@ def test_a_rollback_goes_back_and_back_again_never_forth(store, folder):
 @pytest.mark.parametrize("how", ["changed", "removed", "put in", "cut off", "pointer"])
 def test_a_log_that_was_changed_is_not_opened(tmp_path, folder, how):
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=16)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     propose(store, folder, EQ + "\n")
     store.note(Step.APPROVED, 2, actor="bob")
     last = store.entries()[-1]
@@ -148,7 +153,7 @@ def test_a_log_that_was_changed_is_not_opened(tmp_path, folder, how):
 
 
 def test_a_changed_file_of_a_version_is_named(store, folder):
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     (store.path(1) / "EQ.xml").write_text(EQ.replace("rdf", "xyz"))
     with pytest.raises(CorruptFileError, match=r"version 1 was changed: EQ.xml.*restore it from a backup"):
         store.check_files(1)
@@ -156,7 +161,7 @@ def test_a_changed_file_of_a_version_is_named(store, folder):
 
 def test_a_changed_report_is_not_given_out(tmp_path, folder):
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=16)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     digest = propose(store, folder, EQ + "\n").reports["difference"]
     store.close()
     env = lmdb.open(str(tmp_path / "store" / "versions.lmdb"), subdir=False, max_dbs=4)
@@ -173,7 +178,7 @@ def test_a_changed_report_is_not_given_out(tmp_path, folder):
 
 def test_files_without_an_entry_are_swept_away_and_open_uploads_stay(tmp_path, folder):
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=16)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     store.begin(actor="ann", description="", areas=("*",), base=1, origin="upload", source="aa")
     (store.uploads / "aa").write_bytes(b"zip")
     (store.uploads / "bb").write_bytes(b"zip")
@@ -189,7 +194,7 @@ def test_files_without_an_entry_are_swept_away_and_open_uploads_stay(tmp_path, f
 
 def test_what_a_crash_interrupted_is_said_and_ended(tmp_path, folder):
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=16)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     propose(store, folder, EQ + "\n")
     store.note(Step.APPLYING, 2, actor="ann")
     store.begin(actor="system", description="", areas=("*",), base=1, origin="folder", source="")
@@ -202,7 +207,7 @@ def test_what_a_crash_interrupted_is_said_and_ended(tmp_path, folder):
 
 
 def test_old_files_go_but_never_the_current_the_one_before_or_an_open_one(store, folder):
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     for number in range(2, 8):
         propose(store, folder, EQ + "\n" * number)
         if number != 3:
@@ -217,7 +222,7 @@ def test_old_files_go_but_never_the_current_the_one_before_or_an_open_one(store,
 
 
 def test_a_full_disk_refuses_the_version_and_the_old_one_stays(store, folder, monkeypatch):
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -232,7 +237,7 @@ def test_a_full_disk_refuses_the_version_and_the_old_one_stays(store, folder, mo
 
 def test_a_full_map_adds_no_entry(tmp_path, folder):
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=1)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     count = len(store.entries())
     with pytest.raises(StoreFullError):
         store.note(Step.APPROVED, 1, reports={"findings": os.urandom(3 << 20)})
@@ -278,7 +283,7 @@ versions.hashes_of = wrapped(versions.hashes_of)
 Path.rename = wrapped(Path.rename)
 versions.encode_entry = wrapped(versions.encode_entry)
 versions.Transaction.put = wrapped(versions.Transaction.put)
-store.adopt_folder(Path(sys.argv[2]), "again")
+store.note(Step.APPLIED, store.take_folder(Path(sys.argv[2]), "again").number)
 print("done")
 """
 
@@ -287,7 +292,7 @@ print("done")
 def test_killed_at_any_step_the_old_or_the_new_version_is_there(tmp_path, folder):
     """kill -9 before every sync, copy, rename and write of taking a folder as a version."""
     store = VersionStore(tmp_path / "store", CLOCK, map_mb=16)
-    store.adopt_folder(folder, "first start")
+    begin(store, folder)
     old = store.version(1).digest
     store.close()
     (folder / "EQ.xml").write_text(EQ + "\n")
