@@ -106,10 +106,8 @@ def read_index(folder: Path) -> Drawings:
 
 
 def write_index(folder: Path, drawings: Drawings) -> None:
-    """Write the index, by key."""
-    told = {
-        part: {key: asdict(drawing) for key, drawing in sorted(getattr(drawings, part).items())} for part in ("stations", "areas")
-    }
+    """Write the index in the order of the model: areas before what encloses them."""
+    told = {part: {key: asdict(drawing) for key, drawing in getattr(drawings, part).items()} for part in ("stations", "areas")}
     (folder / INDEX).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

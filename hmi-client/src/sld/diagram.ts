@@ -8,7 +8,7 @@ import { isBad, marks } from "../live/quality";
 import { values } from "../live/values";
 import { level } from "./palette";
 import { parseDrawing } from "./drawing";
-import { Zones, type State } from "./zones";
+import { stateOf, Zones, type State } from "./zones";
 
 interface Node {
   id: string;
@@ -34,9 +34,6 @@ const SWITCHES = new Set(["BREAKER", "DISCONNECTOR", "LOAD_BREAK_SWITCH", "GROUN
 /** What cannot make its conductor live. */
 const PASSIVE = new Set([...SWITCHES, "NODE", "BUSBAR_SECTION", "LOAD", "CAPACITOR", "INDUCTOR"]);
 const SVG = "http://www.w3.org/2000/svg";
-
-/** Voltage level of the energised-state words a model may use. */
-const STATES: Record<string, State> = { energised: "energised", energized: "energised", dead: "dead", earthed: "earthed", grounded: "earthed" };
 
 export const bare = (mrid: string): string => mrid.replace(/^urn:uuid:/, "").replace(/^#/, "").replace(/^_/, "");
 
@@ -196,9 +193,7 @@ export class Diagram {
 
   private bindState(node: Node, point: PointInfo): void {
     this.watch(point, () => {
-      const value = values.of(point.pid);
-      const word = point.states[value]?.toLowerCase() ?? "";
-      this.zones.setState(node.id, isBad(values.qualityOf(point.pid)) ? "unknown" : (STATES[word] ?? "unknown"));
+      this.zones.setState(node.id, stateOf(point, values.of(point.pid), values.qualityOf(point.pid)));
       this.scheduleZones();
     });
   }

@@ -1,8 +1,19 @@
+import type { PointInfo } from "../gen/scadapb/v1/scada_pb";
+import { isBad } from "../live/quality";
+
 /**
  * Pieces of a diagram that are one conductor. A zone's state is that of a measured piece in it, or of a zone it is joined to by
  * switches known to be closed; what neither reaches is unknown and drawn so, unless it is cut off on all sides.
  */
 export type State = "energised" | "dead" | "earthed" | "unknown";
+
+/** The energised-state words a model may use. */
+const STATES: Record<string, State> = { energised: "energised", energized: "energised", dead: "dead", earthed: "earthed", grounded: "earthed" };
+
+/** What an ``EnergisedState`` point says; a value of bad quality says nothing. */
+export function stateOf(point: PointInfo, value: number, quality: number): State {
+  return isBad(quality) ? "unknown" : (STATES[point.states[value]?.toLowerCase() ?? ""] ?? "unknown");
+}
 
 interface Link {
   from: string;
