@@ -1843,3 +1843,303 @@ class ReplayValues(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     values: _containers.RepeatedCompositeFieldContainer[ReplayValue]
     def __init__(self, values: _Optional[_Iterable[_Union[ReplayValue, _Mapping]]] = ...) -> None: ...
+
+class FileChunk(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class UploadReply(_message.Message):
+    __slots__ = ("sha256", "bytes")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    bytes: int
+    def __init__(self, sha256: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class Danger(_message.Message):
+    __slots__ = ("key", "text")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    text: str
+    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ModelVersion(_message.Message):
+    __slots__ = ("number", "state", "maker", "made_ns", "description", "base", "origin", "digest", "checked_on", "counts", "dangers", "stations", "lost", "approver", "approved_ns", "applied_by", "applied_ns", "result", "kept", "current", "previous", "needs_approval", "progress", "work")
+    class CountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MAKER_FIELD_NUMBER: _ClassVar[int]
+    MADE_NS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_ON_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    DANGERS_FIELD_NUMBER: _ClassVar[int]
+    STATIONS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    APPROVER_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_NS_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_BY_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_NS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    state: str
+    maker: str
+    made_ns: int
+    description: str
+    base: int
+    origin: str
+    digest: str
+    checked_on: int
+    counts: _containers.ScalarMap[str, int]
+    dangers: _containers.RepeatedCompositeFieldContainer[Danger]
+    stations: _containers.RepeatedScalarFieldContainer[str]
+    lost: int
+    approver: str
+    approved_ns: int
+    applied_by: str
+    applied_ns: int
+    result: str
+    kept: bool
+    current: bool
+    previous: bool
+    needs_approval: bool
+    progress: float
+    work: str
+    def __init__(self, number: _Optional[int] = ..., state: _Optional[str] = ..., maker: _Optional[str] = ..., made_ns: _Optional[int] = ..., description: _Optional[str] = ..., base: _Optional[int] = ..., origin: _Optional[str] = ..., digest: _Optional[str] = ..., checked_on: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ..., dangers: _Optional[_Iterable[_Union[Danger, _Mapping]]] = ..., stations: _Optional[_Iterable[str]] = ..., lost: _Optional[int] = ..., approver: _Optional[str] = ..., approved_ns: _Optional[int] = ..., applied_by: _Optional[str] = ..., applied_ns: _Optional[int] = ..., result: _Optional[str] = ..., kept: _Optional[bool] = ..., current: _Optional[bool] = ..., previous: _Optional[bool] = ..., needs_approval: _Optional[bool] = ..., progress: _Optional[float] = ..., work: _Optional[str] = ...) -> None: ...
+
+class ListVersionsRequest(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class VersionList(_message.Message):
+    __slots__ = ("versions", "current", "approval")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[ModelVersion]
+    current: int
+    approval: bool
+    def __init__(self, versions: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., current: _Optional[int] = ..., approval: _Optional[bool] = ...) -> None: ...
+
+class FindingInfo(_message.Message):
+    __slots__ = ("severity", "rule", "place", "mrid", "path", "text", "hint", "waived")
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    WAIVED_FIELD_NUMBER: _ClassVar[int]
+    severity: str
+    rule: str
+    place: str
+    mrid: str
+    path: str
+    text: str
+    hint: str
+    waived: str
+    def __init__(self, severity: _Optional[str] = ..., rule: _Optional[str] = ..., place: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., text: _Optional[str] = ..., hint: _Optional[str] = ..., waived: _Optional[str] = ...) -> None: ...
+
+class EffectInfo(_message.Message):
+    __slots__ = ("kind", "station", "mrid", "path", "text", "dangerous")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DANGEROUS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    station: str
+    mrid: str
+    path: str
+    text: str
+    dangerous: bool
+    def __init__(self, kind: _Optional[str] = ..., station: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., text: _Optional[str] = ..., dangerous: _Optional[bool] = ...) -> None: ...
+
+class ShadowRow(_message.Message):
+    __slots__ = ("what", "now", "then", "worse")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    THEN_FIELD_NUMBER: _ClassVar[int]
+    WORSE_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    now: str
+    then: str
+    worse: bool
+    def __init__(self, what: _Optional[str] = ..., now: _Optional[str] = ..., then: _Optional[str] = ..., worse: _Optional[bool] = ...) -> None: ...
+
+class ShadowInfo(_message.Message):
+    __slots__ = ("done", "refuse", "reason", "rows")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    done: bool
+    refuse: bool
+    reason: str
+    rows: _containers.RepeatedCompositeFieldContainer[ShadowRow]
+    def __init__(self, done: _Optional[bool] = ..., refuse: _Optional[bool] = ..., reason: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[ShadowRow, _Mapping]]] = ...) -> None: ...
+
+class GetVersionRequest(_message.Message):
+    __slots__ = ("number", "offset", "limit", "severity", "difference")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    offset: int
+    limit: int
+    severity: str
+    difference: bool
+    def __init__(self, number: _Optional[int] = ..., offset: _Optional[int] = ..., limit: _Optional[int] = ..., severity: _Optional[str] = ..., difference: _Optional[bool] = ...) -> None: ...
+
+class VersionDetail(_message.Message):
+    __slots__ = ("version", "findings", "findings_total", "effects", "shadow", "difference_xml", "files")
+    class FilesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_XML_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    version: ModelVersion
+    findings: _containers.RepeatedCompositeFieldContainer[FindingInfo]
+    findings_total: int
+    effects: _containers.RepeatedCompositeFieldContainer[EffectInfo]
+    shadow: ShadowInfo
+    difference_xml: str
+    files: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., findings: _Optional[_Iterable[_Union[FindingInfo, _Mapping]]] = ..., findings_total: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[EffectInfo, _Mapping]]] = ..., shadow: _Optional[_Union[ShadowInfo, _Mapping]] = ..., difference_xml: _Optional[str] = ..., files: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class VersionLogRequest(_message.Message):
+    __slots__ = ("number", "limit")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    limit: int
+    def __init__(self, number: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class VersionEntry(_message.Message):
+    __slots__ = ("seq", "time_ns", "step", "version", "actor", "text", "hash")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    time_ns: int
+    step: str
+    version: int
+    actor: str
+    text: str
+    hash: str
+    def __init__(self, seq: _Optional[int] = ..., time_ns: _Optional[int] = ..., step: _Optional[str] = ..., version: _Optional[int] = ..., actor: _Optional[str] = ..., text: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
+
+class VersionLog(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[VersionEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[VersionEntry, _Mapping]]] = ...) -> None: ...
+
+class DownloadRequest(_message.Message):
+    __slots__ = ("number",)
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class ProposeRequest(_message.Message):
+    __slots__ = ("sha256", "version", "difference", "base", "description")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    version: int
+    difference: bool
+    base: int
+    description: str
+    def __init__(self, sha256: _Optional[str] = ..., version: _Optional[int] = ..., difference: _Optional[bool] = ..., base: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+
+class ApproveRequest(_message.Message):
+    __slots__ = ("version", "digest", "reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    digest: str
+    reason: str
+    def __init__(self, version: _Optional[int] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class WithdrawRequest(_message.Message):
+    __slots__ = ("version", "reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    reason: str
+    def __init__(self, version: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ApplyRequest(_message.Message):
+    __slots__ = ("version", "digest", "confirm", "reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    digest: str
+    confirm: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, version: _Optional[int] = ..., digest: _Optional[str] = ..., confirm: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RollbackRequest(_message.Message):
+    __slots__ = ("version", "reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    reason: str
+    def __init__(self, version: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class EngineeringReply(_message.Message):
+    __slots__ = ("accepted", "code", "reason", "version", "unconfirmed")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    UNCONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    code: str
+    reason: str
+    version: int
+    unconfirmed: _containers.RepeatedCompositeFieldContainer[Danger]
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., version: _Optional[int] = ..., unconfirmed: _Optional[_Iterable[_Union[Danger, _Mapping]]] = ...) -> None: ...

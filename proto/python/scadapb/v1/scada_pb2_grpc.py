@@ -2405,3 +2405,475 @@ class Replay:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class EngineeringStub:
+    """---------------------------------------------------------------- engineering: versions of the model
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListVersions = channel.unary_unary(
+                '/scadapb.v1.Engineering/ListVersions',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.VersionList.FromString,
+                _registered_method=True)
+        self.GetVersion = channel.unary_unary(
+                '/scadapb.v1.Engineering/GetVersion',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.GetVersionRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.VersionDetail.FromString,
+                _registered_method=True)
+        self.GetLog = channel.unary_unary(
+                '/scadapb.v1.Engineering/GetLog',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.VersionLogRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.VersionLog.FromString,
+                _registered_method=True)
+        self.Download = channel.unary_stream(
+                '/scadapb.v1.Engineering/Download',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.DownloadRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+                _registered_method=True)
+        self.Upload = channel.stream_unary(
+                '/scadapb.v1.Engineering/Upload',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.UploadReply.FromString,
+                _registered_method=True)
+        self.Propose = channel.unary_unary(
+                '/scadapb.v1.Engineering/Propose',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+                _registered_method=True)
+        self.Approve = channel.unary_unary(
+                '/scadapb.v1.Engineering/Approve',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+                _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/scadapb.v1.Engineering/Withdraw',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+                _registered_method=True)
+        self.Apply = channel.unary_unary(
+                '/scadapb.v1.Engineering/Apply',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/scadapb.v1.Engineering/Rollback',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+                _registered_method=True)
+
+
+class EngineeringServicer:
+    """---------------------------------------------------------------- engineering: versions of the model
+
+    """
+
+    def ListVersions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVersion(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLog(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Download(self, request, context):
+        """The files of a version as a zip.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Upload(self, request_iterator, context):
+        """A zip of a model folder, or a difference model (IEC 61970-552). What is to become of it is said by Propose.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Propose(self, request, context):
+        """Signed{ProposeRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Approve(self, request, context):
+        """Signed{ApproveRequest}: a second engineer
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Withdraw(self, request, context):
+        """Signed{WithdrawRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Apply(self, request, context):
+        """Signed{ApplyRequest}: it is begun when this returns
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Signed{RollbackRequest}: it is begun when this returns
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_EngineeringServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListVersionsRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.VersionList.SerializeToString,
+            ),
+            'GetVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVersion,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetVersionRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.VersionDetail.SerializeToString,
+            ),
+            'GetLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLog,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.VersionLogRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.VersionLog.SerializeToString,
+            ),
+            'Download': grpc.unary_stream_rpc_method_handler(
+                    servicer.Download,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.DownloadRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.SerializeToString,
+            ),
+            'Upload': grpc.stream_unary_rpc_method_handler(
+                    servicer.Upload,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.UploadReply.SerializeToString,
+            ),
+            'Propose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Propose,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.SerializeToString,
+            ),
+            'Approve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Approve,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.SerializeToString,
+            ),
+            'Apply': grpc.unary_unary_rpc_method_handler(
+                    servicer.Apply,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.EngineeringReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'scadapb.v1.Engineering', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('scadapb.v1.Engineering', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Engineering:
+    """---------------------------------------------------------------- engineering: versions of the model
+
+    """
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/ListVersions',
+            scadapb_dot_v1_dot_scada__pb2.ListVersionsRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.VersionList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/GetVersion',
+            scadapb_dot_v1_dot_scada__pb2.GetVersionRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.VersionDetail.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/GetLog',
+            scadapb_dot_v1_dot_scada__pb2.VersionLogRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.VersionLog.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Download(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scadapb.v1.Engineering/Download',
+            scadapb_dot_v1_dot_scada__pb2.DownloadRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Upload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/scadapb.v1.Engineering/Upload',
+            scadapb_dot_v1_dot_scada__pb2.FileChunk.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.UploadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Propose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/Propose',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Approve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/Approve',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/Withdraw',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Apply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/Apply',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Engineering/Rollback',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
