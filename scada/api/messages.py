@@ -12,8 +12,7 @@ from scada.control.tags import TAG_TYPES
 from scada.core.batch import NO_PID
 from scada.events.recall import RecallInfo
 from scada.events.records import Alarm, Event, Suppression
-from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress
-from scada.model_cim.modbus import modbus_text
+from scada.model_cim.address_text import address_text
 from scada.model_cim.tables import ChannelSpec, Control, ControlArea, ModelTables, Point, Station
 
 _STATES = {
@@ -102,25 +101,6 @@ def suppression_info(suppression: Suppression) -> pb.Suppression:
         reason=suppression.reason,
         active=suppression.active,
     )
-
-
-def address_text(address: Address | None) -> str:
-    """An address as a person reads it.
-
-    >>> address_text(Iec104Address(11, 1201, 36))
-    'CA 11 IOA 1201 type 36'
-    """
-    match address:
-        case None:
-            return ""
-        case Iec104Address():
-            return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
-        case ModbusAddress():
-            return modbus_text(address)
-        case OpcUaAddress():
-            return address.node_id
-        case _:
-            return address.text
 
 
 def point_info(point: Point, tables: ModelTables) -> pb.PointInfo:

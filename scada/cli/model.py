@@ -11,11 +11,10 @@ import click
 
 from scada.cli.model_profile import profile
 from scada.core.errors import ModelError
-from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, OpcUaAddress
+from scada.model_cim.address_text import address_text
 from scada.model_cim.cim import CimModel
 from scada.model_cim.drawings import INDEX
 from scada.model_cim.findings import Finding, Severity, has_errors
-from scada.model_cim.modbus import modbus_text
 from scada.model_cim.tables import ModelTables, Point
 from scada.protocols.registry import Drivers
 
@@ -93,7 +92,7 @@ def show(
         for control in tables.controls:
             if station in (None, control.station):
                 channel = tables.channels[control.channel].name
-                address = _address_text(control.address)
+                address = address_text(control.address)
                 click.echo(f"{control.cid}\t{control.path}\t{control.kind.name}\t{control.device_number}\t{channel}\t{address}")
     if templates:
         _show_templates(model)
@@ -190,24 +189,16 @@ def _show_upstream(tables: ModelTables, station: str | None) -> None:
             point = tables.points[row.pid]
             if station in (None, point.station):
                 how = "event" if row.queued else f"newest {row.deadband:g}"
-                click.echo(f"{_address_text(row.address)}\t{point.path}\t{point.kind.name}\t{point.unit}\t{how}")
+                click.echo(f"{address_text(row.address)}\t{point.path}\t{point.kind.name}\t{point.unit}\t{how}")
         for order in sorted(one.controls, key=lambda order: (order.address.common_address, order.address.ioa)):
             control = tables.controls[order.cid]
             if station in (None, control.station):
                 how = "select" if order.select else "direct"
-                click.echo(f"{_address_text(order.address)}\t{control.path}\t{control.kind.name}\t{control.unit}\t{how}")
+                click.echo(f"{address_text(order.address)}\t{control.path}\t{control.kind.name}\t{control.unit}\t{how}")
 
 
 def _show_points(tables: ModelTables, points: Sequence[Point]) -> None:
     for point in points:
         channel = tables.channels[point.channel].name if point.channel >= 0 else "calculated"
-        address = _address_text(point.address) if point.address else point.expression
+        address = address_text(point.address) if point.address else point.expression
         click.echo(f"{point.pid}\t{point.path}\t{point.kind.name}\t{point.unit}\t{channel}\t{address}")
-
-
-def _address_text(address: Address) -> str:
-    if isinstance(address, Iec104Address):
-        return f"CA {address.common_address} IOA {address.ioa} type {address.type_id}"
-    if isinstance(address, ModbusAddress):
-        return modbus_text(address)
-    return address.node_id if isinstance(address, OpcUaAddress) else address.text
