@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from scada.cli.model_profile import profile
+from scada.cli.model_sheets import export_sheets, import_sheets
 from scada.core.errors import ModelError
 from scada.model_cim.address_text import address_text
 from scada.model_cim.cim import CimModel
@@ -132,6 +133,8 @@ def diagrams(path: Path, *, out: Path | None, anew: bool) -> None:
 
 
 command.add_command(profile)
+command.add_command(export_sheets)
+command.add_command(import_sheets)
 
 
 def _load(path: Path, config: Path | None) -> tuple[CimModel, ModelTables, list[Finding]]:
