@@ -8,7 +8,7 @@ from typing import Final
 from scada.actors.wire import Feed
 from scada.core.batch import PointBatch
 from scada.core.clock import Clock
-from scada.protocols.cleaning import MARKS, Cleaner, CleaningFinding
+from scada.protocols.cleaning import MARKS, Cleaner, CleaningCount, CleaningFinding
 
 _TEXTS: Final = {
     CleaningFinding.GAP: "nothing came in time; the last value is marked old",
@@ -46,6 +46,15 @@ class CleaningStage:
         for one in found:
             self._say(channel, one.finding, one.pid, one.points)
         return cleaned
+
+    def counts(self, channel: int) -> list[CleaningCount]:
+        """Counters of a channel; may be read by any thread."""
+        return self._cleaner.counts(channel)
+
+    def swap(self, cleaner: Cleaner) -> None:
+        """Judge with the cleaner of another model version from now on; it goes on with what this one knows."""
+        cleaner.succeed(self._cleaner)
+        self._cleaner = cleaner
 
     def lost(self, channel: int) -> None:
         """No data flows from a channel."""

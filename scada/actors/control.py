@@ -40,7 +40,7 @@ _log = structlog.get_logger("control")
 class LivePlant:
     """The plant as of the last commit this actor followed, and the links as their actors publish them."""
 
-    def __init__(self, mirror: Mirror, channels: Sequence[ChannelView]) -> None:
+    def __init__(self, mirror: Mirror, channels: Mapping[int, ChannelView]) -> None:
         self._mirror = mirror
         self._channels = channels
 
@@ -52,7 +52,8 @@ class LivePlant:
 
     def link_state(self, channel: int) -> LinkState:
         """State of a channel."""
-        return self._channels[channel].state if 0 <= channel < len(self._channels) else LinkState.DOWN
+        view = self._channels.get(channel)
+        return LinkState.DOWN if view is None else view.state
 
 
 class ControlActor(Actor):
@@ -80,7 +81,7 @@ class ControlActor(Actor):
         topology: SwitchgearTopology,
         audit: AuditLog,
         snapshot: Callable[[], Snapshot],
-        views: Sequence[ChannelView],
+        views: Mapping[int, ChannelView],
         channels: Mapping[int, Address],
         events: Address,
         clock: Clock,

@@ -33,7 +33,6 @@ from scada.actors.messages import (
 )
 from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.recordings import recordings_in
-from scada.actors.status import StatusReport
 from scada.actors.system import System
 from scada.actors.tracing import NOT_HEARD, TraceQueue
 from scada.control.operator_data import MarkReading, MarkReply
@@ -42,6 +41,7 @@ from scada.core.errors import ScadaError
 from scada.events.log_index import Order, Query
 from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
+from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import CommandResult, Describer, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
@@ -70,10 +70,13 @@ class Facade:
         self._system = system
         self.site = system.site
         self.clock = system.clock
-        self.tables = system.tables
-        self._report = StatusReport(system.tables, system.site, system.started_ns)
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self._analysts = ThreadPoolExecutor(READERS, "analysis")
+
+    @property
+    def tables(self) -> ModelTables:
+        """The model that runs; another object after it was changed."""
+        return self._system.tables
 
     # ---------------------------------------------------------------- values
 
@@ -89,7 +92,7 @@ class Facade:
     def status(self) -> pb.SystemStatus:
         """The overview."""
         system = self._system
-        return self._report.make(
+        return system.generation.report.make(
             self.clock.now_ns(),
             system.store.snapshot(),
             system.channel_views,
@@ -266,8 +269,8 @@ class Facade:
     def channel(self, name: str) -> pb.ChannelDetail:
         """Everything that is known of a channel."""
         view = next(view for view in self._system.channel_views if view.spec.name == name)
-        status = self._report.channel(view, self._system.store.snapshot())
-        return channel_detail(view, status, self._system.recorder_view, lambda pid: self.tables.points[pid].path)
+        status = self._system.generation.report.channel(view, self._system.store.snapshot())
+        return channel_detail(view, status, self._system.recorder_view, self._system.path)
 
     def trace(self, name: str, *, values: bool) -> tuple[TraceQueue, Callable[[], None]]:
         """Frames of a channel from now on.
@@ -417,8 +420,7 @@ class Facade:
 
     def diagram(self, stem: str) -> tuple[str, str]:
         """(svg, metadata) of a drawing."""
-        versions = self._system.running.store
-        folder = versions.path(versions.current) / "diagrams"
+        folder = self._system.generation.folder / "diagrams"
         return (folder / f"{stem}.svg").read_text("utf-8"), (folder / f"{stem}.json").read_text("utf-8")
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from scada.actors.upstream_station import event_capacity, queue_name
@@ -25,9 +26,9 @@ from scada.history.archive import Archive
 from scada.history.interface import Retention
 from scada.history.postgres import PostgresHistorian
 from scada.history.store import HistoryStore
-from scada.model_cim.objects import PlantObjects
 from scada.model_cim.numbers import keep_numbers
-from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
+from scada.model_cim.objects import PlantObjects
+from scada.model_cim.tables import AlarmClass, ModelTables, Point, UpstreamStation
 from scada.protocols.iec104.event_queue import StoredEventQueue
 from scada.rtdb.lmdb_file import CorruptFileError, quarantine
 from scada.rtdb.store import Store
@@ -91,16 +92,25 @@ class Stores:
             self._closing.callback(self.audit.close)
             self._note("audit.repaired", self.audit.repaired)
             self._open_marks(objects)
-            self.queues = {
-                station.mrid: self._opened("upstream.damaged", f"queue of {station.name}", self._open_queue(station))
-                for station in upstream
-            }
+            self.queues: dict[str, StoredEventQueue] = {}
+            for station in upstream:
+                self.open_queue(station)
             keep_numbers(settings.rtdb.path, tables)
             undo.pop_all()
 
     def close(self) -> None:
         """Close all, the latest opened first; what cannot be closed whole is logged."""
         self._closing.close()
+
+    def open_queue(self, station: UpstreamStation) -> None:
+        """Open the queue of an upstream station, if it is not open.
+
+        Raises:
+            ScadaError: it cannot be opened.
+        """
+        if station.mrid not in self.queues:
+            queue = self._opened("upstream.damaged", f"queue of {station.name}", self._open_queue(station))
+            self.queues[station.mrid] = queue
 
     def _opened(self, key: str, what: str, found: tuple[Closable, str]) -> Closable:
         store, damaged = found
@@ -118,8 +128,8 @@ class Stores:
             map_mb=settings.map_mb,
             journal_mb=settings.journal_mb,
             journal_hours=settings.journal_hours,
-            event_pids=np.array([point.kind in STATUS_KINDS for point in points], dtype=np.bool_),
-            identity=np.array([_identity(point.mrid) for point in points], dtype=np.uint64),
+            event_pids=status_mask(points),
+            identity=identities(points),
         )
 
     def _open_history(self) -> tuple[HistoryStore, str]:
@@ -174,6 +184,16 @@ def _close(what: str, close: Callable[[], None]) -> None:
         close()
     except ScadaError as error:
         _log.error("could not be closed whole", what=what, cause=str(error))
+
+
+def status_mask(points: Sequence[Point]) -> npt.NDArray[np.bool_]:
+    """Which points are status points: their changes carry the EVENT flag."""
+    return np.array([point.kind in STATUS_KINDS for point in points], dtype=np.bool_)
+
+
+def identities(points: Sequence[Point]) -> npt.NDArray[np.uint64]:
+    """One number a point, by which the database knows what each pid stands for."""
+    return np.array([_identity(point.mrid) for point in points], dtype=np.uint64)
 
 
 def _identity(mrid: str) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.base import Address, Factory
+from scada.actors.base import Address
 from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
 from scada.actors.upstream_station import check_parameters, configured, queue_name
@@ -17,7 +16,6 @@ from scada.actors.wire import Wire
 from scada.core.errors import ConfigError
 from scada.core.settings import Settings, UpstreamStationSettings
 from scada.model_cim.tables import ModelTables, UpstreamStation
-from scada.protocols.iec104.event_queue import EventQueue
 from scada.rtdb.store import Store
 
 
@@ -27,19 +25,20 @@ class Upstreams:
     Args:
         settings: the configuration.
         tables: the model.
+        folder: its files.
+        before: the stations of the version before.
 
     Raises:
         ScadaError: the configuration names what the model does not have, or a role that does not exist.
     """
 
-    def __init__(self, settings: Settings, tables: ModelTables) -> None:
+    def __init__(self, settings: Settings, tables: ModelTables, folder: Path, *, before: Upstreams | None = None) -> None:
         named = settings.upstream.stations
-        if unknown := named.keys() - {station.name for station in tables.upstream}:
+        if before is None and (unknown := named.keys() - {station.name for station in tables.upstream}):
             names = ", ".join(sorted(unknown))
             mend = "see `scada model show --upstream`"
             raise ConfigError(f"[upstream.stations] names what the model does not have: {names}", mend=mend)
-        path = settings.model.path
-        folder = path if path.is_dir() else path.parent
+        folder = folder if folder.is_dir() else folder.parent
         default = UpstreamStationSettings()
         self._off = [station for station in tables.upstream if not named.get(station.name, default).enabled]
         self.views = [
@@ -52,8 +51,13 @@ class Upstreams:
         self._masters = {
             view.station.name: standing_principals(named.get(view.station.name, default).masters) for view in self.views
         }
-        self.addresses = [Address(f"upstream {view.station.name}") for view in self.views]
-        self._wire, self._folder = Wire("upstream"), settings.upstream.path
+        self._folder = settings.upstream.path
+        self._wire: Wire = Wire("upstream") if before is None else before._wire  # noqa: SLF001 - our own
+        known: Mapping[str, Address] = {} if before is None else before._addresses  # noqa: SLF001
+        self._addresses: dict[str, Address] = {
+            view.station.mrid: known.get(view.station.mrid) or Address(f"upstream {view.station.name}") for view in self.views
+        }
+        """By mRID; an address stays with its station over versions of the model."""
 
     @property
     def folders(self) -> Mapping[str, Path]:
@@ -65,8 +69,22 @@ class Upstreams:
         """Those that listen."""
         return [view.station for view in self.views]
 
+    @property
+    def addresses(self) -> list[Address]:
+        """Those of the stations that listen."""
+        return list(self._addresses.values())
+
+    def address(self, mrid: str) -> Address:
+        """That of one station."""
+        return self._addresses[mrid]
+
+    def keep(self, before: Upstreams, mrids: Container[str]) -> None:
+        """Leave stations as they run: their views are those of the version before."""
+        known = {view.station.mrid: view for view in before.views}
+        self.views = [known[view.station.mrid] if view.station.mrid in mrids else view for view in self.views]
+
     def start(self) -> None:
-        """Start the event loop."""
+        """Start the event loop, unless it runs or nobody needs it."""
         if self.views:
             self._wire.start()
 
@@ -74,33 +92,24 @@ class Upstreams:
         """End the event loop, when every actor has stopped."""
         self._wire.stop()
 
-    def factories(self, store: Store, queues: Mapping[str, EventQueue], **shared: Any) -> list[tuple[Address, Factory]]:
-        """Actors by address. The journal is no longer kept for stations that are not here any more.
-
-        Args:
-            store: the database.
-            queues: by mRID of the station.
-            shared: what every actor gets.
-        """
+    def forget_others(self, store: Store) -> None:
+        """Keep the journal no longer for stations that are not here any more."""
         present = {CONSUMER + queue_name(station) for station in self.stations}
         for consumer in store.consumers():
             if consumer.name.startswith(CONSUMER) and consumer.name not in present:
                 store.unregister(consumer.name)
-        return [
-            (
-                address,
-                partial(
-                    UpstreamActor,
-                    view=view,
-                    wire=self._wire,
-                    store=store,
-                    queue=queues[view.station.mrid],
-                    masters=self._masters[view.station.name],
-                    **shared,
-                ),
-            )
-            for address, view in zip(self.addresses, self.views, strict=True)
-        ]
+
+    def life(self, mrid: str, address: Address, failed: Callable[[BaseException], None], **shared: Any) -> UpstreamActor:
+        """One life of a station's actor.
+
+        Args:
+            mrid: of the station.
+            address: see :class:`~scada.actors.base.Actor`.
+            failed: likewise.
+            shared: what every such actor gets.
+        """
+        view = next(view for view in self.views if view.station.mrid == mrid)
+        return UpstreamActor(address, failed, view=view, wire=self._wire, masters=self._masters[view.station.name], **shared)
 
     def status(self) -> pb.UpstreamStatus:
         """How every station stands."""

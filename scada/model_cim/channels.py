@@ -13,7 +13,7 @@ from scada.model_cim.addresses import Address, Iec104Address, ModbusAddress, Opc
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.modbus import TRANSPORTS, read_address, unit_parameters
-from scada.model_cim.tables import ChannelSpec
+from scada.model_cim.tables import ChannelSpec, removed_channel
 from scada.protocols.modbus.limits import read_limits
 from scada.protocols.registry import Drivers
 
@@ -62,12 +62,8 @@ def build_channels(
 
 def numbered_channels(channels: Iterable[ChannelSpec], known: Mapping[str, int]) -> list[ChannelSpec]:
     """Channels by their index, with tombstones for those that the model no longer has."""
-    table = {index: _tombstone(mrid, index) for mrid, index in known.items()} | {spec.index: spec for spec in channels}
-    return [table.get(index) or _tombstone(f"channel-{index}", index) for index in range(max(table, default=-1) + 1)]
-
-
-def _tombstone(mrid: str, index: int) -> ChannelSpec:
-    return ChannelSpec(index, mrid, f"removed/{mrid}", "", "", 0, "", removed=True)
+    table = {index: removed_channel(mrid, index) for mrid, index in known.items()} | {spec.index: spec for spec in channels}
+    return [table.get(index) or removed_channel(f"channel-{index}", index) for index in range(max(table, default=-1) + 1)]
 
 
 def _check_parameters(model: CimModel, spec: ChannelSpec, findings: list[Finding]) -> None:

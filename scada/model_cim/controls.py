@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import count
 
-from scada.model_cim.addresses import Iec104Address, PlainAddress
+from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.channels import address_key, address_of
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, removed_control
 from scada.protocols.registry import Drivers
 
 _KINDS = {
@@ -106,27 +106,8 @@ def build_controls(
             )
         )
     _check_device_numbers(model, controls, findings)
-    table = {cid: _tombstone(mrid, cid) for mrid, cid in known.items()} | {control.cid: control for control in controls}
-    return [table.get(cid) or _tombstone(f"cid-{cid}", cid) for cid in range(max(table, default=-1) + 1)]
-
-
-def _tombstone(mrid: str, cid: int) -> Control:
-    return Control(
-        cid=cid,
-        mrid=mrid,
-        path=f"removed/{mrid}",
-        name="",
-        kind=ControlKind.SETPOINT,
-        control_type="",
-        unit="",
-        equipment="",
-        station="",
-        channel=-1,
-        address=PlainAddress(""),
-        feedback=None,
-        device_number="",
-        removed=True,
-    )
+    table = {cid: removed_control(mrid, cid) for mrid, cid in known.items()} | {control.cid: control for control in controls}
+    return [table.get(cid) or removed_control(f"cid-{cid}", cid) for cid in range(max(table, default=-1) + 1)]
 
 
 def _check_device_numbers(model: CimModel, controls: list[Control], findings: list[Finding]) -> None:

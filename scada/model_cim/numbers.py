@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from scada.core.errors import ModelError, StoreError
-from scada.model_cim.tables import ModelTables
+from scada.model_cim.tables import ModelTables, removed_channel, removed_control, removed_point
 
 FILE: Final = "points.json"
 _RESTORE: Final = "restore it from a backup, or move the whole database folder away to start anew"
@@ -104,3 +104,28 @@ def keep_numbers(folder: Path, tables: ModelTables) -> None:
         aside.replace(path)
     except OSError as error:
         raise StoreError(f"cannot keep the point numbers: {error}", where=str(path), mend="check the disk") from error
+
+
+def with_tombstones(tables: ModelTables, numbers: Numbers) -> ModelTables:
+    """A version's tables after others gave further numbers, each of which is a tombstone in it; itself if there are none.
+
+    Args:
+        tables: built when fewer numbers were given.
+        numbers: all that are given now; those that the tables hold are the same.
+    """
+    points, controls, channels = (
+        {number: mrid for mrid, number in given.items() if number >= len(known)}
+        for given, known in (
+            (numbers.points, tables.points),
+            (numbers.controls, tables.controls),
+            (numbers.channels, tables.channels),
+        )
+    )
+    if not (points or controls or channels):
+        return tables
+    return replace(
+        tables,
+        points=[*tables.points, *(removed_point(points[pid], pid) for pid in sorted(points))],
+        controls=[*tables.controls, *(removed_control(controls[cid], cid) for cid in sorted(controls))],
+        channels=[*tables.channels, *(removed_channel(channels[index], index) for index in sorted(channels))],
+    )

@@ -26,7 +26,17 @@ from scada.model_cim.limits import LimitReader
 from scada.model_cim.locate import Locator
 from scada.model_cim.numbers import Numbers
 from scada.model_cim.reader import ModelReader
-from scada.model_cim.tables import AlarmClass, AreaDiagram, ChannelSpec, Cleaning, ModelTables, Point, PointKind, Station
+from scada.model_cim.tables import (
+    AlarmClass,
+    AreaDiagram,
+    ChannelSpec,
+    Cleaning,
+    ModelTables,
+    Point,
+    PointKind,
+    Station,
+    removed_point,
+)
 from scada.protocols.registry import Drivers
 
 _VALUES = {"AnalogValue": "Analog", "DiscreteValue": "Discrete", "AccumulatorValue": "Accumulator"}
@@ -149,8 +159,8 @@ class _PointBuilder:
                 next_pid = max(next_pid, pid + 1)
         self._check_measurements()
         for mrid, pid in pid_of.items():
-            table.setdefault(pid, _tombstone(mrid, pid))
-        return self._limits.resolve([table.get(pid) or _tombstone(f"pid-{pid}", pid) for pid in range(next_pid)])
+            table.setdefault(pid, removed_point(mrid, pid))
+        return self._limits.resolve([table.get(pid) or removed_point(f"pid-{pid}", pid) for pid in range(next_pid)])
 
     def _check_measurements(self) -> None:
         model = self._model
@@ -309,25 +319,6 @@ class _PointBuilder:
 
     def _error(self, rule: str, mrid: str, text: str, hint: str = "") -> None:
         self._findings.append(self._model.finding(Severity.ERROR, rule, mrid, text, hint))
-
-
-def _tombstone(mrid: str, pid: int) -> Point:
-    return Point(
-        pid=PointId(pid),
-        mrid=mrid,
-        path=f"removed/{mrid}",
-        name="",
-        kind=PointKind.STATUS,
-        measurement_type="",
-        unit="",
-        equipment="",
-        terminal="",
-        station="",
-        bay="",
-        channel=-1,
-        address=None,
-        removed=True,
-    )
 
 
 def states_of(model: CimModel, alias_set: str) -> dict[int, str]:

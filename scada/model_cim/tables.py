@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.core.ids import PointId
-from scada.model_cim.addresses import Address, Iec104Address
+from scada.model_cim.addresses import Address, Iec104Address, PlainAddress
 
 F8 = npt.NDArray[np.float64]
 
@@ -193,6 +193,22 @@ class Control:
     feedback_tolerance: float = 0.0
     removed: bool = False
     """A tombstone: the model no longer has the control; its cid is never used again."""
+
+
+def removed_point(mrid: str, pid: int) -> Point:
+    """The tombstone of a point."""
+    return Point(PointId(pid), mrid, f"removed/{mrid}", "", PointKind.STATUS, "", "", "", "", "", "", -1, None, removed=True)
+
+
+def removed_channel(mrid: str, index: int) -> ChannelSpec:
+    """The tombstone of a channel."""
+    return ChannelSpec(index, mrid, f"removed/{mrid}", "", "", 0, "", removed=True)
+
+
+def removed_control(mrid: str, cid: int) -> Control:
+    """The tombstone of a control."""
+    kind, nowhere = ControlKind.SETPOINT, PlainAddress("")
+    return Control(cid, mrid, f"removed/{mrid}", "", kind, "", "", "", "", -1, nowhere, None, "", removed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,7 +479,14 @@ class ModelTables:
 
     def points_of_channel(self, index: int) -> list[Point]:
         """Points a channel feeds."""
-        return [point for point in self.points if point.channel == index]
+        return self._points_by_channel.get(index, [])
+
+    @cached_property
+    def _points_by_channel(self) -> dict[int, list[Point]]:
+        found: dict[int, list[Point]] = {}
+        for point in self.points:
+            found.setdefault(point.channel, []).append(point)
+        return found
 
     def controls_of_channel(self, index: int) -> list[Control]:
         """Controls a channel carries."""

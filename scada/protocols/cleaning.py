@@ -50,6 +50,8 @@ MARKS: Final = {
 
 _MARK_BITS: Final = np.array([int(MARKS[one]) for one in CleaningFinding], dtype=np.uint32)
 _NO_SLOT: Final = -1
+_RULES: Final = ("low", "high", "rate", "frozen_s", "period_s", "channel")
+_KNOWN: Final = ("value", "quality", "carried", "time", "seen", "changed")
 
 _STATE: Final = np.dtype(
     [
@@ -138,6 +140,23 @@ class Cleaner:
         self._counts = np.zeros((channels, len(CleaningFinding)), dtype=np.int64)
         self._carried = np.zeros((channels, len(CleaningFinding)), dtype=np.int64)
         self._last = np.full((channels, len(CleaningFinding), 2), -1, dtype=np.int64)
+
+    def succeed(self, other: Cleaner) -> None:
+        """Go on with the counters of another model version's cleaner, and with what it knows of the points judged as before."""
+        mine, theirs = self._state, other._state
+        known = self._slots[: len(other._slots)] if len(self._slots) >= len(other._slots) else self._slots
+        both = np.flatnonzero((known != _NO_SLOT) & (other._slots[: len(known)] != _NO_SLOT))
+        here, there = self._slots[both], other._slots[both]
+        same = np.ones(len(both), dtype=np.bool_)
+        for name in _RULES:
+            same &= mine[name][here] == theirs[name][there]
+        for name in _KNOWN:
+            mine[name][here[same]] = theirs[name][there[same]]
+        channels = min(len(self._counts), len(other._counts))
+        self._counts[:channels], self._last[:channels] = other._counts[:channels], other._last[:channels]
+        for finding in CleaningFinding:
+            carried = mine["channel"][(mine["carried"] & (1 << finding)) != 0]
+            self._carried[:, finding] = np.bincount(carried, minlength=len(self._carried))
 
     def check(self, batch: PointBatch, mono: float) -> tuple[PointBatch, list[Found]]:
         """Flag what cannot be right; the batch itself where nothing was found.

@@ -25,7 +25,7 @@ class Desk:
         self.grid = Grid(demo)
         self.audit = AuditLog(folder / "audit", self.disk.clock)
         self.channel, self.events, self.replies = Box(), Box(), []
-        self.views = [ChannelView(spec, LinkState.UP) for spec in self.tables.channels]
+        self.views = {spec.index: ChannelView(spec, LinkState.UP) for spec in self.tables.channels}
         known = sorted(self.grid.positions.values())
         self.disk.put(known, self.grid.value[known])
         self.control = next(c for c in self.tables.controls if c.path == BREAKER)

@@ -1,0 +1,308 @@
+"""Makes the lives of all actors: each one from the generation of the model that runs when it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.agc import AgcActor
+from scada.actors.archive import ArchiveActor
+from scada.actors.avc import AvcActor
+from scada.actors.base import Actor, Address, Factory
+from scada.actors.calc import CalcActor
+from scada.actors.channel import ChannelActor
+from scada.actors.control import ControlActor
+from scada.actors.dispatch import DispatchActor, past_orders
+from scada.actors.events import EventActor
+from scada.actors.history import HistoryActor
+from scada.actors.operator import OperatorActor
+from scada.actors.recall import RecallActor
+from scada.actors.recorder import RecorderActor
+from scada.actors.replay import ReplayActor
+from scada.actors.resources import ResourceActor
+from scada.actors.rtdb import RtdbActor
+from scada.actors.topology import TopologyActor
+from scada.events.records import EventKind
+from scada.history.postgres import Beside, PostgresHistorian
+from scada.model_cim.tables import ControlArea, ModelTables
+from scada.protocols.driver import Driver
+from scada.protocols.registry import make_driver
+from scada.security.roles import Right, system_principal
+
+if TYPE_CHECKING:
+    from scada.actors.system import System
+
+Failed = Callable[[BaseException], None]
+
+
+class Lives:
+    """Factories of a system's actors.
+
+    A factory reads what it needs when it is called: a life that begins after a swap of generations, for whatever reason, begins
+    with the new one.
+
+    Args:
+        system: the stores, views and addresses, and the generation that runs.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    def all(self) -> list[tuple[Address, Factory]]:
+        """Every actor but those of channels and upstream stations, the database's keepers first."""
+        system = self._system
+        lives: list[tuple[Address, Factory]] = [(system.events, self._events), (system.history, self._history)]
+        if isinstance(system.samples, PostgresHistorian):
+            lives.append((system.archive, self._archive))
+        if system.settings.events.recall_keep:
+            lives.append((system.recall, self._recall))
+        lives += [(system.rtdb, self._rtdb), (system.topology, self._topology), (system.calc, self._calc)]
+        lives += [(system.operator, self._operator), (system.control, self._control), (system.dispatch, self.dispatch)]
+        lives += [(system.replay, self._replay), (system.resources, self._resources), (system.recorder, self._recorder)]
+        lives.append((system.avc, self.avc))
+        if controlled_area(system.tables.areas) is not None:
+            lives.append((system.agc, self.agc))
+        return lives
+
+    def channel(self, index: int) -> Factory:
+        """Factory of a channel's actor."""
+        return lambda address, failed: self._channel(index, address, failed)
+
+    def driver(self, index: int) -> Driver:
+        """The driver of a channel, not yet running.
+
+        Raises:
+            ConfigError: its parameters cannot be used.
+        """
+        system = self._system
+        tables, spec = system.tables, system.views[index].spec
+        points, controls = tables.points_of_channel(index), tables.controls_of_channel(index)
+        return make_driver(spec, points, controls, system.sinks[index], system.clock, system.drivers)
+
+    def upstream(self, mrid: str) -> Factory:
+        """Factory of an upstream station's actor."""
+        return lambda address, failed: self._upstream(mrid, address, failed)
+
+    # ---------------------------------------------------------------- those that keep what happened, and derive from it
+
+    def _events(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return EventActor(
+            address,
+            failed,
+            tables=system.tables,
+            store=system.store,
+            log=system.log,
+            view=system.alarm_view,
+            listeners=system.event_listeners,
+            clock=system.clock,
+            tagged=system.operator_view.silenced,
+            soe_window_s=system.settings.events.soe_window_ms / 1000,
+            settings=system.settings.alarms,
+        )
+
+    def _rtdb(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return RtdbActor(
+            address,
+            failed,
+            store=system.store,
+            readers=system.upstreams.addresses,  # first: a change that proves a command is there before the command's result
+            followers=[system.control, system.topology, system.calc, system.events, system.history],
+            listeners=system.change_listeners,
+            waiting=system.uncommitted,
+            events=system.events,
+            clock=system.clock,
+        )
+
+    def _topology(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return TopologyActor(address, failed, live=system.generation.topology, **self._reads())
+
+    def _calc(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        zone, keeper = system.zone, system.calc_keeper
+        return CalcActor(address, failed, events=system.events, zone=zone, keeper=keeper, **self._reads())
+
+    def _reads(self) -> dict[str, Any]:
+        system = self._system
+        return {"snapshot": system.store.snapshot, "rtdb": system.rtdb, "tables": system.tables, "clock": system.clock}
+
+    def _history(self, address: Address, failed: Failed) -> Actor:
+        system, samples = self._system, self._system.samples
+        kept: dict[str, Any] = {"rtdb": system.store, "store": samples, "events": system.events, "clock": system.clock}
+        if not isinstance(samples, PostgresHistorian):
+            return HistoryActor(address, failed, **kept)
+        answers = samples.answers
+
+        def has(request: pb.HistoryRequest) -> bool:
+            return answers(request.from_ns, periods=bool(request.period_s))
+
+        return HistoryActor(address, failed, archive=system.archive, has=has, answers=Beside(samples), **kept)
+
+    def _archive(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        assert isinstance(system.samples, PostgresHistorian)
+        return ArchiveActor(address, failed, historian=system.samples, events=system.events, clock=system.clock)
+
+    def _recall(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return RecallActor(
+            address,
+            failed,
+            recaller=system.recaller,
+            folder=system.recalls,
+            store=system.store,
+            log=system.log,
+            events=system.events,
+            settings=system.settings.events,
+            clock=system.clock,
+        )
+
+    # ---------------------------------------------------------------- those that act on the plant
+
+    def _common(self) -> dict[str, Any]:
+        system = self._system
+        return {"tables": system.tables, "events": system.events, "clock": system.clock}
+
+    def _acts(self, name: str) -> dict[str, Any]:
+        """What AGC and AVC have in common."""
+        system = self._system
+        return {
+            "snapshot": system.store.snapshot,
+            "control": system.control,
+            "principal": system_principal(name, {Right.CONTROL, Right.SETPOINT}),
+            "standing": system.standing,
+            "tags": system.operator_view.forbids,
+            **self._common(),
+        }
+
+    def _control(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return ControlActor(
+            address,
+            failed,
+            topology=system.generation.topology,
+            audit=system.audit,
+            snapshot=system.store.snapshot,
+            views=system.views,
+            channels=system.channels,
+            tags=system.operator_view.forbids,
+            **self._common(),
+        )
+
+    def _operator(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return OperatorActor(
+            address,
+            failed,
+            objects=system.objects,
+            store=system.marks,
+            view=system.operator_view,
+            database=system.store,
+            audit=system.audit,
+            rtdb=system.rtdb,
+            channels=system.channels,
+            **self._common(),
+        )
+
+    def dispatch(self, address: Address, failed: Failed) -> Actor:
+        """A life of the dispatch actor; the one before may have accepted more than the one before it."""
+        system = self._system
+        answered = system.log.query(kinds=[EventKind.DISPATCH], limit=10_000)
+        accepted = {event.parameters["order"] for event in answered if event.key in {"dispatch.accepted", "dispatch.clipped"}}
+        past = past_orders(system.audit.records(), accepted)
+        orders: dict[str, Any] = {"past": past, "seen": sorted(accepted)}
+        return DispatchActor(address, failed, agc=system.agc, view=system.dispatch_view, **orders, **self._common())
+
+    def agc(self, address: Address, failed: Failed) -> Actor:
+        """A life of AGC; there must be a controlled area."""
+        system = self._system
+        area = controlled_area(system.tables.areas)
+        assert area is not None
+        shared: dict[str, Any] = {"rtdb": system.rtdb, "view": system.agc_view, **self._acts("agc")}
+        return AgcActor(address, failed, area=area, settings=system.settings.agc, **shared)
+
+    def avc(self, address: Address, failed: Failed) -> Actor:
+        """A life of AVC."""
+        system = self._system
+        return AvcActor(
+            address,
+            failed,
+            network=system.generation.network,
+            settings=system.settings.avc,
+            operations=system.operations,
+            view=system.avc_view,
+            **self._acts("avc"),
+        )
+
+    def _upstream(self, mrid: str, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        shared: dict[str, Any] = {"store": system.store, "queue": system.stores.queues[mrid], **self._common()}
+        return system.upstreams.life(mrid, address, failed, control=system.control, audit=system.audit, **shared)
+
+    # ---------------------------------------------------------------- the rest
+
+    def _replay(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        traces = (system.settings.replay.path, system.settings.recording.path)
+        return ReplayActor(address, failed, folders=traces, view=system.replay_view, clock=system.clock)
+
+    def _resources(self, address: Address, failed: Failed) -> Actor:
+        system, settings = self._system, self._system.settings
+        folders = {"rtdb": settings.rtdb.path, "events": settings.events.path, "history": settings.history.path}
+        return ResourceActor(
+            address,
+            failed,
+            actors=system.supervisor.addresses,
+            folders={**folders, "audit": settings.security.audit, **system.upstreams.folders},
+            settings=settings.resources,
+            events=system.events,
+            clock=system.clock,
+        )
+
+    def _recorder(self, address: Address, failed: Failed) -> Actor:
+        system, settings = self._system, self._system.settings
+        return RecorderActor(
+            address,
+            failed,
+            settings=settings.recording,
+            disk_mb=settings.resources.disk_mb,
+            site=system.site,
+            model=system.tables.version,
+            always=system.recorded(),
+            view=system.recorder_view,
+            events=system.events,
+            clock=system.clock,
+        )
+
+    def _channel(self, index: int, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        view = system.views[index]
+        return ChannelActor(
+            address,
+            failed,
+            view=view,
+            wire=system.wire,
+            make=lambda: self.driver(index),
+            pids=fed_by(system.tables, index),
+            rtdb=system.rtdb,
+            events=system.events,
+            clock=system.clock,
+            hub=system.hubs[view.spec.name],
+            recorder=system.recorder,
+        )
+
+
+def controlled_area(areas: Sequence[ControlArea]) -> ControlArea | None:
+    """The area that AGC controls, None if there is none."""
+    return next((area for area in areas if area.controlled), None)
+
+
+def fed_by(tables: ModelTables, index: int) -> npt.NDArray[np.uint32]:
+    """Points that a channel feeds."""
+    return np.array([point.pid for point in tables.points_of_channel(index)], dtype=np.uint32)
