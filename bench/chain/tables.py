@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+import numpy as np
 
 from scada.core.ids import PointId
 from scada.model_cim.addresses import Iec104Address
@@ -67,7 +67,7 @@ def no_grid() -> CimModel:
         headers=[],
         mrids=[],
         classes=[],
-        places=(array("i"), array("i")),
+        places=(np.zeros(0, np.int32), np.zeros(0, np.int32)),
         texts={},
         refs={},
         findings=[],

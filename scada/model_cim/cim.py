@@ -7,18 +7,20 @@ prefix ``sc:`` (``sc:RemotePoint.ioa``). Values of enumerations are kept as ``En
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from scada.model_cim.classes import subclasses
+from scada.model_cim.columns import Coded, Column, Ints, Linked
+from scada.model_cim.editing import edited
 from scada.model_cim.findings import Finding, Severity
-from scada.model_cim.statements import Difference, Statement, ValueKind
+from scada.model_cim.source_files import Header, SourceFile
+from scada.model_cim.statements import Difference, Statement
+
+__all__ = ["CimModel", "Column", "Header"]
 
 _PARENTS = (
     "Equipment.EquipmentContainer",
@@ -39,46 +41,6 @@ _PARENTS = (
 _NONE: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Column:
-    """All values of one property in file order: subject (object index), value, line.
-
-    ``file`` and ``line`` are -1 and 0 where a value was not read but edited (:meth:`CimModel.edited`).
-    """
-
-    subject: array[int] = field(default_factory=lambda: array("i"))
-    value: list[str] = field(default_factory=list)
-    line: array[int] = field(default_factory=lambda: array("i"))
-    file: array[int] = field(default_factory=lambda: array("i"))
-    kind: ValueKind = ValueKind.TEXT
-
-    def add(self, subject: int, value: str, file: int, line: int) -> None:
-        """One more value."""
-        self.subject.append(subject)
-        self.value.append(value)
-        self.line.append(line)
-        self.file.append(file)
-
-    @property
-    def subjects(self) -> npt.NDArray[np.int32]:
-        """Object index (into :attr:`CimModel.mrids`) of each value, in file order."""
-        return np.array(self.subject, np.int32)
-
-    @property
-    def values(self) -> Sequence[str]:
-        """The values in file order: literals, ``EnumClass.value``, or mRIDs of references (dangling ones too)."""
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """``md:FullModel`` (or ``dcat:Dataset``) of one file."""
-
-    file: str
-    cim_namespace: str
-    profiles: tuple[str, ...]
-
-
 class CimModel:
     """Objects by mRID. Built by :class:`scada.model_cim.reader.ModelReader`; read-only afterwards.
 
@@ -93,6 +55,7 @@ class CimModel:
         texts: columns of literal and enumeration properties.
         refs: columns of references; values are mRIDs.
         findings: what the reader found; :meth:`number` adds wrong numbers when they are asked for.
+        sources: what is known of each file that was read, for writing it back.
     """
 
     def __init__(
@@ -104,10 +67,11 @@ class CimModel:
         headers: Sequence[Header],
         mrids: list[str],
         classes: list[str],
-        places: tuple[array[int], array[int]],
+        places: tuple[Ints, Ints],
         texts: dict[str, Column],
         refs: dict[str, Column],
         findings: list[Finding],
+        sources: Sequence[SourceFile] = (),
     ) -> None:
         self.title = title
         self.digest = digest
@@ -123,9 +87,7 @@ class CimModel:
         self._by_class: dict[str, list[str]] = {}
         for mrid, class_name in zip(mrids, classes, strict=True):
             self._by_class.setdefault(class_name, []).append(mrid)
-        self._text_of: dict[str, dict[int, int]] = {}
-        self._ref_of: dict[str, dict[int, list[str]]] = {}
-        self._inverse: dict[str, dict[str, list[str]]] = {}
+        self.sources = sources
         self._reported: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
@@ -153,7 +115,7 @@ class CimModel:
     def text(self, mrid: str, prop: str) -> str | None:
         """Literal value of ``Class.property``, None if not given. The first one, should there be several."""
         row = self._text_row(mrid, prop)
-        return None if row is None else self._texts[prop].value[row]
+        return None if row is None else self._texts[prop].at(row)
 
     def enum(self, mrid: str, prop: str) -> str | None:
         """Value of an enumeration without its class: ``UnitSymbol.W`` gives ``W``."""
@@ -170,7 +132,7 @@ class CimModel:
             return default
         column = self._texts[prop]
         try:
-            value = float(column.value[row])
+            value = float(column.at(row))
         except ValueError:
             value = math.nan
         if math.isfinite(value):
@@ -183,7 +145,7 @@ class CimModel:
         row = self._text_row(mrid, prop)
         if row is None:
             return default
-        value = self._texts[prop].value[row].lower()
+        value = self._texts[prop].at(row).lower()
         if value in ("true", "false"):
             return value == "true"
         self._report(mrid, prop, row, "true or false")
@@ -196,31 +158,19 @@ class CimModel:
 
     def refs(self, mrid: str, prop: str) -> list[str]:
         """MRIDs of all existing objects a property refers to, in file order."""
-        row = self._index.get(mrid)
-        if row is None or prop not in self._refs:
+        row, column = self._index.get(mrid), self._refs.get(prop)
+        if row is None or column is None or not isinstance(column.store, Linked):
             return []
-        table = self._ref_of.get(prop)
-        if table is None:
-            table = {}
-            column = self._refs[prop]
-            for subject, target in zip(column.subject, column.value, strict=True):
-                if target in self._index:
-                    table.setdefault(subject, []).append(target)
-            self._ref_of[prop] = table
-        return table.get(row, [])
+        targets = column.store.targets
+        return [self._mrids[target] for place in column.places(row) if (target := targets.item(place)) >= 0]
 
     def refs_to(self, mrid: str, prop: str) -> list[str]:
         """Inverse of :meth:`ref`: mRIDs of all objects whose ``prop`` refers to ``mrid``, in file order."""
-        if prop not in self._refs:
+        column = self._refs.get(prop)
+        if column is None:
             return []
-        table = self._inverse.get(prop)
-        if table is None:
-            table = {}
-            column = self._refs[prop]
-            for subject, target in zip(column.subject, column.value, strict=True):
-                table.setdefault(target, []).append(self._mrids[subject])
-            self._inverse[prop] = table
-        return table.get(mrid, [])
+        subjects = column.subjects
+        return [self._mrids[subjects.item(place)] for place in column.places_to(mrid, self._index.get(mrid))]
 
     def name(self, mrid: str) -> str:
         """``IdentifiedObject.name``, or the mRID where there is none."""
@@ -236,13 +186,12 @@ class CimModel:
         row = self._text_row(mrid, prop)
         if row is None:
             return self.where(mrid)
-        column = self._texts[prop]
-        return self.where(mrid) if column.file[row] < 0 else f"{self.files[column.file[row]]}:{column.line[row]}"
+        return self.where_value(self._texts[prop], row)
 
     def where_value(self, column: Column, place: int) -> str:
         """``file:line`` of one value of a column; of its object where the value was edited."""
-        file = column.file[place]
-        return self.where(self._mrids[column.subject[place]]) if file < 0 else f"{self.files[file]}:{column.line[place]}"
+        file = column.part_at(place).file
+        return self.where(self._mrids[column.subjects[place]]) if file < 0 else f"{self.files[file]}:{column.lines[place]}"
 
     def path(self, mrid: str) -> str:
         """Names of an object's containers and itself, joined by ``/``; for people and findings."""
@@ -288,10 +237,23 @@ class CimModel:
         """Class by object index."""
         return self._classes
 
+    def row(self, mrid: str) -> int | None:
+        """Index of an object; None if the model has no such object."""
+        return self._index.get(mrid)
+
+    def tables(self) -> tuple[dict[str, Column], dict[str, Column]]:
+        """The columns of literals and those of references, by property; the caller's own dictionaries."""
+        return dict(self._texts), dict(self._refs)
+
+    @property
+    def object_places(self) -> tuple[Ints, Ints]:
+        """By object index, file and line of the definition; see :attr:`object_files`."""
+        return self._files, self._lines
+
     @property
     def object_files(self) -> npt.NDArray[np.int32]:
         """By object index, index in :attr:`files` of the file that defines it; -1 where it was edited, not read."""
-        return np.asarray(self._files, np.int32)
+        return self._files
 
     @cached_property
     def template_files(self) -> npt.NDArray[np.bool_]:
@@ -301,7 +263,7 @@ class CimModel:
     @cached_property
     def made(self) -> npt.NDArray[np.bool_]:
         """By object index, whether an object is made from a template: it is in no XML file and is not edited."""
-        return self.template_files[np.asarray(self._files, np.intp)]
+        return self.template_files[self._files]
 
     def is_made(self, mrid: str) -> bool:
         """True for an object that is made from a template."""
@@ -313,17 +275,22 @@ class CimModel:
         row = self._index.get(mrid)
         if row is None:
             return []
-        return [Statement(mrid, *said) for said in self._said.get(row, ())]
+        found: list[Statement] = []
+        for prop, column in self._columns_of_class.get(self._classes[row], ()):
+            found.extend(Statement(mrid, prop, column.at(place), column.kind_at(place)) for place in column.places(row))
+        return found
 
     @cached_property
-    def _said(self) -> dict[int, list[tuple[str, str, ValueKind]]]:
-        found: dict[int, list[tuple[str, str, ValueKind]]] = {}
+    def _columns_of_class(self) -> dict[str, list[tuple[str, Column]]]:
+        """By class, the columns that say something of its objects, by property."""
+        names = list(self._by_class)
+        code = {name: number for number, name in enumerate(names)}
+        codes = np.fromiter(map(code.__getitem__, self._classes), np.int32, len(self._classes))
+        found: dict[str, list[tuple[str, Column]]] = {}
         for prop in self.property_names():
-            for columns in (self._texts, self._refs):
-                if prop in columns:
-                    column = columns[prop]
-                    for subject, value in zip(column.subject, column.value, strict=True):
-                        found.setdefault(subject, []).append((prop, value, column.kind))
+            for column in self.columns(prop):
+                for number in np.unique(codes[column.subjects]).tolist():
+                    found.setdefault(names[number], []).append((prop, column))
         return found
 
     def edited(self, difference: Difference) -> CimModel:
@@ -332,71 +299,30 @@ class CimModel:
         Nothing is checked here: see :func:`scada.model_cim.difference.apply_difference` for that. A statement of ``reverse`` that
         this model does not make is passed over, so is a statement of ``forward`` about an object it does not have.
         """
-        keep = [row for row, mrid in enumerate(self._mrids) if mrid not in difference.removed or mrid in difference.added]
-        mrids = [self._mrids[row] for row in keep]
-        classes = [difference.added.get(self._mrids[row], self._classes[row]) for row in keep]
-        files, lines = array("i", [self._files[row] for row in keep]), array("i", [self._lines[row] for row in keep])
-        for mrid, class_name in difference.added.items():
-            if mrid not in self._index:
-                mrids.append(mrid)
-                classes.append(class_name)
-                files.append(-1)
-                lines.append(0)
-        index = {mrid: row for row, mrid in enumerate(mrids)}
-        gone = {(one.mrid, one.prop, one.value) for one in difference.reverse}
-        texts = {name: self._kept(name, column, index, gone) for name, column in self._texts.items()}
-        refs = {name: self._kept(name, column, index, gone) for name, column in self._refs.items()}
-        for one in difference.forward:
-            if one.mrid in index:
-                columns = refs if one.kind is ValueKind.REF else texts
-                columns.setdefault(one.prop, Column(kind=one.kind)).add(index[one.mrid], one.value, -1, 0)
-        return CimModel(
-            title=self.title,
-            digest="",
-            files=self.files,
-            headers=self.headers,
-            mrids=mrids,
-            classes=classes,
-            places=(files, lines),
-            texts={name: column for name, column in texts.items() if column.value},
-            refs={name: column for name, column in refs.items() if column.value},
-            findings=[],
-        )
-
-    def _kept(self, prop: str, column: Column, index: Mapping[str, int], gone: AbstractSet[tuple[str, str, str]]) -> Column:
-        kept = Column(kind=column.kind)
-        for place, value in enumerate(column.value):
-            mrid = self._mrids[column.subject[place]]
-            row = index.get(mrid)
-            if row is not None and (mrid, prop, value) not in gone:
-                kept.add(row, value, column.file[place], column.line[place])
-        return kept
+        return edited(self, difference)
 
     def numeric_column(self, prop: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """A property as (object index, value) arrays; wrong numbers are NaN."""
         column = self._texts.get(prop)
         if column is None:
             return np.zeros(0, np.int32), np.zeros(0)
-        return np.array(column.subject, np.int32), np.array([_as_float(text) for text in column.value])
+        store = column.store
+        if isinstance(store, Coded):
+            return column.subjects, np.array([_as_float(text) for text in store.table])[store.codes]
+        return column.subjects, np.array([_as_float(text) for text in column.values])
 
     def _text_row(self, mrid: str, prop: str) -> int | None:
-        row = self._index.get(mrid)
-        column = self._texts.get(prop)
+        row, column = self._index.get(mrid), self._texts.get(prop)
         if row is None or column is None:
             return None
-        table = self._text_of.get(prop)
-        if table is None:
-            table = {}
-            for place, subject in enumerate(column.subject):
-                table.setdefault(subject, place)
-            self._text_of[prop] = table
-        return table.get(row)
+        place = column.first(row)
+        return None if place < 0 else place
 
     def _report(self, mrid: str, prop: str, row: int, wanted: str) -> None:
         if (mrid, prop) in self._reported:
             return
         self._reported.add((mrid, prop))
-        text = f"{prop} is {self._texts[prop].value[row][:40]!r}, not {wanted}"
+        text = f"{prop} is {self._texts[prop].at(row)[:40]!r}, not {wanted}"
         self.findings.append(self.finding(Severity.ERROR, "value.wrong", mrid, text, "correct the value", prop=prop))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 
@@ -62,3 +62,41 @@ class Finding:
 def has_errors(findings: Iterable[Finding]) -> bool:
     """True if any finding that is not waived is an error or worse."""
     return any(finding.severity in (Severity.FATAL, Severity.ERROR) and not finding.waived for finding in findings)
+
+
+class Findings(list[Finding]):
+    """A list that does not grow without end: of each rule the first ``limit`` findings, then one that counts the rest."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        super().__init__()
+        self._limit = limit
+        self._listed: dict[str, int] = {}
+        self._rest: dict[str, int] = {}
+
+    def append(self, finding: Finding) -> None:
+        """One more finding; past the limit of its rule it is only counted."""
+        if self.full(finding.rule):
+            self.more(finding.rule, finding)
+            return
+        self._listed[finding.rule] = self._listed.get(finding.rule, 0) + 1
+        super().append(finding)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """More findings."""
+        for finding in findings:
+            self.append(finding)
+
+    def full(self, rule: str) -> bool:
+        """True if findings of a rule are only counted from now on: :meth:`more` is enough."""
+        return self._listed.get(rule, 0) >= self._limit
+
+    def more(self, rule: str, finding: Finding | None = None) -> None:
+        """One more finding of a rule that is full."""
+        place = self._rest.get(rule)
+        if place is None:
+            first = finding or next(one for one in reversed(self) if one.rule == rule)
+            self._rest[rule] = len(self)
+            super().append(replace(first, line=0, text="", mrid="", path="", count=0))
+            place = len(self) - 1
+        count = self[place].count + 1
+        self[place] = replace(self[place], count=count, text=f"{count} more findings of this rule are not listed")

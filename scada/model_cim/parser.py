@@ -1,0 +1,483 @@
+"""Expat handlers of one CIM XML file: depth 1 is rdf:RDF, 2 an object, 3 its property, deeper a compound value.
+
+The handlers for what every file is made of are closures over plain variables, since they run a million times in a large model;
+what is rare is a method.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from array import array
+from collections.abc import Callable
+from typing import Protocol
+from xml.parsers import expat
+
+import numpy as np
+
+from scada.core.ids import normalise_mrid
+from scada.model_cim.columns import Extra, Piece, Spelling
+from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.source_files import RDF, SC, XML, Header, HeaderStatement, SourceFile, key_of
+from scada.model_cim.statements import ValueKind
+
+MAX_DEPTH = 16
+MAX_TEXT = 1 << 20
+MAX_TOKEN = 4 << 20
+MAX_NAMES = 20_000
+_HEADERS = frozenset({"FullModel", "Dataset"})
+_ID, _ABOUT, _RESOURCE = f"{RDF}}}ID", f"{RDF}}}about", f"{RDF}}}resource"
+_PARSE_TYPE, _DATATYPE, _LANG = f"{RDF}}}parseType", f"{RDF}}}datatype", f"{XML}}}lang"
+_DROPPED = -1
+_RESOURCE_MARK = "\tResource"
+"""Behind the name of an element with rdf:parseType="Resource"."""
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
+_SINGLE = ("utf-8", "utf8", "utf-16", "utf16", "us-ascii", "ascii", "iso-8859-1", "utf-16le", "utf-16be")
+
+Adders = tuple[Callable[[int], None], Callable[[str], None], Callable[[int], None]]
+
+
+class RefusedError(Exception):
+    """A file that must not be read on."""
+
+    def __init__(self, rule: str, text: str, hint: str) -> None:
+        self.rule, self.text, self.hint = rule, text, hint
+        super().__init__(text)
+
+
+class Objects(Protocol):
+    """What the parser asks of the model that grows."""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Takes what is wrong."""
+        ...
+
+    def open_object(self, mrid: str, class_name: str, file: int, line: int, *, defines: bool) -> int:
+        """Row of an object; -1 if its statements are not to be taken."""
+        ...
+
+
+def resource_value(resource: str) -> tuple[str, ValueKind]:
+    """What an ``rdf:resource`` means: the mRID of an object, or a value of an enumeration.
+
+    >>> resource_value("#_0447ee09")
+    ('0447ee09', <ValueKind.REF: 'ref'>)
+    >>> resource_value("http://iec.ch/TC57/CIM100#UnitSymbol.W")
+    ('UnitSymbol.W', <ValueKind.ENUM: 'enum'>)
+    """
+    base, hash_sign, fragment = resource.rpartition("#")
+    if resource.startswith("urn:uuid:") or not base or fragment.startswith("_"):
+        return normalise_mrid(resource if resource.startswith("urn:uuid:") or not hash_sign else fragment), ValueKind.REF
+    return fragment, ValueKind.ENUM
+
+
+def prefix_of(written: str, value: str) -> str:
+    """What stands before an id or value as a file writes it: ``#_``, ``urn:uuid:``, a namespace."""
+    written = written.strip()
+    return written[: len(written) - len(value)] if written.endswith(value) else ""
+
+
+class _Slot:
+    """Values of one property in one spelling, as they come."""
+
+    __slots__ = ("extras", "lines", "spelling", "subjects", "values")
+
+    def __init__(self, spelling: Spelling) -> None:
+        self.spelling = spelling
+        self.subjects = array("i")
+        self.values: list[str] = []
+        self.lines = array("i")
+        self.extras: dict[int, Extra] = {}
+
+    def add(self, row: int, value: str, line: int) -> None:
+        self.subjects.append(row)
+        self.values.append(value)
+        self.lines.append(line)
+
+    def adders(self) -> Adders:
+        return self.subjects.append, self.values.append, self.lines.append
+
+
+class FileParser:
+    """Parses one file.
+
+    Args:
+        objects: takes the objects.
+        file: index of the file.
+        label: the file, for findings.
+    """
+
+    def __init__(self, objects: Objects, file: int, label: str) -> None:
+        self.foreign = False
+        """The root is not rdf:RDF (a manifest, say): the file is skipped."""
+        self._objects = objects
+        self._file = file
+        self._label = label
+        self._slots: list[_Slot] = []
+        self._by_prefix: dict[tuple[str, str], _Slot] = {}
+        self._nested: dict[tuple[str, ...], _Slot] = {}
+        self._counts: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._path: list[str] = []
+        self._parents: list[bool] = []
+        self._preset = ""
+        self._keys: dict[str, str] = {}
+        self._class_codes: dict[str, int] = {}
+        self._rows, self._kinds, self._lines = array("i"), array("i"), array("i")
+        self._prefixes: dict[str, str] = {}
+        self._namespaces: dict[str, str] = {}
+        self._headers: list[tuple[str, str]] = []
+        self._fed = 0
+        self._comments = 0
+        self._told: set[str] = set()
+        self._pieces: list[str] = []
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._parser = parser = expat.ParserCreate(namespace_separator="}")
+        parser.buffer_text = True
+        parser.ordered_attributes = True
+        parser.EntityDeclHandler = self._entity
+        parser.SkippedEntityHandler = self._entity
+        parser.StartNamespaceDeclHandler = self._namespace
+        parser.CommentHandler = self._comment
+        parser.CharacterDataHandler = self._pieces.append
+        self._attach()
+
+    @property
+    def line(self) -> int:
+        """Line the parser is at."""
+        return self._parser.CurrentLineNumber
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse a piece of the file.
+
+        Raises:
+            RefusedError: it must not be read on.
+            expat.ExpatError: it is not well-formed.
+        """
+        if not self._fed:
+            self._decoder = _decoder(chunk)
+        self._fed += len(chunk)
+        data = chunk if self._decoder is None else self._decoder.decode(chunk)
+        self._parser.Parse(data, False)
+        if self._fed - self._parser.CurrentByteIndex > MAX_TOKEN and self._decoder is None:
+            raise RefusedError("xml.token", f"a tag, comment or value longer than {MAX_TOKEN >> 20} MiB", "this is not CIM XML")
+        if sum(map(len, self._pieces)) > MAX_TEXT:
+            raise RefusedError("xml.text", "a value longer than 1 MiB", "this is not CIM XML")
+
+    def close(self) -> None:
+        """Parse the end; raises if the document is not complete."""
+        if self._decoder is not None:
+            self._parser.Parse(self._decoder.decode(b"", True), False)
+        self._parser.Parse(b"", True)
+
+    def pieces(self) -> list[Piece]:
+        """The statements read, by property and spelling."""
+        found = []
+        for slot in self._slots:
+            subjects: array[int] = slot.subjects
+            values, lines, extras = slot.values, slot.lines, slot.extras
+            if min(subjects, default=0) < 0:
+                keep = [place for place, row in enumerate(subjects) if row >= 0]
+                place_of = {place: number for number, place in enumerate(keep)}
+                extras = {place_of[place]: extra for place, extra in extras.items() if place in place_of}
+                subjects, lines = array("i", [subjects[place] for place in keep]), array("i", [lines[place] for place in keep])
+                values = [values[place] for place in keep]
+            if values:
+                found.append(Piece(self._file, slot.spelling, subjects, values, lines, extras))
+        return found
+
+    def source(self) -> SourceFile:
+        """What is known of the file."""
+        return SourceFile(
+            label=self._label,
+            size=self._fed,
+            namespaces=self._namespaces,
+            headers=tuple(self._header(number, *header) for number, header in enumerate(self._headers)),
+            class_names=tuple(self._class_codes),
+            rows=np.array(self._rows, np.int32),
+            kinds=np.array(self._kinds, np.int32),
+            lines=np.array(self._lines, np.int32),
+            id_prefix=self._prefixes.get(_ID, "_"),
+            about_prefix=self._prefixes.get(_ABOUT, "#_"),
+            comments=self._comments,
+        )
+
+    def _attach(self) -> None:  # noqa: PLR0915 - one closure, for speed
+        """The hot loop."""
+        parser = self._parser
+        pieces, clear = self._pieces, self._pieces.clear
+        texts: dict[str, Adders] = {}
+        refs: dict[str, Adders] = {}
+        open_object, deep_start, deep_end = self._start_object, self._start_deep, self._end_deep
+        depth = line = 0
+        row = _DROPPED
+        leaf = False
+        extra: Extra | None = None
+        prop = ""
+
+        def start(name: str, given: list[str]) -> None:
+            nonlocal depth, row, line, leaf, extra, prop
+            if depth == 2:
+                depth = 3
+                line = parser.CurrentLineNumber
+                prop = name
+                if not given:
+                    leaf = True
+                    clear()
+                elif given[0] == _RESOURCE and len(given) == 2:
+                    leaf = False
+                    written = given[1]
+                    if written[:2] == "#_":
+                        adders = refs.get(name)
+                        if adders is None:
+                            adders = refs[name] = self._slot(name, "#_", ValueKind.REF)
+                        adders[1](written[2:])
+                    else:
+                        value, adders = self._resource(name, written)
+                        adders[1](value)
+                    adders[0](row)
+                    adders[2](line)
+                else:
+                    leaf, extra = self._odd_property(name, given, row, line)
+                    clear()
+            elif depth == 1:
+                depth = 2
+                row = open_object(name, given)
+            elif depth == 0:
+                depth = 1
+                self._start_root(name)
+            else:
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise RefusedError("xml.depth", f"elements nested deeper than {MAX_DEPTH}", "this is not CIM XML")
+                leaf = deep_start(prop, name, given, row, depth, leaf, line)
+                clear()
+
+        def end(name: str) -> None:
+            nonlocal depth, leaf, extra
+            if depth == 3:
+                depth = 2
+                if leaf:
+                    leaf = False
+                    text = pieces[0] if len(pieces) == 1 else "".join(pieces)
+                    value = text.strip()
+                    adders = texts.get(name)
+                    if adders is None:
+                        adders = texts[name] = self._slot(name, "", ValueKind.TEXT)
+                    if value is not text or extra is not None:
+                        self._keep_extra(name, extra, text, value)
+                        extra = None
+                    adders[0](row)
+                    adders[1](value)
+                    adders[2](line)
+            elif depth > 3:
+                deep_end(row, depth, leaf)
+                depth -= 1
+                leaf = False
+                clear()
+            else:
+                depth -= 1
+                clear()
+
+        parser.StartElementHandler = start
+        parser.EndElementHandler = end
+
+    def _slot(self, name: str, prefix: str, kind: ValueKind) -> Adders:
+        return self._slot_of(name, prefix, kind).adders()
+
+    def _slot_of(self, name: str, prefix: str, kind: ValueKind) -> _Slot:
+        key = (name, prefix if kind is not ValueKind.TEXT else "\t")
+        slot = self._by_prefix.get(key)
+        if slot is None:
+            slot = self._by_prefix[key] = self._new(Spelling((name,), prefix, kind))
+        return slot
+
+    def _new(self, spelling: Spelling) -> _Slot:
+        slot = _Slot(spelling)
+        self._slots.append(slot)
+        if len(self._slots) > MAX_NAMES:
+            raise RefusedError("xml.names", f"more than {MAX_NAMES} different properties", "this is not CIM XML")
+        return slot
+
+    def _keep_extra(self, name: str, extra: Extra | None, text: str, value: str) -> None:
+        slot = self._slot_of(name, "", ValueKind.TEXT)
+        self._preset = ""
+        kept = Extra(extra.lang if extra else "", extra.datatype if extra else "", text if text != value else None)
+        if kept != Extra():
+            slot.extras[len(slot.values)] = kept
+
+    def _resource(self, name: str, written: str) -> tuple[str, Adders]:
+        value, kind = resource_value(written)
+        return value, self._slot(name, prefix_of(written, value), kind)
+
+    def _tell(self, severity: Severity, rule: str, text: str, hint: str = "") -> None:
+        self._objects.findings.append(Finding(self._label, self.line, severity, rule, text, hint=hint))
+
+    def _entity(self, *_: object) -> None:
+        raise RefusedError("xml.entity", "declares an entity; entities are never expanded", "remove the DOCTYPE")
+
+    def _comment(self, _: str) -> None:
+        self._comments += 1
+
+    def _namespace(self, prefix: str | None, uri: str | None) -> None:
+        if uri:
+            name = prefix or ""
+            number = 2
+            while self._namespaces.get(name, uri) != uri:
+                name, number = f"{prefix or 'ns'}{number}", number + 1
+            self._namespaces[name] = uri
+
+    def _key(self, name: str) -> str:
+        key = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = key_of(name)
+        return key
+
+    def _start_root(self, name: str) -> None:
+        if name == f"{RDF}}}RDF":
+            return
+        self.foreign = True
+        self._parser.StartElementHandler = self._parser.EndElementHandler = None
+        self._parser.CharacterDataHandler = self._parser.StartNamespaceDeclHandler = None
+        self._tell(Severity.INFO, "file.foreign", f"root element is {self._key(name)}, not rdf:RDF; file skipped")
+
+    def _start_object(self, name: str, given: list[str]) -> int:
+        key = self._key(name)
+        attributes = dict(zip(given[::2], given[1::2], strict=True))
+        if key in _HEADERS:
+            identity = attributes.get(_ABOUT) or f"#{attributes.get(_ID, '')}"
+            self._headers.append((name, identity))
+            return -1 - len(self._headers)
+        if key == "DifferenceModel":
+            raise RefusedError("file.difference", "is a difference model, not a model", "apply it to a model instead")
+        defines = _ID in attributes
+        written = attributes.pop(_ID, "") or attributes.get(_ABOUT, "")
+        attributes.pop(_ABOUT, "")
+        mrid = normalise_mrid(written)
+        if not mrid:
+            self._tell(Severity.ERROR, "id.missing", f"{key} has neither rdf:ID nor rdf:about; left out", "give it an rdf:ID")
+            return _DROPPED
+        line = self.line
+        row = self._objects.open_object(mrid, key, self._file, line, defines=defines)
+        if row < 0:
+            return row
+        code = self._class_codes.setdefault(name, len(self._class_codes))
+        self._rows.append(row)
+        self._kinds.append(2 * code + defines)
+        self._lines.append(line)
+        self._prefixes.setdefault(_ID if defines else _ABOUT, prefix_of(written, mrid))
+        for attribute, value in attributes.items():
+            self._attribute(attribute, value, row, line)
+        return row
+
+    def _attribute(self, attribute: str, value: str, row: int, line: int) -> None:
+        """A property written as an attribute of its object (RDF/XML, property attributes)."""
+        if "}" not in attribute or attribute.startswith((RDF, XML)):
+            self._lost(attribute)
+            return
+        self._slot_of(attribute, "", ValueKind.TEXT).add(row, value, line)
+
+    def _odd_property(self, name: str, given: list[str], row: int, line: int) -> tuple[bool, Extra | None]:
+        """A property with other attributes than one rdf:resource: whether a literal follows, and what it has beside it."""
+        attributes = dict(zip(given[::2], given[1::2], strict=True))
+        resource = attributes.pop(_RESOURCE, None)
+        lang, datatype = attributes.pop(_LANG, ""), attributes.pop(_DATATYPE, "")
+        parse_type = attributes.pop(_PARSE_TYPE, "")
+        for attribute in attributes:
+            self._lost(attribute)
+        self._preset = name + _RESOURCE_MARK if parse_type == "Resource" else ""
+        if parse_type and not self._preset:
+            self._lost(f"the form of rdf:parseType={parse_type!r}")
+        if resource is not None:
+            value, adders = self._resource(name, resource)
+            adders[0](row)
+            adders[1](value)
+            adders[2](line)
+            return False, None
+        return True, Extra(lang, datatype) if lang or datatype or self._preset else None
+
+    def _start_deep(self, prop: str, name: str, given: list[str], row: int, depth: int, leaf: bool, line: int) -> bool:
+        """An element within a property; whether a literal follows."""
+        if depth == 4 and leaf:  # the first one
+            self._path, self._parents = [self._preset or prop], [False]
+            self._preset = ""
+        del self._path[depth - 3 :], self._parents[depth - 3 :]
+        if leaf and "".join(self._pieces).strip():
+            self._lost(f"text beside elements in {self._key(prop)}")
+        if not self._parents[-1]:
+            self._parents[-1] = True
+            where = (row, tuple(self._path))
+            self._counts[where] = number = self._counts.get(where, 0) + 1
+            if number > 1:
+                self._path[-1] += f"[{number}]"
+        attributes = dict(zip(given[::2], given[1::2], strict=True))
+        resource = attributes.pop(_RESOURCE, None)
+        mark = _RESOURCE_MARK if attributes.get(_PARSE_TYPE) == "Resource" and attributes.pop(_PARSE_TYPE) else ""
+        for attribute in attributes:
+            self._lost(f"{attribute.rpartition('}')[2]} within {self._key(prop)}")
+        self._path.append(name + mark)
+        self._parents.append(False)
+        if resource is None:
+            return True
+        value, kind = resource_value(resource)
+        self._add_deep(row, value, line, kind, prefix_of(resource, value))
+        return False
+
+    def _end_deep(self, row: int, depth: int, leaf: bool) -> None:
+        del self._path[depth - 2 :], self._parents[depth - 2 :]
+        if leaf:
+            self._add_deep(row, "".join(self._pieces).strip(), self.line, ValueKind.TEXT, "")
+
+    def _add_deep(self, row: int, value: str, line: int, kind: ValueKind, prefix: str) -> None:
+        where = (*self._path, prefix, kind.value)
+        slot = self._nested.get(where)
+        if slot is None:
+            slot = self._nested[where] = self._new(Spelling(tuple(self._path), prefix, kind))
+        slot.add(row, value, line)
+
+    def _lost(self, what: str) -> None:
+        """Something that is not kept, told once a file."""
+        if what not in self._told and len(self._told) < MAX_NAMES:
+            self._told.add(what)
+            what = what.rpartition("}")[2]
+            self._tell(Severity.WARNING, "xml.lost", f"{what} is not kept", "it is not written back")
+
+    def _header(self, number: int, name: str, identity: str) -> Header:
+        """The statements with subject ``-2 - number``."""
+        found: list[tuple[int, HeaderStatement]] = []
+        for slot in self._slots:
+            spelling = slot.spelling
+            for place, row in enumerate(slot.subjects if min(slot.subjects, default=0) < _DROPPED else ()):
+                if row == -2 - number:
+                    resource = spelling.kind is not ValueKind.TEXT
+                    extra = slot.extras.get(place)
+                    one = HeaderStatement(spelling.names[-1], spelling.prefix + slot.values[place], resource, extra)
+                    found.append((slot.lines[place], one))
+        found.sort(key=lambda one: one[0])
+        statements = tuple(one for _, one in found)
+        profiles = tuple(one.value for one in statements if key_of(one.name) in ("Model.profile", "conformsTo"))
+        return Header(self._label, self._cim_namespace(), profiles, name, identity, statements)
+
+    def _cim_namespace(self) -> str:
+        """The CIM namespace of the file: that of its classes, else of what it declares."""
+        named = [name.rpartition("}")[0] for name in self._class_codes]
+        for namespace in (*named, *self._namespaces.values()):
+            if "CIM" in namespace.upper() and namespace != SC and "61970-552" not in namespace and "entsoe" not in namespace:
+                return namespace
+        return ""
+
+
+def _decoder(start: bytes) -> codecs.IncrementalDecoder | None:
+    """For an encoding that expat does not know, GBK above all; None where it needs no help.
+
+    Raises:
+        RefusedError: nobody knows the encoding.
+    """
+    declared = _DECLARED.match(start[:256])
+    if declared is None or declared[1].decode("ascii").lower() in _SINGLE:
+        return None
+    name = declared[1].decode("ascii")
+    try:
+        return codecs.getincrementaldecoder(name)("strict")
+    except (LookupError, ValueError) as error:
+        raise RefusedError("xml.encoding", f"encoding {name!r} is unknown", "save it as UTF-8") from error
