@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from scada.cli.model_instrument import instrument
 from scada.cli.model_profile import profile
 from scada.cli.model_sheets import export_sheets, import_sheets
 from scada.core.errors import ModelError
@@ -133,6 +134,7 @@ def diagrams(path: Path, *, out: Path | None, anew: bool) -> None:
 
 
 command.add_command(profile)
+command.add_command(instrument)
 command.add_command(export_sheets)
 command.add_command(import_sheets)
 

@@ -59,8 +59,7 @@ class Locator:
         return (*machines, *(mrid for mrid in above if mrid != resource))
 
     def _seen_from(self, resource: str, terminal: str) -> list[str]:
-        node = self._model.ref(terminal, "Terminal.ConnectivityNode") if terminal else None
-        container = self._model.ref(node, "ConnectivityNode.ConnectivityNodeContainer") if node else None
+        container = node_container(self._model, terminal) if terminal else ""
         return self._chain(container, itself=True) if container else self._chain(resource)
 
     def _find(self, resource: str, terminal: str) -> Place:
@@ -86,3 +85,13 @@ class Locator:
                 chain.append(current)
             current = next((up for prop in _UP if (up := self._model.ref(current, prop))), None)
         return chain
+
+
+def node_container(model: CimModel, terminal: str) -> str:
+    """MRID of the voltage level or bay of a terminal's node, empty if unknown; bus-branch models have topological nodes only."""
+    for kind in ("ConnectivityNode", "TopologicalNode"):
+        node = model.ref(terminal, f"Terminal.{kind}")
+        container = model.ref(node, f"{kind}.ConnectivityNodeContainer") if node else None
+        if container:
+            return container
+    return ""

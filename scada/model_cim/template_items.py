@@ -60,7 +60,10 @@ _DISCRETE_KINDS: Final = ("status", "double", "step", "bits", "state")
 _CONTROL_KINDS: Final = {"setpoint": "SetPoint", "step": "RaiseLowerCommand", "single": "Command", "double": "Command"}
 _UNITS: Final = re.compile(r"(?P<multiplier>[kMGm]?)(?P<symbol>Wh|VArh|VAr|VA|W|V|A|Hz|s|h)")
 _SYMBOLS: Final = {"var": "VAr", "varh": "VArh", "°C": "degC", "°": "deg", "": "none"}
-_TERM: Final = re.compile(r"\s*(?:(?P<factor>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*\*\s*)?(?P<sign>-?)(?P<name>[A-Za-z]\w*)\s*")
+TERM: Final = re.compile(r"\s*(?:(?P<factor>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*\*\s*)?(?P<sign>-?)(?P<name>[A-Za-z]\w*)\s*")
+"""A parameter with a factor: ``1.1 * ratedPower``."""
+_HEADER: Final = re.compile(r"""\s*\[\s*(?P<name>[\w."'-]+(?:\s*\.\s*[\w"'-]+)*)\s*\]\s*(?:#.*)?""")
+_KEY: Final = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*[=.]""")
 
 POINT_KEYS: Final = frozenset(
     {"kind", "name", "unit", "base", "minimum", "maximum", "deadband", "positiveFlowIn", "phases", "states"}
@@ -251,7 +254,7 @@ class Maker:
             return float(str(raw))
         except ValueError:
             pass
-        found = _TERM.fullmatch(str(raw))
+        found = TERM.fullmatch(str(raw))
         value = self.parameters.get(found["name"]) if found else None
         if found is None or not isinstance(value, int | float):
             self.faults.append(f"{raw!r} is neither a number nor a parameter with a number")
@@ -261,3 +264,29 @@ class Maker:
 
 def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.15g}"
+
+
+def lines_of(text: str) -> dict[tuple[str, str], int]:
+    r"""Line of each (table, key) of a TOML file, as written in one line each; TOML's own reader does not tell.
+
+    A table ``[points.P]`` is found as ``("points.P", "")`` and as the key ``P`` of ``points``; a key before any table as
+    ``(key, "")``.
+
+    >>> lines_of("name = 1\n[points]\nP = {}\n[points.Q]\n")["points", "Q"]
+    4
+    """
+    lines: dict[tuple[str, str], int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.fullmatch(line)
+        if header:
+            table = re.sub(r"""[\s"']""", "", header["name"])
+            above, _, last = table.rpartition(".")
+            lines.setdefault((table, ""), number)
+            if above:
+                lines.setdefault((above, last), number)
+            continue
+        key = _KEY.match(line)
+        if key:
+            lines.setdefault((table, key["key"]) if table else (key["key"], ""), number)
+    return lines

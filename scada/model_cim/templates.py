@@ -18,7 +18,7 @@ from scada.core.ids import derived_mrid
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.modbus import UNIT_PARAMETERS
-from scada.model_cim.template_items import CONTROL_KEYS, POINT_KEYS, Maker, Place
+from scada.model_cim.template_items import CONTROL_KEYS, POINT_KEYS, Maker, Place, lines_of
 
 _SECTIONS: Final = {"points": POINT_KEYS, "controls": CONTROL_KEYS}
 _TABLES: Final = {"parameters": frozenset[str](), "requests": UNIT_PARAMETERS, "defaults": POINT_KEYS | CONTROL_KEYS}
@@ -26,8 +26,6 @@ _TABLES: Final = {"parameters": frozenset[str](), "requests": UNIT_PARAMETERS, "
 _DEVICE: Final = "sc:Device."
 _OVERRIDE: Final = "sc:DeviceItem."
 _OWN: Final = frozenset({"template", "prefix", "unitId", "commonAddress", "deviceNumber"})
-_HEADER: Final = re.compile(r"""\s*\[\s*(?P<section>[\w-]+)\s*(?:\.\s*["']?(?P<item>[\w-]+)["']?\s*)?\]\s*(?:#.*)?""")
-_KEY: Final = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*=""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def parse_template(stem: str, label: str, data: bytes, findings: list[Finding]) 
             )
         )
         return None
-    lines = _lines(text)
+    lines = lines_of(text)
 
     def error(key: tuple[str, str], rule: str, what: str, hint: str) -> None:
         findings.append(Finding(label, lines.get(key, 0), Severity.ERROR, rule, what, hint=hint))
@@ -119,22 +117,6 @@ def _check_tables(read: dict[str, Any], error: Callable[[tuple[str, str], str, s
             elif section != "defaults" and not isinstance(value, str | int | float):
                 error((section, key), "template.item", f"{section}.{key} is neither number nor text", "correct it")
                 del read[section][key]
-
-
-def _lines(text: str) -> dict[tuple[str, str], int]:
-    """Line of each (section, key), as written in one line each; TOML's own reader does not tell."""
-    lines: dict[tuple[str, str], int] = {}
-    section, inside = "", ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.fullmatch(line)
-        if header:
-            section, inside = header["section"], header["item"] or ""
-            lines.setdefault((section, inside), number)
-            continue
-        key = _KEY.match(line)
-        if key and not inside:
-            lines.setdefault((section, key["key"]) if section else (key["key"], ""), number)
-    return lines
 
 
 @dataclass(frozen=True, slots=True)
