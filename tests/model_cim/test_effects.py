@@ -1,0 +1,297 @@
+"""What a change of the model means to people: each effect is found, named and, if it is dangerous, flagged."""
+
+import json
+import string
+from dataclasses import replace
+from importlib.resources import files
+
+import pytest
+
+from scada.model_cim.effects import DANGEROUS, Effect, EffectKind, effects, file_effects
+from scada.model_cim.effects.values import shown
+from scada.model_cim.numbers import Numbers
+from scada.model_cim.points import build_tables
+from scada.model_cim.statements import Difference, Statement, ValueKind
+
+K = EffectKind
+VOLTAGE = "Beishan/220kV/Bus I/Uab"
+SWITCH = "Beishan/220kV/T1/2011"
+
+
+class Edit:
+    """An edit of the demo grid, property by property."""
+
+    def __init__(self, demo):
+        self.model, self.tables, _ = demo
+        self.forward, self.reverse, self.added, self.removed = [], [], {}, {}
+
+    def put(self, mrid, prop, value, kind=ValueKind.TEXT):
+        self.drop(mrid, prop)
+        self.forward.append(Statement(mrid, prop, value, kind))
+
+    def drop(self, mrid, prop):
+        self.reverse += [one for one in self.model.statements_of(mrid) if one.prop == prop]
+
+    def remove(self, mrid):
+        self.removed[mrid] = self.model.class_of(mrid)
+        self.reverse += self.model.statements_of(mrid)
+
+    def effects(self):
+        model = self.model.edited(Difference(self.added, self.removed, tuple(self.forward), tuple(self.reverse)))
+        tables, _ = build_tables(model)
+        found = effects(self.tables, tables, self.model, model)
+        assert not any("{" in line for line in (*found.lines("en"), *found.lines("zh")))
+        return found
+
+    def point(self, path):
+        return self.tables.by_path[path]
+
+    def measurement(self, path):
+        return self.model.ref(self.point(path).mrid, "AnalogValue.Analog") or self.model.ref(
+            self.point(path).mrid, "DiscreteValue.Discrete"
+        )
+
+    def source(self, path):
+        return self.model.refs_to(self.point(path).mrid, "RemoteSource.MeasurementValue")[0]
+
+    def control(self, path):
+        return next(one for one in self.tables.controls if one.path == path)
+
+    def remote(self, path):
+        return (
+            self.model.ref(self.control(path).mrid, "Control.RemoteControl")
+            or self.model.refs_to(self.control(path).mrid, "RemoteControl.Control")[0]
+        )
+
+    def limit(self, path, kind):
+        sets = self.model.refs_to(self.measurement(path), "AnalogLimitSet.Measurements")
+        limits = self.model.refs_to(sets[0], "AnalogLimit.LimitSet")
+        return next(one for one in limits if self.model.text(one, "sc:AnalogLimit.kind") == kind)
+
+
+@pytest.fixture
+def edit(demo):
+    return Edit(demo)
+
+
+def rows(found, *kinds):
+    return [(one.kind, one.path, one.field, one.old, one.new) for one in found.rows if not kinds or one.kind in kinds]
+
+
+def test_nothing_changed_has_no_effect(edit):
+    assert not edit.effects()
+
+
+def test_a_point_that_goes_is_lost_and_dangerous(edit):
+    source, point = edit.source(VOLTAGE), edit.point(VOLTAGE)
+    edit.remove(source)
+    edit.remove(point.mrid)
+    found = edit.effects()
+    assert found.lost_points == (point.mrid,)
+    assert rows(found, K.POINT_LOST) == [(K.POINT_LOST, VOLTAGE, "", "Beishan RTU CA 1 IOA 16385 type 36", "")]
+    assert found.dangerous[0].key == f"point-lost:{point.mrid}"
+    assert ("  ! point " + VOLTAGE + " goes: Beishan RTU CA 1 IOA 16385 type 36") in found.lines()
+    assert f"  ! 测点 {VOLTAGE} 消失：Beishan RTU CA 1 IOA 16385 type 36" in found.lines("zh")  # noqa: RUF001
+    assert rows(found, K.CHANNEL_REBOUND) == [(K.CHANNEL_REBOUND, "Beishan RTU", "", "", "1")]
+
+
+def test_a_new_address_moves_a_point_and_leaves_its_connection(edit):
+    edit.put(edit.source(VOLTAGE), "sc:RemotePoint.ioa", "19999")
+    found = edit.effects()
+    assert rows(found) == [
+        (K.POINT_READDRESSED, VOLTAGE, "", "Beishan RTU CA 1 IOA 16385 type 36", "Beishan RTU CA 1 IOA 19999 type 36"),
+        (K.CHANNEL_REBOUND, "Beishan RTU", "", "", "1"),
+    ]
+    assert found.restarting == ()
+
+
+def test_swapped_addresses_are_taken_ones(edit):
+    other = "Beishan/220kV/Bus I/Ubc"
+    first, second = edit.source(VOLTAGE), edit.source(other)
+    texts = [edit.model.text(one, "sc:RemotePoint.ioa") for one in (first, second)]
+    edit.put(first, "sc:RemotePoint.ioa", texts[1])
+    edit.put(second, "sc:RemotePoint.ioa", texts[0])
+    found = edit.effects()
+    assert {(one.path, one.old) for one in found.dangerous} == {(VOLTAGE, other), (other, VOLTAGE)}
+    assert {one.kind for one in found.dangerous} == {K.ADDRESS_TAKEN}
+
+
+def test_scaling_kind_object_and_calculation_of_a_point(edit):
+    source, measurement = edit.source(VOLTAGE), edit.measurement(VOLTAGE)
+    edit.put(source, "sc:RemotePoint.scale", "0.1")
+    edit.put(measurement, "IdentifiedObject.name", "U12")
+    edit.put(measurement, "Measurement.measurementType", "Voltage")
+    found = edit.effects()
+    path = "Beishan/220kV/Bus I/U12"
+    assert rows(found)[:3] == [
+        (K.POINT_RENAMED, path, "", VOLTAGE, path),
+        (K.POINT_RESCALED, path, "", "x 1", "x 0.1"),
+        (K.POINT_CHANGED, path, "measurement_type", "LineToLineVoltage", "Voltage"),
+    ]
+    assert not found.dangerous
+    edit.forward.clear()
+    edit.put(source, "sc:RemotePoint.scale", "-1")
+    assert [one.kind for one in edit.effects().dangerous] == [K.POINT_INVERTED]
+
+
+def test_limits_and_alarms(edit):
+    measurement = edit.measurement(VOLTAGE)
+    edit.put(edit.limit(VOLTAGE, "hi"), "AnalogLimit.value", "240")
+    edit.remove(edit.limit(VOLTAGE, "lolo"))
+    edit.put(measurement, "sc:Measurement.alarmClass", "NOTICE")
+    edit.put(measurement, "sc:Measurement.alarmPriority", "1")
+    found = edit.effects()
+    assert ("Beishan/220kV/Bus I/Ubc", "hi") in {(one.path, one.field) for one in found.rows}, "the limits are shared"
+    assert [row for row in rows(found) if row[1] == VOLTAGE] == [
+        (K.LIMIT_REMOVED, VOLTAGE, "lolo", "209", ""),
+        (K.ALARM_DOWNGRADED, VOLTAGE, "alarm_class", "LIMIT", "NOTICE"),
+        (K.LIMIT_CHANGED, VOLTAGE, "hi", "237.6", "240"),
+        (K.ALARM_CHANGED, VOLTAGE, "priority", "2", "1"),
+    ]
+    assert [one.dangerous for one in found.rows if one.path == VOLTAGE] == [True, True, False, False]
+    downgraded = next(line for line in found.lines("zh") if "告警降级" in line)
+    assert "越限 → 告知" in downgraded
+    assert found.stations == ("Beishan",)
+
+
+def test_a_control_loses_its_select_its_feedback_and_its_object(edit):
+    control = edit.control(SWITCH)
+    feedback = edit.tables.points[control.feedback].path
+    other = next(one.equipment for one in edit.tables.controls if one.path == "Beishan/220kV/T1/2012")
+    edit.put(control.mrid, "sc:Control.select", "false")
+    for prop in ("sc:Control.feedback", "Command.DiscreteValue"):
+        edit.drop(control.mrid, prop)
+    edit.put(control.mrid, "Control.PowerSystemResource", other, ValueKind.REF)
+    found = edit.effects()
+    kinds = {one.kind for one in found.dangerous}
+    assert {K.SELECT_OFF, K.CONTROL_MOVED} <= kinds
+    lost = rows(found, K.FEEDBACK_LOST, K.FEEDBACK_CHANGED)
+    assert len(lost) == 1
+    assert lost[0][3] == feedback
+
+
+def test_a_control_with_another_address_and_one_that_goes(edit):
+    edit.put(edit.remote(SWITCH), "sc:RemotePoint.ioa", "29999")
+    gone = edit.control("Beishan/220kV/T1/2012")
+    edit.remove(edit.remote(gone.path))
+    edit.remove(gone.mrid)
+    found = edit.effects()
+    assert {(one.kind, one.path) for one in found.dangerous} >= {(K.CONTROL_READDRESSED, SWITCH), (K.CONTROL_LOST, gone.path)}
+    assert rows(found, K.CHANNEL_REBOUND)[0][4] == "2"
+
+
+def test_a_channel_restarts_only_if_it_is_reached_differently(edit):
+    units = {one.name: one.mrid for one in edit.tables.channels}
+    edit.put(units["Donghu RTU"], "sc:RemoteUnit.port", "2404")
+    edit.put(units["Beishan RTU"], "sc:RemoteUnit.k", "24")
+    edit.put(units["Heishan RTU"], "IdentifiedObject.name", "Heishan gateway")
+    found = edit.effects()
+    assert found.restarting == ("Beishan RTU", "Donghu RTU")
+    assert (K.CHANNEL_CHANGED, "Donghu RTU", "port", "12405", "2404") in rows(found)
+    assert (K.CHANNEL_CHANGED, "Beishan RTU", "k", "12", "24") in rows(found)
+    assert (K.CHANNEL_RENAMED, "Heishan gateway", "", "Heishan RTU", "Heishan gateway") in rows(found)
+
+
+def test_switches_and_equipment(edit):
+    model = edit.model
+    breakers = model.ids("Breaker")
+    first, second, third = breakers[:3]
+    edit.put(first, "Switch.normalOpen", "true" if not model.truth(first, "Switch.normalOpen") else "false")
+    edit.removed[second], edit.added[second] = "Breaker", "Disconnector"
+    one, two = model.refs_to(third, "Terminal.ConductingEquipment")
+    nodes = [model.ref(terminal, "Terminal.ConnectivityNode") for terminal in (one, two)]
+    for terminal, node in ((one, nodes[1]), (two, nodes[0])):
+        edit.put(terminal, "Terminal.ConnectivityNode", node, ValueKind.REF)
+    line = model.ids("ACLineSegment")[0]
+    was = model.text(line, "ACLineSegment.x")
+    edit.put(line, "ACLineSegment.x", "77.5")
+    edit.added["new"] = "Breaker"
+    edit.forward.append(Statement("new", "IdentifiedObject.name", "Q0"))
+    found = edit.effects()
+    assert {(one.kind, one.mrid) for one in found.rows} == {
+        (K.SWITCH_NORMAL, first), (K.SWITCH_CLASS, second), (K.SWITCH_CONNECTED, third), (K.EQUIPMENT_CHANGED, line),
+        (K.SWITCH_GAINED, "new"),
+    }  # fmt: skip
+    assert [one.mrid for one in found.dangerous] == [second]
+    assert rows(found, K.EQUIPMENT_CHANGED) == [(K.EQUIPMENT_CHANGED, model.path(line), "ACLineSegment.x", was, "77.5")]
+
+
+def test_agc_avc_and_stations(edit):
+    tables, model = edit.tables, edit.model
+    area = next(one for one in tables.areas if one.units)
+    unit = area.units[0]
+    zone = tables.zones[0]
+    changed = replace(
+        tables,
+        areas=[replace(area, bias=area.bias - 1, units=[replace(unit, maximum=unit.maximum + 5), *area.units[2:]])]
+        + [one for one in tables.areas if one is not area],
+        zones=[replace(zone, pilots=[replace(zone.pilots[0], target=999.0), *zone.pilots[1:]]), *tables.zones[1:]],
+        stations=[replace(tables.stations[0], area="Elsewhere"), *tables.stations[1:]],
+    )
+    found = effects(tables, changed, model, model)
+    assert set(rows(found)) == {
+        (K.AGC_CHANGED, area.name, "bias", shown(area.bias), shown(area.bias - 1)),
+        (K.AGC_CHANGED, area.name, f"{unit.name}: maximum", shown(unit.maximum), shown(unit.maximum + 5)),
+        (K.AGC_LOST, area.name, "", area.units[1].name, ""),
+        (K.AVC_CHANGED, zone.name, f"{zone.pilots[0].name}: target", shown(zone.pilots[0].target), "999"),
+        (K.STATION_CHANGED, tables.stations[0].name, "area", tables.stations[0].area, "Elsewhere"),
+    }
+
+
+def test_numbers_of_points_may_differ_between_versions(edit):
+    """A running server keeps numbers of versions before; that is no change."""
+    kept = Numbers(*({row.mrid: number + 5 for number, row in enumerate(rows)} for rows in (
+        edit.tables.points, edit.tables.controls, edit.tables.channels,
+    )))  # fmt: skip
+    tables, _ = build_tables(edit.model, kept)
+    tables = replace(tables, stations=edit.tables.stations)
+    assert tables.points[0].removed
+    assert rows(effects(edit.tables, tables, edit.model, edit.model)) == []
+
+
+def test_forwarded_rows(edit):
+    tables = edit.tables
+    station = tables.upstream[0]
+    first, second, *rest = station.points
+    moved = [replace(first, address=second.address), replace(second, address=replace(second.address, ioa=65_000)), *rest[1:]]
+    changed = replace(tables, upstream=[replace(station, port=9999, points=moved), *tables.upstream[1:]])
+    found = effects(tables, changed, edit.model, edit.model)
+    paths = [tables.points[row.pid].path for row in (first, second)]
+    assert rows(found, K.FORWARD_TAKEN)[0][3:] == (paths[1], paths[0])
+    assert {one[2] for one in rows(found, K.FORWARD_READDRESSED)} == set(paths)
+    assert rows(found, K.FORWARD_LOST)[0][3].startswith(tables.points[rest[0].pid].path)
+    assert ("port", "9999") in {(one[2], one[4]) for one in rows(found, K.FORWARD_CHANGED)}
+
+
+def test_files_beside_the_xml():
+    old = {"EQ.xml": "1", "templates/a.toml": "1", "templates/b.toml": "1", "diagrams/x.svg": "1", "map.toml": "1"}
+    new = {"EQ.xml": "2", "templates/a.toml": "2", "templates/c.toml": "1", "diagrams/x.svg": "2"}
+    assert [(one.kind, one.path, one.new) for one in file_effects(old, new)] == [
+        (K.FILE_CHANGED, "map.toml", "removed"),
+        (K.TEMPLATE_CHANGED, "templates/a.toml", "changed"),
+        (K.TEMPLATE_CHANGED, "templates/b.toml", "removed"),
+        (K.TEMPLATE_CHANGED, "templates/c.toml", "added"),
+    ]
+
+
+def test_as_dict_is_json_and_tells_dangers_and_counts(edit):
+    edit.put(edit.control(SWITCH).mrid, "sc:Control.select", "false")
+    read = json.loads(json.dumps(edit.effects().as_dict()))
+    assert read["dangerous"] == 1
+    assert read["counts"] == {"select-off": 1}
+    assert read["effects"][0]["station"] == "Beishan"
+    assert read["effects"][0]["text"] == f"control {SWITCH}: select before operate is switched off"
+
+
+def test_every_effect_has_words_in_both_languages_with_the_same_parameters():
+    texts = {
+        lang: json.loads(files("scada.model_cim").joinpath("data", f"effects-{lang}.json").read_text()) for lang in ("en", "zh")
+    }
+    for part in ("effects", "fields", "words"):
+        assert texts["en"][part].keys() == texts["zh"][part].keys()
+    assert set(texts["en"]["effects"]) == {kind.value for kind in K}
+    for kind in K:
+        named = [{name for _, name, _, _ in string.Formatter().parse(texts[lang]["effects"][kind]) if name} for lang in texts]
+        assert named[0] == named[1], kind
+    assert {K.POINT_LOST, K.ADDRESS_TAKEN, K.CONTROL_MOVED, K.SELECT_OFF, K.LIMIT_REMOVED, K.ALARM_DOWNGRADED} <= DANGEROUS
+    assert Effect(K.POINT_LOST, "m", "P").text("de") == "point P goes: nothing"
