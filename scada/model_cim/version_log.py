@@ -96,8 +96,9 @@ class Version:
         files: SHA-256 of each file by its name in the folder.
         checked_on: version that ran when it was checked, which its differences are against.
         counts: findings by severity.
-        dangers: effects that whoever applies it must name, with their texts.
+        dangers: effects that whoever applies it must name, with their texts in English and Chinese.
         stations: stations it changes; ``*`` = what belongs to no station.
+        areas_of: control area of each of them.
         lost: mRIDs of points that the version before has and this one has not.
         reports: SHA-256 of each report kept with it: ``findings``, ``difference``, ``effects``, ``shadow``.
         approver: second engineer.
@@ -121,8 +122,9 @@ class Version:
     files: Mapping[str, str] = field(default_factory=dict)
     checked_on: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
-    dangers: Mapping[str, str] = field(default_factory=dict)
+    dangers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stations: tuple[str, ...] = ()
+    areas_of: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     reports: Mapping[str, str] = field(default_factory=dict)
     approver: str = ""
@@ -168,7 +170,7 @@ class History:
 
 _FACTS: Final = {
     Step.PROPOSED: ("areas", "base", "origin", "source"),
-    Step.CHECKED: ("digest", "files", "checked_on", "counts", "dangers", "stations", "lost", "reports"),
+    Step.CHECKED: ("digest", "files", "checked_on", "counts", "dangers", "stations", "areas_of", "lost", "reports"),
     Step.REFUSED: ("checked_on", "counts", "reports"),
 }
 """What the data of a step says of its version."""

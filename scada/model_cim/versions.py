@@ -91,6 +91,11 @@ class VersionStore:
         return self._history.previous
 
     @property
+    def ran(self) -> tuple[int, ...]:
+        """Versions that were made current one after the other and not rolled back; the last of them runs."""
+        return self._history.ran
+
+    @property
     def versions(self) -> Mapping[int, Version]:
         """Every version ever proposed, by number."""
         return self._history.versions

@@ -57,7 +57,7 @@ def propose(store, folder, content, base=None):
     )
     staged = store.staging(number)
     copy_model(folder, staged)
-    facts = {"checked_on": store.current, "counts": {"warning": 2}, "stations": ["A"], "dangers": {"point:x": "x goes"}}
+    facts = {"checked_on": store.current, "counts": {"warning": 2}, "stations": ["A"], "dangers": {"point:x": ["x goes", "x"]}}
     return store.take(number, staged, facts, {"findings": b"[]", "difference": b"<xml/>"}, text="2 warnings")
 
 

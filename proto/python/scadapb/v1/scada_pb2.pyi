@@ -1859,12 +1859,14 @@ class UploadReply(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Danger(_message.Message):
-    __slots__ = ("key", "text")
+    __slots__ = ("key", "text", "text_zh")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ZH_FIELD_NUMBER: _ClassVar[int]
     key: str
     text: str
-    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    text_zh: str
+    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., text_zh: _Optional[str] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
     __slots__ = ("number", "state", "maker", "made_ns", "description", "base", "origin", "digest", "checked_on", "counts", "dangers", "stations", "lost", "approver", "approved_ns", "applied_by", "applied_ns", "result", "kept", "current", "previous", "needs_approval", "progress", "work")
@@ -1962,44 +1964,36 @@ class FindingInfo(_message.Message):
     def __init__(self, severity: _Optional[str] = ..., rule: _Optional[str] = ..., place: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., text: _Optional[str] = ..., hint: _Optional[str] = ..., waived: _Optional[str] = ...) -> None: ...
 
 class EffectInfo(_message.Message):
-    __slots__ = ("kind", "station", "mrid", "path", "text", "dangerous")
+    __slots__ = ("kind", "station", "mrid", "path", "text", "dangerous", "text_zh")
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATION_FIELD_NUMBER: _ClassVar[int]
     MRID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     DANGEROUS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ZH_FIELD_NUMBER: _ClassVar[int]
     kind: str
     station: str
     mrid: str
     path: str
     text: str
     dangerous: bool
-    def __init__(self, kind: _Optional[str] = ..., station: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., text: _Optional[str] = ..., dangerous: _Optional[bool] = ...) -> None: ...
-
-class ShadowRow(_message.Message):
-    __slots__ = ("what", "now", "then", "worse")
-    WHAT_FIELD_NUMBER: _ClassVar[int]
-    NOW_FIELD_NUMBER: _ClassVar[int]
-    THEN_FIELD_NUMBER: _ClassVar[int]
-    WORSE_FIELD_NUMBER: _ClassVar[int]
-    what: str
-    now: str
-    then: str
-    worse: bool
-    def __init__(self, what: _Optional[str] = ..., now: _Optional[str] = ..., then: _Optional[str] = ..., worse: _Optional[bool] = ...) -> None: ...
+    text_zh: str
+    def __init__(self, kind: _Optional[str] = ..., station: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., text: _Optional[str] = ..., dangerous: _Optional[bool] = ..., text_zh: _Optional[str] = ...) -> None: ...
 
 class ShadowInfo(_message.Message):
-    __slots__ = ("done", "refuse", "reason", "rows")
+    __slots__ = ("done", "refuse", "reason", "lines", "lines_zh")
     DONE_FIELD_NUMBER: _ClassVar[int]
     REFUSE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
-    ROWS_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    LINES_ZH_FIELD_NUMBER: _ClassVar[int]
     done: bool
     refuse: bool
     reason: str
-    rows: _containers.RepeatedCompositeFieldContainer[ShadowRow]
-    def __init__(self, done: _Optional[bool] = ..., refuse: _Optional[bool] = ..., reason: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[ShadowRow, _Mapping]]] = ...) -> None: ...
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    lines_zh: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, done: _Optional[bool] = ..., refuse: _Optional[bool] = ..., reason: _Optional[str] = ..., lines: _Optional[_Iterable[str]] = ..., lines_zh: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetVersionRequest(_message.Message):
     __slots__ = ("number", "offset", "limit", "severity", "difference")

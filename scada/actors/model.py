@@ -1,0 +1,466 @@
+"""Model actor: proposals of engineers, checked and tried beside the server, approved, applied, rolled back; each step in the log.
+
+What takes long is done by one worker process at a time (:mod:`scada.actors.model_work`). An order is judged, written to the audit
+log, and only then acted upon. What was proposed survives a restart of the server: it is checked again from the uploaded file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.actors.base import Actor, Address
+from scada.actors.messages import Report, Tick
+from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Job, WorkError
+from scada.actors.model_process import Built, Ended, Heard, Work
+from scada.actors.model_rules import Ask, Verdict, judge, outside
+from scada.actors.model_view import ModelView, dangers_of
+from scada.control.records import Principal
+from scada.core.clock import Clock
+from scada.core.errors import ScadaError
+from scada.core.settings import ModelSettings
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass
+from scada.model_cim.version_log import State, Step, Version
+from scada.model_cim.versions import SYSTEM, VersionStore
+from scada.rtdb.changes import Snapshot
+from scada.security.audit import AuditLog, AuditRow
+
+_log = structlog.get_logger("model")
+
+Order = pb.ProposeRequest | pb.ApproveRequest | pb.WithdrawRequest | pb.ApplyRequest | pb.RollbackRequest
+StartWork = Callable[[Job, Heard, Ended], Work]
+MOST_OPEN: Final = 32
+"""Versions that may be open at a time."""
+_STEPS: Final = {
+    pb.ProposeRequest: "propose",
+    pb.ApproveRequest: "approve",
+    pb.WithdrawRequest: "withdraw",
+    pb.ApplyRequest: "apply",
+    pb.RollbackRequest: "rollback",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineeringAsked:
+    """An order of an engineer; ask it, the answer is an ``EngineeringReply``."""
+
+    request: Order
+    principal: Principal
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkHeard:
+    """Progress of the work on a version."""
+
+    number: int
+    share: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkEnded:
+    """The work on a version has ended."""
+
+    job: Job
+    found: CheckResult | Built | ScadaError
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the plant says at the moment."""
+
+    snapshot: Snapshot | None
+    alarmed: Mapping[int, str]
+    """mRID of each point with an alarm standing, by pid."""
+
+
+class Adopter(Protocol):
+    """Makes a server run another version of its model; called on the model actor's thread, which may wait.
+
+    What a version was built with stays in memory while it is one of the two last, so that the way back takes no building.
+    """
+
+    def adopt(self, built: Built, folder: Path, number: int) -> str:
+        """Run this version from now on.
+
+        Returns:
+            What was done, in one sentence.
+
+        Raises:
+            ScadaError: it does not run; the one before goes on.
+        """
+        ...
+
+    def readopt(self, number: int) -> str | None:
+        """Run a version again that is still in memory; None if it is not.
+
+        Raises:
+            ScadaError: it does not run; the one before goes on.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Task:
+    job: Job
+    actor: str
+    reason: str = ""
+    rollback: bool = False
+
+
+class ModelActor(Actor):
+    """Owns the versions.
+
+    Args:
+        address, failed: see :class:`~scada.actors.base.Actor`.
+        store: of the versions; it outlives this actor.
+        settings: of the model.
+        numbers: folder with the kept numbers.
+        drivers: drivers of one's own, by protocol.
+        adopter: makes the server run a version.
+        start_work: starts a worker process.
+        live: present values and alarms.
+        audit: open audit log; it outlives this actor.
+        events: told of what happens.
+        view: where progress is published.
+        clock: stamps, and the time the worker may take.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        failed: Callable[[BaseException], None],
+        *,
+        store: VersionStore,
+        settings: ModelSettings,
+        numbers: Path,
+        drivers: Mapping[str, str],
+        adopter: Adopter,
+        start_work: StartWork,
+        live: Callable[[], Live],
+        audit: AuditLog,
+        events: Address,
+        view: ModelView,
+        clock: Clock,
+    ) -> None:
+        super().__init__(address, failed)
+        self._store, self._settings, self._view = store, settings, view
+        self._numbers, self._drivers = numbers, drivers
+        self._adopter, self._start_work, self._live = adopter, start_work, live
+        self._audit, self._events, self._clock = audit, events, clock
+        self._waiting: deque[_Task] = deque()
+        self._task: _Task | None = None
+        self._work: Work | None = None
+        self._began = 0.0
+
+    def started(self) -> None:
+        """Go on with what was proposed before; what an earlier life of this actor was applying has failed."""
+        for entry in self._store.mend():
+            self._tell("model.failed", entry.version, AlarmClass.ABNORMAL, reason=entry.text)
+        self._view.progress = {}
+        for version in self._store.versions.values():
+            if version.state is State.CHECKING:
+                self._waiting.append(_Task(self._check_job(version), version.maker))
+        self._next()
+
+    def stopped(self) -> None:
+        """Give the work at hand up; it is begun anew at the next start."""
+        if self._work is not None:
+            self._work.kill()
+
+    def receive(self, message: Any) -> Any:
+        """Dispatch by message class."""
+        match message:
+            case EngineeringAsked(request, principal, evidence):
+                return self._order(request, principal, evidence)
+            case WorkHeard(number, share, what):
+                self._view.progress = {**self._view.progress, number: (share, what)}
+            case WorkEnded(job, found):
+                if self._task is not None and self._task.job is job:
+                    self._ended(self._task, found)
+            case Tick():
+                self._look()
+            case _:
+                return super().receive(message)
+        return None
+
+    # ---------------------------------------------------------------- orders
+
+    def _order(self, request: Order, principal: Principal, evidence: bytes) -> pb.EngineeringReply:
+        number = request.version or (self._store.previous if isinstance(request, pb.RollbackRequest) else 0)
+        row = self._row(_STEPS[type(request)], principal, number, getattr(request, "reason", ""), evidence)
+        try:
+            self._audit.append(row)
+        except ScadaError as error:
+            _log.error("the audit log cannot be written, nothing was done", cause=str(error))
+            self._tell("audit.fault", number, AlarmClass.ACCIDENT, reason=str(error))
+            return _refused(number, "audit_failed", f"the audit log cannot be written, nothing was done: {error}")
+        verdict = self._judged(request, principal, number)
+        if verdict is None:
+            try:
+                number = self._act(request, principal, number)
+            except ScadaError as error:
+                verdict = Verdict("failed", str(error))
+        if verdict is not None:
+            self._note_refusal(row, verdict)
+            return _refused(number, verdict.code, verdict.reason, verdict.unconfirmed)
+        return pb.EngineeringReply(accepted=True, version=number)
+
+    def _judged(self, request: Order, principal: Principal, number: int) -> Verdict | None:
+        live = self._live() if isinstance(request, pb.ApplyRequest) else None
+        alarmed = set(live.alarmed.values()) if live else set()
+        applying = next((one.number for one in self._store.versions.values() if one.state is State.APPLYING), 0)
+        more = Ask(self._store, self._settings, applying, alarmed, MOST_OPEN)
+        return judge(request, principal, number, more)
+
+    def _act(self, request: Order, principal: Principal, number: int) -> int:
+        """Do what an order asks; returns the number of the version concerned."""
+        match request:
+            case pb.ProposeRequest():
+                return self._propose(request, principal)
+            case pb.ApproveRequest():
+                self._store.note(Step.APPROVED, number, actor=principal.name, text=request.reason)
+                self._tell("model.approved", number, user=principal.name)
+            case pb.WithdrawRequest():
+                self._withdraw(number, principal.name, request.reason)
+            case pb.ApplyRequest():
+                confirmed = {"confirmed": sorted(request.confirm)}
+                self._store.note(Step.APPLYING, number, actor=principal.name, text=request.reason, data=confirmed)
+                self._begin(_Task(self._build_job(number), principal.name, request.reason))
+            case pb.RollbackRequest():
+                self._roll_back(number, principal.name, request.reason)
+        return number
+
+    def _propose(self, request: pb.ProposeRequest, principal: Principal) -> int:
+        origin = "version" if request.version else "difference" if request.difference else "upload"
+        taken = self._store.version(request.version).base if request.version else 0
+        number = self._store.begin(
+            actor=principal.name,
+            description=request.description,
+            areas=tuple(principal.areas),
+            base=request.base or taken or self._store.current,
+            origin=origin,
+            source=str(request.version) if request.version else request.sha256,
+        )
+        self._tell("model.proposed", number, user=principal.name, description=request.description)
+        self._waiting.append(_Task(self._check_job(self._store.version(number)), principal.name))
+        self._next()
+        return number
+
+    def _withdraw(self, number: int, user: str, reason: str) -> None:
+        self._waiting = deque(task for task in self._waiting if task.job.number != number)
+        applying = self._store.version(number).state is State.APPLYING
+        if self._task is not None and self._task.job.number == number:
+            self._give_up()
+        if applying:
+            self._store.note(Step.FAILED, number, actor=user, text="withdrawn while it was built")
+        self._store.note(Step.WITHDRAWN, number, actor=user, text=reason)
+        self._tell("model.withdrawn", number, user=user)
+        self._next()
+
+    def _roll_back(self, number: int, user: str, reason: str) -> None:
+        """At once if the version is still in memory, else it is built first."""
+        done = self._adopter.readopt(number)
+        if done is None:
+            self._store.note(Step.APPLYING, number, actor=user, text=reason)
+            self._begin(_Task(self._build_job(number), user, reason, rollback=True))
+            return
+        self._runs(number, user, f"{reason}; {done}" if reason else done, rollback=True)
+
+    # ---------------------------------------------------------------- work
+
+    def _check_job(self, version: Version) -> CheckJob:
+        store = self._store
+        source = store.path(int(version.source)) if version.origin == "version" else store.uploads / version.source
+        return CheckJob(
+            number=version.number,
+            origin=version.origin,
+            source=source,
+            base=store.path(version.base),
+            running=store.path(store.current),
+            staging=store.staging(version.number),
+            numbers=self._numbers,
+            drivers=self._drivers,
+            most_bytes=self._settings.upload_mb << 20,
+        )
+
+    def _build_job(self, number: int) -> BuildJob:
+        return BuildJob(number, self._store.path(number), self._numbers, self._drivers)
+
+    def _begin(self, task: _Task) -> None:
+        """Work that does not wait: a check at hand is begun anew after it."""
+        if self._task is not None:
+            interrupted = self._task
+            self._give_up()
+            self._waiting.appendleft(interrupted)
+        self._waiting.appendleft(task)
+        self._next()
+
+    def _next(self) -> None:
+        while self._task is None and self._waiting:
+            task = self._waiting.popleft()
+            job = task.job
+            if isinstance(job, CheckJob):  # against what runs and what is measured now, not when it was asked
+                live, version = self._live(), self._store.version(job.number)
+                fresh = self._check_job(version)
+                job = _with_live(fresh, live, self._clock.now_ns())
+            self._task = task = _Task(job, task.actor, task.reason, task.rollback)
+            self._began = self._clock.monotonic()
+            try:
+                self._work = self._started_work(job)
+            except ScadaError as error:
+                self._ended(task, error)
+
+    def _started_work(self, job: Job) -> Work:
+        address = self.address
+        return self._start_work(
+            job,
+            lambda share, what: address.tell(WorkHeard(job.number, share, what)),
+            lambda found: address.tell(WorkEnded(job, found)),
+        )
+
+    def _give_up(self) -> None:
+        if self._work is not None:
+            self._work.kill()
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._task is not None:
+            number = self._task.job.number
+            self._view.progress = {key: value for key, value in self._view.progress.items() if key != number}
+        self._task = self._work = None
+
+    def _look(self) -> None:
+        """End work that takes too long."""
+        limit = self._settings.work_minutes * 60
+        if self._task is not None and self._clock.monotonic() - self._began > limit:
+            task = self._task
+            if self._work is not None:
+                self._work.kill()
+            mend = "raise [model] work_minutes, or look what the host is busy with"
+            self._ended(task, WorkError(f"the work took longer than {self._settings.work_minutes:g} minutes", mend=mend))
+
+    def _ended(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
+        self._clear()
+        try:
+            if isinstance(task.job, CheckJob):
+                self._checked(task, found)
+            else:
+                self._built(task, found)
+        except ScadaError as error:
+            _log.error("a step of a model version could not be written down", version=task.job.number, cause=str(error))
+            self._tell("model.failed", task.job.number, AlarmClass.ABNORMAL, reason=str(error))
+        self._next()
+
+    def _checked(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
+        number = task.job.number
+        assert isinstance(task.job, CheckJob)
+        result = found if isinstance(found, CheckResult) else CheckResult(refused=str(found))
+        version = self._store.version(number)
+        facts = {**result.facts, "checked_on": self._store.current}
+        refused = result.refused or _outside(version, result.facts)
+        if refused:
+            self._store.note(Step.REFUSED, number, text=refused, data=facts, reports=result.reports)
+            self._tell("model.refused", number, AlarmClass.ABNORMAL, reason=refused)
+        else:
+            self._store.take(number, task.job.staging, facts, result.reports, result.text)
+            self._tell("model.ready", number, user=version.maker, result=result.text)
+        if version.origin in {"upload", "difference"}:
+            waits = any(one.source == version.source and one.state is State.CHECKING for one in self._store.versions.values())
+            if not waits:
+                task.job.source.unlink(missing_ok=True)
+
+    def _built(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
+        number = task.job.number
+        if not isinstance(found, Built):
+            self._failed_to_run(number, str(found))
+            return
+        before = self._store.current
+        try:
+            done = self._adopter.adopt(found, self._store.path(number), number)
+        except ScadaError as error:
+            self._failed_to_run(number, str(error))
+            return
+        try:
+            self._runs(number, task.actor, done, rollback=task.rollback)
+        except ScadaError as error:  # what runs must be what the log says
+            back = self._adopter.readopt(before)
+            self._tell("model.failed", number, AlarmClass.ACCIDENT, reason=f"{error}; version {before} runs again: {back}")
+            raise
+
+    def _runs(self, number: int, user: str, done: str, *, rollback: bool) -> None:
+        """Write down that a version runs now."""
+        self._store.note(Step.ROLLED_BACK if rollback else Step.APPLIED, number, actor=user, text=done)
+        self._append(AuditRow("model", "runs", user, sequence_id=str(number), code="done", reason=done[:1000]))
+        key = "model.rolled_back" if rollback else "model.applied"
+        self._tell(key, number, AlarmClass.ABNORMAL, user=user, result=done)
+        self._store.prune(self._settings.keep_versions)
+
+    def _failed_to_run(self, number: int, reason: str) -> None:
+        self._store.note(Step.FAILED, number, text=reason)
+        self._append(AuditRow("model", "failed", SYSTEM, sequence_id=str(number), code="failed", reason=reason[:1000]))
+        self._tell("model.failed", number, AlarmClass.ABNORMAL, reason=reason)
+
+    # ---------------------------------------------------------------- what is told
+
+    def _row(self, step: str, principal: Principal, number: int, reason: str, evidence: bytes) -> AuditRow:
+        return AuditRow(
+            "model",
+            step,
+            principal.name,
+            principal.station,
+            principal.session,
+            sequence_id=str(number),
+            reason=reason[:1000],
+            evidence=evidence,
+        )
+
+    def _note_refusal(self, row: AuditRow, verdict: Verdict) -> None:
+        self._append(
+            AuditRow(
+                "model",
+                "refused",
+                row.actor,
+                row.station,
+                row.session,
+                row.sequence_id,
+                code=verdict.code,
+                reason=verdict.reason[:1000],
+            )
+        )
+
+    def _append(self, row: AuditRow) -> None:
+        """A row about what is done already."""
+        try:
+            self._audit.append(row)
+        except ScadaError as error:
+            _log.error("the audit log cannot be written", cause=str(error))
+
+    def _tell(self, key: str, number: int, alarm_class: AlarmClass = AlarmClass.NOTICE, **parameters: str) -> None:
+        words = {"version": str(number), **{name: text[:500] for name, text in parameters.items()}}
+        _log.info("model", key=key, **words)
+        priority = 2 if alarm_class is AlarmClass.ABNORMAL else 4
+        event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, words, actor=parameters.get("user", ""))
+        self._events.tell(Report((event,)))
+
+
+def _with_live(job: CheckJob, live: Live, now_ns: int) -> CheckJob:
+    return replace(job, snapshot=live.snapshot, alarmed=tuple(live.alarmed), now_ns=now_ns)
+
+
+def _outside(version: Version, facts: Mapping[str, Any]) -> str:
+    """Why the maker may not change this; empty if it is the maker's to change."""
+    stations = outside(version.areas, facts.get("stations", ()), facts.get("areas_of", {}))
+    return f"outside {version.maker}'s areas of responsibility: {', '.join(stations)}" if stations else ""
+
+
+def _refused(number: int, code: str, reason: str, unconfirmed: Mapping[str, Any] | None = None) -> pb.EngineeringReply:
+    return pb.EngineeringReply(code=code, reason=reason, version=number, unconfirmed=dangers_of(unconfirmed or {}))

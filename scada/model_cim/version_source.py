@@ -1,0 +1,113 @@
+"""Where the files of a proposed version come from: :func:`gather`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from scada.core.errors import ModelError
+from scada.model_cim.difference import apply_difference, diff_models
+from scada.model_cim.difference_file import read_difference
+from scada.model_cim.reader import ModelReader
+from scada.model_cim.statements import Difference
+from scada.model_cim.version_files import DRAWINGS, copy_model, explained, hashes_of, sync_folder, unpack_model
+
+
+def gather(origin: str, source: Path, base: Path, running: Path, target: Path, most_bytes: int) -> None:
+    """Put the files of a proposed version into a new folder, changed so that they follow from the version that runs.
+
+    Work that started from another version than the one that runs is laid over the latter: what its maker changed is changed
+    there. Where somebody else changed the same meanwhile, nothing is done and every conflict is named.
+
+    Args:
+        origin: ``upload`` (a zip of a model folder), ``difference`` (a difference model), ``version`` (a folder).
+        source: the file or folder.
+        base: folder of the version the work started from.
+        running: folder of the version that runs.
+        target: folder to make.
+        most_bytes: largest model.
+
+    Raises:
+        DifferenceError: conflicts, every one of them named.
+        ModelError: the files are no model.
+        StoreError: they cannot be written.
+    """
+    match origin:
+        case "difference":
+            _write(running, read_difference(source), target)
+            _copy_others(running, target)
+        case "upload":
+            unpack_model(source, target, most_bytes)
+        case "version":
+            copy_model(source, target)
+        case _:
+            raise ModelError(f"versions do not come from {origin!r}", mend="upload, difference or version")
+    if origin != "difference" and base != running:
+        _rebase(base, running, target)
+
+
+def _rebase(base: Path, running: Path, target: Path) -> None:
+    """Lay what changed from ``base`` to ``target`` over ``running``; the folder ``target`` is replaced."""
+    aside = target.with_name(f"{target.name}-own")
+    shutil.rmtree(aside, ignore_errors=True)
+    target.rename(aside)
+    try:
+        difference = diff_models(ModelReader(base).read(), ModelReader(aside).read())
+        _write(running, difference, target)
+        _merge_others(base, running, aside, target)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(running: Path, difference: Difference, target: Path) -> None:
+    from scada.model_cim.writer import write_model
+
+    model = apply_difference(ModelReader(running).read(), difference)
+    try:
+        write_model(model, target)
+    except OSError as error:
+        raise explained(error, target) from error
+
+
+def _others(folder: Path) -> dict[str, str]:
+    """Files beside the XML, with their digests."""
+    return {name: digest for name, digest in hashes_of(folder).items() if not name.lower().endswith((".xml", ".zip"))}
+
+
+def _copy_others(source: Path, target: Path) -> None:
+    for name in _others(source):
+        _copy(source, target, name)
+    sync_folder(target)
+
+
+def _merge_others(base: Path, running: Path, own: Path, target: Path) -> None:
+    """Templates, waivers and drawings: each file as it was changed; one that both changed is a conflict, drawings are not."""
+    was, runs, mine = _others(base), _others(running), _others(own)
+    for name in sorted({*was, *runs, *mine}):
+        place = _newer(name, was, runs, mine)
+        if place:
+            _copy(own if place == "own" else running, target, name)
+    sync_folder(target)
+
+
+def _newer(name: str, was: Mapping[str, str], runs: Mapping[str, str], mine: Mapping[str, str]) -> str:
+    """Whose file it is: ``own``, ``running``, or empty for none."""
+    before, theirs, ours = was.get(name), runs.get(name), mine.get(name)
+    if ours in (theirs, before) or name.startswith(f"{DRAWINGS}/"):
+        return "running" if theirs else ""
+    if theirs == before:
+        return "own" if ours else ""
+    raise ModelError(f"{name} was changed by both", where=name, mend="take the file of the version that runs and change it there")
+
+
+def _copy(source: Path, target: Path, name: str) -> None:
+    place = target / name
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, place)
+    except OSError as error:
+        raise explained(error, place) from error
