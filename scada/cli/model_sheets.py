@@ -68,7 +68,7 @@ def export_sheets(path: Path, *, out: Path, chosen: Sequence[str], lang: str) ->
 @click.option(
     "--errors",
     type=click.Path(path_type=Path),
-    help="Write the rows with faults there: .xlsx with red cells to mend and import, else CSV.",
+    help="Write the rows with faults there: .xlsx to mend and import, else CSV.",
 )
 @_LANG
 def import_sheets(

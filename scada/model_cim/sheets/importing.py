@@ -210,8 +210,14 @@ class _TableReader:
         before = len(self.faults)
         if any(cell.strip() for place, cell in enumerate(cells) if place >= len(self._columns) or self._unheaded(place)):
             self._fault(number, "", CellError("too-wide"))
-        for place, fault in self._table.faults.get(number, ()):
+        unusable = self._table.faults.get(number, ())
+        for place, fault in unusable:
             self._fault(number, self._heading(place), fault)
+        cells = (
+            ["" if any(place == wrong for wrong, _ in unusable) else cell for place, cell in enumerate(cells)]
+            if unusable
+            else cells
+        )
         texts = {name: cells[place].strip() if place < len(cells) else "" for name, place in self._place.items()}
         try:
             found = self._find(texts)

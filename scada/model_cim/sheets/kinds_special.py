@@ -44,6 +44,7 @@ _UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "%": ("none", "c"),
 }
 _FEEDBACK: Final = ("sc:Control.feedback", "Command.DiscreteValue", "AnalogControl.AnalogValue")
+_SET_OF: Final = "AnalogLimitSet.Measurements"
 _STATE: Final = re.compile(r"(-?\d{1,9})\s*=\s*(\S.*)", re.ASCII)
 KINDS: Final[Mapping[str, str]] = {
     "analog": "Analog",
@@ -209,7 +210,7 @@ class LimitValue:
 
 @dataclass(frozen=True)
 class LimitedPoints:
-    """The points a limit set stands for: their measurements refer to it, or it to them."""
+    """The points a limit set stands for: it refers to their measurements, or they to it. A point added leaves its old set."""
 
     choices: tuple[str, ...] = ()
     numeric: bool = False
@@ -228,8 +229,12 @@ class LimitedPoints:
                 wanted.add(self._measurement(names, part.strip()))
         for measurement in sorted(set(self._present(names, owner)) ^ wanted):
             there = measurement in wanted
-            statement = Statement(owner, "AnalogLimitSet.Measurements", measurement, ValueKind.REF)
-            if not there and measurement not in names.model.refs(owner, "AnalogLimitSet.Measurements"):
+            if there:
+                for other in names.model.refs_to(measurement, _SET_OF):
+                    row.edits.link(Statement(other, _SET_OF, measurement, ValueKind.REF), there=False)
+                row.edits.put(measurement, "Analog.LimitSets", None, ValueKind.REF)
+            statement = Statement(owner, _SET_OF, measurement, ValueKind.REF)
+            if not there and measurement not in names.model.refs(owner, _SET_OF):
                 statement = Statement(measurement, "Analog.LimitSets", owner, ValueKind.REF)
             row.edits.link(statement, there=there)
 
@@ -242,7 +247,7 @@ class LimitedPoints:
     @staticmethod
     def _present(names: Names, limit_set: str) -> list[str]:
         model = names.model
-        return [*model.refs(limit_set, "AnalogLimitSet.Measurements"), *model.refs_to(limit_set, "Analog.LimitSets")]
+        return [*model.refs(limit_set, _SET_OF), *model.refs_to(limit_set, "Analog.LimitSets")]
 
     @staticmethod
     def _label(names: Names, measurement: str) -> str:

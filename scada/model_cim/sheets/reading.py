@@ -11,6 +11,7 @@ import datetime as dt
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,10 @@ _ERRORS: Final = frozenset(
 )
 _APOSTROPHE: Final = re.compile(r"'+[=+\-@\t\r]")
 _LOOKS_LIKE_FORMULA: Final = re.compile(r"[=@\t\r]|[+\-](?![\d.])")
+_UNREADABLE: Final = (
+    OSError, EOFError, zlib.error, expat.ExpatError, CalamineError, KeyError, ValueError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What zipfile, expat and calamine say of a file that is broken, encrypted or packed in a way they do not know."""
 _SAVE_AS: Final = "save it as .xlsx (Excel workbook) or as CSV"
 
 
@@ -75,7 +80,7 @@ def read_workbook(path: Path) -> list[Table]:
             ]
     except zipfile.BadZipFile as error:
         raise ModelError("is no .xlsx workbook", where=str(path), mend=_SAVE_AS) from error
-    except (OSError, expat.ExpatError, CalamineError, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"the workbook cannot be read: {error}", where=str(path), mend=_SAVE_AS) from error
 
 
