@@ -11,7 +11,7 @@ import numpy as np
 from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.findings import Severity
 from scada.model_cim.rules.catalogue import Hits, rule
-from scada.model_cim.rules.tabled import addressed, listed, points_of, tables_of
+from scada.model_cim.rules.tabled import addressed, controls_of, listed, points_of, tables_of
 from scada.model_cim.rules.view import View
 from scada.model_cim.tables import AlarmClass, PointKind
 
