@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from scada.model_cim.cim import Column
+from scada.model_cim.columns import Coded, Column
 from scada.model_cim.findings import Severity
 from scada.model_cim.rules.catalogue import Hits, define, hits, rule
 from scada.model_cim.rules.view import Bool, Int32, View, as_floats
@@ -98,13 +98,15 @@ def wrong_form(view: View) -> Iterator[Hits]:
         column = view.model.column(prop)
         if column is None or known.kind != "text" or column.kind is not ValueKind.TEXT:
             continue
+        if _malformed(known.type, _distinct(column)) is None:
+            continue
         broken = _malformed(known.type, column.values)
         if broken is not None:
             yield from hits(
                 column.subjects,
                 broken,
                 lambda i, prop=prop, column=column, known=known: (  # type: ignore[misc]
-                    f"{prop} is {column.values[i][:40]!r}, no {known.type}"
+                    f"{prop} is {column.at(i)[:40]!r}, no {known.type}"
                 ),
                 prop=prop,
                 hint=f"write a {known.type}",
@@ -120,16 +122,21 @@ def not_in_enumeration(view: View) -> Iterator[Hits]:
         if column is None or known.kind != "enum" or column.kind is not ValueKind.ENUM:
             continue
         members = {f"{known.type}.{member}" for member in view.schema.enums.get(known.type, ())}
-        if members and not members.issuperset(column.values):
+        if members and not members.issuperset(_distinct(column)):
             broken = np.fromiter((value not in members for value in column.values), np.bool_, len(column.subjects))
             yield from hits(
                 column.subjects,
                 broken,
-                lambda i, prop=prop, column=column: f"{prop} is {column.values[i][:60]}",  # type: ignore[misc]
+                lambda i, prop=prop, column=column: f"{prop} is {column.at(i)[:60]}",  # type: ignore[misc]
                 prop=prop,
                 hint=f"one of {', '.join(sorted(view.schema.enums[known.type])[:12])}",
                 standard=f"{_prefix(view, prop)}:{prop}-datatype",
             )
+
+
+def _distinct(column: Column) -> Sequence[str]:
+    """Its values, each at least once."""
+    return column.store.table if isinstance(column.store, Coded) else column.values
 
 
 def _malformed(type_: str, values: Sequence[str]) -> Bool | None:
@@ -257,7 +264,7 @@ def _repeated(prop: str, column: Column, standard: str) -> Iterator[Hits]:
     again[order[1:]] = subjects[order][1:] == subjects[order][:-1]
     before = np.full(len(subjects), -1)
     before[order[1:]] = order[:-1]
-    files = np.asarray(column.file, np.int32)
+    files = column.files
     places = np.flatnonzero(again)
     in_file = files[places] == files[before[places]]
     values = column.values

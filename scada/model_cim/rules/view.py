@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.model_cim.cim import CimModel
+from scada.model_cim.columns import Coded, Column, Linked
 from scada.model_cim.schema import Schema
 from scada.model_cim.statements import ValueKind
 from scada.model_cim.tables import ModelTables
@@ -38,7 +39,6 @@ class View:
         self.schema = schema
         self.profiles = profiles
         self.size = len(model)
-        self._row = dict(zip(model.mrids, range(len(model)), strict=True))
         self._numbers: dict[str, tuple[Int32, Float]] = {}
         self._first: dict[str, tuple[Int32, Int32]] = {}
         self._links: dict[str, tuple[Int32, Int32]] = {}
@@ -69,6 +69,10 @@ class View:
         """Object index of an mRID, -1 if the model has no such object."""
         return self._row.get(mrid, -1)
 
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return dict(zip(self.model.mrids, range(self.size), strict=True))
+
     def has(self, rows: Int32, prop: str) -> Bool:
         """Whether each object has a property."""
         return self._places(rows, prop) >= 0
@@ -80,7 +84,7 @@ class View:
             self._numbers[prop] = (
                 (np.zeros(0, np.int32), np.zeros(0))
                 if column is None or column.kind is not ValueKind.TEXT
-                else _first_of(column.subjects, as_floats(column.values))
+                else _first_of(column.subjects, numbers_of(column))
             )
         subjects, values = self._numbers[prop]
         found = _look_up(subjects, rows)
@@ -97,8 +101,7 @@ class View:
         if given.any():
             column = self.model.column(prop)
             assert column is not None
-            values = column.values
-            texts = (values[place] for place in places[given])
+            texts = (column.at(place) for place in places[given].tolist())
             if column.kind is ValueKind.ENUM:
                 texts = (text.rpartition(".")[2] for text in texts)
             out[given] = np.fromiter(texts, object, int(given.sum()))
@@ -126,9 +129,8 @@ class View:
             empty = np.zeros(0, np.int32)
             subjects, targets = empty, empty
             for column in self.model.columns(prop):
-                if column.kind is ValueKind.REF:
-                    subjects = column.subjects
-                    targets = np.fromiter((self._row.get(mrid, -1) for mrid in column.values), np.int32, len(subjects))
+                if isinstance(column.store, Linked):
+                    subjects, targets = column.subjects, column.store.targets
             known = targets >= 0
             self._links[prop] = (subjects[known], targets[known])
         return self._links[prop]
@@ -273,6 +275,12 @@ def _look_up(subjects: Int32, rows: Int32) -> npt.NDArray[np.intp]:
         return np.full(len(rows), -1, np.intp)
     place = np.minimum(np.searchsorted(subjects, rows), len(subjects) - 1)
     return np.where(subjects[place] == rows, place, -1)
+
+
+def numbers_of(column: Column) -> Float:
+    """Numbers of a column, NaN where a text is none."""
+    store = column.store
+    return as_floats(store.table)[store.codes] if isinstance(store, Coded) else as_floats(store.all())
 
 
 def as_floats(texts: Sequence[str]) -> Float:
