@@ -197,6 +197,14 @@ class Finder:
             counts = np.bincount(keys - self._first, minlength=span)
             self._starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32).data
 
+    def __getstate__(self) -> tuple[npt.NDArray[np.intp] | None, int, Ints, Ints | None]:
+        """For another process: a memoryview does not travel, its array does."""
+        return self._order, self._first, self._keys, None if self._starts is None else np.asarray(self._starts)
+
+    def __setstate__(self, state: tuple[npt.NDArray[np.intp] | None, int, Ints, Ints | None]) -> None:
+        self._order, self._first, self._keys, starts = state
+        self._starts = None if starts is None else starts.data
+
     def _range(self, key: int) -> tuple[int, int]:
         if self._starts is not None:
             place = key - self._first
