@@ -12,11 +12,14 @@ that product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from scada.apps.network.tap_changers import TapCurve
 
 F8 = npt.NDArray[np.float64]
 C16 = npt.NDArray[np.complex128]
@@ -41,13 +44,16 @@ class Grid:
         branch_z: series impedance in ohm at the ``from`` side's rated voltage.
         branch_y_from: shunt admittance in siemens at the ``from`` terminal.
         branch_y_to: the same at the ``to`` terminal, in siemens at that side.
-        branch_ratio: rated voltage ratio ``from : to``, 1 for a line.
+        branch_ratio: rated voltage ratio ``from : to``, 1 for a line; its angle is the vector group's (``phaseAngleClock``).
         tap_ids: tap changers; ``tap_branch`` is their branch, ``tap_side`` 0 = ``from`` winding, 1 = ``to`` winding.
         tap_neutral: step at which the winding has its rated voltage.
         tap_increment: voltage increment of a step, per unit of the winding's rated voltage.
         shunt_ids: capacitor and reactor banks at ``shunt_node``; ``shunt_y`` siemens per section.
-        load_ids: consumers at ``load_node``.
-        machine_ids: generating units (also PV, wind and storage) at ``machine_node``.
+        load_ids: consumers at ``load_node``, and everything else that injects a given power: equivalents, external networks,
+            static compensators, converters, asynchronous machines.
+        machine_ids: synchronous machines and generating units (also PV, wind and storage) at ``machine_node``.
+        tap_curves: curve of each tap changer that is no plain ratio, by its row; such a row has increment 0.
+        shunt_curves: admittance in siemens of a bank by its number of sections, from 0 on, where its sections differ.
     """
 
     node_ids: tuple[str, ...]
@@ -74,33 +80,53 @@ class Grid:
     load_node: I8
     machine_ids: tuple[str, ...]
     machine_node: I8
+    tap_curves: Mapping[int, TapCurve] = field(default_factory=dict)
+    shunt_curves: Mapping[int, C16] = field(default_factory=dict)
 
     @cached_property
     def node_index(self) -> dict[str, int]:
         """Row of each node mRID."""
         return {mrid: row for row, mrid in enumerate(self.node_ids)}
 
-    def winding_ratio(self, tap_step: F8) -> tuple[F8, F8]:
-        """Voltage factors of the ``from`` and ``to`` winding of each branch at these tap steps (1 = rated)."""
-        factors = np.ones((2, len(self.branch_ids)))
-        factors[self.tap_side, self.tap_branch] = 1.0 + (tap_step - self.tap_neutral) * self.tap_increment
-        return factors[0], factors[1]
-
     def admittance(self, tap_step: F8) -> C16:
         """Two-port admittance of every branch in per unit, shape ``(branches, 2, 2)``.
 
         The tap's ideal transformer stands at the terminal of its winding; the series impedance is that of the rated ratio.
         """
-        k_from, k_to = self.winding_ratio(tap_step)
-        series = 1.0 / self.branch_z
-        ratio = self.branch_ratio
+        k = np.ones((2, len(self.branch_ids)), dtype=np.complex128)
+        np.multiply.at(k, (self.tap_side, self.tap_branch), 1.0 + (tap_step - self.tap_neutral) * self.tap_increment)
+        z, y_from, y_to = self.branch_z, self.branch_y_from, self.branch_y_to
+        if self.tap_curves:
+            z, y_from, y_to = z.copy(), y_from.copy(), y_to.copy()
+            for row in self.tap_curves:
+                self._follow(row, float(tap_step[row]), k, z, (y_from, y_to))
+        series, ratio, k_from, k_to = 1.0 / z, self.branch_ratio, k[0], k[1]
         y = np.empty((len(self.branch_ids), 2, 2), dtype=np.complex128)
-        y[:, 0, 0] = (series + self.branch_y_from) / k_from**2
-        y[:, 0, 1] = -ratio * series / (k_from * k_to)
-        y[:, 1, 0] = -np.conj(ratio) * series / (k_from * k_to)
-        y[:, 1, 1] = (np.abs(ratio) ** 2 * series + self.branch_y_to) / k_to**2
+        y[:, 0, 0] = (series + y_from) / np.abs(k_from) ** 2
+        y[:, 0, 1] = -ratio * series / (np.conj(k_from) * k_to)
+        y[:, 1, 0] = -np.conj(ratio) * series / (np.conj(k_to) * k_from)
+        y[:, 1, 1] = (np.abs(ratio) ** 2 * series + y_to) / np.abs(k_to) ** 2
         kv = np.stack([self.node_kv[self.branch_from], self.node_kv[self.branch_to]], axis=1)
         return np.asarray(y * kv[:, :, None] * kv[:, None, :] / BASE_MVA)
+
+    def _follow(self, row: int, step: float, k: C16, z: C16, shunts: tuple[C16, C16]) -> None:
+        """Put a tap changer's curve into the factors and the impedances of its branch."""
+        branch, side = int(self.tap_branch[row]), int(self.tap_side[row])
+        ratio, r, x, g, b, total_x = self.tap_curves[row].at(step)
+        k[side, branch] *= ratio
+        reactance = z[branch].imag * x
+        if np.isfinite(total_x):
+            reactance = total_x * (abs(self.branch_ratio[branch]) ** 2 if side else 1.0)
+        z[branch] = complex(z[branch].real * r, reactance)
+        shunts[side][branch] = complex(shunts[side][branch].real * g, shunts[side][branch].imag * b)
+
+    def shunt_admittance(self, sections: F8) -> C16:
+        """Admittance in siemens of each bank with so many sections in service."""
+        y = self.shunt_y * sections
+        for row, curve in self.shunt_curves.items():
+            places = np.arange(len(curve))
+            y[row] = complex(np.interp(sections[row], places, curve.real), np.interp(sections[row], places, curve.imag))
+        return np.asarray(y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +193,7 @@ def reduce(grid: Grid, switch_open: Mask, tap_step: F8, sections: F8) -> BusBran
     bus_kv[bus_of_node] = grid.node_kv
     branch_from, branch_to = bus_of_node[grid.branch_from], bus_of_node[grid.branch_to]
     shunt = np.zeros(count, dtype=np.complex128)
-    shunt_y = grid.shunt_y * sections * grid.node_kv[grid.shunt_node] ** 2 / BASE_MVA
+    shunt_y = grid.shunt_admittance(sections) * grid.node_kv[grid.shunt_node] ** 2 / BASE_MVA
     np.add.at(shunt, bus_of_node[grid.shunt_node], shunt_y)
     return BusBranch(
         bus_of_node=bus_of_node,
