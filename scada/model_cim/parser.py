@@ -200,6 +200,7 @@ class FileParser:
             id_prefix=self._prefixes.get(_ID, "_"),
             about_prefix=self._prefixes.get(_ABOUT, "#_"),
             comments=self._comments,
+            foreign=self.foreign,
         )
 
     def _attach(self) -> None:  # noqa: PLR0915 - one closure, for speed

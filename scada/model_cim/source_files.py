@@ -63,6 +63,7 @@ class SourceFile:
         id_prefix: what it writes before an id in ``rdf:ID``.
         about_prefix: what it writes before an id in ``rdf:about``.
         comments: how many XML comments it has; they are not kept.
+        foreign: it is no RDF and was skipped.
     """
 
     label: str
@@ -76,6 +77,7 @@ class SourceFile:
     id_prefix: str = "_"
     about_prefix: str = "#_"
     comments: int = 0
+    foreign: bool = False
 
     @property
     def is_template(self) -> bool:
