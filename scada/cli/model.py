@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from scada.cli.model_instrument import instrument
+from scada.cli.model_network import sv, topology
 from scada.cli.model_profile import profile
 from scada.cli.model_sheets import export_sheets, import_sheets
 from scada.core.errors import ModelError
@@ -137,6 +138,8 @@ command.add_command(profile)
 command.add_command(instrument)
 command.add_command(export_sheets)
 command.add_command(import_sheets)
+command.add_command(sv)
+command.add_command(topology)
 
 
 def _load(path: Path, config: Path | None) -> tuple[CimModel, ModelTables, list[Finding]]:
