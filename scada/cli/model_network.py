@@ -11,7 +11,7 @@ import click
 
 
 @click.command(
-    epilog="Example: scada model sv network.zip --worst 20. A bus with many MVA names the place of a wrong impedance, tap or section."
+    epilog="Example: scada model sv network.zip --worst 20. Buses with many MVA show where an impedance, tap or section is wrong."
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--worst", default=10, show_default=True, type=click.IntRange(0, 10_000), help="How many buses to name.")
@@ -40,9 +40,7 @@ def sv(path: Path, *, worst: int, limit: float | None, as_json: bool) -> None:
     sys.exit(1 if limit is not None and found.greatest > limit else 0)
 
 
-@click.command(
-    epilog="Example: scada model topology network.zip. Exit code 1 if the buses are not those of the file's TP profile."
-)
+@click.command(epilog="Example: scada model topology network.zip. Exit code 1 if its TP profile has other buses.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def topology(path: Path, *, as_json: bool) -> None:
