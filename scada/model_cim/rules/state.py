@@ -10,8 +10,8 @@ import numpy as np
 
 from scada.model_cim.findings import Severity
 from scada.model_cim.rules.catalogue import Hits, hits, rule
-from scada.model_cim.rules.view import Bool, Int32, View
-from scada.model_cim.topology import Energised, Topology
+from scada.model_cim.rules.islands import dead, live_nodes
+from scada.model_cim.rules.view import Int32, View
 
 _INJECTIONS: Final = (
     ("RotatingMachine", "RotatingMachine.p"),
@@ -27,17 +27,11 @@ _IMBALANCE: Final = 0.2
 @rule("island.dead", Severity.WARNING, "a load or busbar that no source can reach", "负荷或母线没有通向电源的路径")
 def without_source(view: View) -> Iterator[Hits]:
     """With every switch in its normal position. In a model without any source nothing is told."""
-    topology = Topology(view.model)
-    if not topology.sources:
-        return
-    state = topology.process(_normally_open(view, topology.switches), np.ones(len(topology.earthing), np.bool_))
-    equipment = np.array([view.row(mrid) for mrid in topology.equipment], np.int32)
-    wanted = np.zeros(view.size, np.bool_)
-    wanted[view.rows("EnergyConsumer", "BusbarSection")] = True
-    dead = wanted[equipment] & (state.equipment == Energised.DEAD) if len(equipment) else np.zeros(0, np.bool_)
-    order = np.argsort(equipment, kind="stable")
-    text = "no source reaches it with every switch in its normal position"
-    yield from hits(equipment[order], dead[order], text, hint="check switches, inService and connected on the way to it")
+    rows = view.rows("EnergyConsumer", "BusbarSection")
+    live = live_nodes(view)
+    if live is not None:
+        text = "no source reaches it with every switch in its normal position"
+        yield from hits(rows, dead(view, rows, live), text, hint="check switches, inService and connected on the way to it")
 
 
 @rule(
@@ -51,21 +45,15 @@ def earthed_and_live(view: View) -> Iterator[Hits]:
     """Its normal position would earth a live bus."""
     rows = view.rows("GroundDisconnector")
     closed = rows[view.has(rows, "Switch.normalOpen") & ~view.truths(rows, "Switch.normalOpen", default=True)]
-    if not len(closed):
+    live = live_nodes(view) if len(closed) else None
+    if live is None:
         return
-    topology = Topology(view.model)
-    state = topology.process(_normally_open(view, topology.switches), np.ones(len(topology.earthing), np.bool_))
-    live = np.zeros(len(closed), np.bool_)
-    for number, row in enumerate(closed):
-        ends = topology.ends(view.model.mrids[row])
-        live[number] = any(state.energised[state.bus_of_node[node]] for node in ends)
+    earthed = np.zeros(len(closed), np.bool_)
+    for number in (0, 1):
+        node = view.node(view.terminal(closed, number))
+        earthed |= (node >= 0) & live[node]
     text = "its normal position is closed, and the bus it earths is normally live"
-    yield from hits(closed, live, text, prop="Switch.normalOpen", hint="normalOpen of an earthing switch is true")
-
-
-def _normally_open(view: View, switches: list[str]) -> Bool:
-    rows = np.array([view.row(mrid) for mrid in switches], np.int32)
-    return view.truths(rows, "Switch.normalOpen", default=False)
+    yield from hits(closed, earthed, text, prop="Switch.normalOpen", hint="normalOpen of an earthing switch is true")
 
 
 @rule("equipment.isolated", Severity.WARNING, "equipment that nothing else is connected to", "设备未与其他设备相连")
