@@ -26,6 +26,7 @@ from scada.model_cim.source_files import RDF, SC, SourceFile, key_of
 from scada.model_cim.sources import MAX_BYTES, UNREADABLE, Member, sources, template_files
 from scada.model_cim.statements import ValueKind
 from scada.model_cim.templates import Template, expand, parse_template
+from scada.model_cim.waivers import WAIVERS, waivers_file
 
 __all__ = ["CUT_OFF", "RDF", "SC", "ModelReader", "resource_value"]
 
@@ -65,6 +66,9 @@ class ModelReader:
             with closing(stream):
                 gather.parse(label, stream, digest)
         templates = self._templates(gather, digest)
+        waivers = waivers_file(self.path)
+        if waivers is not None:  # what a model is forgiven is part of it
+            digest.update(WAIVERS.encode() + b"\0" + waivers[1])
         if not gather.files and not gather.findings:
             raise ModelError("no CIM XML file here", where=str(self.path), mend="give a folder or zip with *.xml files")
         return gather.model(self.path.name, digest.hexdigest(), templates)

@@ -18,6 +18,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -75,21 +77,31 @@ class Waivers:
 NO_WAIVERS: Final = Waivers()
 
 
-def read_waivers(path: Path | str) -> Waivers:
-    """Waivers of a model folder; none if it has no such file. Faults of the file become findings.
+def waivers_file(path: Path) -> tuple[str, bytes] | None:
+    """Label and content of the ``waivers.toml`` of a model folder or zip; None if it has none.
 
-    Args:
-        path: the model: a folder, or a file or zip beside which ``waivers.toml`` stands.
+    Raises:
+        OSError: it cannot be read.
+        zipfile.BadZipFile: the zip is damaged.
     """
-    folder = Path(path)
-    file = (folder if folder.is_dir() else folder.parent) / WAIVERS
+    if path.is_dir():
+        file = path / WAIVERS
+        return (str(file), file.read_bytes()) if file.is_file() else None
+    if path.suffix.lower() == ".zip" and path.is_file():
+        with zipfile.ZipFile(path) as archive:
+            if WAIVERS in archive.namelist():
+                return f"{path}!{WAIVERS}", archive.read(WAIVERS)
+    return None
+
+
+def read_waivers(path: Path | str) -> Waivers:
+    """Waivers of a model folder or zip; none if it has no such file. Faults of the file become findings."""
+    label = str(Path(path) / WAIVERS)
     try:
-        data = file.read_bytes()
-    except FileNotFoundError:
-        return NO_WAIVERS
-    except OSError as error:
-        return Waivers(findings=(Finding(str(file), 0, Severity.ERROR, "waiver.file", f"cannot be read: {error}"),))
-    return parse_waivers(data, str(file))
+        found = waivers_file(Path(path))
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
+        return Waivers(findings=(Finding(label, 0, Severity.ERROR, "waiver.file", f"cannot be read: {error}"),))
+    return parse_waivers(found[1], found[0]) if found is not None else NO_WAIVERS
 
 
 def parse_waivers(data: bytes, label: str) -> Waivers:
