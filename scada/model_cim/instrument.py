@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
@@ -152,6 +153,7 @@ class _Run:
         names = {model.name(unit) for unit in units}
         ports = {int(model.number(unit, "sc:RemoteUnit.port", 0.0)) for unit in units}
         common = int(max((model.number(unit, "sc:RemoteUnit.commonAddress", 0.0) for unit in units), default=0.0))
+        channels: dict[str, Channel] = {}
         numbers = _free_numbers(len(units) + 1, self._first_port() - 1, ports, keep=self._one_port)
         for station in (mrid for mrid in model.ids("Substation") if mrid in self._stations):
             present = next(iter(model.refs_to(station, "sc:RemoteUnit.Substation")), "")
@@ -161,11 +163,10 @@ class _Run:
                 common += 1
                 number, port = next(numbers)
                 present, protocol = self._new_channel(station, names, number, port, common), self._options.protocol
-            channel = next((one for one in self._channels.values() if one.mrid == present), None)
-            if channel is None:
-                channel = Channel(present, protocol, self._template.blocks.get(family_of(protocol), {}))
-                read_taken(model, channel)
-            self._channels[station] = channel
+            if present not in channels:
+                channels[present] = Channel(present, protocol, self._template.blocks.get(family_of(protocol), {}))
+                read_taken(model, channels[present])
+            self._channels[station] = channels[present]
 
     @property
     def _host(self) -> str:
@@ -190,7 +191,7 @@ class _Run:
             raise ModelError(
                 f"{text!r} or {self._host!r} cannot be filled in", mend="braces name {station} or {number} only"
             ) from error
-        label = next(one for one in (base, *(f"{base} {extra}" for extra in range(2, 100_000))) if one not in names)
+        label = next(one for one in chain((base,), (f"{base} {extra}" for extra in count(2))) if one not in names)
         names.add(label)
         family = family_of(options.protocol)
         texts = {

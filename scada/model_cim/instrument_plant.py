@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Final
 
 from scada.model_cim.cim import CimModel
@@ -207,14 +208,8 @@ class Plant:
         """A name that is one device's in its station: with its bay or level before it where two have the same."""
         place = self._locator.place(mrid)
         within = [self._model.name(one) for one in (place.bay, place.voltage_level) if one]
-        for text in (
-            name,
-            *(f"{container} {name}" for container in within),
-            *(f"{name} #{number}" for number in range(2, 10_000)),
-        ):
-            if self._numbers.setdefault((station, text), mrid) == mrid:
-                return text
-        return mrid
+        choices = chain((name,), (f"{container} {name}" for container in within), (f"{name} #{number}" for number in count(2)))
+        return next(text for text in choices if self._numbers.setdefault((station, text), mrid) == mrid)
 
     def _terminals(self, mrid: str) -> list[str]:
         def order(terminal: str) -> float:

@@ -344,8 +344,9 @@ class PointMaker:
         return float(f"{float(found['factor'] or 1) * (-1 if found['sign'] else 1) * value:.12g}")
 
     def _missing(self, piece: Piece, item: str, what: str) -> None:
-        en = f"{piece.role} {item}: the model does not give {what}"
-        self._notes.add(en, f"{piece.role} {item}: 模型未给出 {what}", self._model.path(piece.resource))
+        en, zh = what.replace("TATL", "a TATL above the PATL"), what.replace("TATL", "高于 PATL 的 TATL")
+        en, zh = f"{piece.role} {item}: the model does not give {en}", f"{piece.role} {item}: 模型未给出 {zh}"
+        self._notes.add(en, zh, self._model.path(piece.resource))
 
     # ------------------------------------------------------------ what is there
 
