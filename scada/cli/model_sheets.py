@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from scada.model_cim.sheets.importing import Import
 
 _SHOWN = 50
+_TEMPLATES = "templates"
 _LANG = click.option(
     "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of headings or faults."
 )
@@ -62,13 +64,13 @@ def export_sheets(path: Path, *, out: Path, chosen: Sequence[str], lang: str) ->
 @click.option(
     "--prune",
     is_flag=True,
-    help="The sheets given are complete: objects without a row and values of empty cells go. Listed first.",
+    help="The sheets given are complete: what has no row or an empty cell goes. Listed first.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before pruning.")
 @click.option(
     "--errors",
     type=click.Path(path_type=Path),
-    help="Write the rows with faults there: .xlsx to mend and import, else CSV.",
+    help="File for the rows with faults: .xlsx to mend and import, else CSV.",
 )
 @_LANG
 def import_sheets(
@@ -106,7 +108,7 @@ def import_sheets(
         click.echo(f"faults: {errors}")
     if not dry_run and (partial or not done.faults) and done.difference:
         if not prune or yes or _confirmed(done):
-            _write(model, done, out or path)
+            _write(model, done, path, out or path)
             click.echo(f"written: {out or path}")
     elif not dry_run and done.faults:
         click.echo("nothing was written")
@@ -145,8 +147,10 @@ def _confirmed(done: Import) -> bool:
     return click.confirm(f"Remove {len(done.removed)} rows; {cleared} values go in all?", default=False)
 
 
-def _write(model: CimModel, done: Import, folder: Path) -> None:
+def _write(model: CimModel, done: Import, path: Path, folder: Path) -> None:
     from scada.model_cim.difference import apply_difference
     from scada.model_cim.writer import write_model
 
     write_model(apply_difference(model, done.difference), folder)
+    if folder.resolve() != path.resolve() and (path / _TEMPLATES).is_dir():
+        shutil.copytree(path / _TEMPLATES, folder / _TEMPLATES, dirs_exist_ok=True)

@@ -199,6 +199,7 @@ class _TableReader:
         for row, key in enumerate(zip(*(now.columns[name] for name in now.sheet.by), strict=True)):
             self._by_key.setdefault(key, []).append(row)
         self._place = {one.name: place for place, one in enumerate(columns) if one is not None}
+        self._bare = [place for place, heading in enumerate(table.header) if not heading.strip()]
         self.seen: dict[int, int] = {}
         self._made: dict[str, int] = {}
         self.faults: list[SheetFault] = []
@@ -208,7 +209,8 @@ class _TableReader:
     def row(self, number: int, cells: list[str]) -> None:
         """One row; its changes are taken if it has no fault."""
         before = len(self.faults)
-        if any(cell.strip() for place, cell in enumerate(cells) if place >= len(self._columns) or self._unheaded(place)):
+        beyond = cells[len(self._columns) :] + [cells[place] for place in self._bare if place < len(cells)]
+        if any(cell.strip() for cell in beyond):
             self._fault(number, "", CellError("too-wide"))
         unusable = self._table.faults.get(number, ())
         for place, fault in unusable:
@@ -234,9 +236,6 @@ class _TableReader:
         first = seen.setdefault(key, number)
         if first != number:
             raise CellError("duplicate", row=first)
-
-    def _unheaded(self, place: int) -> bool:
-        return not self._table.header[place].strip()
 
     def _heading(self, place: int) -> str:
         if not 0 <= place < len(self._columns):

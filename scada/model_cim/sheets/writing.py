@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import xlsxwriter
-from xlsxwriter.format import Format
-from xlsxwriter.worksheet import Worksheet
 
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
@@ -20,6 +18,7 @@ from scada.model_cim.sheets.control_sheets import SHEETS
 from scada.model_cim.sheets.faults import LANGUAGES, SheetFault
 from scada.model_cim.sheets.importing import ERROR, Table, sheet_of
 from scada.model_cim.sheets.names import Names
+from scada.model_cim.sheets.rows_xml import fill, letters
 from scada.model_cim.sheets.sheet import Field, Sheet, View, view
 
 LAST_ROW: Final = 1_048_576
@@ -75,18 +74,30 @@ def write_workbook(path: Path, shown: Sequence[View], language: str = "en") -> N
         if len(one.objects) >= LAST_ROW:
             text = f"sheet {one.sheet.name} has {len(one.objects)} rows; a workbook ends at {LAST_ROW}"
             raise ModelError(text, where=str(path), mend="export as CSV: name a folder")
+        for column in one.sheet.fields:
+            row = next((row for row, text in enumerate(one.columns[column.name]) if len(text) > _LONGEST_CELL), None)
+            if row is not None:
+                text = f"{one.sheet.name}: {column.name} of row {row + 2} is longer than a cell, {_LONGEST_CELL} characters"
+                raise ModelError(text, where=str(path), mend="export as CSV: name a folder")
+    skeleton = io.BytesIO()
+    with xlsxwriter.Workbook(skeleton, {"in_memory": True}) as book:
+        book.set_properties({"created": _CREATED})
+        for one in shown:
+            _add_page(book, one, LANGUAGES.index(language), language)
+    pages = {
+        f"xl/worksheets/sheet{number}.xml": ([(one.columns[each.name], each.kind.numeric) for each in one.sheet.fields], one.made)
+        for number, one in enumerate(shown, 1)
+    }
     try:
-        with xlsxwriter.Workbook(path, {"strings_to_numbers": False}) as book:
-            book.set_properties({"created": _CREATED})
-            for one in shown:
-                _write_view(book, one, LANGUAGES.index(language), language)
+        fill(skeleton.getvalue(), path, pages, as_number)
     except OSError as error:
         raise ModelError(
             f"cannot be written: {error}", where=str(path), mend="check the folder; close the file elsewhere"
         ) from error
 
 
-def _write_view(book: xlsxwriter.Workbook, one: View, place: int, language: str) -> None:
+def _add_page(book: xlsxwriter.Workbook, one: View, place: int, language: str) -> None:
+    """A sheet with its headings, notes, drop-down lists and column styles, but no rows."""
     sheet = one.sheet
     page = book.add_worksheet(sheet.titles[place])
     head = book.add_format({"bold": True, "bg_color": "#D9E1F2", "border": 1, "text_wrap": True, "valign": "top"})
@@ -96,42 +107,17 @@ def _write_view(book: xlsxwriter.Workbook, one: View, place: int, language: str)
     count = len(one.objects)
     for number, column in enumerate(sheet.fields):
         fixed = not column.kind.written
-        texts = one.columns[column.name]
-        page.set_column(number, number, _width(column, texts, place), info if fixed else text_format)
+        page.set_column(number, number, _width(column, one.columns[column.name], place), info if fixed else text_format)
         page.write_string(0, number, heading(column, language), info_head if fixed else head)
         if column.notes[place]:
             page.write_comment(0, number, column.notes[place])
-        if column.kind.choices and count and len(",".join(column.kind.choices)) <= _VALIDATED:
+        if column.kind.choices and len(",".join(column.kind.choices)) <= _VALIDATED:
             rule = {"validate": "list", "source": list(column.kind.choices), "ignore_blank": True, "error_type": "warning"}
             page.data_validation(1, number, LAST_ROW - 1, number, rule)
     page.freeze_panes(1, 2)
     if count:
         page.autofilter(0, 0, count, len(sheet.fields) - 1)
-        page.ignore_errors({"number_stored_as_text": f"A2:{xlsxwriter.utility.xl_rowcol_to_cell(count, len(sheet.fields) - 1)}"})
-    for number, column in enumerate(sheet.fields):
-        cell_format = info if not column.kind.written else text_format
-        _write_column(
-            page, number, one.columns[column.name], numeric=column.kind.numeric, made=one.made, formats=(cell_format, info)
-        )
-
-
-def _write_column(
-    page: Worksheet, number: int, texts: Sequence[str], *, numeric: bool, made: Sequence[str], formats: tuple[Format, Format]
-) -> None:
-    usual, grey = formats
-    write_string, write_number = page.write_string, page.write_number
-    for row, text in enumerate(texts, 1):
-        if not text:
-            continue
-        cell_format = grey if made[row - 1] else usual
-        value = as_number(text) if numeric else None
-        if value is not None:
-            write_number(row, number, value, cell_format)
-        elif write_string(row, number, text, cell_format) == -2:  # xlsxwriter: too long
-            what = (
-                f"cell {xlsxwriter.utility.xl_rowcol_to_cell(row, number)} would hold {len(text)} characters of {_LONGEST_CELL}"
-            )
-            raise ModelError(what, mend="export as CSV: name a folder")
+        page.ignore_errors({"number_stored_as_text": f"A2:{letters(len(sheet.fields) - 1)}{count + 1}"})
 
 
 def _width(column: Field, texts: Sequence[str], place: int) -> int:
