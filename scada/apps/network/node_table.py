@@ -148,4 +148,16 @@ class NodeTable:
         base = model.ref(level, "VoltageLevel.BaseVoltage") if level else None
         if base is None and topological is not None:
             base = model.ref(topological, "TopologicalNode.BaseVoltage")
-        return level, base
+        return level, base or self._equipment_base(node)
+
+    def _equipment_base(self, node: str) -> str | None:
+        """Base voltage that the equipment at a node names, where its containers name none."""
+        model = self.model
+        for terminal in model.refs_to(node, "Terminal.ConnectivityNode"):
+            equipment = model.ref(terminal, "Terminal.ConductingEquipment") or ""
+            ends = model.refs_to(terminal, "TransformerEnd.Terminal")
+            bases = [model.ref(end, "TransformerEnd.BaseVoltage") for end in ends]
+            for base in (model.ref(equipment, "ConductingEquipment.BaseVoltage"), *bases):
+                if base is not None:
+                    return base
+        return None
