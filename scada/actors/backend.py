@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.engineering import Engineering
 from scada.actors.tracing import TraceQueue
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
@@ -31,6 +32,7 @@ class Backend(Protocol):
 
     site: str
     clock: Clock
+    engineering: Engineering
     tables: ModelTables
 
     # values

@@ -14,6 +14,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.answers import answer_of, answer_once_up
 from scada.actors.channel_detail import channel_detail
 from scada.actors.channel_orders import ORDER_S
+from scada.actors.engineering import Engineering
 from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,
@@ -70,6 +71,7 @@ class Facade:
         self._system = system
         self.site = system.site
         self.clock = system.clock
+        self.engineering = Engineering(system.model, system.running.store, system.model_view, system.settings.model)
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self._analysts = ThreadPoolExecutor(READERS, "analysis")
 

@@ -19,6 +19,8 @@ from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor, past_orders
 from scada.actors.events import EventActor
 from scada.actors.history import HistoryActor
+from scada.actors.model import ModelActor
+from scada.actors.model_process import WorkProcess
 from scada.actors.operator import OperatorActor
 from scada.actors.recall import RecallActor
 from scada.actors.recorder import RecorderActor
@@ -63,7 +65,7 @@ class Lives:
         lives += [(system.rtdb, self._rtdb), (system.topology, self._topology), (system.calc, self._calc)]
         lives += [(system.operator, self._operator), (system.control, self._control), (system.dispatch, self.dispatch)]
         lives += [(system.replay, self._replay), (system.resources, self._resources), (system.recorder, self._recorder)]
-        lives.append((system.avc, self.avc))
+        lives += [(system.avc, self.avc), (system.model, self._model)]
         if controlled_area(system.tables.areas) is not None:
             lives.append((system.agc, self.agc))
         return lives
@@ -103,6 +105,24 @@ class Lives:
             tagged=system.operator_view.silenced,
             soe_window_s=system.settings.events.soe_window_ms / 1000,
             settings=system.settings.alarms,
+        )
+
+    def _model(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return ModelActor(
+            address,
+            failed,
+            store=system.running.store,
+            settings=system.settings.model,
+            numbers=system.settings.rtdb.path,
+            drivers=system.settings.drivers,
+            adopter=system.adopter,
+            start_work=WorkProcess,
+            live=system.adopter.live,
+            audit=system.audit,
+            events=system.events,
+            view=system.model_view,
+            clock=system.clock,
         )
 
     def _rtdb(self, address: Address, failed: Failed) -> Actor:

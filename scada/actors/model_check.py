@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from scada.core.errors import ScadaError
 from scada.model_cim.check import CheckSettings, check_model
 from scada.model_cim.difference import diff_models
 from scada.model_cim.difference_writer import difference_xml
+from scada.model_cim.effects import Effect, Effects, effects
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.numbers import Numbers, kept_numbers
 from scada.model_cim.points import build_tables
@@ -32,7 +33,8 @@ from scada.protocols.registry import Drivers
 
 Progress = Callable[[float, str], None]
 KEPT: Final = 10_000
-"""Findings kept with a version; the rest are only counted."""
+"""Findings and effects kept with a version; the rest are only counted."""
+MOST_DANGERS: Final = 200
 
 
 def check_version(job: CheckJob, progress: Progress) -> CheckResult:
@@ -50,6 +52,15 @@ def check_version(job: CheckJob, progress: Progress) -> CheckResult:
         return CheckResult(refused=str(error))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A version as it is read: its model and tables, and what is wrong with it."""
+
+    side: Side
+    findings: list[Finding]
+    files: Mapping[str, str]
+
+
 class _Check:
     def __init__(self, job: CheckJob, progress: Progress) -> None:
         self._job, self._progress = job, progress
@@ -59,56 +70,60 @@ class _Check:
     def run(self) -> CheckResult:
         job = self._job
         self._progress(0.15, "check")
-        found = self._check(job.staging)
+        candidate = self._seen(job.staging)
+        found = candidate.findings
         fatal = next((one for one in found if one.severity is Severity.FATAL), None)
         if fatal is not None:
             shutil.rmtree(job.staging, ignore_errors=True)
-            return CheckResult(refused=str(fatal), facts={"counts": _counts(found)}, reports={"findings": _findings(found)})
+            return CheckResult(refused=str(fatal), facts={"counts": counted(found, [])}, reports={"findings": _findings(found)})
         self._progress(0.45, "compare")
-        candidate, running = self._side(job.staging), self._side(job.running)
-        header = DifferenceHeader(supersedes=(running.model.digest,), description=f"version {job.number}")
-        difference = diff_models(running.model, candidate.model, header=header)
-        stations = self._stations(difference, running, candidate)
+        running = self._seen(job.running)
+        header = DifferenceHeader(supersedes=(running.side.model.digest,), description=f"version {job.number}")
+        difference = diff_models(running.side.model, candidate.side.model, header=header)
+        changed = self._effects(running, candidate, difference)
         self._progress(0.7, "try")
-        report, why_not = self._shadow(running, candidate)
-        lost = [point.mrid for point in running.tables.points if not point.removed and _gone(candidate, point.mrid)]
-        areas = {**areas_of(stations, running.model), **areas_of(stations, candidate.model)}
+        report, why_not = self._shadow(running.side, candidate.side)
+        stations = self._stations(difference, running, candidate)
+        counts = counted(found, running.findings)
         facts = {
-            "counts": _counts(found),
-            "dangers": _dangers(report, why_not, difference),
+            "counts": counts,
+            "dangers": _dangers(changed, report, why_not, difference),
             "stations": stations,
-            "areas_of": areas,
-            "lost": lost,
+            "areas_of": {**areas_of(stations, running.side.model), **areas_of(stations, candidate.side.model)},
+            "lost": [
+                point.mrid for point in running.side.tables.points if not point.removed and _gone(candidate.side, point.mrid)
+            ],
         }
         reports = {
             "findings": _findings(found),
             "difference": difference_xml(difference),
+            "effects": _json([_effect(one) for one in changed.rows[:KEPT]]),
             "shadow": _json(_shadow_dict(report) if report else {"reason": why_not}),
         }
         self._progress(1.0, "kept")
-        return CheckResult(facts=facts, reports=reports, text=_told(found, difference, report, stations))
+        return CheckResult(facts=facts, reports=reports, text=_told(counts, difference, report, stations))
 
-    def _check(self, folder: Path) -> list[Finding]:
+    def _seen(self, folder: Path) -> _Seen:
         job = self._job
         model = ModelReader(folder).read()
         tables, found = build_tables(model, self._numbers, self._drivers)
         found = [*found, *expression_findings(model, tables.points)]
         today = dt.datetime.fromtimestamp(job.now_ns / NS_PER_S, dt.UTC).date()
-        self._candidate = Side(model, tables)
-        settings = CheckSettings(waivers=read_waivers(folder), today=today)
-        return [_placed(one, folder) for one in check_model(model, tables, found=found, settings=settings)]
+        settings = CheckSettings(waivers=read_waivers(folder), today=today, shown=0)
+        findings = check_model(model, tables, found=found, settings=settings)
+        prefix = f"{folder}/"
+        placed = [replace(one, file=one.file.removeprefix(prefix), text=one.text.replace(prefix, "")) for one in findings]
+        return _Seen(Side(model, tables), placed, hashes_of(folder))
 
-    def _side(self, folder: Path) -> Side:
-        if folder == self._job.staging:
-            return self._candidate
-        model = ModelReader(folder).read()
-        return Side(model, build_tables(model, self._numbers, self._drivers)[0])
+    def _effects(self, running: _Seen, candidate: _Seen, difference: Difference) -> Effects:
+        old, new = running.side, candidate.side
+        files = running.files, candidate.files
+        return effects(old.tables, new.tables, old.model, new.model, difference=difference, files=files)
 
-    def _stations(self, difference: Difference, running: Side, candidate: Side) -> list[str]:
+    def _stations(self, difference: Difference, running: _Seen, candidate: _Seen) -> list[str]:
         """Those that the difference touches; a change of a template or waiver is everyone's."""
-        found = stations_touched(difference, running.model, candidate.model)
-        old, new = (_shared(hashes_of(folder)) for folder in (self._job.running, self._job.staging))
-        return sorted({*found, *([EVERYONE] if old != new else [])})
+        found = stations_touched(difference, running.side.model, candidate.side.model)
+        return sorted({*found, *([EVERYONE] if _shared(running.files) != _shared(candidate.files) else [])})
 
     def _shadow(self, running: Side, candidate: Side) -> tuple[ShadowReport | None, str]:
         """The shadow run, or why there is none."""
@@ -117,6 +132,24 @@ class _Check:
             return shadow_run(running, candidate, job.snapshot, alarmed=job.alarmed, now_ns=job.now_ns), ""
         except ScadaError as error:
             return None, str(error)
+
+
+def counted(findings: Sequence[Finding], running: Sequence[Finding]) -> dict[str, int]:
+    """Findings by severity; ``new`` = errors that the version which runs does not have."""
+    counts = Counter[str]()
+    for one in findings:
+        counts["waived" if one.waived else one.severity.value] += one.count
+    counts["new"] = (_errors(findings) - _errors(running)).total()
+    return dict(counts)
+
+
+def _errors(findings: Sequence[Finding]) -> Counter[tuple[str, str]]:
+    """Errors by rule and object, wherever they stand in the files."""
+    errors = Counter[tuple[str, str]]()
+    for one in findings:
+        if one.severity is Severity.ERROR and not one.waived:
+            errors[one.rule, one.mrid] += one.count
+    return errors
 
 
 def _gone(side: Side, mrid: str) -> bool:
@@ -128,20 +161,11 @@ def _shared(files: Mapping[str, str]) -> dict[str, str]:
     return {name: digest for name, digest in files.items() if name.startswith("templates/") or name == "waivers.toml"}
 
 
-def _placed(finding: Finding, folder: Path) -> Finding:
-    """A finding with the file named as in the folder, wherever that is."""
-    return replace(finding, file=finding.file.removeprefix(f"{folder}/"))
-
-
-def _counts(findings: Sequence[Finding]) -> dict[str, int]:
-    counts = Counter[str]()
-    for one in findings:
-        counts["waived" if one.waived else one.severity.value] += one.count
-    return dict(counts)
-
-
 def _findings(findings: Sequence[Finding]) -> bytes:
-    return _json([one.as_dict() for one in findings[:KEPT]])
+    """The worst first; waived ones last."""
+    order = list(Severity)
+    worst = sorted(findings, key=lambda one: (bool(one.waived), order.index(one.severity)))
+    return _json([one.as_dict() for one in worst[:KEPT]])
 
 
 def _json(value: Any) -> bytes:
@@ -152,18 +176,32 @@ def _shadow_dict(report: ShadowReport) -> dict[str, Any]:
     return report.as_dict() | {"lines": {lang: report.lines(lang) for lang in ("en", "zh")}}
 
 
-def _dangers(report: ShadowReport | None, why_not: str, difference: Difference) -> dict[str, list[str]]:
-    """What whoever applies the version must name, in English and Chinese."""
+def _effect(one: Effect) -> dict[str, Any]:
+    """As :class:`scadapb.v1.scada_pb2.EffectInfo`."""
+    words = {"kind": one.kind.value, "station": one.station, "mrid": one.mrid, "path": one.path, "dangerous": one.dangerous}
+    return {**words, "text": one.text("en"), "text_zh": one.text("zh")}
+
+
+def _dangers(changed: Effects, report: ShadowReport | None, why_not: str, difference: Difference) -> dict[str, list[str]]:
+    """What whoever applies the version must name, in English and Chinese; of many of one kind the first, and the rest as one."""
+    dangers: dict[str, list[str]] = {}
+    more = Counter[str]()
+    for one in changed.dangerous:
+        if len(dangers) < MOST_DANGERS:
+            dangers[one.key] = [one.text("en"), one.text("zh")]
+        else:
+            more[one.kind.value] += 1
+    for kind, count in more.items():
+        dangers[f"{kind}:*"] = [f"{count} more of the kind {kind}", f"另有 {count} 项 {kind}"]
     if report is not None:
-        return {f"shadow.{one.key}": [one.text("en"), one.text("zh")] for one in report.refuse}
-    if not difference:
-        return {}
-    return {"shadow.none": [f"it could not be tried: {why_not}", f"无法试运行: {why_not}"]}
+        dangers |= {f"shadow.{one.key}": [one.text("en"), one.text("zh")] for one in report.refuse}
+    elif difference:
+        dangers["shadow.none"] = [f"it could not be tried: {why_not}", f"无法试运行: {why_not}"]
+    return dangers
 
 
-def _told(findings: Sequence[Finding], difference: Difference, report: ShadowReport | None, stations: Sequence[str]) -> str:
-    counts = _counts(findings)
-    parts = [f"{counts.get(name, 0)} {name}s" for name in ("error", "warning")]
+def _told(counts: Mapping[str, int], difference: Difference, report: ShadowReport | None, stations: Sequence[str]) -> str:
+    parts = [f"{counts.get('error', 0)} errors, {counts['new']} of them new", f"{counts.get('warning', 0)} warnings"]
     parts.append(f"{len(difference.added)} objects come, {len(difference.removed)} go, {len(difference.forward)} values set")
     parts.append(f"in {', '.join(stations[:5])}{' ...' if len(stations) > 5 else ''}" if stations else "nothing changes")
     parts.append("tried: " + (report.lines("en")[-1] if report else "no"))

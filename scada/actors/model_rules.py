@@ -177,9 +177,10 @@ def _apply(version: Version, principal: Principal, ask: Ask) -> Verdict | None:
         text = f"version {version.number} was checked on version {version.checked_on}, now {ask.store.current} runs"
         return Verdict("stale", f"{text}; propose it anew")
     counts, settings = version.counts, ask.settings
-    errors = counts.get("fatal", 0) or (counts.get("error", 0) if not settings.apply_with_errors else 0)
-    if errors:
-        return Verdict("errors", f"version {version.number} has {errors} errors; mend or waive them")
+    errors = counts.get("new", 0)
+    if errors and not settings.apply_with_errors:
+        text = f"version {version.number} has {errors} errors that the one which runs does not have"
+        return Verdict("errors", f"{text}; mend or waive them")
     if settings.approval and not version.approver:
         return Verdict("approval", f"a second engineer must approve version {version.number} first")
     return _mine(version, principal)

@@ -30,7 +30,9 @@ from scada.actors.messages import (
     Report,
     Tick,
 )
+from scada.actors.model_adopter import SystemAdopter
 from scada.actors.model_start import running_model
+from scada.actors.model_view import ModelView
 from scada.actors.operator import OperatorView
 from scada.actors.recall import Recaller, is_accident
 from scada.actors.recorder import WRITE_S, RecorderView
@@ -96,6 +98,7 @@ class System:
             self._open(settings, clock)
             undo.pop_all()
         self.lives, self._swap = Lives(self), Swap(self)
+        self.adopter = SystemAdopter(self)
 
     def _open(self, settings: Settings, clock: Clock) -> None:
         """Open the databases and make what the actors share."""
@@ -143,6 +146,7 @@ class System:
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
         self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
         self.operator, self.recall, self.recorder = Address("operator"), Address("recall"), Address("recorder")
+        self.model, self.model_view = Address("model"), ModelView()
         self.feed = Feed(self.wire, self.rtdb, self.settings.rtdb.tick_ms / 1000)
         self.cleaning = CleaningStage(Cleaner(self.tables.points, len(self.tables.channels)), self.feed, self.clock, self.path)
         self.recalls = RecallFolder(self.settings.events.recalls, self.settings.events.recall_keep)
@@ -274,7 +278,7 @@ class System:
     def stop(self) -> None:
         """Stop the channels, let everything that waits be handled and committed, close the databases."""
         self.timers.stop()
-        names = [address.name for address in (*self.channels.values(), *self.upstreams.addresses)]
+        names = [address.name for address in (self.model, *self.channels.values(), *self.upstreams.addresses)]
         names += [
             "recorder",
             "resources",
@@ -316,6 +320,7 @@ class System:
             (LOOK_S, self.resources, tick),
             (0.1, self.control, tick),
             (1.0, self.dispatch, tick),
+            (1.0, self.model, tick),
             (0.1, self.replay, tick),
             (WRITE_S, self.recorder, tick),
             (settings.avc.cycle_s, self.avc, tick),

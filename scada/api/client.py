@@ -265,6 +265,33 @@ class ScadaClient:
             async for message in stream:
                 yield pb.ChannelTrace.FromString(message)
 
+    # ------------------------------------------------------------------ files
+
+    async def upload(self, pieces: Iterable[bytes]) -> pb.UploadReply:
+        """Send a file for a proposal: the zip of a model folder, or a difference model.
+
+        Raises:
+            CallError: refused (too large, no right), or the connection broke; nothing is kept then.
+        """
+
+        async def _requests() -> AsyncGenerator[bytes, None]:
+            for piece in pieces:
+                yield pb.FileChunk(data=piece).SerializeToString()
+
+        await self.call("Engineering/ListVersions", pb.ListVersionsRequest(limit=1))  # a lost session is found here
+        async with aclosing(self.relay_stream("Engineering/Upload", _requests())) as stream:
+            return pb.UploadReply.FromString(await anext(stream))
+
+    async def download(self, number: int) -> bytes:
+        """The files of a model version as a zip.
+
+        Raises:
+            CallError: there is none, no right, or the connection broke.
+        """
+        request = pb.DownloadRequest(number=number).SerializeToString()
+        async with aclosing(self.relay_stream("Engineering/Download", _once(request))) as stream:
+            return b"".join([pb.FileChunk.FromString(message).data async for message in stream])
+
     # ------------------------------------------------------------------ inner parts
 
     def _channel(self, target: str) -> Any:

@@ -32,6 +32,7 @@ Reply = TypeVar("Reply")
 Query = Callable[[Request, Principal], Coroutine[Any, Any, Message | bytes]]
 Order = Callable[[Request, Principal, bytes], Coroutine[Any, Any, Message]]
 Follow = Callable[[Request, Principal], AsyncGenerator[Message, None]]
+Collect = Callable[[AsyncIterator[Request], Principal], Coroutine[Any, Any, Message]]
 Exchange = Callable[[AsyncIterator[Request]], AsyncGenerator[bytes, None]]
 Method = tuple[str, grpc.RpcMethodHandler]
 """Full method name and its handler."""
@@ -139,6 +140,26 @@ class Gate:
                 await _abort(context, _fault(path, error))
 
         return path, grpc.stream_stream_rpc_method_handler(_behaviour)
+
+    def collect(self, name: str, kind: type[Request], take: Collect[Request]) -> Method:
+        """Many requests, one reply: a file on its way in. It has no consequence until an order names what arrived."""
+        path = f"/{PACKAGE}.{name}"
+
+        async def _behaviour(raws: AsyncIterator[bytes], context: Context) -> bytes:
+            try:
+                session = _session(context)
+                principal = self._sessions.authenticate(session, path)
+
+                async def _parsed() -> AsyncIterator[Request]:
+                    async for raw in raws:
+                        self._sessions.authenticate(session, path)
+                        yield _parse(kind, raw)
+
+                return _encode(await take(_parsed(), principal))
+            except Exception as error:  # noqa: BLE001 - any error becomes a status
+                return await _abort(context, _fault(path, error))
+
+        return path, grpc.stream_unary_rpc_method_handler(_behaviour)
 
     def login(self, name: str) -> Method:
         """The handshake: the only call without a session."""

@@ -16,6 +16,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.backend import Backend
 from scada.api import messages
 from scada.api.channel_services import ChannelServices
+from scada.api.engineering_services import EngineeringServices
 from scada.api.event_feed import EventFeed
 from scada.api.event_services import EventServices
 from scada.api.faults import CallError, malformed
@@ -48,6 +49,7 @@ class Services:
         self._events = EventServices(backend, events)
         self._history = HistoryServices(backend)
         self._channels = ChannelServices(backend)
+        self._engineering = EngineeringServices(backend)
 
     # ------------------------------------------------------------------ model
 
@@ -267,6 +269,7 @@ class Services:
                 gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
                 *self._history.view_methods(gate),
                 *self._channels.view_methods(gate),
+                *self._engineering.view_methods(gate),
                 gate.query("Replay/Start", pb.ReplayRequest, self.start_replay),
                 gate.query("Replay/Command", pb.ReplayCommand, self.command_replay),
                 gate.query("Replay/GetState", pb.ReplayCommand, self.get_replay),
@@ -281,6 +284,7 @@ class Services:
                 gate.login("Session/Login"),
                 gate.logout("Session/Logout"),
                 *self._events.orders(gate),
+                *self._engineering.orders(gate),
                 gate.order("Control/Select", pb.SelectRequest, self.select),
                 gate.order("Control/Execute", pb.ExecuteRequest, self.execute),
                 gate.order("Control/Cancel", pb.CancelRequest, self.cancel),

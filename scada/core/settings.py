@@ -56,7 +56,7 @@ class ModelSettings(_Section):
         "current", description="After a start runs the current version, or what is in the folder, as a new version if it differs."
     )
     approval: bool = Field(False, description="A second engineer must approve a version before it is applied.")
-    apply_with_errors: bool = Field(False, description="Versions with findings of severity error may be applied; fatal never.")
+    apply_with_errors: bool = Field(False, description="Versions with errors that the running one does not have may be applied.")
     keep_versions: int = Field(50, ge=2, description="Versions whose files are kept; the current one and the one before always.")
     upload_mb: int = Field(512, ge=1, le=4096, description="Largest model that may be uploaded, packed and unpacked, MiB.")
     work_minutes: float = Field(15.0, gt=0, description="Longest time the worker may check or build a version.")

@@ -12,6 +12,7 @@ from scada.model_cim.difference_file import read_difference
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.statements import Difference
 from scada.model_cim.version_files import DRAWINGS, copy_model, explained, hashes_of, sync_folder, unpack_model
+from scada.model_cim.writer import write_model
 
 
 def gather(origin: str, source: Path, base: Path, running: Path, target: Path, most_bytes: int) -> None:
@@ -64,8 +65,6 @@ def _rebase(base: Path, running: Path, target: Path) -> None:
 
 
 def _write(running: Path, difference: Difference, target: Path) -> None:
-    from scada.model_cim.writer import write_model
-
     model = apply_difference(ModelReader(running).read(), difference)
     try:
         write_model(model, target)

@@ -305,10 +305,17 @@ class VersionStore:
         for place in self._places.iterdir():
             if place.name not in named:
                 shutil.rmtree(place, ignore_errors=True)
+        self.forget_uploads(0)
+        for part in self.uploads.glob(".part-*"):
+            part.unlink(missing_ok=True)
+
+    def forget_uploads(self, keep: int) -> None:
+        """Remove the oldest uploads that no version waits for, beyond ``keep``."""
         waited = {version.source for version in self.versions.values() if version.state is State.CHECKING}
-        for upload in self.uploads.iterdir():
-            if upload.name not in waited:
-                upload.unlink(missing_ok=True)
+        spare = [path for path in self.uploads.iterdir() if path.name not in waited and not path.name.startswith(".part-")]
+        spare.sort(key=lambda path: path.stat().st_mtime_ns)
+        for upload in spare[: max(0, len(spare) - keep)]:
+            upload.unlink(missing_ok=True)
 
 
 def read_store(folder: Path) -> tuple[History, list[Entry]]:

@@ -78,6 +78,7 @@ _HISTORY = frozenset({Right.HISTORY})
 _SUBSTITUTE = frozenset({Right.SUBSTITUTE})
 _TAG = frozenset({Right.TAG})
 _DISPATCH = frozenset({Right.DISPATCH})
+_ENGINEER = frozenset({Right.ENGINEER})
 ANY_SESSION: Final[frozenset[Right]] = frozenset()
 """The call needs a live session and no right (``Session.Login`` makes that session)."""
 
@@ -119,12 +120,22 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Dispatch/SendSchedule": _DISPATCH,
         "/scadapb.v1.Dispatch/GetDispatch": _VIEW,
         "/scadapb.v1.History/Query": _HISTORY,
-        "/scadapb.v1.History/Backfill": frozenset({Right.ENGINEER}),
+        "/scadapb.v1.History/Backfill": _ENGINEER,
         "/scadapb.v1.History/GetHistoryStatus": _HISTORY,
         "/scadapb.v1.Channels/GetChannel": _VIEW,
         "/scadapb.v1.Channels/Trace": frozenset({Right.CHANNEL}),
         "/scadapb.v1.Channels/ListRecordings": _REPLAY,
         "/scadapb.v1.Channels/GetUpstream": _VIEW,
+        "/scadapb.v1.Engineering/ListVersions": _VIEW,
+        "/scadapb.v1.Engineering/GetVersion": _VIEW,
+        "/scadapb.v1.Engineering/GetLog": _VIEW,
+        "/scadapb.v1.Engineering/Download": _ENGINEER,
+        "/scadapb.v1.Engineering/Upload": _ENGINEER,
+        "/scadapb.v1.Engineering/Propose": _ENGINEER,
+        "/scadapb.v1.Engineering/Approve": _ENGINEER,
+        "/scadapb.v1.Engineering/Withdraw": _ENGINEER,
+        "/scadapb.v1.Engineering/Apply": _ENGINEER,
+        "/scadapb.v1.Engineering/Rollback": _ENGINEER,
         "/scadapb.v1.Replay/Start": _REPLAY,
         "/scadapb.v1.Replay/Command": _REPLAY,
         "/scadapb.v1.Replay/GetState": _REPLAY,

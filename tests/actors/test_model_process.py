@@ -1,0 +1,142 @@
+"""The worker process of the model, started for real: its answers, its end, and a model handed over in pieces."""
+
+import gc
+import os
+import signal
+import threading
+
+import pytest
+from actors.small_grid import write_grid
+
+from scada.actors import model_process
+from scada.actors.model_change import alike
+from scada.actors.model_handover import pack, unpack
+from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Kind, WorkError, read_frames, write_frame
+from scada.actors.model_process import Built, WorkProcess
+from scada.model_cim.difference import diff_models
+from scada.model_cim.points import load_model
+
+
+class Heard:
+    """Collects what a worker says."""
+
+    def __init__(self):
+        self.shares, self.found, self.done = [], None, threading.Event()
+
+    def heard(self, share, what):
+        self.shares.append((share, what))
+
+    def ended(self, found):
+        self.found = found
+        self.done.set()
+
+    def wait(self):
+        assert self.done.wait(60)
+        return self.found
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return write_grid(tmp_path / "grid")
+
+
+def check_job(grid, tmp_path, **more):
+    return CheckJob(2, "version", grid, grid, grid, tmp_path / "staging", tmp_path, **more)
+
+
+def test_a_model_arrives_as_it_was_sent(demo):
+    model, tables = demo
+    chunks = list(pack(model, tables))
+    assert len(chunks) > 3
+    other, others = unpack(chunks)
+    assert alike(others, tables)
+    assert not diff_models(model, other, spelling=True)
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("cut", [0, 1, -1])
+def test_a_model_that_is_cut_off_is_an_error(grid, cut):
+    chunks = b"".join(pack(*load_model(grid)[:2]))
+    with pytest.raises((EOFError, Exception), match=r"Ran out of input|truncated|EOF"):
+        unpack([chunks[:cut]])
+    assert gc.isenabled()
+
+
+def test_frames_come_out_as_they_went_in_and_a_cut_one_is_left_out(tmp_path):
+    path = tmp_path / "frames"
+    with path.open("wb") as out:
+        write_frame(out, Kind.CHUNK, b"one")
+        write_frame(out, Kind.CHUNK, b"")
+        write_frame(out, Kind.CHUNK, b"three")
+    whole = path.read_bytes()
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        with path.open("rb") as source:
+            found = [body for _, body in read_frames(source)]
+        assert found == [b"one", b"", b"three"][: len(found)]
+    assert len(found) == 3
+
+
+@pytest.mark.e2e
+def test_a_version_is_checked_and_built_in_a_process_of_its_own(grid, tmp_path):
+    heard = Heard()
+    WorkProcess(check_job(grid, tmp_path), heard.heard, heard.ended)
+    result = heard.wait()
+    assert isinstance(result, CheckResult)
+    assert result.refused == ""
+    assert set(result.reports) == {"findings", "difference", "effects", "shadow"}
+    assert (tmp_path / "staging" / "EQ.xml").is_file()
+    assert [what for _, what in heard.shares] == ["files", "check", "compare", "try", "kept"]
+    heard = Heard()
+    WorkProcess(BuildJob(1, grid, tmp_path), heard.heard, heard.ended)
+    built = heard.wait()
+    assert isinstance(built, Built)
+    assert [point.path for point in built.tables.points] == [point.path for point in load_model(grid)[1].points]
+
+
+@pytest.mark.e2e
+def test_what_makes_a_job_impossible_is_its_answer(tmp_path):
+    heard = Heard()
+    WorkProcess(BuildJob(1, tmp_path / "none", tmp_path), heard.heard, heard.ended)
+    found = heard.wait()
+    assert isinstance(found, WorkError)
+    assert "no such model" in str(found)
+
+
+@pytest.mark.e2e
+def test_a_worker_that_is_killed_is_told_by_its_signal(grid, tmp_path):
+    heard = Heard()
+    work = WorkProcess(check_job(grid, tmp_path), heard.heard, heard.ended)
+    os.kill(work.pid, signal.SIGKILL)
+    found = heard.wait()
+    assert isinstance(found, WorkError)
+    assert "killed by signal 9" in str(found)
+    assert "memory" in str(found)
+
+
+@pytest.mark.e2e
+def test_of_a_job_given_up_nothing_more_is_heard(grid, tmp_path):
+    heard = Heard()
+    work = WorkProcess(check_job(grid, tmp_path), heard.heard, heard.ended)
+    work.kill()
+    work.kill()
+    assert heard.found is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(work.pid, 0)
+
+
+@pytest.mark.e2e
+def test_a_worker_ends_with_its_server(grid, tmp_path):
+    heard = Heard()
+    work = WorkProcess(check_job(grid, tmp_path), heard.heard, heard.ended)
+    work._process.stdin.close()
+    found = heard.wait()
+    assert isinstance(found, (WorkError, CheckResult))
+    if isinstance(found, WorkError):
+        assert "ended with code" in str(found)
+
+
+def test_a_worker_that_cannot_be_started_is_an_error_with_a_mend(grid, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_process.sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(WorkError, match="cannot be started"):
+        WorkProcess(check_job(grid, tmp_path), print, print)
