@@ -11,12 +11,13 @@ from xml.sax.saxutils import escape
 from scada.core.ids import derived_mrid
 
 CIM = "http://iec.ch/TC57/CIM100#"
+EU = "http://iec.ch/TC57/CIM100-European#"
 SC = "urn:scada-ems:sc:1#"
 HEAD = f"""<?xml version="1.0" encoding="UTF-8"?>
 <rdf:RDF
   xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
   xmlns:md="http://iec.ch/TC57/61970-552/ModelDescription/1#"
-  xmlns:cim="{CIM}"
+  xmlns:cim="{CIM}" xmlns:eu="{EU}"
   xmlns:sc="{SC}">
 """
 
@@ -87,7 +88,7 @@ def _line(prop: str, value: Value) -> str:
     if isinstance(value, Ref):
         return f'    <{prop} rdf:resource="#_{value}"/>'
     if isinstance(value, Enum):
-        return f'    <{prop} rdf:resource="{CIM}{value}"/>'
+        return f'    <{prop} rdf:resource="{EU if prop.startswith("eu:") else CIM}{value}"/>'
     if isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, float):

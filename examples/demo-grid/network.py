@@ -260,6 +260,7 @@ class Network:
             GeneratingUnit__minOperatingP=low,
             GeneratingUnit__maxOperatingP=high,
             GeneratingUnit__nominalP=high,
+            **({"WindGeneratingUnit__windGenUnitType": Enum("WindGenUnitKind.onshore")} if fuel == "wind" else {}),
             **(agc or {}),
             state={"GeneratingUnit.normalPF": high / 100},
         )
@@ -401,6 +402,7 @@ class Network:
                 IdentifiedObject__name="PATL",
                 OperationalLimitType__direction=Enum("OperationalLimitDirectionKind.absoluteValue"),
                 OperationalLimitType__isInfiniteDuration=True,
+                **{"eu:OperationalLimitType__kind": Enum("LimitKind.patl")},
             )
         limit_set = self.eq.add(
             "OperationalLimitSet",

@@ -71,7 +71,7 @@ class PointWriter:
         if terminal:
             properties["Measurement.Terminal"] = Ref(terminal)
         if phases:
-            properties["Measurement.phases"] = Enum(f"PhaseCode.{phases}")
+            properties["Measurement.phases"] = Enum(f"PhaseCode.{'AC' if phases == 'CA' else phases}")  # CIM has no CA
         if unit in ("MW", "Mvar", "A") and terminal:
             properties["Analog.positiveFlowIn"] = not generator
         if limits:
