@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -39,13 +40,12 @@ def diff_models(old: CimModel, new: CimModel, *, spelling: bool = False, header:
     stays: list[Statement] = []
     for prop in sorted({*old.property_names(), *new.property_names()}):
         for before, after in _column_pairs(old, new, prop):
-            was = before.kind if before else ValueKind.TEXT
             for change in both.changes(prop, before, after, spelling=spelling):
                 mrid = both.mrid(change.subject)
-                reverse.extend(Statement(mrid, prop, value, was) for value in change.gone)
-                forward.extend(Statement(mrid, prop, value, after.kind if after else was) for value in change.come)
+                reverse.extend(Statement(mrid, prop, value, kind) for value, kind in change.gone.items())
+                forward.extend(Statement(mrid, prop, value, kind) for value, kind in change.come.items())
                 if len(change.stay) == 1 and not change.gone:
-                    stays.append(Statement(mrid, prop, change.stay[0], was))
+                    stays.extend(Statement(mrid, prop, value, kind) for value, kind in change.stay.items())
     added, removed = both.objects()
     says = [tuple(sorted(statements)) for statements in (forward, reverse, stays)]
     return Difference(added, removed, says[0], says[1], says[2], header or DifferenceHeader())
@@ -78,12 +78,28 @@ def _as_model_says(difference: Difference, said: Said) -> Difference:
     return replace(difference, reverse=tuple(replace(statement, value=value.text) for statement, value in values if value))
 
 
+_Kinds = dict[str, ValueKind]
+"""Values of a property of an object, each with its kind."""
+
+
 @dataclass(slots=True)
 class _Values:
-    """A column in the object numbers of a pair."""
+    """A column in the object numbers of a pair, without what templates made."""
 
+    column: Column | None
     subjects: npt.NDArray[np.intp]
     texts: npt.NDArray[np.object_]
+    places: npt.NDArray[np.intp]
+    """Of each value in the column."""
+
+    def by_subject(self, wanted: npt.NDArray[np.intp]) -> dict[int, _Kinds]:
+        """Values of some objects."""
+        found: dict[int, _Kinds] = {}
+        if self.column is not None:
+            for at in np.flatnonzero(np.isin(self.subjects, wanted)).tolist():
+                kind = self.column.kind_at(int(self.places[at]))
+                found.setdefault(int(self.subjects[at]), {})[self.texts[at]] = kind
+        return found
 
 
 @dataclass(slots=True)
@@ -91,9 +107,9 @@ class _Change:
     """Values of one property of one object."""
 
     subject: int
-    gone: list[str]
-    come: list[str]
-    stay: list[str]
+    gone: _Kinds
+    come: _Kinds
+    stay: _Kinds
 
 
 class _Pair:
@@ -103,13 +119,10 @@ class _Pair:
         self._old, self._new = old, new
         number = {mrid: row for row, mrid in enumerate(old.mrids)}
         self._mrids = list(old.mrids)
-        place = np.empty(len(new.mrids), np.intp)
-        for row, mrid in enumerate(new.mrids):
-            known = number.get(mrid)
-            if known is None:
-                known = len(self._mrids)
-                self._mrids.append(mrid)
-            place[row] = known
+        place = np.fromiter(map(number.get, new.mrids, repeat(-1)), np.intp, len(new.mrids))
+        fresh = np.flatnonzero(place < 0)
+        place[fresh] = len(self._mrids) + np.arange(len(fresh))
+        self._mrids += [new.mrids[row] for row in fresh.tolist()]
         self._of_old = np.arange(len(old.mrids))
         self._of_new = place
 
@@ -129,7 +142,7 @@ class _Pair:
 
     def changes(self, prop: str, before: Column | None, after: Column | None, *, spelling: bool) -> Iterator[_Change]:
         """Objects whose values differ."""
-        if prop in MADE_PROPERTIES:
+        if prop in MADE_PROPERTIES or (before is after and self._same_objects(before)):
             return
         old = _values(self._old, before, self._of_old)
         new = _values(self._new, after, self._of_new)
@@ -140,14 +153,19 @@ class _Pair:
             concerned = np.unique(old.subjects[differ])
         else:
             concerned = _concerned(old, new, len(self._mrids))
-        had, has = _by_subject(old, concerned), _by_subject(new, concerned)
+        had, has = old.by_subject(concerned), new.by_subject(concerned)
         for subject in concerned.tolist():
-            old_values, new_values = had.get(subject, set()), has.get(subject, set())
-            gone, come = sorted(old_values - new_values), sorted(new_values - old_values)
+            was, now = had.get(subject, {}), has.get(subject, {})
+            gone, come = sorted(was.keys() - now.keys()), sorted(now.keys() - was.keys())
             if not spelling:
                 gone, come = _other_values(prop, gone, come)
             if gone or come:
-                yield _Change(subject, gone, come, sorted(old_values & new_values))
+                stay = {value: kind for value, kind in was.items() if value in now}
+                yield _Change(subject, {value: was[value] for value in gone}, {value: now[value] for value in come}, stay)
+
+    def _same_objects(self, column: Column | None) -> bool:
+        """True if a column that both models share is about the same objects in both."""
+        return column is None or bool(np.array_equal(self._of_old[column.subjects], self._of_new[column.subjects]))
 
 
 def _column_pairs(old: CimModel, new: CimModel, prop: str) -> Iterator[tuple[Column | None, Column | None]]:
@@ -164,13 +182,13 @@ def _column_pairs(old: CimModel, new: CimModel, prop: str) -> Iterator[tuple[Col
 def _values(model: CimModel, column: Column | None, numbers: npt.NDArray[np.intp]) -> _Values:
     """What a column says of objects that are not made, nor made of them by a template."""
     if column is None:
-        return _Values(np.zeros(0, np.intp), np.zeros(0, np.object_))
-    subjects = column.subjects
-    texts = np.array(column.values, np.object_)
+        return _Values(None, np.zeros(0, np.intp), np.zeros(0, np.object_), np.zeros(0, np.intp))
+    subjects, texts = column.subjects, np.array(column.values, np.object_)
+    places = np.arange(len(texts))
     if model.template_files.any():
-        keep = ~(model.made[subjects] | model.template_files[np.asarray(column.file)])
-        subjects, texts = subjects[keep], texts[keep]
-    return _Values(numbers[subjects], texts)
+        places = np.flatnonzero(~(model.made[subjects] | model.template_files[column.files]))
+        subjects, texts = subjects[places], texts[places]
+    return _Values(column, numbers[subjects], texts, places)
 
 
 def _concerned(old: _Values, new: _Values, size: int) -> npt.NDArray[np.intp]:
@@ -184,14 +202,6 @@ def _concerned(old: _Values, new: _Values, size: int) -> npt.NDArray[np.intp]:
     single = np.flatnonzero((had == 1) & (has == 1))
     other[single[old.texts[at_old[single]] != new.texts[at_new[single]]]] = True
     return np.flatnonzero(other)
-
-
-def _by_subject(values: _Values, wanted: npt.NDArray[np.intp]) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {}
-    places = np.flatnonzero(np.isin(values.subjects, wanted))
-    for subject, text in zip(values.subjects[places].tolist(), values.texts[places].tolist(), strict=True):
-        found.setdefault(subject, set()).add(text)
-    return found
 
 
 def _other_values(prop: str, gone: list[str], come: list[str]) -> tuple[list[str], list[str]]:

@@ -80,13 +80,13 @@ class Said:
             for column in model.columns(prop):
                 subjects = column.subjects
                 for place in np.flatnonzero(wanted[subjects]).tolist():
-                    row, file = int(subjects[place]), column.file[place]
+                    row, file = int(subjects[place]), column.part_at(place).file
                     mrid = model.mrids[row]
                     made = bool(model.made[row] or model.template_files[file] or prop in MADE_PROPERTIES)
                     where = model.where_value(column, place)
                     key = (prop, column.kind is ValueKind.REF)
                     self._found.setdefault(mrid, {}).setdefault(key, []).append(
-                        Value(column.values[place], column.kind, where, made)
+                        Value(column.at(place), column.kind_at(place), where, made)
                     )
 
     def values(self, mrid: str, prop: str, kind: ValueKind) -> list[Value]:
