@@ -45,7 +45,8 @@ def check_version(job: CheckJob, progress: Progress) -> CheckResult:
     """
     progress(0.05, "files")
     try:
-        gather(job.origin, job.source, job.base, job.running, job.staging, job.most_bytes)
+        drivers = Drivers(job.drivers)
+        gather(job.origin, job.source, job.base, job.running, job.staging, most_bytes=job.most_bytes, drivers=drivers)
         return _Check(job, progress).run()
     except ScadaError as error:
         shutil.rmtree(job.staging, ignore_errors=True)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from scada.core.errors import ModelError
+from scada.model_cim.cim import CimModel
 from scada.model_cim.difference import apply_difference, diff_models
 from scada.model_cim.difference_file import read_difference
+from scada.model_cim.merge import merge
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.statements import Difference
 from scada.model_cim.version_files import DRAWINGS, copy_model, explained, hashes_of, sync_folder, unpack_model
 from scada.model_cim.writer import write_model
+from scada.protocols.registry import Drivers
+
+_NAMED: Final = 20
 
 
-def gather(origin: str, source: Path, base: Path, running: Path, target: Path, most_bytes: int) -> None:
+def gather(origin: str, source: Path, base: Path, running: Path, target: Path, *, most_bytes: int, drivers: Drivers) -> None:
     """Put the files of a proposed version into a new folder, changed so that they follow from the version that runs.
 
     Work that started from another version than the one that runs is laid over the latter: what its maker changed is changed
@@ -28,35 +34,42 @@ def gather(origin: str, source: Path, base: Path, running: Path, target: Path, m
         running: folder of the version that runs.
         target: folder to make.
         most_bytes: largest model.
+        drivers: whose protocols channels may name.
 
     Raises:
-        DifferenceError: conflicts, every one of them named.
-        ModelError: the files are no model.
+        DifferenceError: the difference does not fit its base, and why.
+        ModelError: the files are no model, or conflicts, which are named.
         StoreError: they cannot be written.
     """
     match origin:
         case "difference":
-            _write(running, read_difference(source), target)
-            _copy_others(running, target)
+            model = ModelReader(base).read()
+            _write(model, read_difference(source), target)
+            _copy_others(base, target)
         case "upload":
             unpack_model(source, target, most_bytes)
         case "version":
             copy_model(source, target)
         case _:
             raise ModelError(f"versions do not come from {origin!r}", mend="upload, difference or version")
-    if origin != "difference" and base != running:
-        _rebase(base, running, target)
+    if base != running:
+        _rebase(base, running, target, drivers)
 
 
-def _rebase(base: Path, running: Path, target: Path) -> None:
+def _rebase(base: Path, running: Path, target: Path, drivers: Drivers) -> None:
     """Lay what changed from ``base`` to ``target`` over ``running``; the folder ``target`` is replaced."""
     aside = target.with_name(f"{target.name}-own")
     shutil.rmtree(aside, ignore_errors=True)
     target.rename(aside)
     try:
-        difference = diff_models(ModelReader(base).read(), ModelReader(aside).read())
-        _write(running, difference, target)
+        _merge(ModelReader(base).read(), ModelReader(aside).read(), ModelReader(running).read(), target, drivers)
         _merge_others(base, running, aside, target)
+    except ModelError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        what = error.what
+        for folder, name in ((aside, "yours"), (running, "theirs"), (base, "before")):
+            what = what.replace(f"{folder}/", f"{name}:")
+        raise ModelError(what, where=error.where, mend=error.mend) from error
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
@@ -64,10 +77,19 @@ def _rebase(base: Path, running: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write(running: Path, difference: Difference, target: Path) -> None:
-    model = apply_difference(ModelReader(running).read(), difference)
+def _merge(base: CimModel, mine: CimModel, theirs: CimModel, target: Path, drivers: Drivers) -> None:
+    merged = merge(base, mine, theirs, drivers=drivers)
+    if merged.conflicts:
+        named = [str(one) for one in merged.conflicts[:_NAMED]]
+        more = [f"and {len(merged.conflicts) - _NAMED} more"] if len(merged.conflicts) > _NAMED else []
+        text = f"in conflict with the version that runs, {len(merged.conflicts)} times: {'; '.join([*named, *more])}"
+        raise ModelError(text, mend="agree with who made that, and change the version that runs")
+    _write(theirs, diff_models(theirs, apply_difference(base, merged.difference)), target)
+
+
+def _write(model: CimModel, difference: Difference, target: Path) -> None:
     try:
-        write_model(model, target)
+        write_model(apply_difference(model, difference), target)
     except OSError as error:
         raise explained(error, target) from error
 
