@@ -115,6 +115,31 @@ def merge(base: CimModel, mine: CimModel, theirs: CimModel, *, drivers: Drivers 
     return Merged(Difference(), tuple(sorted(conflicts, key=lambda one: (one.path, one.mrid, one.kind, one.prop))))
 
 
+def merge_files(base: Mapping[str, str], mine: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
+    """Files beside the XML (templates, waivers, drawings), each taken whole from whoever changed it.
+
+    Drawings are made anew where they do not fit, so mine are taken when both have changed one.
+
+    Args:
+        base: digest of each file by name.
+        mine: the same of the one.
+        theirs: the same of the other.
+
+    Returns:
+        By name, whose file it is (0 base, 1 mine, 2 theirs), without those that go; and the names that both changed differently.
+    """
+    chosen: dict[str, int] = {}
+    clashes: list[str] = []
+    for name in sorted({*base, *mine, *theirs}):
+        was, one, other = base.get(name), mine.get(name), theirs.get(name)
+        if one != other and was not in (one, other) and not name.startswith("diagrams/"):
+            clashes.append(name)
+        side, digest = (2, other) if one == was else (1, one)
+        if digest is not None:
+            chosen[name] = side
+    return chosen, clashes
+
+
 class _Side:
     """One engineer's edit."""
 

@@ -23,7 +23,7 @@ def stations_touched(difference: Difference, old: CimModel, new: CimModel) -> li
     """
     found: set[str] = set()
     for mrid in touched(difference):
-        places = {name for model in (old, new) if mrid in model for name in _stations_of(model, mrid)}
+        places = {name for model in (old, new) if mrid in model for name in stations_of(model, mrid)}
         found |= places or {EVERYONE}
     return sorted(found)
 
@@ -39,8 +39,8 @@ def areas_of(stations: Iterable[str], model: CimModel) -> dict[str, str]:
     return found
 
 
-def _stations_of(model: CimModel, mrid: str) -> set[str]:
-    """Stations that are nearest along references."""
+def stations_of(model: CimModel, mrid: str) -> set[str]:
+    """Names of the stations that are nearest to an object along its references; empty if none is."""
     seen, edge = {mrid}, deque([(mrid, 0)])
     found: set[str] = set()
     nearest = _DEEP
