@@ -175,7 +175,9 @@ def links(values: Sequence[str], index: Mapping[str, int], mrids: Sequence[str])
     lost = np.flatnonzero(targets < 0)
     missing: dict[str, int] = {}
     for place in lost.tolist():
-        targets[place] = -1 - missing.setdefault(values[place], len(missing))
+        value = values[place].strip()
+        row = index.get(value)
+        targets[place] = -1 - missing.setdefault(value, len(missing)) if row is None else row
     return Linked(targets, list(missing), mrids)
 
 

@@ -7,42 +7,29 @@ what is rare is a method.
 from __future__ import annotations
 
 import codecs
-import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Protocol
 from xml.parsers import expat
 
 import numpy as np
 
 from scada.core.ids import normalise_mrid
-from scada.model_cim.columns import Extra, Piece, Spelling
+from scada.model_cim.columns import Extra
 from scada.model_cim.findings import Finding, Severity
-from scada.model_cim.source_files import RDF, SC, XML, Header, HeaderStatement, SourceFile, key_of
+from scada.model_cim.slots import DROPPED, MAX_NAMES, Adders, Slots
+from scada.model_cim.source_files import RDF, SC, XML, Header, SourceFile, key_of
+from scada.model_cim.spelling import RefusedError, decoder_for, prefix_of, resource_value
 from scada.model_cim.statements import ValueKind
 
 MAX_DEPTH = 16
 MAX_TEXT = 1 << 20
 MAX_TOKEN = 4 << 20
-MAX_NAMES = 20_000
 _HEADERS = frozenset({"FullModel", "Dataset"})
 _ID, _ABOUT, _RESOURCE = f"{RDF}}}ID", f"{RDF}}}about", f"{RDF}}}resource"
 _PARSE_TYPE, _DATATYPE, _LANG = f"{RDF}}}parseType", f"{RDF}}}datatype", f"{XML}}}lang"
-_DROPPED = -1
 _RESOURCE_MARK = "\tResource"
 """Behind the name of an element with rdf:parseType="Resource"."""
-_DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
-_SINGLE = ("utf-8", "utf8", "utf-16", "utf16", "us-ascii", "ascii", "iso-8859-1", "utf-16le", "utf-16be")
-
-Adders = tuple[Callable[[int], None], Callable[[str], None], Callable[[int], None]]
-
-
-class RefusedError(Exception):
-    """A file that must not be read on."""
-
-    def __init__(self, rule: str, text: str, hint: str) -> None:
-        self.rule, self.text, self.hint = rule, text, hint
-        super().__init__(text)
 
 
 class Objects(Protocol):
@@ -53,50 +40,14 @@ class Objects(Protocol):
         """Takes what is wrong."""
         ...
 
+    @property
+    def index(self) -> Mapping[str, int]:
+        """Row of each object so far."""
+        ...
+
     def open_object(self, mrid: str, class_name: str, file: int, line: int, *, defines: bool) -> int:
         """Row of an object; -1 if its statements are not to be taken."""
         ...
-
-
-def resource_value(resource: str) -> tuple[str, ValueKind]:
-    """What an ``rdf:resource`` means: the mRID of an object, or a value of an enumeration.
-
-    >>> resource_value("#_0447ee09")
-    ('0447ee09', <ValueKind.REF: 'ref'>)
-    >>> resource_value("http://iec.ch/TC57/CIM100#UnitSymbol.W")
-    ('UnitSymbol.W', <ValueKind.ENUM: 'enum'>)
-    """
-    base, hash_sign, fragment = resource.rpartition("#")
-    if resource.startswith("urn:uuid:") or not base or fragment.startswith("_"):
-        return normalise_mrid(resource if resource.startswith("urn:uuid:") or not hash_sign else fragment), ValueKind.REF
-    return fragment, ValueKind.ENUM
-
-
-def prefix_of(written: str, value: str) -> str:
-    """What stands before an id or value as a file writes it: ``#_``, ``urn:uuid:``, a namespace."""
-    written = written.strip()
-    return written[: len(written) - len(value)] if written.endswith(value) else ""
-
-
-class _Slot:
-    """Values of one property in one spelling, as they come."""
-
-    __slots__ = ("extras", "lines", "spelling", "subjects", "values")
-
-    def __init__(self, spelling: Spelling) -> None:
-        self.spelling = spelling
-        self.subjects = array("i")
-        self.values: list[str] = []
-        self.lines = array("i")
-        self.extras: dict[int, Extra] = {}
-
-    def add(self, row: int, value: str, line: int) -> None:
-        self.subjects.append(row)
-        self.values.append(value)
-        self.lines.append(line)
-
-    def adders(self) -> Adders:
-        return self.subjects.append, self.values.append, self.lines.append
 
 
 class FileParser:
@@ -114,9 +65,8 @@ class FileParser:
         self._objects = objects
         self._file = file
         self._label = label
-        self._slots: list[_Slot] = []
-        self._by_prefix: dict[tuple[str, str], _Slot] = {}
-        self._nested: dict[tuple[str, ...], _Slot] = {}
+        self.slots = Slots()
+        """The statements read."""
         self._counts: dict[tuple[int, tuple[str, ...]], int] = {}
         self._path: list[str] = []
         self._parents: list[bool] = []
@@ -155,7 +105,7 @@ class FileParser:
             expat.ExpatError: it is not well-formed.
         """
         if not self._fed:
-            self._decoder = _decoder(chunk)
+            self._decoder = decoder_for(chunk)
         self._fed += len(chunk)
         data = chunk if self._decoder is None else self._decoder.decode(chunk)
         self._parser.Parse(data, False)
@@ -169,22 +119,6 @@ class FileParser:
         if self._decoder is not None:
             self._parser.Parse(self._decoder.decode(b"", True), False)
         self._parser.Parse(b"", True)
-
-    def pieces(self) -> list[Piece]:
-        """The statements read, by property and spelling."""
-        found = []
-        for slot in self._slots:
-            subjects: array[int] = slot.subjects
-            values, lines, extras = slot.values, slot.lines, slot.extras
-            if min(subjects, default=0) < 0:
-                keep = [place for place, row in enumerate(subjects) if row >= 0]
-                place_of = {place: number for number, place in enumerate(keep)}
-                extras = {place_of[place]: extra for place, extra in extras.items() if place in place_of}
-                subjects, lines = array("i", [subjects[place] for place in keep]), array("i", [lines[place] for place in keep])
-                values = [values[place] for place in keep]
-            if values:
-                found.append(Piece(self._file, slot.spelling, subjects, values, lines, extras))
-        return found
 
     def source(self) -> SourceFile:
         """What is known of the file."""
@@ -209,12 +143,35 @@ class FileParser:
         pieces, clear = self._pieces, self._pieces.clear
         texts: dict[str, Adders] = {}
         refs: dict[str, Adders] = {}
-        open_object, deep_start, deep_end = self._start_object, self._start_deep, self._end_deep
+        odd_object, deep_start, deep_end = self._start_object, self._start_deep, self._end_deep
+        index, codes, open_object = self._objects.index, self._class_codes, self._objects.open_object
+        add_row, add_kind, add_line = self._rows.append, self._kinds.append, self._lines.append
+        file = self._file
         depth = line = 0
-        row = _DROPPED
+        row = DROPPED
         leaf = False
         extra: Extra | None = None
         prop = ""
+
+        def begin(name: str, given: list[str]) -> int:
+            """Row of an object, here for those written ``rdf:ID="_..."`` and ``rdf:about="#_..."``."""
+            code = codes.get(name)
+            mrid = given[1][1:] if given and given[0] == _ID else given[1][2:] if given else ""
+            known = index.get(mrid)
+            if code is None or len(given) != 2 or mrid[-1:] <= " ":
+                return odd_object(name, given)
+            at = parser.CurrentLineNumber
+            if known is None and given[0] == _ID and given[1][0] == "_":
+                known = open_object(mrid, self._key(name), file, at, defines=True)
+                code = 2 * code + 1
+            elif known is not None and given[0] == _ABOUT and given[1][:2] == "#_":
+                code = 2 * code
+            else:
+                return odd_object(name, given)
+            add_row(known)
+            add_kind(code)
+            add_line(at)
+            return known
 
         def start(name: str, given: list[str]) -> None:
             nonlocal depth, row, line, leaf, extra, prop
@@ -231,7 +188,7 @@ class FileParser:
                     if written[:2] == "#_":
                         adders = refs.get(name)
                         if adders is None:
-                            adders = refs[name] = self._slot(name, "#_", ValueKind.REF)
+                            adders = refs[name] = self.slots.adders(name, "#_", ValueKind.REF)
                         adders[1](written[2:])
                     else:
                         value, adders = self._resource(name, written)
@@ -243,7 +200,7 @@ class FileParser:
                     clear()
             elif depth == 1:
                 depth = 2
-                row = open_object(name, given)
+                row = begin(name, given)
             elif depth == 0:
                 depth = 1
                 self._start_root(name)
@@ -264,7 +221,7 @@ class FileParser:
                     value = text.strip()
                     adders = texts.get(name)
                     if adders is None:
-                        adders = texts[name] = self._slot(name, "", ValueKind.TEXT)
+                        adders = texts[name] = self.slots.adders(name, "", ValueKind.TEXT)
                     if value is not text or extra is not None:
                         self._keep_extra(name, extra, text, value)
                         extra = None
@@ -283,25 +240,8 @@ class FileParser:
         parser.StartElementHandler = start
         parser.EndElementHandler = end
 
-    def _slot(self, name: str, prefix: str, kind: ValueKind) -> Adders:
-        return self._slot_of(name, prefix, kind).adders()
-
-    def _slot_of(self, name: str, prefix: str, kind: ValueKind) -> _Slot:
-        key = (name, prefix if kind is not ValueKind.TEXT else "\t")
-        slot = self._by_prefix.get(key)
-        if slot is None:
-            slot = self._by_prefix[key] = self._new(Spelling((name,), prefix, kind))
-        return slot
-
-    def _new(self, spelling: Spelling) -> _Slot:
-        slot = _Slot(spelling)
-        self._slots.append(slot)
-        if len(self._slots) > MAX_NAMES:
-            raise RefusedError("xml.names", f"more than {MAX_NAMES} different properties", "this is not CIM XML")
-        return slot
-
     def _keep_extra(self, name: str, extra: Extra | None, text: str, value: str) -> None:
-        slot = self._slot_of(name, "", ValueKind.TEXT)
+        slot = self.slots.flat(name, "", ValueKind.TEXT)
         self._preset = ""
         kept = Extra(extra.lang if extra else "", extra.datatype if extra else "", text if text != value else None)
         if kept != Extra():
@@ -309,7 +249,7 @@ class FileParser:
 
     def _resource(self, name: str, written: str) -> tuple[str, Adders]:
         value, kind = resource_value(written)
-        return value, self._slot(name, prefix_of(written, value), kind)
+        return value, self.slots.adders(name, prefix_of(written, value), kind)
 
     def _tell(self, severity: Severity, rule: str, text: str, hint: str = "") -> None:
         self._objects.findings.append(Finding(self._label, self.line, severity, rule, text, hint=hint))
@@ -357,7 +297,7 @@ class FileParser:
         mrid = normalise_mrid(written)
         if not mrid:
             self._tell(Severity.ERROR, "id.missing", f"{key} has neither rdf:ID nor rdf:about; left out", "give it an rdf:ID")
-            return _DROPPED
+            return DROPPED
         line = self.line
         row = self._objects.open_object(mrid, key, self._file, line, defines=defines)
         if row < 0:
@@ -376,7 +316,7 @@ class FileParser:
         if "}" not in attribute or attribute.startswith((RDF, XML)):
             self._lost(attribute)
             return
-        self._slot_of(attribute, "", ValueKind.TEXT).add(row, value, line)
+        self.slots.flat(attribute, "", ValueKind.TEXT).add(row, value, line)
 
     def _odd_property(self, name: str, given: list[str], row: int, line: int) -> tuple[bool, Extra | None]:
         """A property with other attributes than one rdf:resource: whether a literal follows, and what it has beside it."""
@@ -430,11 +370,7 @@ class FileParser:
             self._add_deep(row, "".join(self._pieces).strip(), self.line, ValueKind.TEXT, "")
 
     def _add_deep(self, row: int, value: str, line: int, kind: ValueKind, prefix: str) -> None:
-        where = (*self._path, prefix, kind.value)
-        slot = self._nested.get(where)
-        if slot is None:
-            slot = self._nested[where] = self._new(Spelling(tuple(self._path), prefix, kind))
-        slot.add(row, value, line)
+        self.slots.nested(tuple(self._path), prefix, kind).add(row, value, line)
 
     def _lost(self, what: str) -> None:
         """Something that is not kept, told once a file."""
@@ -444,18 +380,7 @@ class FileParser:
             self._tell(Severity.WARNING, "xml.lost", f"{what} is not kept", "it is not written back")
 
     def _header(self, number: int, name: str, identity: str) -> Header:
-        """The statements with subject ``-2 - number``."""
-        found: list[tuple[int, HeaderStatement]] = []
-        for slot in self._slots:
-            spelling = slot.spelling
-            for place, row in enumerate(slot.subjects if min(slot.subjects, default=0) < _DROPPED else ()):
-                if row == -2 - number:
-                    resource = spelling.kind is not ValueKind.TEXT
-                    extra = slot.extras.get(place)
-                    one = HeaderStatement(spelling.names[-1], spelling.prefix + slot.values[place], resource, extra)
-                    found.append((slot.lines[place], one))
-        found.sort(key=lambda one: one[0])
-        statements = tuple(one for _, one in found)
+        statements = self.slots.header(number)
         profiles = tuple(one.value for one in statements if key_of(one.name) in ("Model.profile", "conformsTo"))
         return Header(self._label, self._cim_namespace(), profiles, name, identity, statements)
 
@@ -466,19 +391,3 @@ class FileParser:
             if "CIM" in namespace.upper() and namespace != SC and "61970-552" not in namespace and "entsoe" not in namespace:
                 return namespace
         return ""
-
-
-def _decoder(start: bytes) -> codecs.IncrementalDecoder | None:
-    """For an encoding that expat does not know, GBK above all; None where it needs no help.
-
-    Raises:
-        RefusedError: nobody knows the encoding.
-    """
-    declared = _DECLARED.match(start[:256])
-    if declared is None or declared[1].decode("ascii").lower() in _SINGLE:
-        return None
-    name = declared[1].decode("ascii")
-    try:
-        return codecs.getincrementaldecoder(name)("strict")
-    except (LookupError, ValueError) as error:
-        raise RefusedError("xml.encoding", f"encoding {name!r} is unknown", "save it as UTF-8") from error

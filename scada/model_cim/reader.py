@@ -21,9 +21,10 @@ from scada.model_cim.cim import CimModel
 from scada.model_cim.columns import Column, Linked, Piece, links, literals, make_column
 from scada.model_cim.editing import Addition, extended
 from scada.model_cim.findings import Finding, Findings, Severity
-from scada.model_cim.parser import FileParser, RefusedError, resource_value
+from scada.model_cim.parser import FileParser
 from scada.model_cim.source_files import RDF, SC, SourceFile, key_of
 from scada.model_cim.sources import MAX_BYTES, UNREADABLE, Member, sources, template_files
+from scada.model_cim.spelling import RefusedError, resource_value
 from scada.model_cim.statements import ValueKind
 from scada.model_cim.templates import Template, expand, parse_template
 from scada.model_cim.waivers import WAIVERS, waivers_file
@@ -94,15 +95,16 @@ class _Gather:
         self.object_file = array("i")
         self.object_line = array("i")
         self._labels: list[str] = []
-        self._index: dict[str, int] = {}
+        self.index: dict[str, int] = {}
         self._defined = bytearray()
         self._pieces: dict[tuple[bool, str], list[Piece]] = {}
         self._bytes = 0
 
     def parse(self, label: str, stream: Member | IO[bytes], digest: hashlib._Hash) -> None:
         """Read one file; a fault ends the file with a fatal finding and keeps what was read."""
+        file = len(self._labels)
         self._labels.append(label)
-        parser = FileParser(self, len(self._labels) - 1, label)
+        parser = FileParser(self, file, label)
         try:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
@@ -123,7 +125,7 @@ class _Gather:
         except UNREADABLE as error:
             self._fatal(label, parser.line, "file.unreadable", f"cannot be read to its end: {error}", "fetch the file again")
         self.files.append(parser.source())
-        for piece in parser.pieces():
+        for piece in parser.slots.pieces(file):
             spelling = piece.spelling
             if spelling is not None:
                 key = "/".join(map(_path_key, spelling.names))
@@ -139,10 +141,10 @@ class _Gather:
 
     def open_object(self, mrid: str, class_name: str, file: int, line: int, *, defines: bool) -> int:
         """Row of an object; a second definition of the same id is a finding and its properties are not taken."""
-        row = self._index.get(mrid)
+        row = self.index.get(mrid)
         if row is None:
             row = len(self.mrids)
-            self._index[mrid] = row
+            self.index[mrid] = row
             self.mrids.append(mrid)
             self.classes.append(class_name)
             self.object_file.append(file)
@@ -173,7 +175,7 @@ class _Gather:
     def _bare(self, title: str, digest: str) -> CimModel:
         texts: dict[str, Column] = {}
         refs: dict[str, Column] = {}
-        link = partial(links, index=self._index, mrids=self.mrids)
+        link = partial(links, index=self.index, mrids=self.mrids)
         while self._pieces:
             (is_ref, key), pieces = self._pieces.popitem()
             spelling = pieces[0].spelling
@@ -235,6 +237,20 @@ class _Gather:
                     )
 
     def _check_ids(self, model: CimModel) -> None:
+        self._check_spelling(model)
+        if not any(self._defined):
+            return  # some writers name every object by rdf:about
+        made = model.made
+        for row in np.flatnonzero(~np.frombuffer(bytes(self._defined), np.bool_)).tolist():
+            if not made[row]:
+                text = f"{self.classes[row]} is described (rdf:about) but defined (rdf:ID) in no file"
+                hint = "add the file that defines it"
+                self.findings.append(model.finding(Severity.WARNING, "id.undefined", model.mrids[row], text, hint))
+
+    def _check_spelling(self, model: CimModel) -> None:
+        """Ids that are alike but for their case: two objects, or one that two files spell differently."""
+        if len(set("\n".join(model.mrids).lower().split("\n"))) == len(model):
+            return
         folded: dict[str, str] = {}
         for mrid in model.mrids:
             lower = mrid.lower()
@@ -244,14 +260,6 @@ class _Gather:
                 text = f"its id differs from that of the {model.class_of(other)} at {model.where(other)} by case only"
                 hint = "check that these are two objects"
                 self.findings.append(model.finding(Severity.WARNING, "id.similar", mrid, text, hint))
-        if not any(self._defined):
-            return  # some writers name every object by rdf:about
-        made = model.made
-        for row in np.flatnonzero(~np.frombuffer(bytes(self._defined), np.bool_)).tolist():
-            if not made[row]:
-                text = f"{self.classes[row]} is described (rdf:about) but defined (rdf:ID) in no file"
-                hint = "add the file that defines it"
-                self.findings.append(model.finding(Severity.WARNING, "id.undefined", model.mrids[row], text, hint))
 
 
 def _path_key(name: str) -> str:
