@@ -6,7 +6,7 @@ remembered; a model of a million points costs nothing until somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -62,8 +62,8 @@ class PlantObjects:
     """
 
     def __init__(self, tables: ModelTables, model: CimModel | None = None) -> None:
-        self._tables = tables
-        self._model = model
+        self.tables = self._tables = tables
+        self.model = self._model = model
         self._locator = None if model is None else Locator(model)
         self._found: dict[str, PlantObject | None] = {}
 
@@ -80,6 +80,18 @@ class PlantObjects:
         """MRIDs of the objects whose tags count for a control: itself, its feedback, its equipment and all that stands in."""
         feedback = () if control.feedback is None else (self._tables.points[int(control.feedback)].mrid,)
         return (control.mrid, *feedback, control.equipment, *self._within(control.equipment, "", control.station))
+
+    def equipment(self) -> Iterator[PlantObject]:
+        """All equipment: of the CIM model, and without one what points and controls name."""
+        model = self._model
+        contained = None if model is None else model.column("Equipment.EquipmentContainer")
+        mrids = dict.fromkeys(self._equipment)
+        if model is not None and contained is not None:
+            mrids |= dict.fromkeys(model.mrids[subject] for subject in contained.subject)
+        for mrid in mrids:
+            found = self.find(mrid)
+            if found is not None and found.kind is ObjectKind.EQUIPMENT:
+                yield found
 
     def prepare(self) -> None:
         """Find now what the first :meth:`points_in` would have to; seconds for a million points."""
