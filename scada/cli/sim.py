@@ -18,7 +18,7 @@ from scada.core.errors import ConfigError
 
 @click.group(name="sim", invoke_without_command=True)
 @click.option("--model", type=click.Path(path_type=Path), default=GRID, help="Folder of CIM XML files.")
-@click.option("--sim", "sim_file", type=click.Path(path_type=Path), help="Settings; default sim.toml in the model's folder.")
+@click.option("--sim", "sim_file", type=click.Path(path_type=Path), help="Settings; default sim.toml in the model's folder, without it the usual ones.")
 @click.option("--rate", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="Simulated per real second.")
 @click.option("--epoch-ns", type=int, default=0, help="Common start of scaled time, ns UTC; the same as the server's.")
 @click.option("--base-port", type=click.IntRange(1, 65000), help="Channel i listens on this port + i.")
@@ -43,10 +43,11 @@ def command(
     os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
     from scada.core.clock import SystemClock, make_clock
     from scada.sim.runner import Simulator
-    from scada.sim.settings import load_sim_settings
+    from scada.sim.settings import SimSettings, load_sim_settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    settings = load_sim_settings(sim_file or model / "sim.toml")
+    beside = model / "sim.toml"
+    settings = load_sim_settings(sim_file or beside) if sim_file or beside.exists() else SimSettings()
     epoch_ns = epoch_ns or SystemClock().now_ns()
     simulator = Simulator(
         model,
