@@ -11,7 +11,7 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import DirectControl, DirectDone, Report, SetState, Tick
+from scada.actors.messages import DirectControl, DirectDone, ModelChanged, Report, SetState, Tick
 from scada.actors.standing import Standing
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.units import UnitModeError
@@ -84,9 +84,8 @@ class AvcActor(Actor):
         done = {row.mrid: (row.operations_today, row.last_operation_ns) for zone in view.status.zones for row in zone.devices}
         for mrid in {*operations, *done}:
             self._controller.restore(mrid, *max(operations.get(mrid, (0, 0)), done.get(mrid, (0, 0))))
-        self._network = network
         self._tables = tables
-        self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
+        self._use_network(network)
         self._snapshot = snapshot
         self._control = control
         self._events = events
@@ -117,11 +116,18 @@ class AvcActor(Actor):
                 else:
                     _log.warning("avc command failed", cid=cid, code=reply.code, reason=reply.reason)
                     self._controller.refused(cid)
+            case ModelChanged(generation):
+                self._use_network(generation.network)
             case SetState(request, principal):
                 return self._set(request, principal)
             case _:
                 return super().receive(message)
         return None
+
+    def _use_network(self, network: VoltageNetwork | None) -> None:
+        """Compute sensitivities in this network from now on."""
+        self._network = network
+        self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
 
     def _cycle(self) -> None:
         inputs = Measurements(self._snapshot(self._pids), self._forbidden())

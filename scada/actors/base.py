@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +20,7 @@ import structlog
 
 from scada.actors.asking import Answer, enter
 from scada.actors.health import DeadLetter, Health
-from scada.actors.mailbox import Envelope, Mailbox
+from scada.actors.mailbox import Envelope, Mailbox, Message
 from scada.actors.timers import Timers
 from scada.core.clock import Clock
 
@@ -30,6 +31,8 @@ BACKOFF_MOST_S = 30.0
 RESTARTS_BEFORE_ALARM = 5
 """Failures within ``WINDOW_S`` after which an actor is reported as failing again and again."""
 WINDOW_S = 60.0
+REPLACE_S = 10.0
+"""Longest wait for an actor that is replaced to come to the end of what it does."""
 LAST_LIVES = 5
 """Lives an actor may use up while it is stopped, for what its mailbox still holds."""
 
@@ -89,7 +92,7 @@ class Actor(pykka.ThreadingActor):
     def __init__(self, address: Address, failed: Callable[[BaseException], None]) -> None:
         self._mailbox = address.mailbox
         self._failed = failed
-        self._crashed = False
+        self._crashed = self._handed_on = False
         self.address = address
         super().__init__()
 
@@ -104,7 +107,7 @@ class Actor(pykka.ThreadingActor):
         """Run in the actor's thread before the first message."""
 
     def stopped(self) -> None:
-        """Run in the actor's thread after the last message of an ordered stop."""
+        """Run in the actor's thread after the last message of an ordered stop, or before the next life of a replaced one."""
 
     def on_start(self) -> None:
         """Wrap :meth:`started`: pykka would let a failure here pass unseen."""
@@ -120,6 +123,8 @@ class Actor(pykka.ThreadingActor):
 
     def on_stop(self) -> None:
         """Handle what still waits, then run :meth:`stopped`; a message that fails here costs none of those behind it."""
+        if self._handed_on:
+            return
         self._mailbox.close()
         while not self._mailbox.empty():
             envelope = self._mailbox.get()
@@ -141,12 +146,20 @@ class Actor(pykka.ThreadingActor):
         health = self.address.health
         begin = health.began = self._mailbox.now()
         try:
-            return self.receive(message)
+            return self._hand_on() if isinstance(message, HandOn) else self.receive(message)
         except (SystemExit, KeyboardInterrupt) as error:  # pykka would stop every actor of the process
             raise RuntimeError(f"a handler tried to end the process: {error!r}") from error
         finally:
             health.began = 0.0
             health.handled_one(self._mailbox.now() - begin)
+
+    def _hand_on(self) -> None:
+        """End this life; the mailbox waits, as it is, for the next one."""
+        self.stopped()
+        self._handed_on = True
+        self._mailbox.rest()
+        self.address.health.state = "replaced"
+        self._stop()
 
     def on_failure(
         self,
@@ -164,9 +177,14 @@ class Actor(pykka.ThreadingActor):
         self._failed(error)
 
     def _actor_loop_teardown(self) -> None:
-        # After a crash the mailbox waits for the next life, so pykka must not empty it.
-        if not self._crashed:
+        # The mailbox of one that crashed or is replaced waits for the next life, so pykka must not empty it.
+        if not (self._crashed or self._handed_on):
             super()._actor_loop_teardown()
+
+
+@dataclass(frozen=True, slots=True)
+class HandOn(Message):
+    """Ask: end this life and leave the mailbox to the next one."""
 
 
 Factory = Callable[[Address, Callable[[BaseException], None]], Actor]
@@ -265,6 +283,33 @@ class Supervisor:
         message, address.mailbox.in_hand = address.mailbox.in_hand, None
         address.health.bury(DeadLetter(address.name, self._clock.now_ns(), message, reason, text))
 
+    def retire(self, name: str, timeout_s: float = REPLACE_S) -> None:
+        """End an actor whose work there is none for at present; its mailbox stays, and :meth:`start` begins the next life."""
+        with self._lock:
+            ref, child = self._running.pop(name, None), self._children.pop(name, None)
+        if ref is not None and child is not None and ref.is_alive():
+            child[0].ask(HandOn()).get(timeout=timeout_s)
+
+    def replace(self, name: str, timeout_s: float = REPLACE_S) -> None:
+        """Begin the next life of an actor at a message boundary; it counts as no failure, and no message is lost.
+
+        Its factory is called when the present life has ended. One that is down, waiting for its restart, is left to it.
+
+        Raises:
+            Exception: the present life did not end in time or could not hand on, and goes on; or the next one cannot be made,
+                and the restart that comes after a back-off tries again.
+        """
+        with self._lock:
+            ref, child = self._running.get(name), self._children.get(name)
+        if ref is None or child is None or not ref.is_alive():
+            return
+        child[0].ask(HandOn()).get(timeout=timeout_s)
+        try:
+            self._begin(name)
+        except Exception as error:
+            self._on_failed(name, error)
+            raise
+
     def stop(self, names: list[str], timeout_s: float = 5.0) -> list[str]:
         """Stop actors in the given order, each after it handled what it had; returns those that did not stop in time.
 
@@ -312,6 +357,11 @@ class Supervisor:
             self._stopping = True
             names = list(self._children)[::-1]
         return self.stop(names, timeout_s)
+
+    def knows(self, name: str) -> bool:
+        """Whether an actor of this name was started and not stopped."""
+        with self._lock:
+            return name in self._children
 
     def health(self) -> list[Health]:
         """Health of every actor, in order of start."""

@@ -10,7 +10,7 @@ import structlog
 
 from scada.actors.base import Actor, Address
 from scada.actors.calc_keeper import LONGEST_STEP_NS, CalcKeeper
-from scada.actors.messages import ApplyDerived, Changed, Report, Tick
+from scada.actors.messages import ApplyDerived, Changed, ModelChanged, Report, Tick
 from scada.actors.mirror import Mirror
 from scada.apps.calc.elapsed import Elapsed
 from scada.apps.calc.graph import CalcGraph
@@ -63,6 +63,7 @@ class CalcActor(Actor):
         self._rtdb = rtdb
         self._events = events
         self._clock = clock
+        self._kept = keeper
         self._keeper = keeper if self._graph.remembers else None
         self._elapsed = Elapsed(clock)
         self._wall = self._timed_at = clock.now_ns()
@@ -99,6 +100,8 @@ class CalcActor(Actor):
                     self._send(self._graph.evaluate(pids, *self._columns(), self._wall, self._mirror.time))
                     if self._wall - self._timed_at >= TICK_S * NS_PER_S:
                         self._evaluate_timed()
+            case ModelChanged():
+                self._adopt(message)
             case Tick():
                 if self._mailbox.empty():  # else change sets from before now wait and bring their own time
                     self._look()
@@ -107,6 +110,17 @@ class CalcActor(Actor):
             case _:
                 return super().receive(message)
         return None
+
+    def _adopt(self, changed: ModelChanged) -> None:
+        """Go on with the graph of another model version; what expressions that it shares remember goes on."""
+        graph, mirror = changed.calculation, self._mirror
+        mirror.grow(len(changed.generation.tables.points))
+        state = self._graph.state(mirror.seq, self._wall, mirror.value, mirror.quality, mirror.time)
+        graph.succeed(self._graph, state)
+        self._graph = graph
+        self._keeper = self._kept if graph.remembers else None
+        self._send(graph.evaluate_again(*self._columns(), self._wall, mirror.time))
+        self._save()
 
     def _columns(self) -> tuple[Any, Any]:
         return self._mirror.value, self._mirror.quality

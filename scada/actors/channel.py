@@ -23,13 +23,14 @@ from scada.actors.messages import (
     LinkChanged,
     MarkQuality,
     Operate,
+    Rebind,
     Record,
     Report,
     StopRecording,
     Tick,
 )
 from scada.actors.tracing import TraceHub
-from scada.actors.wire import LOST, Wire
+from scada.actors.wire import LOST, ChannelSink, Wire
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.events.records import Event, EventKind
@@ -45,6 +46,7 @@ FIRST_SIGN_S: Final = 30.0
 """A driver that has not even begun to connect so long after its start raises it too."""
 CLOSE_S: Final = 5.0
 """Longest real time that a driver is given to close its connection before the next one begins."""
+MODEL_CHANGED: Final = "the model was changed"
 FLAPS: Final = 5
 FLAP_S: Final = 600.0
 """So many losses within so long are said once; a channel that was quiet for as long may be said again."""
@@ -95,6 +97,7 @@ class ChannelActor(Actor):
         clock: stamps.
         hub: where the octets pass, for traces and recordings.
         recorder: writes recordings.
+        sink: what the driver reports to.
     """
 
     def __init__(
@@ -111,8 +114,10 @@ class ChannelActor(Actor):
         clock: Clock,
         hub: TraceHub,
         recorder: Address,
+        sink: ChannelSink,
     ) -> None:
         super().__init__(address, failed)
+        self._sink = sink
         self._hub = hub
         self._recorder = recorder
         self._view = view
@@ -153,6 +158,8 @@ class ChannelActor(Actor):
                 self._operate(message)
             case ChannelAction():
                 self._act(message)
+            case Rebind():
+                return self._rebind(message)
             case DriverEnded(reason):
                 was_up = self._view.state is LinkState.UP
                 self._end(reason)
@@ -179,6 +186,20 @@ class ChannelActor(Actor):
         self._task = self._wire.submit(_life(driver, before, self._ended))
         self._task.add_done_callback(self._on_task_done)
         self._told, self._deadline = False, self._clock.monotonic() + FIRST_SIGN_S
+
+    def _rebind(self, asked: Rebind) -> bool:
+        """Take what another model version says of this channel; the connection stays if it can."""
+        self._view.spec = asked.spec
+        self._pids = np.array([point.pid for point in asked.points], dtype=np.uint32)
+        driver = None if asked.elsewhere else self._driver
+        if self._wire.submit(_rebound(driver, asked, self._sink, self._pids)).result(timeout=CLOSE_S):
+            return True
+        if self._view.state is LinkState.QUARANTINED:
+            return False
+        self._end(MODEL_CHANGED)
+        self._set(LinkState.CONNECTING, MODEL_CHANGED)
+        self._begin()
+        return False
 
     def _on_task_done(self, task: Future[None]) -> None:
         if task is not self._task or task.cancelled():
@@ -351,6 +372,12 @@ class ChannelActor(Actor):
         told = {"channel": spec.name, **parameters}
         event = Event(now, EventKind.SYSTEM, alarm_class, 3, key, told, mrid=spec.mrid, path=spec.name, actor=user)
         self._events.tell(Report((event,)))
+
+
+async def _rebound(driver: Driver | None, asked: Rebind, sink: ChannelSink, pids: np.ndarray[Any, np.dtype[np.uint32]]) -> bool:
+    """Between two messages of the station; what moved is marked before its source is asked."""
+    sink.rebind(pids, asked.moved)
+    return driver is not None and driver.rebind(asked.points, asked.controls)
 
 
 async def _life(driver: Driver, before: asyncio.Event | None, ended: asyncio.Event) -> None:

@@ -11,11 +11,14 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.base import Actor, Address
 from scada.actors.channel import ChannelView
 from scada.actors.messages import (
+    AdoptControls,
     Changed,
     DirectControl,
     FollowedReply,
+    ModelChanged,
     Operate,
     Report,
+    ReserveControls,
     StepAnswered,
     StepAsked,
     TelecontrolSelect,
@@ -30,7 +33,7 @@ from scada.core.errors import ScadaError
 from scada.core.quality import Quality
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, Control, ModelTables
-from scada.protocols.driver import CommandResult, LinkState
+from scada.protocols.driver import CommandResult, LinkState, Outcome
 from scada.rtdb.changes import Snapshot
 from scada.security.audit import AuditLog
 
@@ -121,13 +124,27 @@ class ControlActor(Actor):
                     case pb.CancelRequest():
                         wanted = self._desk.cancel(reply, request.sequence_id, request.reason, principal, evidence)
                 self._carry_out(wanted)
+            case ReserveControls() | AdoptControls() | ModelChanged():
+                return self._change(message)
             case TelecontrolSelect(cid, value, principal, evidence, reply):
-                mrid = self._tables.controls[cid].mrid
+                mrid = self._tables.controls[cid].mrid if cid < len(self._tables.controls) else ""
                 self._carry_out(self._desk.select(reply, mrid, value, None, principal, evidence))
             case DirectControl(cid, value, principal, why, reply):
                 self._carry_out(self._desk.direct(reply, cid, value, principal, why=why))
             case _:
                 return super().receive(message)
+        return None
+
+    def _change(self, message: ReserveControls | AdoptControls | ModelChanged) -> tuple[int, int] | None:
+        """A step of a change of the model; the controls follow when the channels carry them."""
+        match message:
+            case ReserveControls(cids):
+                effects, withdrawn, executing = self._desk.reserve(cids)
+                self._carry_out(effects)
+                return withdrawn, executing
+            case AdoptControls(generation):
+                self._tables = generation.tables
+                self._desk.adopt(generation.tables, generation.topology)
         return None
 
     def _carry_out(self, wanted: Sequence[fx.Effect]) -> None:
@@ -161,7 +178,11 @@ class ControlActor(Actor):
         def answered(result: CommandResult) -> None:
             self.address.tell(StepAnswered(sequence_id, step, result))
 
-        self._channels[send.control.channel].tell(Operate(step, send.control.cid, send.value, answered))
+        channel = self._channels.get(send.control.channel)
+        if channel is None:
+            answered(CommandResult(Outcome.LINK_DOWN, "the model no longer has the channel"))
+            return
+        channel.tell(Operate(step, send.control.cid, send.value, answered))
 
     def _no_audit(self, sequence_id: str, error: ScadaError) -> None:
         _log.error("the audit log cannot be written; the control ends", cause=str(error), sequence=sequence_id)

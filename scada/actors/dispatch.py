@@ -150,6 +150,11 @@ class DispatchActor(Actor):
 
 def make_desk(tables: ModelTables) -> DispatchDesk:
     """A desk for the areas and units we are responsible for; limits are those of the interchange point and of the units."""
+    return DispatchDesk(*bounds_of(tables))
+
+
+def bounds_of(tables: ModelTables) -> tuple[dict[str, tuple[Bounds, float]], dict[str, Bounds]]:
+    """All that the dispatch desk knows of a model: of each area bounds and scheduled interchange, of each unit bounds."""
     own = [area for area in tables.areas if area.controlled]
     exchange = {point.equipment: point for point in tables.points if point.measurement_type == "AreaInterchange"}
     areas = {}
@@ -158,7 +163,7 @@ def make_desk(tables: ModelTables) -> DispatchDesk:
         bounds = Bounds(point.minimum, point.maximum) if point is not None else Bounds(float("nan"), float("nan"))
         areas[area.name] = (bounds, area.scheduled_interchange)
     units = {unit.mrid: Bounds(unit.minimum, unit.maximum) for area in own for unit in area.units}
-    return DispatchDesk(areas, units)
+    return areas, units
 
 
 def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> list[PastOrder]:

@@ -15,6 +15,7 @@ from scada.actors.messages import (
     Changed,
     ChannelState,
     FollowEvents,
+    ModelChanged,
     Report,
     Suppress,
     TagsChanged,
@@ -88,7 +89,7 @@ class EventActor(Actor):
         self._listeners = listeners
         self._clock = clock
         self._tagged = tagged
-        self._channels = frozenset(channel.mrid for channel in tables.channels)
+        self._know_channels(tables)
         self._engine = AlarmEngine(tables.points, clock, log.next_id, settings)
         self._lines = StatusLines(tables.points)
         self._window = SoeWindow(soe_window_s, clock)
@@ -155,6 +156,8 @@ class EventActor(Actor):
                 for waiting in self._mailbox.drain(Changed, DRAIN):  # if one makes us fail, all are read from the journal again
                     self._judge(waiting.changes)
                 self._flush()
+            case ModelChanged(generation, alarms):
+                self._adopt(generation.tables, alarms)
             case Tick():
                 self._events += self._engine.tick(self._clock.now_ns())
                 self._flush()
@@ -163,9 +166,8 @@ class EventActor(Actor):
                 self._watch_disk()
             case Report(events):
                 self._flush(events)
-            case ChannelState(name, mrid, _, up, reason):
-                self._events += self._engine.channel(name, mrid, up, reason, self._clock.now_ns())
-                self._flush()
+            case ChannelState():
+                self._on_channel(message)
             case Acknowledge(alarm_ids, user, seen):
                 events, acknowledged, unknown = self._engine.acknowledge(alarm_ids, user, self._clock.now_ns(), seen=seen)
                 self._events += events
@@ -180,11 +182,34 @@ class EventActor(Actor):
                 self._listeners.append(listener)
                 return self._log.last_id
             case UnfollowEvents(listener):
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
+                self._listeners[:] = [one for one in self._listeners if one != listener]
             case _:
                 return super().receive(message)
         return None
+
+    def _adopt(self, tables: ModelTables, engine: AlarmEngine) -> None:
+        """Go on with the alarms of another model version; delays, chattering and suppressions of what stays go on."""
+        self._know_channels(tables)
+        fresh = engine.succeed(self._engine, self._channels)
+        self._engine, self._lines = engine, StatusLines(tables.points)
+        self._events += fresh
+        if self._tagged is not None:
+            self._events += engine.set_tagged(self._tagged(), self._clock.now_ns())
+        unjudged = engine.unjudged()
+        if len(unjudged):
+            self._events += engine.resync(self._store.snapshot(unjudged))
+        self._flush()
+        self._view.load(engine.alarms(), engine.suppressions(), self._log.last_id)
+
+    def _know_channels(self, tables: ModelTables) -> None:
+        self._channels = frozenset(channel.mrid for channel in tables.live_channels)
+        self._gone = frozenset(channel.mrid for channel in tables.channels if channel.removed)
+
+    def _on_channel(self, told: ChannelState) -> None:
+        """Nobody would ever end the alarm of a channel that the model no longer has."""
+        if told.mrid not in self._gone:
+            self._events += self._engine.channel(told.name, told.mrid, told.up, told.reason, self._clock.now_ns())
+            self._flush()
 
     # ------------------------------------------------------------------ judging
 

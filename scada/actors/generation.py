@@ -136,7 +136,8 @@ def prepare_generation(
     Raises:
         ScadaError: the version cannot be run with this configuration.
     """
-    check_settings(tables, folder, settings)
+    if all(point.removed for point in tables.points):
+        raise ModelError("the model has no points", where=str(folder), mend="see `scada model check`")
     return Generation(
         number,
         model,
@@ -152,19 +153,22 @@ def prepare_generation(
     )
 
 
-def check_settings(tables: ModelTables, folder: Path, settings: Settings) -> None:
-    """See that the configuration names nothing that the model does not have.
+def check_settings(tables: ModelTables, settings: Settings) -> None:
+    """See, at a start, that the configuration names nothing that the model does not have.
 
     Raises:
-        ScadaError: it does, or the model has no points.
+        ConfigError: it does.
     """
-    if not any(not point.removed for point in tables.points):
-        raise ModelError("the model has no points", where=str(folder), mend="see `scada model check`")
+    for text in unconfigured(tables, settings):
+        raise ConfigError(text, mend="see `scada model show --channels`")
+
+
+def unconfigured(tables: ModelTables, settings: Settings) -> list[str]:
+    """What the configuration names and the model does not have, in sentences. The next start refuses it."""
     names = {spec.name for spec in tables.live_channels}
-    for section, named in (("[channels]", settings.channels.keys()), ("[recording] channels", set(settings.recording.channels))):
-        if unknown := named - names:
-            text = f"{section} names what the model does not have: {', '.join(sorted(unknown))}"
-            raise ConfigError(text, mend="see `scada model show --channels`")
+    sections = {"[channels]": set(settings.channels), "[recording] channels": set(settings.recording.channels)}
+    missing = {section: ", ".join(sorted(named - names)) for section, named in sections.items()}
+    return [f"{section} names what the model does not have: {what}" for section, what in missing.items() if what]
 
 
 def _endpoint(spec: ChannelSpec, folder: Path, settings: Settings) -> ChannelSpec:

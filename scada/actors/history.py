@@ -10,7 +10,7 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import Changed, HistoryAsked, Report, Tick
+from scada.actors.messages import Changed, HistoryAsked, ModelChanged, Report, Tick
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import is_good
@@ -93,6 +93,8 @@ class HistoryActor(Actor):
                 self._rtdb.acknowledge(CONSUMER, self._store.stored_seq)
                 self._watch_disk()
                 self._watch_damage()
+            case ModelChanged(generation):
+                self._store.set_points(generation.tables.points)
             case HistoryAsked(pb.HistoryRequest() as request, _) if self._archive is not None and not self._has(request):
                 self._store.flush()  # what is to be passed on is, then
                 self._archive.tell(message)

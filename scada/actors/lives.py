@@ -315,6 +315,7 @@ class Lives:
             clock=system.clock,
             hub=system.hubs[view.spec.name],
             recorder=system.recorder,
+            sink=system.sinks[index],
         )
 
 

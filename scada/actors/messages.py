@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,16 @@ from scada.actors.tracing import TraceHub
 from scada.control.records import ControlReply, Principal
 from scada.core.batch import PointBatch
 from scada.events.records import Event
-from scada.model_cim.tables import ChannelSpec
+from scada.model_cim.tables import ChannelSpec, Control, Point
 from scada.protocols.driver import CommandResult, LinkState
 from scada.rtdb.changes import ChangeSet
+
+if TYPE_CHECKING:
+    from scada.actors.base import Address
+    from scada.actors.generation import Generation
+    from scada.apps.calc.graph import CalcGraph
+    from scada.events.alarms import AlarmEngine
+    from scada.rtdb.store import Reserve
 
 # ------------------------------------------------------------------ database
 
@@ -87,6 +94,50 @@ class Changed(Message):
     data_lane: ClassVar[bool] = True
     read_anew: ClassVar[bool] = True
     changes: ChangeSet
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChanged(Message):
+    """Ask: another version of the model runs. To followers of the database it comes between the change sets, in order.
+
+    What was made of the version aside is handed over with it: the receiver alone uses it from then on.
+    """
+
+    data_lane: ClassVar[bool] = True
+    generation: Generation
+    alarms: AlarmEngine
+    calculation: CalcGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Grow(Message):
+    """Ask: make room for the points of another model version, and let it take over between two commits.
+
+    The reply is ``(ns in which no commit was possible, answers of the followers)``.
+    """
+
+    reserve: Reserve | None
+    """Memory for the larger image; None = it need not grow."""
+    changed: ModelChanged
+    take_over: Callable[[], Sequence[Address]]
+    """Lets the version be the one that runs; returns the actors that read along before the followers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveControls(Message):
+    """Ask: from now on refuse these controls, because the model changes them, and withdraw what is selected on them.
+
+    The reply is ``(how many were withdrawn, how many are still being executed)``; it may be asked again.
+    """
+
+    cids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptControls(Message):
+    """Ask: the channels carry the controls of another model version: decide by it, and refuse nothing because of the change."""
+
+    generation: Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +278,31 @@ class Record(Message):
     mb: float
     user: str
     reply: Callable[[CommandResult], None] = no_reply
+
+
+@dataclass(frozen=True, slots=True)
+class Rebind(Message):
+    """Ask: the channel feeds other points or carries other controls, or is elsewhere.
+
+    The reply is True if its connection stays.
+    """
+
+    spec: ChannelSpec
+    points: Sequence[Point]
+    controls: Sequence[Control]
+    moved: npt.NDArray[np.uint32]
+    """Points whose last value is not of their source as it is now: not topical until it sends."""
+    elsewhere: bool
+    """True: the connection is to be made anew, whatever the driver can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedChannels(Message):
+    """The channels that are always recorded, and the version of the model, from now on; others that are gone end."""
+
+    always: Sequence[tuple[ChannelSpec, TraceHub]]
+    model: str
+    gone: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

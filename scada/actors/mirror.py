@@ -31,6 +31,7 @@ class Mirror:
     def load(self, snapshot: Snapshot) -> None:
         """Start from a snapshot."""
         self.seq = snapshot.seq
+        self._reach(snapshot.pid)
         self.value[snapshot.pid] = snapshot.value
         self.quality[snapshot.pid] = snapshot.quality
         self.time[snapshot.pid] = _times(snapshot.source_time, snapshot.received_at, snapshot.quality)
@@ -44,6 +45,7 @@ class Mirror:
             return np.empty(0, dtype=np.uint32)
         records, received_at = changes.shown(after=self.seq)
         pids = records["pid"]
+        self._reach(pids)
         self.value[pids] = records["value"]
         self.quality[pids] = records["quality"]
         sent = records["flags"] & RecordFlag.QUALITY_SET == 0  # the others say nothing new of the value
@@ -51,6 +53,19 @@ class Mirror:
         self.time[pids[sent]] = times[sent]
         self.seq = changes.last
         return np.asarray(pids, dtype=np.uint32)
+
+    def _reach(self, pids: npt.NDArray[np.uint32]) -> None:
+        """Have room for points that a changed model added."""
+        size = int(pids.max(initial=0)) + 1
+        if size > len(self.value):
+            self.grow(size)
+
+    def grow(self, size: int) -> None:
+        """Have room for so many points."""
+        more = max(size - len(self.value), 0)
+        self.value = np.concatenate([self.value, np.full(more, np.nan)])
+        self.quality = np.concatenate([self.quality, np.full(more, int(Quality.NEVER_RECEIVED), dtype=np.uint32)])
+        self.time = np.concatenate([self.time, np.zeros(more, dtype=np.int64)])
 
 
 def _times(source: I8, received: I8, quality: npt.NDArray[np.uint32]) -> I8:

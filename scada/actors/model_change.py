@@ -54,8 +54,8 @@ class ModelChange:
         removed: pids that become tombstones.
         moved: pids whose value comes from another source, or is read otherwise.
         controls: cids that are new, removed, or reach another thing or the same one in another way.
-        started: indices of channels that are new.
-        stopped: of those that are gone.
+        started: indices of channels that are new, or have another name.
+        stopped: of those that are gone, or have another name.
         restarted: of those that are elsewhere, or are reached in another way.
         rebound: of those whose points or controls changed and nothing else.
     """
@@ -85,12 +85,6 @@ class ModelChange:
             if cid >= 0
         )
 
-    def forwards_alike(self, one: UpstreamStation, other: UpstreamStation) -> bool:
-        """Whether an upstream station forwards the same in both versions."""
-        if not alike(one, other):
-            return False
-        return not self.uses((row.pid for row in one.points), (row.cid for row in one.controls))
-
 
 def compare(
     before: ModelTables, after: ModelTables, specs: Mapping[int, ChannelSpec], next_specs: Mapping[int, ChannelSpec]
@@ -112,7 +106,7 @@ def compare(
     moved = [now.pid for then, now in stay if not alike_in(_SOURCE, then, now)]
     controls = _changed_controls(before, after)
     touched = _touched_channels(before, after, [*pairs, *((None, point) for point in after.points[known:])], controls)
-    both = specs.keys() & next_specs.keys()
+    both = {index for index in specs.keys() & next_specs.keys() if specs[index].name == next_specs[index].name}
     restarted = {index for index in both if not same_channel(specs[index], next_specs[index])}
     return ModelChange(
         before,
@@ -121,10 +115,42 @@ def compare(
         tuple(map(int, removed)),
         tuple(map(int, moved)),
         frozenset(controls),
-        tuple(sorted(next_specs.keys() - specs.keys())),
-        tuple(sorted(specs.keys() - next_specs.keys())),
+        tuple(sorted(next_specs.keys() - both)),
+        tuple(sorted(specs.keys() - both)),
         tuple(sorted(restarted)),
         tuple(sorted((touched & both) - restarted)),
+    )
+
+
+def used_by_area(tables: ModelTables) -> tuple[set[int], set[int]]:
+    """Points and controls of the controlled areas, those where results are shown included."""
+    areas = [area for area in tables.areas if area.controlled]
+    units = [unit for area in areas for unit in area.units]
+    pids = {pid for area in areas for pid in (*area.frequency, *(pid for tie in area.ties for pid in tie.flow))}
+    pids |= {pid for unit in units for pid in (unit.power, unit.remote, unit.available, unit.state_of_charge) if pid is not None}
+    mrids = {area.mrid for area in areas}
+    pids |= {point.pid for point in tables.points if point.equipment in mrids}
+    return {int(pid) for pid in pids}, {unit.setpoint for unit in units}
+
+
+def used_by_zones(tables: ModelTables) -> tuple[set[int], set[int]]:
+    """Points and controls of the zones of AVC."""
+    pilots = [pilot for zone in tables.zones for pilot in zone.pilots]
+    sources = [source for zone in tables.zones for source in zone.sources]
+    devices = [device for zone in tables.zones for device in zone.devices]
+    pids = {pid for pilot in pilots for pid in pilot.voltage} | {device.position for device in devices}
+    pids |= {pid for source in sources for pid in (source.power, source.remote) if pid is not None}
+    return {int(pid) for pid in pids}, {source.setpoint for source in sources} | {device.control for device in devices}
+
+
+def same_stations(before: Iterable[UpstreamStation], after: Iterable[UpstreamStation], change: ModelChange) -> frozenset[str]:
+    """MRIDs of the upstream stations that forward the same in both versions, as configured."""
+    known = {station.mrid: station for station in before}
+    return frozenset(
+        station.mrid
+        for station in after
+        if alike(known.get(station.mrid), station)
+        and not change.uses((row.pid for row in station.points), (row.cid for row in station.controls))
     )
 
 

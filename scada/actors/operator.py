@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import ChannelAction, Hold, OperatorAsked, Release, Report, TagsChanged
+from scada.actors.generation import Generation
+from scada.actors.messages import ChannelAction, Hold, ModelChanged, OperatorAsked, Release, Report, TagsChanged
 from scada.control.operator_data import HOLDS, Mark, MarkKind, MarkReading, MarkReply
 from scada.control.operator_ledger import Decision, OperatorLedger
 from scada.control.operator_store import OperatorStore
+from scada.control.records import Principal
 from scada.control.tags import TagBoard
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
@@ -28,6 +30,7 @@ from scada.security.audit import AuditLog, AuditRow
 
 _log = structlog.get_logger("operator")
 
+Order = pb.HoldRequest | pb.ReleaseRequest | pb.TagRequest | pb.NoteRequest | pb.RemoveRequest
 COMMIT_S = 5.0
 """Longest wait for the database to show what was ordered."""
 
@@ -131,9 +134,17 @@ class OperatorActor(Actor):
 
     def started(self) -> None:
         """Bring the database in line with the marks, say what the model no longer has, publish the tags."""
+        self._enforce(frozenset())
+
+    def _enforce(self, known: Container[int]) -> None:
+        """See :meth:`started`; marks in ``known`` were told to be without an object before."""
         self._publish()
         self._events.tell(TagsChanged(self._view.board.silenced()))
-        told = [self._event("operator.orphaned", mark, AlarmClass.ABNORMAL) for mark in self._ledger.orphans()]
+        told = [
+            self._event("operator.orphaned", mark, AlarmClass.ABNORMAL)
+            for mark in self._ledger.orphans()
+            if mark.mark_id not in known
+        ]
         ordered, shown = self._ledger.holds(), self._shown()
         for pid, mark in sorted(ordered.items()):
             if _shows(mark, shown.get(pid)):
@@ -148,6 +159,14 @@ class OperatorActor(Actor):
             self._events.tell(Report(tuple(told)))
         self._objects.prepare()
 
+    def _adopt(self, generation: Generation) -> None:
+        """Go on with another model version: its points and objects, and what the marks say of them."""
+        known = {mark.mark_id for mark in self._ledger.orphans()}
+        self._tables, self._objects = generation.tables, generation.objects
+        marks, next_id = self._store.marks.values(), self._ledger.next_id
+        self._ledger = OperatorLedger(self._tables, self._objects, self._clock, marks, next_id)
+        self._enforce(known)
+
     def _shown(self) -> dict[int, tuple[float, int]]:
         """Value and quality of every point that the database holds."""
         held = self._database.held
@@ -158,22 +177,27 @@ class OperatorActor(Actor):
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
         match message:
+            case ModelChanged(generation):
+                return self._adopt(generation)
             case OperatorAsked(request, principal, evidence):
-                match request:
-                    case pb.HoldRequest():
-                        value = None if request.block else request.value
-                        return self._do(self._ledger.hold(request.point, value, request.reason, principal, evidence))
-                    case pb.ReleaseRequest():
-                        return self._do(self._ledger.release(request.point, request.reason, principal, evidence))
-                    case pb.TagRequest():
-                        order = self._ledger.place_tag(request.object, request.type, request.reason, principal, evidence)
-                        return self._do(order)
-                    case pb.NoteRequest():
-                        return self._do(self._ledger.add_note(request.object, request.text, principal, evidence))
-                    case pb.RemoveRequest():
-                        return self._do(self._ledger.remove(request.mark_id, request.reason, principal, evidence))
+                return self._do(self._judged(request, principal, evidence))
             case _:
                 return super().receive(message)
+
+    def _judged(self, request: Order, principal: Principal, evidence: bytes) -> Decision:
+        ledger = self._ledger
+        match request:
+            case pb.HoldRequest():
+                value = None if request.block else request.value
+                return ledger.hold(request.point, value, request.reason, principal, evidence)
+            case pb.ReleaseRequest():
+                return ledger.release(request.point, request.reason, principal, evidence)
+            case pb.TagRequest():
+                return ledger.place_tag(request.object, request.type, request.reason, principal, evidence)
+            case pb.NoteRequest():
+                return ledger.add_note(request.object, request.text, principal, evidence)
+            case pb.RemoveRequest():
+                return ledger.remove(request.mark_id, request.reason, principal, evidence)
 
     # ---------------------------------------------------------------- one order
 

@@ -68,6 +68,10 @@ class Recaller:
         self._history = history
         self._clock = clock
 
+    def use(self, tables: ModelTables) -> None:
+        """Name stations and points by another model version from now on."""
+        self._tables = tables
+
     def find(self, request: pb.RecallRequest) -> Recall:
         """Everything around a time; reads the journal, so not on an event loop."""
         from_ns = max(0, request.at_ns - request.before_s * NS_PER_S)

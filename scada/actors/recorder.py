@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import Record, Report, StopRecording, Tick
+from scada.actors.messages import Record, RecordedChannels, Report, StopRecording, Tick
 from scada.actors.recordings import SUFFIX, RecordingBuffer, file_stem, is_ours
 from scada.actors.tracing import NOT_HEARD, TraceHub
 from scada.core.clock import Clock
@@ -150,6 +150,8 @@ class RecorderActor(Actor):
             case Record():
                 result = self._begin(message, always=False)
                 message.hub.after(lambda: message.reply(result))  # only now is everything heard
+            case RecordedChannels(always, model, gone):
+                self._adopt(always, model, gone)
             case StopRecording(channel, user, reply):
                 reply(self._finish(channel, user))
             case _:
@@ -157,6 +159,19 @@ class RecorderActor(Actor):
         return None
 
     # ------------------------------------------------------------------ beginning and end
+
+    def _adopt(self, always: Sequence[tuple[ChannelSpec, TraceHub]], model: str, gone: Sequence[str]) -> None:
+        """Another version of the model: recordings of channels that it has go on."""
+        self._model, self._always = model, always
+        for channel in gone:
+            self._waiting.discard(channel)
+            if channel in self._recordings:
+                self._write(self._recordings[channel])
+            if channel in self._recordings:
+                self._end(channel, "the model no longer has the channel")
+        for spec, hub in always:
+            if spec.name not in self._recordings:
+                self._begin(Record(spec, hub, False, 0, 0, ""), always=True)
 
     def _begin(self, asked: Record, *, always: bool) -> CommandResult:
         channel, most = asked.spec.name, self._settings

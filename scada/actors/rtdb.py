@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import pykka
 import structlog
 
 from scada.actors.base import Actor, Address
@@ -16,6 +19,7 @@ from scada.actors.messages import (
     Checkpoint,
     FellBehind,
     FollowChanges,
+    Grow,
     Hold,
     MarkQuality,
     Release,
@@ -23,6 +27,7 @@ from scada.actors.messages import (
     Tick,
     UnfollowChanges,
 )
+from scada.core.batch import POINT_DTYPE
 from scada.core.clock import Clock
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass
@@ -33,6 +38,8 @@ _log = structlog.get_logger("rtdb")
 
 DRAIN = 64
 """Waiting messages that share one group commit."""
+NO_RECORDS = np.zeros(0, dtype=POINT_DTYPE)
+NO_TIMES = np.zeros(0, dtype=np.int64)
 HOLD_S = 10.0
 """Seconds for which stations are not told that their events arrived while the journal cannot be written; below their usual t1."""
 
@@ -108,12 +115,13 @@ class RtdbActor(Actor):
             case Checkpoint():
                 self._store.checkpoint()
                 self._watch_disk()
+            case Grow():
+                return self._grow(message)
             case FollowChanges(listener):
                 self._listeners.append(listener)
                 return self._store.head
             case UnfollowChanges(listener):
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
+                self._listeners[:] = [one for one in self._listeners if one != listener]
             case _:
                 return super().receive(message)
         return None
@@ -139,6 +147,21 @@ class RtdbActor(Actor):
         done = act()
         self._commit()
         return done
+
+    def _grow(self, message: Grow) -> tuple[int, list[pykka.Future[Any]]]:
+        """Between two commits: room for the points of another model version, which runs from the next one on."""
+        self._commit()
+        began = time.perf_counter_ns()
+        generation = message.changed.generation
+        points = len(generation.tables.points)
+        self._store.grow(points, generation.event_pids, generation.identity, message.reserve)
+        self._readers = message.take_over()
+        self._commit()  # what the database forgot of pids that stood for something else
+        answers = [follower.ask(message.changed) for follower in self._followers]
+        stopped = time.perf_counter_ns() - began
+        nothing = ChangeSet(self._store.head + 1, NO_RECORDS, NO_TIMES, self._clock.now_ns())
+        self._call_listeners(nothing)  # viewers begin again with the new model, also while no value changes
+        return stopped, answers
 
     def _commit(self) -> None:
         changes = self._store.commit()

@@ -127,7 +127,7 @@ class System:
         if findings:
             parameters = {"count": str(len(findings)), "first": str(findings[0])}
             self._started.append(self._event("model.findings", AlarmClass.ABNORMAL, 2, parameters))
-        check_settings(tables, path, self.settings)
+        check_settings(tables, self.settings)
         return model, tables
 
     def _views(self) -> None:
@@ -230,9 +230,13 @@ class System:
         Raises:
             ScadaError: the version cannot be run.
         """
-        self._generations += 1
         shared: dict[str, Any] = {"site": self.site, "started_ns": self.started_ns, "earthed": self._earthed}
-        return prepare_generation(self._generations, model, tables, folder, self.settings, **shared)
+        return prepare_generation(self.next_number(), model, tables, folder, self.settings, **shared)
+
+    def next_number(self) -> int:
+        """Of the next generation."""
+        self._generations += 1
+        return self._generations
 
     def swap(self, generation: Generation) -> SwapReport:
         """Let a prepared generation take over; also one that ran before (rollback). Blocks; not from an actor that it restarts.

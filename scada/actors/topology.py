@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import ApplyDerived, Changed
+from scada.actors.messages import ApplyDerived, Changed, ModelChanged
 from scada.actors.mirror import Mirror
 from scada.control.plant import SwitchKind
 from scada.core.batch import PointBatch, RecordFlag
@@ -91,6 +91,16 @@ class LiveTopology:
             # a unit counts as live unless it is known to stand still: what may be live is treated as live
             known = (quality[self._running_pid] & np.uint32(BAD_MASK)) == 0
             self._live = ~((self._running_pid >= 0) & known & (value[self._running_pid] == 0))
+
+    def succeed(self, before: LiveTopology) -> None:
+        """Go on with the last known positions of the switches that another model version had too."""
+        own, known = (self._row, self._earth_row), (before._row, before._earth_row)
+        with self._lock:
+            for mine, theirs, rows, others in zip((self._open, self._earth_open), before.positions(), own, known, strict=True):
+                both = [(row, others[mrid]) for mrid, row in rows.items() if mrid in others]
+                if both:
+                    here, there = np.array(both).T
+                    mine[here] = theirs[there]
 
     def positions(self) -> tuple[Bool, Bool]:
         """Copies of the open positions of the switches and of the earthing switches."""
@@ -239,16 +249,22 @@ class TopologyActor(Actor):
     ) -> None:
         super().__init__(address, failed)
         self._mirror = Mirror(len(tables.points))
-        self._live = live
         self._snapshot = snapshot
         self._rtdb = rtdb
         self._clock = clock
+        self._before: LiveTopology | None = None
+        """That of the model version before: kept current, because the interlocks ask it until the controls are changed too."""
+        self._take(tables, live)
+
+    def _take(self, tables: ModelTables, live: LiveTopology) -> None:
+        self._live = live
         row = {mrid: index for index, mrid in enumerate(live.equipment())}
         wanted = [(int(p.pid), row[p.equipment]) for p in tables.points if p.expression == "topology" and p.equipment in row]
         self._pids = np.array([pid for pid, _ in wanted], dtype=np.uint32)
         self._rows = np.array([index for _, index in wanted], dtype=np.int64)
         self._positions = np.zeros(len(tables.points), dtype=np.bool_)
-        self._positions[list(live.pids)] = True
+        followed = live.pids if self._before is None else live.pids | self._before.pids
+        self._positions[list(followed)] = True
 
     def started(self) -> None:
         """Process the present positions."""
@@ -262,14 +278,23 @@ class TopologyActor(Actor):
                 pids = self._mirror.follow(changes)
                 for more in self._mailbox.drain(Changed, 64):
                     pids = np.concatenate([pids, self._mirror.follow(more.changes)])
-                if self._positions[pids].any():
+                if self._positions[pids[pids < len(self._positions)]].any():
                     self._process()
+            case ModelChanged(generation):
+                self._mirror.grow(len(generation.tables.points))
+                if generation.topology is not self._live:
+                    generation.topology.succeed(self._live)
+                    self._before = self._live
+                self._take(generation.tables, generation.topology)
+                self._process()
             case _:
                 return super().receive(message)
         return None
 
     def _process(self) -> None:
-        self._live.update(self._mirror.value, self._mirror.quality)
+        for live in (self._live, self._before):
+            if live is not None:
+                live.update(self._mirror.value, self._mirror.quality)
         if not len(self._pids):
             return
         state, uncertain, substituted = self._live.state()

@@ -317,6 +317,12 @@ class ChannelSink:
         self._last: dict[str, float] = {}
         self._suppressed: dict[str, int] = {}
 
+    def rebind(self, pids: npt.NDArray[np.uint32], moved: npt.NDArray[np.uint32]) -> None:
+        """The channel feeds other points from now on; those that moved here are not topical until their source sends."""
+        self._pids = pids
+        if len(moved):
+            self._feed.mark(moved, LOST)
+
     def deliver(self, batch: PointBatch) -> None:
         """Hand values on, and say of which points no number came; the database keeps those as invalid."""
         self._live = True

@@ -245,10 +245,10 @@ class Hub:
         self._image = _spread(Columns.of_snapshot(snapshot), self._points)
 
     def _feed(self, changes: ChangeSet) -> None:
-        if changes.last <= self._seq:
-            return
         if self._backend.tables is not self._tables:
             self._resync("the model was changed")
+            return
+        if changes.last <= self._seq:
             return
         if changes.first > self._seq + 1:
             self._resync(f"changes {self._seq + 1}..{changes.first - 1} did not arrive")

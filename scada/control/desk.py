@@ -21,6 +21,7 @@ from scada.security.audit import AuditRecord, AuditRow
 from scada.security.roles import Right, is_responsible
 
 _NO_READING = Reading(math.nan, int(Quality.NEVER_RECEIVED))
+_CHANGING = "the model of this control is being changed: select it again"
 _REMEMBERED = 256
 """Finished sequences kept, to answer a late execute or cancel properly."""
 
@@ -73,6 +74,7 @@ class ControlDesk:
         self._running: dict[str, ControlSequence] = {}
         self._finished: OrderedDict[str, ControlSequence] = OrderedDict()
         self._area_of = {station.name: station.area for station in tables.stations}
+        self._changing: frozenset[int] = frozenset()
 
     # ------------------------------------------------------------------ calls
 
@@ -141,7 +143,11 @@ class ControlDesk:
             why: for the audit log.
             watch: wait for the feedback too.
         """
-        control = self._tables.controls[cid]
+        controls = self._tables.controls
+        control = controls[cid] if 0 <= cid < len(controls) else None
+        if control is None or control.removed:
+            reason = "the model has no such control"
+            return [Reply(ticket, ControlReply("", SequenceState.REFUSED, "unknown_control", reason, value=value))]
         request = Request(self._identifier(), control, value, principal, watch=watch, one_call=True, why=why)
         refusal = (
             self._lacks_right(control, principal)
@@ -196,6 +202,30 @@ class ControlDesk:
         """After a restart: say which sequences the last run left unfinished. None of them is repeated."""
         return interrupted(records, self._tables, self._clock.now_ns())
 
+    # ------------------------------------------------------------------ the model changes
+
+    def reserve(self, cids: frozenset[int]) -> tuple[list[Effect], int, int]:
+        """Refuse these controls until :meth:`adopt`, and withdraw what is selected on them.
+
+        What the station was told to do is not withdrawn; it runs to its end.
+
+        Returns:
+            (effects, sequences withdrawn, sequences whose answer from the station is awaited).
+        """
+        self._changing = cids
+        effects: list[Effect] = []
+        concerned = [one for one in self._running.values() if one.request.control.cid in cids]
+        selected = [one for one in concerned if one.phase in (Phase.SELECTING, Phase.SELECTED)]
+        for sequence in selected:
+            effects += self._settle(sequence, sequence.withdraw("model_change", _CHANGING))
+        return effects, len(selected), sum(one.phase is Phase.EXECUTING for one in concerned)
+
+    def adopt(self, tables: ModelTables, topology: SwitchgearTopology) -> None:
+        """Decide by another model version from now on; sequences under way go on with the controls they began with."""
+        self._tables, self._topology = tables, topology
+        self._area_of = {station.name: station.area for station in tables.stations}
+        self._changing = frozenset()
+
     # ------------------------------------------------------------------ checks
 
     def _lacks_right(self, control: Control, principal: Principal) -> Refusal | None:
@@ -209,10 +239,7 @@ class ControlDesk:
     def _may_operate(self, request: Request) -> Refusal | None:
         """What the plant and the other sequences say; asked again at execute."""
         control = request.control
-        for other in self._running.values():
-            if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
-                return "locked", f"{other.request.principal.name} is operating this object"
-        if refusal := self._marked(request):
+        if refusal := self._taken(request) or self._marked(request):
             return refusal
         state = self._plant.link_state(control.channel)
         if state is not LinkState.UP:
@@ -222,6 +249,16 @@ class ControlDesk:
             return "interlock", "; ".join(findings) + self._resting(request, findings)
         if control.kind is ControlKind.STEP and control.feedback is not None and not self._present(control).good:
             return "feedback_bad", "the present position is not known, so one step from it is not known either"
+        return None
+
+    def _taken(self, request: Request) -> Refusal | None:
+        """What else goes on with the object."""
+        control = request.control
+        if control.cid in self._changing:
+            return "model_change", _CHANGING
+        for other in self._running.values():
+            if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
+                return "locked", f"{other.request.principal.name} is operating this object"
         return None
 
     def _unproven(self, request: Request) -> Refusal | None:

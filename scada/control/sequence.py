@@ -190,6 +190,10 @@ class ControlSequence:
         effects = self._finish(SequenceState.CANCELLED, "cancelled", text, evidence=evidence, more=self._withdraw(), by=principal)
         return effects if waiting is None else [*effects, Reply(waiting, self.reply())]
 
+    def withdraw(self, code: str, reason: str) -> list[Effect]:
+        """Withdraw a sequence that is selected or being selected, by this server itself."""
+        return self._finish(SequenceState.CANCELLED, code, reason, more=self._withdraw())
+
     def tick(self) -> list[Effect]:
         """Act on a deadline that has passed."""
         if self._clock.monotonic() < self.deadline:

@@ -241,6 +241,11 @@ class AlarmStates:
             self._chattering[alarm.mrid, alarm.key] = alarm, now
             self._chatter.restore((alarm.mrid, alarm.key), now)
 
+    def succeed(self, before: AlarmStates) -> None:
+        """Take over everything from the states of another model version; those are not to be used any more."""
+        self._chatter, self._floods = before._chatter, before._floods
+        self._chattering, self._unsaid, self.list = before._chattering, before._unsaid, before.list
+
     def _quiet(self, alarm: Alarm, key: str, occasion: Occasion, number: int = 0) -> Event:
         parameters = {**alarm.parameters, "alarm": alarm.key, "count": str(alarm.occurrences)}
         return alarm_line(alarm, EventKind.SUPPRESSED, key, parameters, occasion, number or self._next_id())

@@ -19,6 +19,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from scada.core.batch import POINT_DTYPE
 from scada.core.clock import NS_PER_S, Clock
@@ -358,6 +359,51 @@ class AlarmEngine:
                 if column == RATE:
                     self._fast.add(row)
         return events + self._states.review(self._states.list.all(), now_ns)
+
+    def succeed(self, before: AlarmEngine, channels: Container[str]) -> list[Event]:
+        """Go on where the engine of another model version stands; call before anything else, and it not after this.
+
+        Alarms, suppressions, chattering and floods go on, and so do the conditions and their delays where they are the same;
+        the points of others are :meth:`unjudged`.
+
+        Args:
+            before: the engine that ran.
+            channels: mRIDs of the channels of this model.
+
+        Returns:
+            As for :meth:`restore`.
+        """
+        now_ns, self._now = self._clock.now_ns(), before._now
+        self._channels = {mrid: up for mrid, up in before._channels.items() if mrid in channels}
+        events = self._suppression.succeed(before._suppression, now_ns)
+        self._states.succeed(before._states)
+        rows = self._table.succeed(before._table)
+        for (row, column), due in before._waiting.items():
+            here = rows.get(row, -1)
+            if here >= 0 and self._table.row(self._table.pid(here), column) >= 0:
+                self._waiting[here, column] = due
+                heappush(self._due, (due, here, column))
+        self._fast = {rows[row] for row in before._fast if row in rows}
+        return events + self._end_removed(channels, now_ns)
+
+    def unjudged(self) -> npt.NDArray[np.uint32]:
+        """After :meth:`succeed`, pids of the points whose conditions are new or others: judge their present values."""
+        return np.array(sorted(self._table.pid(row) for row in self._table.unknown), dtype=np.uint32)
+
+    def _end_removed(self, channels: Container[str], now_ns: int) -> list[Event]:
+        """End the alarms of points, conditions and channels that the model does not have."""
+        events: list[Event] = []
+        for alarm in self._states.list.all():
+            if alarm.key == CHANNEL:
+                key = "" if alarm.mrid in channels else "alarm.channel_removed"
+            elif alarm.pid >= len(self._points) or self._points[alarm.pid].removed:
+                key = "alarm.point_removed"
+            else:
+                column = CONDITIONS.index(alarm.key) if alarm.key in CONDITIONS else -1
+                key = "" if column >= 0 and self._table.row(alarm.pid, column) >= 0 else "alarm.condition_removed"
+            if key:
+                events += self._states.end((alarm.mrid, alarm.key), alarm.parameters, Occasion(now_ns), key=key)
+        return events
 
     def _review(self, objects: Iterable[str], now_ns: int) -> list[Event]:
         """Hide and show the alarms of these objects as their suppressions stand now."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from scada.core.batch import Records
 from scada.events.conditions import (
@@ -55,6 +56,7 @@ class ConditionTable:
 
     Attributes:
         suppressed: row of each suppressing point -> pids of the points it suppresses.
+        unknown: rows that :meth:`succeed` found to be new or other than before.
     """
 
     def __init__(self, points: Sequence[Point]) -> None:
@@ -85,6 +87,7 @@ class ConditionTable:
             self._tables.dependents[start : start + len(following)] = following
             start += len(following)
         self._turns = np.zeros(_ROOM + longest, dtype=TURN_DTYPE)
+        self.unknown: set[int] = set()
 
     def _fill(self, points: Sequence[Point], chosen: Sequence[int], reference: Sequence[int], kinds: Sequence[int]) -> None:
         row_of, rows = self._tables.row_of, self._tables.rows
@@ -98,6 +101,36 @@ class ConditionTable:
         rows["normal"] = [points[pid].normal_value for pid in chosen]
         rows["rate"] = NOTHING
         rows["rate"][self._tables.rates["row"]] = np.arange(len(self._tables.rates))
+
+    def succeed(self, before: ConditionTable) -> dict[int, int]:
+        """Go on with the values, and with the conditions that are the same, of another model version's table.
+
+        Returns:
+            Row here of each row there whose point has one in both.
+        """
+        mine, theirs = self._tables, before._tables
+        known = theirs.row_of[mine.rows["pid"][mine.rows["pid"] < len(theirs.row_of)]]
+        here = np.flatnonzero(known >= 0)  # rows are in order of their pids, so those beyond the other table come last
+        there = known[here]
+        for name in ("value", "good"):
+            mine.rows[name][here] = theirs.rows[name][there]
+        same = np.ones(len(here), dtype=np.bool_)
+        for name in (*_FIELDS, "hysteresis", "kinds"):
+            one, other = mine.rows[name][here], theirs.rows[name][there]
+            same &= (one == other) | ((one != one) & (other != other))  # noqa: PLR0124 - NaN
+        same &= _references(mine, here) == _references(theirs, there)
+        for place in np.flatnonzero(same & (mine.rows["rate"][here] >= 0) & (theirs.rows["rate"][there] >= 0)).tolist():
+            rate, was = int(mine.rows["rate"][here[place]]), int(theirs.rows["rate"][there[place]])
+            if all(mine.rates[name][rate] == theirs.rates[name][was] for name in ("limit", "step")):
+                mine.rings[rate] = theirs.rings[was]
+                for name in ("since", "bucket"):
+                    mine.rates[name][rate] = theirs.rates[name][was]
+            else:
+                same[place] = False
+        held = theirs.rows["held"][there] & mine.rows["kinds"][here]  # a condition that is no more is not held
+        mine.rows["held"][here] |= held
+        self.unknown = set(range(len(mine.rows))) - set(here[same].tolist())
+        return dict(zip(there.tolist(), here.tolist(), strict=True))
 
     def judge(self, records: Records, now: float) -> Iterator[Turn]:
         """What turns by the records, in their order; run the iterator to its end.
@@ -168,6 +201,12 @@ class ConditionTable:
         row = int(self._tables.row_of[pid])
         kinds = int(self._tables.rows["kinds"][row]) if row >= 0 else 0
         return [key for column, key in enumerate(CONDITIONS) if kinds >> column & 1]
+
+
+def _references(tables: Tables, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Pids of the points that deviations of these rows are from, -1 = none."""
+    reference = tables.rows["reference"][rows]
+    return np.where(reference >= 0, tables.rows["pid"][reference].astype(np.int64), -1)
 
 
 def _with_conditions(points: Sequence[Point]) -> list[int]:

@@ -226,6 +226,15 @@ class AlarmSuppression:
     def restore(self, entries: Iterable[Suppression], now_ns: int) -> list[Event]:
         """Take over the suppressions of a log, those by design as far as the model still has them."""
         self._register.restore(entries)
+        return self._fit(now_ns)
+
+    def succeed(self, before: AlarmSuppression, now_ns: int) -> list[Event]:
+        """Take over from the suppressions of another model version, those by design as far as this one has them."""
+        self._register, self._channels = before._register, before._channels
+        return self._fit(now_ns)
+
+    def _fit(self, now_ns: int) -> list[Event]:
+        """Those by design as the model has them."""
         by_design = self._register.of_kind(_BY_DESIGN)
         if not by_design:
             return []

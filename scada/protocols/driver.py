@@ -230,6 +230,18 @@ class Driver(ABC):
     async def cancel(self, control: Control, value: float) -> CommandResult:
         """Withdraw a selection."""
 
+    def rebind(self, points: Sequence[Point], controls: Sequence[Control]) -> bool:
+        """Feed other points and carry other controls from now on, over the connection that stands.
+
+        Called on the wire loop, between two messages of the station. A driver that overrides it keeps its connection, its numbers
+        and what is under way, and asks for the present values afterwards as after a start.
+
+        Returns:
+            False if it cannot: nothing has changed then, and a new driver is made instead.
+        """
+        del points, controls
+        return False
+
     async def interrogate(self) -> CommandResult:
         """Ask for every value now (IEC 104 general interrogation; a full scan elsewhere)."""
         return CommandResult(Outcome.UNSUPPORTED)

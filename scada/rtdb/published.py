@@ -56,11 +56,16 @@ class Published:
             self._drain()
             return self._holds.pids
 
-    def grow(self, capacity: int) -> None:
-        """Make room for more points."""
+    def reserved(self, capacity: int) -> SharedImage:
+        """Memory for more points, for :meth:`grow`; from any thread."""
+        return self._shared.reserved(capacity)
+
+    def grow(self, larger: SharedImage) -> None:
+        """Show the state in the larger memory from now on."""
         with self._lock:
             self._drain()
-            self._shared = self._shared.grown(capacity)
+            larger.succeed(self._shared)
+            self._shared = larger
 
     def number_from(self, seq: int) -> None:
         """Stand for another number, before anything was read."""

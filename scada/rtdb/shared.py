@@ -27,6 +27,7 @@ import secrets
 import stat
 import weakref
 from collections.abc import Iterator, Sequence
+from copy import copy
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -127,13 +128,24 @@ class SharedImage:
         self, folder: Path, state: Image, seq: int, *, boot: int, floor: int, places: Sequence[Path] | None = None
     ) -> None:
         self._folder, self._boot, self._floor, self._places = folder, boot, floor, places
-        capacity, ring = state.capacity, ring_length(state.capacity)
-        size = file_bytes(capacity, ring)
-        self.fault = ""
         _remove_stale(folder)
-        self.path, buffer = self._mapped(size, (MEMORY, folder) if places is None else places)
+        self._reserve(state.capacity)
+        self._show(state, seq)
+
+    def _reserve(self, capacity: int) -> None:
+        """Have the memory, every page of it: what is written later costs no fault of a page."""
+        ring = ring_length(capacity)
+        self.fault = ""
+        places = (MEMORY, self._folder) if self._places is None else self._places
+        self.path, buffer = self._mapped(file_bytes(capacity, ring), places)
         self._memory = arrays(buffer, capacity, ring)
         self.image = Image.of(self._memory.rows)
+        self.image.clear()
+        for part in self._memory.ring:
+            part.view(np.uint8)[:: mmap.PAGESIZE] = 0
+
+    def _show(self, state: Image, seq: int) -> None:
+        """Stand for a state, and let readers find it."""
         self.image.take(state)
         self._begin(seq)
         if self.path is not None:
@@ -179,14 +191,17 @@ class SharedImage:
         self._floor = seq
         self._begin(seq)
 
-    def grown(self, capacity: int) -> SharedImage:
-        """The same with more points, in a new file; readers of this one are sent there."""
-        larger = Image.empty(capacity)
-        larger.take(self.image)
-        seq = int(self._memory.header[Slot.FINISHED])
-        successor = SharedImage(self._folder, larger, seq, boot=self._boot, floor=self._floor, places=self._places)
-        self.close()
+    def reserved(self, capacity: int) -> SharedImage:
+        """Memory for more points, which nobody reads yet; :meth:`succeed` lets it take over. From any thread."""
+        successor = copy(self)
+        successor._reserve(capacity)  # noqa: SLF001 - our own
         return successor
+
+    def succeed(self, before: SharedImage) -> None:
+        """Take over from the image of fewer points; its readers are sent here."""
+        self._boot, self._floor = before._boot, before._floor
+        self._show(before.image, int(before._memory.header[Slot.FINISHED]))
+        before.close()
 
     def close(self) -> None:
         """Tell readers, remove the file and, if it is still ours, the link; may be called twice."""

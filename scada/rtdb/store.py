@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,13 @@ from scada.core.quality import Quality
 from scada.rtdb import checkpoint, journal
 from scada.rtdb import holds as held
 from scada.rtdb.changes import ChangeSet
+from scada.rtdb.image import Image
 from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, Transaction, quarantine
 from scada.rtdb.pending import Pending
 from scada.rtdb.published import Published
 from scada.rtdb.reading import StoreReading
 from scada.rtdb.retention import Limits, Retention
+from scada.rtdb.shared import SharedImage
 from scada.rtdb.tail import Tail
 from scada.rtdb.upgrades import LAYOUT, UPGRADES
 from scada.rtdb.watch import FileWatch
@@ -32,6 +34,13 @@ _NOT_FROM_A_SOURCE: Final = np.uint32(Quality.NEVER_RECEIVED | Quality.MANUAL)
 Bools = npt.NDArray[np.bool_]
 Pids = npt.NDArray[np.uint32]
 Identities = npt.NDArray[np.uint64]
+
+
+class Reserve(NamedTuple):
+    """Memory for a larger image, the writer's and the readers'."""
+
+    image: Image
+    shared: SharedImage
 
 
 class Store(StoreReading):
@@ -102,7 +111,7 @@ class Store(StoreReading):
         try:
             self._image, self.head, self._identity, self._holds = checkpoint.restore(self._file, capacity)
             self.capacity = self._image.capacity
-            self._check_room(map_mb)
+            self._check_room(map_mb, self.capacity)
             limits = Limits(self._journal_bytes, self._most_journal(), journal_hours * 3600.0)
             self._retention = Retention(self._file, clock, limits, self.head)
         except BaseException:
@@ -274,17 +283,42 @@ class Store(StoreReading):
         if not self._pending.changes:
             self._write()
 
-    def grow(self, capacity: int, event_pids: Bools | None = None, identity: Identities | None = None) -> None:
+    def reserve(self, capacity: int) -> Reserve:
+        """Memory for more points, for :meth:`grow`. From any thread: it takes long, and the writer must not.
+
+        Raises:
+            StoreError: the map is too small for the checkpoint of so many points, or other processes, which can read the image
+                now, could not any more.
+        """
+        self._check_room(self._file.map_bytes >> 20, capacity)
+        shared = self._published.reserved(capacity)
+        if shared.fault and not self.not_shared:
+            raise StoreError(shared.fault, where=str(self._file.path.parent), mend="make room in the shared memory of the host")
+        return Reserve(Image.empty(capacity), shared)
+
+    def grow(
+        self,
+        capacity: int,
+        event_pids: Bools | None = None,
+        identity: Identities | None = None,
+        reserve: Reserve | None = None,
+    ) -> None:
         """Make room for more points (a new model version); numbers and values of the present ones stay.
 
         Args:
             capacity: new number of points; a smaller one changes nothing.
             event_pids: new mask of the status points; None keeps the present one.
             identity: as at opening; None keeps the present one.
+            reserve: memory for so many points; None = it is made now, which takes longer.
+
+        Raises:
+            StoreError: see :meth:`reserve`; nothing has changed then.
         """
         if capacity > self.capacity:
-            self._image = self._image.grown(capacity)
-            self._published.grow(capacity)
+            larger = reserve or self.reserve(capacity)
+            larger.image.take(self._image)
+            self._image = larger.image
+            self._published.grow(larger.shared)
             self._dirty = np.ones(checkpoint.page_count(capacity), dtype=np.bool_)
             self.capacity = capacity
             self._retention.limits = replace(self._retention.limits, most_bytes=self._most_journal())
@@ -322,12 +356,12 @@ class Store(StoreReading):
         checkpoint.write(txn, self._image, self._dirty, seq, self._identity, self._holds)
         self._retention.trim(txn, seq + 1)
 
-    def _check_room(self, map_mb: int) -> None:
+    def _check_room(self, map_mb: int, capacity: int) -> None:
         """Both images of a checkpoint and twice the journal must fit, or the map would fill up in service."""
-        needed = 4 + ((checkpoint.bytes_needed(self.capacity) + 2 * self._journal_bytes) >> 20)
+        needed = 4 + ((checkpoint.bytes_needed(capacity) + 2 * self._journal_bytes) >> 20)
         if needed > map_mb:
             raise StoreError(
-                f"map_mb = {map_mb} is too small for {self.capacity} points and journal_mb = {self._journal_bytes >> 20}",
+                f"map_mb = {map_mb} is too small for {capacity} points and journal_mb = {self._journal_bytes >> 20}",
                 where=str(self._file.path),
                 mend=f"set map_mb to {needed} or more",
             )

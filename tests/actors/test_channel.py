@@ -139,6 +139,7 @@ class World:
                 clock=self.clock,
                 hub=self.hub,
                 recorder=self.recorder,
+                sink=sink,
             )
 
         self.supervisor.start(self.address, life)

@@ -95,6 +95,26 @@ class CalcGraph:
         self._run(np.ones(len(self.pids), dtype=np.bool_), self._columns(values, quality, times), now_ns)
         return self._batch(np.flatnonzero(~self._results.held), now_ns)
 
+    def succeed(self, before: CalcGraph, state: CalcState) -> None:
+        """Go on where the graph of another model version stands.
+
+        Args:
+            before: that graph.
+            state: what it remembers now.
+        """
+        self.forget(self.restore(state))
+        places = {int(pid): place for place, pid in enumerate(before.pids)}
+        both = np.array([(i, places[pid]) for i, pid in enumerate(self.pids.tolist()) if pid in places], dtype=np.int64)
+        here, there = both.reshape(-1, 2).T
+        for mine, theirs in zip(self._results, before._results, strict=True):
+            mine[here] = theirs[there]
+
+    def evaluate_again(self, values: F8, quality: U4, now_ns: int, times: I8) -> PointBatch:
+        """Evaluate every point after :meth:`succeed`; the batch holds the results that differ from the last ones."""
+        self._note_holds(self.pids, quality)
+        altered = self._run(np.ones(len(self.pids), dtype=np.bool_), self._columns(values, quality, times), now_ns)
+        return self._batch(np.flatnonzero(altered & ~self._results.held), now_ns)
+
     def evaluate(self, changed: U4, values: F8, quality: U4, now_ns: int, times: I8 | None = None) -> PointBatch:
         """Evaluate what the changed points reach; the batch holds the results that differ from the last ones.
 

@@ -62,10 +62,7 @@ class Channel:
         self.parameters = ChannelParameters.of(spec)
         self.statistics = statistics or ChannelStatistics()
         self.link = Link(Role.CONTROLLING, self.parameters.link, release_by_owner=not observe, report_only=observe)
-        addresses = {point.address for point in points} | {control.address for control in controls}
-        self.common_addresses = tuple(sorted({item.common_address for item in addresses if isinstance(item, Iec104Address)}))
-        totals = {point.address for point in points if point.kind is PointKind.COUNTER}
-        metered = sorted({item.common_address for item in totals if isinstance(item, Iec104Address)})
+        self.common_addresses, metered = _stations(points, controls)
         self.procedures = Procedures(self.parameters, self.common_addresses, metered, self.statistics)
         self._commander = Commander(self.parameters, self.statistics)
         self._reception = Reception(spec, self.parameters, points, self.statistics, observe=observe)
@@ -73,6 +70,24 @@ class Channel:
         self._replies: deque[bytes] = deque()
         self._foreign: set[tuple[int, int]] = set()
         self._next_ticket = 1
+
+    def rebind(self, points: Sequence[Point], controls: Sequence[Control], now_ns: int, mono: float) -> list[Effect]:
+        """Take other points and controls, between two frames: the link, its numbers and commands under way go on.
+
+        All values are asked for, behind an interrogation that has been answered in part already: what it brought before may be of
+        points that were not known then.
+
+        Raises:
+            ConfigError: two points share an address; nothing has changed then.
+        """
+        self._reception.rebind(points)
+        self.common_addresses, metered = _stations(points, controls)
+        self.procedures.rebind(self.common_addresses, metered)
+        if self.link.phase is not Phase.STARTED:
+            return []  # everything is asked for when data transfer begins
+        self._reception.clocks(known=self.procedures.clocks_within(self.parameters.late_s))
+        self.procedures.ask_anew()
+        return self._pump(now_ns, mono)
 
     # ------------------------------------------------------------------ connection
 
@@ -278,6 +293,16 @@ class Channel:
                 break
             events.append(self.link.send(data, mono))
         return self._translate(events, now_ns, mono) if events else []
+
+
+def _stations(points: Sequence[Point], controls: Sequence[Control]) -> tuple[tuple[int, ...], list[int]]:
+    """Common addresses of what is behind the link, and those of them with integrated totals."""
+    addresses = {point.address for point in points} | {control.address for control in controls}
+    totals = {point.address for point in points if point.kind is PointKind.COUNTER}
+    every, metered = (
+        sorted({item.common_address for item in items if isinstance(item, Iec104Address)}) for items in (addresses, totals)
+    )
+    return tuple(every), metered
 
 
 _OWED: Final = 1000

@@ -104,6 +104,12 @@ class AddressTable:
         self.present_tags = np.zeros(len(self.slots), dtype=np.int64)
         """Time tag of the present value of each slot's point, 0 = none."""
 
+    def succeed(self, before: AddressTable) -> None:
+        """Take over the time tags of the present values of points that are where they were."""
+        for key, point in self.addresses.items():
+            if key in before.addresses and before.addresses[key].pid == point.pid:
+                self.present_tags[_find(self.slots, key)] = before.present_tags[_find(before.slots, key)]
+
     def _enter(self, key: int, pid: int, scale: float, offset: float, family: int) -> None:
         mask = len(self.slots) - 1
         at = int(_hash(key + 1)) & mask

@@ -60,6 +60,14 @@ class Iec104Driver(Driver):
         self._waiting: dict[int, asyncio.Future[CommandResult]] = {}
         self._tls_fault = ""
 
+    def rebind(self, points: Sequence[Point], controls: Sequence[Control]) -> bool:
+        """Decode by another table from the next frame on, then interrogate; numbers and commands under way go on."""
+        now_ns, mono = self.clock.now_ns(), self.clock.monotonic()
+        effects = self.channel.rebind(points, controls, now_ns, mono)
+        self.points, self.controls = points, controls
+        self.carry_out(self.redundancy.spoken(effects, now_ns, mono))
+        return True
+
     # ------------------------------------------------------------------ Driver
 
     async def run(self) -> None:

@@ -56,6 +56,17 @@ class Plan:
         self._next_totals = _after(mono, self._parameters.counter_interrogation_s)
         return [self._clock(self._stations), self._values(self._stations), self._totals(self._metered)]
 
+    def rebind(self, stations: Sequence[int], metered: Sequence[int]) -> None:
+        """Other stations from now on; the periods go on."""
+        self._stations, self._metered = tuple(stations), tuple(metered)
+        self._unknown &= set(stations)
+        self._retries = {station: retry for station, retry in self._retries.items() if station in stations}
+
+    def anew(self, fresh: Sequence[int]) -> list[list[Request]]:
+        """The points behind the link are others: the clock of new stations, then all values, then totals."""
+        self._unknown.update(self._stations)
+        return [self._clock(fresh), self._values(self._stations), self._totals(self._metered)]
+
     def initialised(self, station: int) -> list[list[Request]]:
         """One station has started; the periods of the others go on."""
         self._unknown.add(station)

@@ -85,6 +85,7 @@ class Procedures:
         self._plan = Plan(parameters, stations, metered)
         self._statistics = statistics
         self._tests = 0
+        self._fresh: tuple[int, ...] = ()
         self.forget()
 
     def forget(self) -> None:
@@ -150,6 +151,20 @@ class Procedures:
         """Data transfer has begun: clock, then all values, then totals."""
         for wanted in self._plan.started(mono):
             self._begin(wanted, None)
+
+    def rebind(self, stations: Sequence[int], metered: Sequence[int]) -> None:
+        """Other stations are behind the link, or others have totals; what was asked runs to its end, and the periods go on."""
+        self._fresh = tuple(station for station in stations if station not in self.stations)
+        self.stations = tuple(stations)
+        self._clock_errors = {station: error for station, error in self._clock_errors.items() if station in stations}
+        self._plan.rebind(stations, metered)
+
+    def ask_anew(self) -> None:
+        """After :meth:`rebind`: the clocks of new stations, then all values, then totals."""
+        for wanted in self._plan.anew(self._fresh):
+            answered = [request for request in wanted if (other := self._running.get(request.key)) and other.answered]
+            self._after += [(None, request) for request in answered]
+            self._begin([request for request in wanted if request not in answered], None)
 
     def initialised(self, asdu: Asdu) -> list[Effect]:
         """End of initialisation: what the station said of itself before is not worth anything.

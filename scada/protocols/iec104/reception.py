@@ -68,6 +68,16 @@ class Reception:
         self._told: dict[str, set[tuple[int, ...]]] = {}
         self._packed: dict[int, int] = {}
 
+    def rebind(self, points: Sequence[Point]) -> None:
+        """Decode by the table of other points from now on.
+
+        Raises:
+            ConfigError: two points share an address; the present table stays.
+        """
+        table = AddressTable(points)
+        table.succeed(self._decoder.table)
+        self._decoder.table, self._points = table, table.addresses
+
     def decode(self, block: Block, now_ns: int) -> Decoded:
         """All values of a block, those of unknown addresses too."""
         return self._decoder.decode(block.buf, block.spans, block.objects, now_ns)
