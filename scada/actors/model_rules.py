@@ -191,7 +191,7 @@ def _confirmed(confirm: Collection[str], version: Version, ask: Ask) -> Verdict 
     standing = sorted(set(version.lost) & set(ask.alarmed))
     if standing:
         count = len(standing)
-        dangers["alarm.lost"] = [
+        dangers["lost-alarms"] = [
             f"{count} points with a present alarm are gone: {', '.join(standing[:5])}",
             f"{count} 个有告警的点将消失",
         ]

@@ -44,10 +44,10 @@ def work(job: Job, out: BinaryIO) -> None:
 def _build(job: BuildJob, progress: Progress, out: BinaryIO) -> None:
     progress(0.1, "read")
     model, tables, _ = load_model(job.folder, kept_numbers(job.numbers), Drivers(job.drivers))
-    progress(0.7, "hand over")
+    progress(0.7, "hand_over")
     for chunk in pack(model, tables):
         write_frame(out, Kind.CHUNK, chunk)
-    progress(0.9, "take over")
+    progress(0.9, "take_over")
 
 
 def main() -> None:

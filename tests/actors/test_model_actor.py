@@ -148,7 +148,7 @@ def test_what_is_dangerous_must_be_named(rig):
     reply = apply(one, version, confirm=["something else"])
     assert (reply.accepted, reply.code) == (False, "unconfirmed")
     keys = [danger.key for danger in reply.unconfirmed]
-    assert "alarm.lost" in keys
+    assert "lost-alarms" in keys
     assert one.store.current == 1
     assert apply(one, version, confirm=keys).accepted
 
