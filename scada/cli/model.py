@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from scada.cli.model_check import check, rules
+from scada.cli.model_diff import diff, merge, patch
 from scada.cli.model_instrument import instrument
 from scada.cli.model_network import sv, topology
 from scada.cli.model_profile import profile
+from scada.cli.model_search import search
 from scada.cli.model_sheets import export_sheets, import_sheets
+from scada.cli.model_versions import COMMANDS as VERSIONS
 from scada.core.errors import ModelError
 from scada.model_cim.address_text import address_text
 from scada.model_cim.cim import CimModel
 from scada.model_cim.drawings import INDEX
-from scada.model_cim.findings import Finding, Severity, has_errors
 from scada.model_cim.tables import ModelTables, Point
 from scada.protocols.registry import Drivers
-
-_COLOURS = {Severity.FATAL: "red", Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: None}
-
 
 _with_config = click.option(
     "--config",
@@ -34,32 +33,6 @@ _with_config = click.option(
 @click.group(name="model")
 def command() -> None:
     """Check and show a CIM model (a folder, an XML file or a zip); draw its diagrams."""
-
-
-@command.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object with every finding and the counts.")
-@_with_config
-def check(path: Path, *, as_json: bool, config: Path | None) -> None:
-    """Find what is wrong: XML, references, points, addresses, controls, AGC and AVC. Exit code 1 on errors."""
-    model, tables, findings = _load(path, config)
-    summary = {
-        "objects": len(model),
-        "points": len(tables.points),
-        "controls": len(tables.controls),
-        "channels": len(tables.channels),
-        "stations": len(tables.stations),
-        "upstream": len(tables.upstream),
-        "errors": sum(finding.severity in (Severity.FATAL, Severity.ERROR) for finding in findings),
-        "warnings": sum(finding.severity is Severity.WARNING for finding in findings),
-    }
-    if as_json:
-        click.echo(json.dumps({**summary, "findings": [finding.as_dict() for finding in findings]}, indent=1, ensure_ascii=False))
-    else:
-        for finding in findings:
-            click.secho(str(finding), fg=_COLOURS[finding.severity])
-        click.echo(", ".join(f"{count} {name}" for name, count in summary.items()))
-    sys.exit(1 if has_errors(findings) else 0)
 
 
 @command.command()
@@ -83,7 +56,7 @@ def show(
     config: Path | None,
 ) -> None:
     """Show what a model holds: stations, areas and zones, or its points, controls, channels, templates, forwarding tables."""
-    model, tables, _ = _load(path, config)
+    model, tables = _load(path, config)
     if station is not None and station not in {item.name for item in tables.stations}:
         known = ", ".join(item.name for item in tables.stations)
         raise ModelError(f"no station {station!r}", where=str(path), mend=f"one of {known}")
@@ -134,24 +107,30 @@ def diagrams(path: Path, *, out: Path | None, anew: bool) -> None:
         sys.exit(1)
 
 
+command.add_command(check)
+command.add_command(rules)
 command.add_command(profile)
 command.add_command(instrument)
+command.add_command(search)
 command.add_command(export_sheets)
 command.add_command(import_sheets)
 command.add_command(sv)
 command.add_command(topology)
+command.add_command(diff)
+command.add_command(patch)
+command.add_command(merge)
+for _command in VERSIONS:
+    command.add_command(_command)
 
 
-def _load(path: Path, config: Path | None) -> tuple[CimModel, ModelTables, list[Finding]]:
-    from scada.apps.calc.graph import expression_findings
+def _load(path: Path, config: Path | None) -> tuple[CimModel, ModelTables]:
     from scada.core.settings import load_settings
     from scada.model_cim.points import build_tables
     from scada.model_cim.reader import ModelReader
 
     model = ModelReader(path).read()
     drivers = Drivers(load_settings(config).drivers if config is not None else None)
-    tables, findings = build_tables(model, drivers=drivers)
-    return model, tables, [*findings, *expression_findings(model, tables.points)]
+    return model, build_tables(model, drivers=drivers)[0]
 
 
 def _show_summary(tables: ModelTables, station: str | None) -> None:

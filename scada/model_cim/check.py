@@ -29,6 +29,8 @@ from scada.model_cim.waivers import NO_WAIVERS, Waiver, Waivers, about_waivers, 
 
 SHOWN: Final = 20
 """Findings of one rule in one file that are listed, unless told otherwise; the rest are summed up in one."""
+_INFO_SHOWN: Final = 3
+"""The same of what is only worth knowing, unless all are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def check_model(
     load_rules()
     given = [*(model.findings if found is None else found), *sc_findings(model), *settings.waivers.findings]
     sieve = _Sieve(model, settings)
-    findings = [*sieve.given(given), *_run(_view(model, tables, settings), sieve)]
+    findings = [*sieve.given(given), *_run(_view(model, tables, settings), sieve), *sieve.sums()]
     findings += about_waivers(settings.waivers.waivers, sieve.used, settings.today)
     return sorted(dict.fromkeys(findings), key=lambda one: (one.file, one.line, one.rule, one.mrid))
 
@@ -115,6 +117,8 @@ class _Sieve:
         self._waivers = settings.waivers.waivers
         self._today = settings.today
         self.used = [False] * len(self._waivers)
+        self._listed: dict[tuple[str, str, Severity, str, int], int] = {}
+        self._rest: dict[tuple[str, str, Severity, str, int], Finding] = {}
 
     def given(self, findings: Iterable[Finding]) -> Iterator[Finding]:
         """Findings that others made."""
@@ -123,8 +127,9 @@ class _Sieve:
             one = self._judged(finding)
             groups.setdefault((one.rule, one.file, one.waived), []).append(one)
         for group in groups.values():
-            yield from group[: self._shown]
-            rest = group[self._shown :]
+            most = self._most(group[0].severity)
+            yield from group[:most]
+            rest = group[most:]
             if rest:
                 yield _sum(rest[0], sum(one.count for one in rest))
 
@@ -149,11 +154,25 @@ class _Sieve:
             mine = np.flatnonzero(reasons == reason)
             for file in np.unique(files[mine]):
                 places = mine[files[mine] == file]
-                for place in places[: self._shown]:
+                key = (rule.id, standard, severity, reason, int(file))
+                listed = self._listed.get(key, 0)
+                free = max(0, self._most(severity) - listed)
+                self._listed[key] = listed + len(places)
+                for place in places[:free]:
                     yield self._finding(view, hits, int(place), rule.id, severity, standard, reason)
-                if len(places) > self._shown:
-                    first = self._finding(view, hits, int(places[self._shown]), rule.id, severity, standard, reason)
-                    yield _sum(first, len(places) - self._shown)
+                if len(places) > free:
+                    rest = self._rest.get(key)
+                    if rest is None:
+                        rest = replace(self._finding(view, hits, int(places[free]), rule.id, severity, standard, reason), count=0)
+                    self._rest[key] = replace(rest, count=rest.count + len(places) - free)
+
+    def sums(self) -> Iterator[Finding]:
+        """What was counted and not listed, one finding for each rule, file and reason."""
+        for rest in self._rest.values():
+            yield _sum(rest, rest.count)
+
+    def _most(self, severity: Severity) -> int:
+        return min(self._shown, _INFO_SHOWN) if severity is Severity.INFO and self._shown <= len(self._model) else self._shown
 
     def _finding(self, view: View, hits: Hits, place: int, rule: str, severity: Severity, standard: str, reason: str) -> Finding:
         mrid = view.model.mrids[hits.rows[place]]
@@ -194,5 +213,5 @@ class _Sieve:
 
 def _sum(first: Finding, count: int) -> Finding:
     if count == 1:
-        return first
+        return replace(first, count=1)
     return replace(first, text=f"{first.text}; and {count - 1} more of this rule in this file", count=count)

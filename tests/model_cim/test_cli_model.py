@@ -40,7 +40,7 @@ def test_check_places_a_wrong_expression_in_its_file(edited):
 def test_check_of_a_broken_file_goes_on_to_the_end_and_is_json_if_asked(write):
     path = write("<cim:Breaker")
     result = run("check", path, "--json")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     report = json.loads(result.output)
     assert report["errors"] == 1
     assert report["findings"][0]["rule"] == "xml.malformed"
@@ -57,6 +57,6 @@ def test_show_lists_what_is_asked(demo_path):
 
 
 def test_an_unknown_station_or_folder_is_one_clear_error(demo_path, tmp_path):
-    for result in (run("show", demo_path, "--station", "Atlantis"), run("check", tmp_path / "nowhere")):
+    for result in (run("show", demo_path, "--station", "Atlantis"), run("show", tmp_path / "nowhere")):
         assert isinstance(result.exception, ModelError)
         assert result.exception.mend

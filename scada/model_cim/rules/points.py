@@ -81,6 +81,10 @@ _STATES: Final = frozenset(
         "FireAlarm",
         "ClockFault",
         "ShuntSections",
+        "EnergyGenerated",
+        "EnergyExported",
+        "EnergyImported",
+        "HighestLoad",
         "Angle",
     ]
 )
