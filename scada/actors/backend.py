@@ -21,6 +21,7 @@ from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.clock import Clock
 from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
+from scada.model_cim.objects import PlantObjects
 from scada.model_cim.tables import ModelTables
 from scada.rtdb.changes import ChangeSet, Snapshot
 
@@ -34,6 +35,11 @@ class Backend(Protocol):
     clock: Clock
     engineering: Engineering
     tables: ModelTables
+
+    @property
+    def objects(self) -> PlantObjects:
+        """Objects of the model version that runs."""
+        ...
 
     # values
     def snapshot(self, pids: npt.NDArray[np.uint32] | None = None) -> Snapshot:

@@ -25,6 +25,7 @@ from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
 from scada.api.responsibility import check_dispatch, check_mode
+from scada.api.search_service import SearchService
 from scada.control.records import Principal
 from scada.model_cim.tables import AreaDiagram, Point, Station
 
@@ -50,6 +51,7 @@ class Services:
         self._history = HistoryServices(backend)
         self._channels = ChannelServices(backend)
         self._engineering = EngineeringServices(backend)
+        self._search = SearchService(backend)
 
     # ------------------------------------------------------------------ model
 
@@ -259,6 +261,7 @@ class Services:
                 gate.query("Model/ListPoints", pb.ListPointsRequest, self.list_points),
                 gate.query("Model/ListControls", pb.ListControlsRequest, self.list_controls),
                 gate.query("Model/GetDiagram", pb.GetDiagramRequest, self.get_diagram),
+                gate.query("Model/Search", pb.SearchRequest, self._search.search),
                 gate.query("Realtime/Read", pb.ReadRequest, self.read),
                 gate.exchange("Realtime/Subscribe", pb.SubscribeRequest, self.subscribe),
                 gate.query("Realtime/GetStatus", pb.GetStatusRequest, self.get_status),

@@ -13,6 +13,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.cli.ctl_marks import MARKS
 from scada.cli.ctl_orders import ORDERS
 from scada.cli.ctl_regulation import REGULATION
+from scada.cli.ctl_search import search
 from scada.cli.link import Link, link_options, make_link, pass_link
 from scada.cli.rendering import control_values, number, point_value, quality_marks, status_json, table, time_text
 from scada.core.clock import NS_PER_S
@@ -35,7 +36,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     make_link(ctx, given)
 
 
-for _command in (*ORDERS, *MARKS, *REGULATION):
+for _command in (*ORDERS, *MARKS, *REGULATION, search):
     command.add_command(_command)
 
 

@@ -124,8 +124,8 @@ def query_words(query: str) -> tuple[list[str], list[str]]:
 class SearchIndex:
     """An index over one version of a model. It is read-only: any thread may search.
 
-    Entries share most of their terms (names of stations, voltage levels, bays and signals, types, parts of addresses), so a word is
-    looked for in every term once, and the entries that have the term are found by its number.
+    Entries share most of their terms (names of stations, voltage levels, bays and signals, types, parts of addresses), so a word
+    is looked for in every term once, and the entries that have the term are found by its number.
 
     Args:
         objects: the objects of the version; equipment without points, and aliases, are known if it has its CIM model.

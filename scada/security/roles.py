@@ -90,6 +90,7 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Model/ListPoints": _VIEW,
         "/scadapb.v1.Model/ListControls": _VIEW,
         "/scadapb.v1.Model/GetDiagram": _VIEW,
+        "/scadapb.v1.Model/Search": _VIEW,
         "/scadapb.v1.Realtime/Read": _VIEW,
         "/scadapb.v1.Realtime/Subscribe": _VIEW,
         "/scadapb.v1.Realtime/GetStatus": _VIEW,

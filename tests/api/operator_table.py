@@ -35,7 +35,8 @@ class OperatorTable:
 
     def keep_operator_data(self, model=None) -> None:
         """Start with no marks."""
-        self.ledger = OperatorLedger(self.tables, PlantObjects(self.tables, model), self.clock)
+        self.objects = PlantObjects(self.tables, model)
+        self.ledger = OperatorLedger(self.tables, self.objects, self.clock)
         self.behind: dict[int, tuple[float, int]] = {}
         self.rows: list = []
 

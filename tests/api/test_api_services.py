@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 from scadapb.v1 import scada_pb2 as pb
@@ -14,6 +15,8 @@ from scada.api.gate import Gate
 from scada.api.services import Services
 from scada.control.records import ControlReply, SequenceState
 from scada.events.records import EventKind
+from scada.model_cim.objects import PlantObjects
+from scada.model_cim.search import HitKind
 from scada.model_cim.tables import PointKind
 
 
@@ -31,6 +34,26 @@ async def test_model_and_points(operator):
     assert cut.truncated
     controls = await operator.call("Model/ListControls", pb.ListControlsRequest(station="West"))
     assert [(control.mrid, control.feedback_pid) for control in controls.controls] == [("setpoint", -1)]
+
+
+async def test_search_is_over_the_model_that_runs_and_off_the_loop(operator, backend):
+    found = await operator.call("Model/Search", pb.SearchRequest(query="ioa 108 EAST"))
+    assert [(hit.kind, hit.number, hit.station, hit.address) for hit in found.hits] == [
+        (pb.HIT_KIND_POINT, 8, "East", "CA 11 IOA 108 type 31")
+    ]
+    assert (found.total, found.model_version) == (1, backend.tables.version)
+    some = await operator.call("Model/Search", pb.SearchRequest(query="e", limit=2))
+    assert (len(some.hits), some.total > 2) == (2, True)
+    assert (await operator.call("Model/Search", pb.SearchRequest(query=" "))).total == 0
+    with_less = replace(backend.tables, version="2", points=[replace(point, removed=True) for point in backend.tables.points])
+    backend.objects = PlantObjects(with_less)
+    found = await operator.call("Model/Search", pb.SearchRequest(query="ioa 108 EAST"))
+    assert (list(found.hits), found.model_version) == ([], "2"), "another version has another index"
+
+
+def test_hit_kinds_have_the_same_numbers_on_the_wire():
+    for kind in HitKind:
+        assert pb.HitKind.Value(f"HIT_KIND_{kind.name}") == kind
 
 
 def test_point_kinds_have_the_same_numbers_on_the_wire():

@@ -44,6 +44,14 @@ def test_points(run, live):
         run(ctl, "points", "--query", "nowhere")
 
 
+def test_search(run):
+    lines = run(ctl, "search", "ca", "11", "ioa", "108").splitlines()
+    assert lines[0].split() == ["kind", "point", "number", "address"]
+    assert re.fullmatch(r"point +East/110 kV/Bay/Q8 +CA 11 IOA 108 type 31", lines[1])
+    assert lines[-1] == "1 of 1"
+    assert "共 0 项" in run(ctl, "search", "nowhere", lang="zh")
+
+
 def test_alarms_acknowledge_events(run, live):
     assert run(ctl, "alarms") == "No alarms.\n"
     number = live.raise_alarm()

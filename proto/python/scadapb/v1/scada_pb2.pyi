@@ -18,6 +18,15 @@ class PointKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     POINT_KIND_BITS: _ClassVar[PointKind]
     POINT_KIND_STATE: _ClassVar[PointKind]
 
+class HitKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HIT_KIND_UNSPECIFIED: _ClassVar[HitKind]
+    HIT_KIND_STATION: _ClassVar[HitKind]
+    HIT_KIND_CHANNEL: _ClassVar[HitKind]
+    HIT_KIND_EQUIPMENT: _ClassVar[HitKind]
+    HIT_KIND_CONTROL: _ClassVar[HitKind]
+    HIT_KIND_POINT: _ClassVar[HitKind]
+
 class SuppressionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SUPPRESSION_KIND_UNSPECIFIED: _ClassVar[SuppressionKind]
@@ -62,6 +71,12 @@ POINT_KIND_STEP: PointKind
 POINT_KIND_COUNTER: PointKind
 POINT_KIND_BITS: PointKind
 POINT_KIND_STATE: PointKind
+HIT_KIND_UNSPECIFIED: HitKind
+HIT_KIND_STATION: HitKind
+HIT_KIND_CHANNEL: HitKind
+HIT_KIND_EQUIPMENT: HitKind
+HIT_KIND_CONTROL: HitKind
+HIT_KIND_POINT: HitKind
 SUPPRESSION_KIND_UNSPECIFIED: SuppressionKind
 SUPPRESSION_KIND_SHELVED: SuppressionKind
 SUPPRESSION_KIND_BY_DESIGN: SuppressionKind
@@ -401,6 +416,44 @@ class ControlList(_message.Message):
     CONTROLS_FIELD_NUMBER: _ClassVar[int]
     controls: _containers.RepeatedCompositeFieldContainer[ControlInfo]
     def __init__(self, controls: _Optional[_Iterable[_Union[ControlInfo, _Mapping]]] = ...) -> None: ...
+
+class SearchRequest(_message.Message):
+    __slots__ = ("query", "limit")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    limit: int
+    def __init__(self, query: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class SearchHit(_message.Message):
+    __slots__ = ("kind", "mrid", "path", "station", "number", "equipment", "address", "device_number")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EQUIPMENT_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    kind: HitKind
+    mrid: str
+    path: str
+    station: str
+    number: int
+    equipment: str
+    address: str
+    device_number: str
+    def __init__(self, kind: _Optional[_Union[HitKind, str]] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., station: _Optional[str] = ..., number: _Optional[int] = ..., equipment: _Optional[str] = ..., address: _Optional[str] = ..., device_number: _Optional[str] = ...) -> None: ...
+
+class SearchReply(_message.Message):
+    __slots__ = ("hits", "total", "model_version")
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    hits: _containers.RepeatedCompositeFieldContainer[SearchHit]
+    total: int
+    model_version: str
+    def __init__(self, hits: _Optional[_Iterable[_Union[SearchHit, _Mapping]]] = ..., total: _Optional[int] = ..., model_version: _Optional[str] = ...) -> None: ...
 
 class GetDiagramRequest(_message.Message):
     __slots__ = ("station", "area")

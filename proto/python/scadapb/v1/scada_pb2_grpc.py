@@ -172,6 +172,11 @@ class ModelStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.GetDiagramRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.Diagram.FromString,
                 _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/scadapb.v1.Model/Search',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.SearchRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SearchReply.FromString,
+                _registered_method=True)
 
 
 class ModelServicer:
@@ -203,6 +208,12 @@ class ModelServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Search(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -225,6 +236,11 @@ def add_ModelServicer_to_server(servicer, server):
                     servicer.GetDiagram,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetDiagramRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.Diagram.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.SearchRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SearchReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -337,6 +353,33 @@ class Model:
             '/scadapb.v1.Model/GetDiagram',
             scadapb_dot_v1_dot_scada__pb2.GetDiagramRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.Diagram.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Model/Search',
+            scadapb_dot_v1_dot_scada__pb2.SearchRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SearchReply.FromString,
             options,
             channel_credentials,
             insecure,
