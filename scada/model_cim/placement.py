@@ -77,7 +77,7 @@ class Placement:
             class_name = self._model.class_names[row]
             homes = self._class_homes.get(class_name)
             if homes:
-                file = self._nearest(row, set(homes))
+                file = self._nearest(row, set(self._alike(homes)))
                 placed[row] = file if file is not None else homes.most_common(1)[0][0]
             else:
                 placed[row] = self._by_profile(row, profile_of(class_name, "", cim100=self._is_cim100()))
@@ -92,19 +92,22 @@ class Placement:
             prop: the property.
             homes: files that say this property of others.
         """
-        homes = sorted(set(homes) & set(self._usable))
+        homes = self._alike(homes)
+        if not homes:
+            profile = profile_of(self._model.class_names[row], prop, cim100=self._is_cim100())
+            homes = [number for number in self._usable if profile in self._profiles[number]]
+            if not homes:
+                return self._by_profile(row, profile)
         defining = int(self._defining[row])
         if defining in homes:
             return defining
-        for home in homes:
-            if self._mention(home)[row]:
-                return home
-        if homes:
-            return homes[0] if len(homes) == 1 else self._companion(defining, homes)
-        profile = profile_of(self._model.class_names[row], prop, cim100=self._is_cim100())
-        if profile == "EQ" or (defining >= 0 and profile in self._profiles[defining]):
-            return defining if defining >= 0 else self._by_profile(row, profile)
-        return self._by_profile(row, profile)
+        mentioned = next((number for number in homes if self._mention(number)[row]), None)
+        return self._companion(defining, homes) if mentioned is None else mentioned
+
+    def _alike(self, homes: Iterable[int]) -> list[int]:
+        """All files of the same profiles as some files."""
+        profiles = {self._profiles[home] for home in homes if home in self._usable}
+        return [number for number in self._usable if self._profiles[number] in profiles]
 
     def _is_cim100(self) -> bool:
         return "cim16" not in self.cim_namespace.lower()
@@ -115,8 +118,9 @@ class Placement:
         if fitting:
             near = self._nearest(row, set(fitting))
             return near if near is not None else fitting[0]
-        if profile == "EQ" and self._usable and not any(self._profiles):
-            return self._usable[0]  # files without headers: one is as good as the other
+        if self._usable and not any(self._profiles):
+            near = self._nearest(row, set(self._usable))
+            return self._usable[0] if near is None else near  # files without headers: the one its neighbours are in
         return self._new_file(profile)
 
     def _mention(self, number: int) -> npt.NDArray[np.bool_]:
