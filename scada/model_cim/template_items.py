@@ -62,15 +62,33 @@ _UNITS: Final = re.compile(r"(?P<multiplier>[kMGm]?)(?P<symbol>Wh|VArh|VAr|VA|W|
 _SYMBOLS: Final = {"var": "VAr", "varh": "VArh", "°C": "degC", "°": "deg", "": "none"}
 TERM: Final = re.compile(r"\s*(?:(?P<factor>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*\*\s*)?(?P<sign>-?)(?P<name>[A-Za-z]\w*)\s*")
 """A parameter with a factor: ``1.1 * ratedPower``."""
+_ITEM: Final = re.compile(r"\[(\w+)\]")
 _HEADER: Final = re.compile(r"""\s*\[\s*(?P<name>[\w."'-]+(?:\s*\.\s*[\w"'-]+)*)\s*\]\s*(?:#.*)?""")
 _KEY: Final = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*[=.]""")
 
+ROLE_KEYS: Final = frozenset({"role", "match", "optional"})
+"""Which equipment of the device's bay an item belongs to; the device's own without them."""
 POINT_KEYS: Final = frozenset(
-    {"kind", "name", "unit", "base", "minimum", "maximum", "deadband", "positiveFlowIn", "phases", "states"}
+    {
+        "kind",
+        "name",
+        "unit",
+        "base",
+        "minimum",
+        "maximum",
+        "deadband",
+        "positiveFlowIn",
+        "phases",
+        "states",
+        "expression",
+        *ROLE_KEYS,
+    }
     | {*_ADDRESS, *_MEASUREMENT, *_LIMITS, *_LIMIT_SET}
 )
 """What a point of a template may say."""
-CONTROL_KEYS: Final = frozenset({"kind", "name", "controlType", "base", "minimum", "maximum", "feedback", *_ADDRESS, *_CONTROL})
+CONTROL_KEYS: Final = frozenset(
+    {"kind", "name", "controlType", "base", "minimum", "maximum", "feedback", *_ADDRESS, *_CONTROL, *ROLE_KEYS}
+)
 """What a control of a template may say."""
 
 
@@ -87,6 +105,7 @@ class Maker:
         mrid_of: (item, role) -> mRID.
         refs: ``resource``, ``terminal`` and ``unit`` (the channel).
         address: of the device: ``unitId``, ``commonAddress``.
+        path_of: item -> path of its point, empty if there is none.
         faults: what is wrong, one sentence each; then nothing that was made counts.
     """
 
@@ -98,6 +117,7 @@ class Maker:
     mrid_of: Callable[[str, str], str]
     refs: Mapping[str, str]
     address: Mapping[str, str]
+    path_of: Callable[[str], str]
     faults: list[str] = field(default_factory=list)
 
     def point(self) -> Iterator[MadeFields]:
@@ -125,11 +145,15 @@ class Maker:
             yield from self._states()
         yield measurement, class_name, self.place, texts, refs
         named = self._texts({"IdentifiedObject.name": self._name()})
+        if "expression" in self.values:
+            raw, place = self.values["expression"]
+            named["sc:MeasurementValue.expression"] = (_ITEM.sub(self._path, self._text(raw)), place)
         yield value, f"{class_name}Value", self.place, named, {f"{class_name}Value.{class_name}": measurement}
-        texts = self._remote()
-        self._copy(texts, "deadband", "RemoteSource.deadband", number=True)
-        refs = {"RemoteSource.MeasurementValue": value, "RemotePoint.RemoteUnit": self.refs["unit"]}
-        yield source, "RemoteSource", self.place, texts, refs
+        if "expression" not in self.values:
+            texts = self._remote()
+            self._copy(texts, "deadband", "RemoteSource.deadband", number=True)
+            refs = {"RemoteSource.MeasurementValue": value, "RemotePoint.RemoteUnit": self.refs["unit"]}
+            yield source, "RemoteSource", self.place, texts, refs
         yield from self._limits(measurement)
 
     def control(self) -> Iterator[MadeFields]:
@@ -217,6 +241,13 @@ class Maker:
         return {"Measurement.unitSymbol": f"UnitSymbol.{symbol}", "Measurement.unitMultiplier": f"UnitMultiplier.{multiplier}"}
 
     # ------------------------------------------------------------ values
+
+    def _path(self, item: re.Match[str]) -> str:
+        """``[Position]`` of an expression as the quoted path of that item's point."""
+        path = self.path_of(item[1])
+        if not path:
+            self.faults.append(f"the expression names [{item[1]}], which is no point of this device")
+        return f'"{path}"'
 
     def _name(self) -> str:
         return f"{self.parameters.get('prefix', '')} {self._text(self._value('name', self.item))}".strip()

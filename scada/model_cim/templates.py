@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scada.core.ids import derived_mrid
+from scada.model_cim.bay_roles import ROLES, equipment_of
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.locate import Locator
 from scada.model_cim.modbus import UNIT_PARAMETERS
 from scada.model_cim.template_items import CONTROL_KEYS, POINT_KEYS, Maker, Place, lines_of
 
@@ -166,6 +168,7 @@ class _Device:
         self._findings = findings
         self._name = model.name(device)
         self._overrides = self._read_overrides()
+        self._names = {item: model.text(override, f"{_OVERRIDE}name") for item, override in self._overrides.items()}
         self._parameters = self._read_parameters()
 
     def make(self) -> Iterator[Made]:
@@ -203,18 +206,24 @@ class _Device:
                 self._error("device.item", override or "", f"an item of {section} has no {name!r}", "correct its name", prop)
                 continue
             values[name] = (text, self._at(self._model.where_of(override or "", prop)))
+        target = self._target(values)
+        if target is None:
+            return
+        resource, terminal, fault = target
         maker = Maker(
             device=self._name,
             item=item,
             place=place,
             values=values,
-            parameters=self._parameters,
+            parameters={**self._parameters, "equipment": self._model.name(resource)},
             mrid_of=self._mrid,
             refs={
-                "resource": self._model.ref(self._device, f"{_DEVICE}PowerSystemResource") or "",
-                "terminal": self._model.ref(self._device, f"{_DEVICE}Terminal") or "",
+                "resource": resource,
+                "terminal": terminal,
                 "unit": self._model.ref(self._device, f"{_DEVICE}RemoteUnit") or "",
             },
+            path_of=self._path_of,
+            faults=[fault] if fault else [],
             address={name: self._model.text(self._device, f"{_DEVICE}{name}") or "" for name in ("unitId", "commonAddress")},
         )
         made = list(maker.control() if section == "controls" else maker.point())
@@ -224,6 +233,44 @@ class _Device:
             self._findings.append(finding)
         if not maker.faults:
             yield from (Made(*one) for one in made)
+
+    def _target(self, values: Mapping[str, tuple[Any, Place]]) -> tuple[str, str, str] | None:
+        """Equipment and terminal an item belongs to, and what is wrong with them; None where the bay need not have it."""
+        resource = self._model.ref(self._device, f"{_DEVICE}PowerSystemResource") or ""
+        if "role" not in values:
+            return resource, self._model.ref(self._device, f"{_DEVICE}Terminal") or "", ""
+        role, pattern = str(values["role"][0]), str(values.get("match", ("*", None))[0])
+        if role not in ROLES:
+            return resource, "", f"role is {role!r}, not one of {', '.join(ROLES)}"
+        try:
+            pattern = pattern.format_map(self._parameters)
+        except (KeyError, ValueError, IndexError, AttributeError):
+            return resource, "", f"match = {pattern!r} names no parameter of the template"
+        found = equipment_of(self._model, resource, role, pattern)
+        if len(found) == 1:
+            return (*found[0], "")
+        if not found and str(values.get("optional", ("", None))[0]).lower() == "true":
+            return None
+        which = f"{len(found)} of them ({', '.join(self._model.name(mrid) for mrid, _ in found)})" if found else "none"
+        named = "" if pattern == "*" else f" named {pattern!r}"
+        return resource, "", f"the bay should have one {role}{named}, there is {which}"
+
+    def _path_of(self, item: str) -> str:
+        """Path of the point that an item of this device becomes, as the tables will have it."""
+        keys = self._template.items.get(("points", item))
+        target = self._target({key: (value, ("", 0)) for key, value in keys.items()}) if keys is not None else None
+        if keys is None or target is None or target[2]:
+            return ""
+        resource, terminal, _ = target
+        try:
+            override = self._names.get(item)
+            text = str(override or keys.get("name", item)).format_map(
+                {**self._parameters, "equipment": self._model.name(resource)}
+            )
+        except (KeyError, ValueError, IndexError, AttributeError):
+            return ""
+        name = f"{self._parameters.get('prefix', '')} {text}".strip()
+        return "/".join((*Locator(self._model).place(resource, terminal).names, name))
 
     def _checked(self) -> bool:
         unit = self._model.ref(self._device, f"{_DEVICE}RemoteUnit")
