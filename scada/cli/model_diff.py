@@ -31,7 +31,7 @@ _TEXTS: Final = {
         "none": "no effect on points, controls, channels or the network",
         "written": "written to {path}",
         "no_station": "no station",
-        "conflicts": "{count} conflicts; nothing was written",
+        "conflicts": "conflicts: {count}; nothing was written",
         "merged": "no conflict",
         "nothing": "nothing",
     },
@@ -43,7 +43,7 @@ _TEXTS: Final = {
         "none": "对测点, 控制, 通道和电网没有影响",
         "written": "已写入 {path}",
         "no_station": "不属于任何厂站",
-        "conflicts": "{count} 处冲突; 未写入任何文件",
+        "conflicts": "冲突 {count} 处; 未写入任何文件",
         "merged": "没有冲突",
         "nothing": "无",
     },
@@ -351,6 +351,7 @@ def _show_objects(difference: Difference, models: tuple[CimModel, CimModel], sta
     """Objects by station, each with its values before and after and where they stand."""
     from scada.model_cim.conflicts import touched
     from scada.model_cim.responsible import stations_of
+    from scada.model_cim.said import path_of
 
     values: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
     for side, statements in enumerate((difference.reverse, difference.forward)):
@@ -364,7 +365,7 @@ def _show_objects(difference: Difference, models: tuple[CimModel, CimModel], sta
     for name in sorted(places, key=lambda name: (not name, name)):
         if station in (None, name):
             click.secho(name or _TEXTS[lang]["no_station"], bold=True)
-            for mrid in sorted(places[name], key=lambda mrid: (models[mrid in models[1]].path(mrid), mrid)):
+            for mrid in sorted(places[name], key=lambda mrid: (path_of(models[mrid in models[1]], mrid), mrid)):
                 _show_object(mrid, difference, models, values.get(mrid, {}), lang)
 
 
@@ -375,11 +376,13 @@ def _show_object(
     values: dict[str, tuple[list[str], list[str]]],
     lang: str,
 ) -> None:
+    from scada.model_cim.said import path_of
+
     was, now = difference.removed.get(mrid), difference.added.get(mrid)
     sign, colour = ("~", "yellow") if bool(was) == bool(now) else ("+", "green") if now else ("-", "red")
     model = models[mrid in models[1]]
     name = f"{was} -> {now}" if was and now else model.class_of(mrid)
-    click.secho(f"  {sign} {name} {model.path(mrid)} [{mrid}]  {model.where(mrid)}", fg=colour)
+    click.secho(f"  {sign} {name} {path_of(model, mrid)} [{mrid}]  {model.where(mrid)}", fg=colour)
     for prop, (before, after) in sorted(values.items()):
         texts = [", ".join(side) or _TEXTS[lang]["nothing"] for side in (before, after)]
         if sign == "~":

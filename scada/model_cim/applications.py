@@ -31,7 +31,7 @@ _FUELS = {
 
 
 class _Finder:
-    """Points and controls by what they measure or move."""
+    """Points and controls by what they measure or move; several of one kind by path, whatever the order of the files."""
 
     def __init__(self, model: CimModel, points: Sequence[Point], controls: Sequence[Control], findings: list[Finding]) -> None:
         self.model = model
@@ -39,7 +39,7 @@ class _Finder:
         self.point_by_mrid = {point.mrid: point for point in points if not point.removed}
         self.control_by_mrid = {control.mrid: control for control in controls}
         self._points: dict[tuple[str, str], list[Point]] = {}
-        for point in self.point_by_mrid.values():
+        for point in sorted(self.point_by_mrid.values(), key=lambda point: point.path):
             self._points.setdefault((point.equipment, point.measurement_type), []).append(point)
         self._controls = {(control.equipment, control.control_type): control for control in controls}
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
-from scada.model_cim.said import MADE_PROPERTIES, Said, Value
+from scada.model_cim.said import MADE_PROPERTIES, Said, Value, path_of
 from scada.model_cim.statements import Difference, Statement, ValueKind
 
 _SHOWN: Final = 20
@@ -122,6 +122,8 @@ class _Finder:
                 value = said.held(statement)
                 if value is not None:
                     found.setdefault(_key(statement), []).append(value.text)
+        self._failed = {_key(statement) for statement in difference.reverse if said.held(statement) is None}
+        """Properties of which a value that goes is not there: that is said once."""
         self._reported: set[str] = set()
 
     def objects(self) -> Iterator[Conflict]:
@@ -166,7 +168,7 @@ class _Finder:
                 yield from self._absent(mrid, statement)
             elif self._model.is_made(mrid) or statement.prop in MADE_PROPERTIES:
                 yield self._made(mrid, statement)
-            else:
+            elif _key(statement) not in self._failed:
                 yield from self._already(statement, several=counts[_key(statement)] > 1)
 
     def _already(self, statement: Statement, *, several: bool) -> Iterator[Conflict]:
@@ -214,7 +216,7 @@ class _Finder:
                     yield self._about(ConflictKind.REFERRED, mrid, text, statement, where)
 
     def _name(self, mrid: str) -> str:
-        return f"{self._model.class_of(mrid)} {self._model.path(mrid)} [{mrid}]"
+        return f"{self._model.class_of(mrid)} {path_of(self._model, mrid)} [{mrid}]"
 
     def _not_held(self, statement: Statement, role: str) -> Iterator[Conflict]:
         if statement.mrid not in self._model:
@@ -240,7 +242,7 @@ class _Finder:
 
     def _about(self, kind: ConflictKind, mrid: str, text: str, statement: Statement | None = None, where: str = "") -> Conflict:
         known = mrid in self._model
-        path = self._model.path(mrid) if known else ""
+        path = path_of(self._model, mrid) if known else ""
         return Conflict(kind, mrid, path, text, where or (self._model.where(mrid) if known else ""), statement)
 
 

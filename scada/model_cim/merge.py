@@ -16,7 +16,7 @@ from scada.model_cim.conflicts import find_conflicts
 from scada.model_cim.difference import diff_models
 from scada.model_cim.effects.points import Slot, slots
 from scada.model_cim.points import build_tables
-from scada.model_cim.said import Said, same_value
+from scada.model_cim.said import Said, path_of, same_value
 from scada.model_cim.statements import Difference, Statement, ValueKind
 from scada.model_cim.tables import Control, ModelTables, Point
 from scada.protocols.registry import Drivers
@@ -229,7 +229,7 @@ class _Merger:
             for one in other.difference.forward:
                 if one.kind is ValueKind.REF and side.removes(one.value):
                     target = one.value
-                    text = f"refers to it: {one.prop} of {other.model.path(one.mrid)} [{one.mrid}]"
+                    text = f"refers to it: {one.prop} of {path_of(other.model, one.mrid)} [{one.mrid}]"
                     where = other.where(one.mrid, one.prop)
                     yield self._sided(MergeKind.REMOVED_REFERRED, side, target, "", "removes it", text, where)
 
@@ -252,7 +252,7 @@ class _Merger:
 
     def _path(self, mrid: str) -> str:
         model = next((one for one in (self._base, self._mine.model, self._theirs.model) if mrid in one), self._base)
-        return model.path(mrid)
+        return path_of(model, mrid)
 
 
 def _collisions(models: tuple[CimModel, CimModel, CimModel], drivers: Drivers | None) -> Iterator[MergeConflict]:

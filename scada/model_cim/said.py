@@ -17,6 +17,17 @@ from scada.model_cim.statements import Statement, ValueKind
 
 MADE_PROPERTIES: Final = frozenset({"sc:Device.Template"})
 """Properties that the reader itself gives to an object of a file."""
+_BELONGS: Final = (
+    "RemoteSource.MeasurementValue",
+    "RemoteControl.Control",
+    "AnalogValue.Analog",
+    "DiscreteValue.Discrete",
+    "AccumulatorValue.Accumulator",
+    "AnalogLimit.LimitSet",
+    "AnalogLimitSet.Measurements",
+    "ValueToAlias.ValueAliasSet",
+)
+"""References of what has no container of its own to what it belongs to."""
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 _LONGEST_NUMBER: Final = 64
 _NUMBERS: Final = frozenset({"float", "decimal", "integer"})
@@ -48,6 +59,21 @@ def _types() -> dict[str, str]:
     """Type of each literal property that CGMES knows."""
     schemas = (load_schema(version).properties for version in VERSIONS)
     return {name: one.type for properties in schemas for name, one in properties.items() if one.kind == "text"}
+
+
+def path_of(model: CimModel, mrid: str) -> str:
+    """Names of an object and of everything it belongs to, for people: an address or a limit is named after its point."""
+    chain = [mrid]
+    while True:
+        owner = next((target for prop in _BELONGS if (target := model.ref(chain[-1], prop))), None)
+        if owner is None or owner in chain:
+            break
+        chain.append(owner)
+    path = model.path(chain.pop())
+    for one in reversed(chain):
+        name = model.name(one)
+        path = path if name in (one, path.rpartition("/")[2]) else f"{path}/{name}"
+    return path
 
 
 @dataclass(frozen=True, slots=True)
