@@ -124,7 +124,8 @@ def show(link: Link, detail: pb.VersionDetail, *, everything: bool) -> None:
     click.echo(link.text("versions.title", number=str(version.number), state=state, maker=version.maker, base=str(version.base)))
     if version.state == "refused":
         click.secho(version.result, fg="red")
-    shown = detail.findings if everything else detail.findings[:SHOWN]
+    worth = [finding for finding in detail.findings if everything or (finding.severity != "info" and not finding.waived)]
+    shown = worth if everything else worth[:SHOWN]
     for finding in shown:
         colour = {"fatal": "red", "error": "red", "warning": "yellow"}.get(finding.severity)
         path = f"{finding.path} " if finding.path else ""

@@ -219,7 +219,8 @@ def rollback(link: Link, number: int | None, reason: str, *, yes: bool) -> None:
         wanted = number or next((one.number for one in listed.versions if one.previous), 0)
         version = next((one for one in listed.versions if one.number == wanted), None)
         if version is None:
-            raise ModelError(link.text("versions.no_earlier"), mend="see `scada model versions`")
+            what = link.text("versions.unknown", number=str(number)) if number else link.text("versions.no_earlier")
+            raise ModelError(what, mend="see `scada model versions`")
         consent(link, "versions.ask_rollback", pb.ModelVersion(number=wanted), yes=yes, dangerous=False)
         accepted(await client.signed("Engineering/Rollback", pb.RollbackRequest(version=wanted, reason=reason)))
         return _ran(link, (await settled(link, client, wanted)).version)
