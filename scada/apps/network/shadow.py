@@ -72,6 +72,8 @@ class SideSummary:
     points_good: int
     flows: str
     """Why there are no flows; empty = solved."""
+    flows_dc_because: str
+    """Why the flows are DC flows; empty = AC."""
     flow_buses: int
     slack_mw: tuple[float, ...]
     misfit_mw: tuple[float, float] | None
@@ -306,6 +308,8 @@ class _Comparison:
         for side, sight, found in (("running", self.now, now), ("candidate", self.then, then)):
             if found.reason:
                 self.look.append(Remark("flows_none", (), {"side": side, "reason": found.reason}))
+            elif found.dc_because:
+                self.look.append(Remark("flows_dc", (), {"side": side, "reason": found.dc_because}))
             if side == "candidate" or found.assumed != then.assumed:
                 self._remark(self.look, "assumed", (sight.path(mrid) for mrid in found.assumed), side=side)
         changes = []
@@ -373,6 +377,7 @@ def _summary(sight: Sight, found: Flows) -> SideSummary:
         points=len(points),
         points_good=sum(bool(sight.readings.good[point.pid]) for point in points),
         flows=found.reason,
+        flows_dc_because=found.dc_because,
         flow_buses=found.buses,
         slack_mw=found.slack_mw,
         misfit_mw=found.misfit,

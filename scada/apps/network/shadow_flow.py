@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scada.apps.network.busbranch import F8, I8, BusBranch, Mask, reduce
+from scada.apps.network.dc_flow import dc_flow
 from scada.apps.network.equipment import Equipment, read_equipment
 from scada.apps.network.powerflow import Injections, solve
 from scada.apps.network.shadow_state import Sight
@@ -15,7 +16,7 @@ from scada.core.errors import ModelError
 MOST_ASSUMED = 0.2
 """Part of the load that may be taken from the model's files for want of a live value; with more, no flows are computed."""
 MOST_BUSES = 700
-"""Buses of one island that the dense solver takes; a larger grid is told so."""
+"""Buses of one island that the dense AC solver takes; a larger grid gets DC flows, and is told so."""
 _P, _Q = "ThreePhaseActivePower", "ThreePhaseReactivePower"
 
 
@@ -25,6 +26,7 @@ class Flows:
 
     Attributes:
         reason: why there are no flows; empty = solved.
+        dc_because: why these are DC flows (no losses, no reactive power, all voltages nominal); empty = AC flows.
         buses: energised buses of the network.
         branch: MW into a branch at each of its terminals, by the terminal's mRID.
         measured: live MW at those terminals that have a good measurement.
@@ -35,6 +37,7 @@ class Flows:
     """
 
     reason: str
+    dc_because: str = ""
     buses: int = 0
     branch: dict[str, float] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
@@ -89,14 +92,26 @@ class _Flow:
         if not len(live):
             return replace(told, reason="no running machine holds a voltage")
         if live.max() > MOST_BUSES:
-            return replace(told, reason=f"{live.max()} buses in one island, more than {MOST_BUSES}")
+            return self._dc(network, injections, told, f"{live.max()} buses in one island, more than {MOST_BUSES}")
         solution = solve(network, injections)
         if not solution.converged:
             reasons = "; ".join(island.reason for island in solution.islands if not island.converged)
-            return replace(told, reason=f"the power flow has no solution: {reasons}")
+            return self._dc(network, injections, told, f"the AC power flow has no solution: {reasons}")
         ends = network.branch_flow(solution.voltage)
         branch = {terminal: float(ends[side][row].real) for terminal, (row, side) in equipment.branch_side.items()}
         return replace(told, branch=branch, slack_mw=tuple(island.slack_mw for island in solution.islands))
+
+    def _dc(self, network: BusBranch, injections: Injections, told: Flows, why: str) -> Flows:
+        told = replace(told, dc_because=why)
+        found = dc_flow(network, injections.p, injections.participation)
+        if found is None:
+            return replace(told, reason=f"{why}; nor has the DC power flow a solution")
+        sides = {
+            terminal: float(found.branch_mw[row]) * (-1 if side else 1)
+            for terminal, (row, side) in self.equipment.branch_side.items()
+        }
+        branch = {terminal: mw for terminal, mw in sides.items() if np.isfinite(mw)}
+        return replace(told, branch=branch, slack_mw=found.slack_mw)
 
     def _switch_open(self) -> Mask:
         """Positions as the topology takes them, on the rows of the network."""
@@ -152,6 +167,8 @@ class _Flow:
     def _injections(self, network: BusBranch, load_p: F8, load_q: F8, machine_p: F8, machine_q: F8) -> Injections:
         equipment, grid, count = self.equipment, self.equipment.grid, network.bus_count
         at, load_at = network.bus_of_node[grid.machine_node], network.bus_of_node[grid.load_node]
+        connected = np.array(["#" not in grid.node_ids[node] for node in grid.machine_node], dtype=np.bool_)
+        machine_p, machine_q = np.where(connected, machine_p, 0.0), np.where(connected, machine_q, 0.0)
         target = np.array([machine.v_set for machine in equipment.machines]) / grid.node_kv[grid.machine_node]
         able = np.isfinite(target)
         holds = able & (np.abs(machine_p) + np.abs(machine_q) > 0)

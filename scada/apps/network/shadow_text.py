@@ -43,6 +43,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "points_new": ("{count} 个新测点，应用前无值：{names}", "{count} new points, without a value before the apply: {names}"),
     "points_changed": ("{count} 个测点含义改变：{names}", "{count} points change their meaning: {names}"),
     "flows_none": ("{side}未计算潮流：{reason}", "no flows of the {side}: {reason}"),
+    "flows_dc": (
+        "{side}仅有直流潮流（不含网损与无功）：{reason}",
+        "DC flows only, without losses and reactive power, of the {side}: {reason}",
+    ),
     "flows_differ": (
         "{count} 处潮流相差超过 {limit:g} MW：{names}",
         "{count} flows differ by more than {limit:g} MW: {names}",
