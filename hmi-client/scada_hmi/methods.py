@@ -28,6 +28,11 @@ _BODIES: Mapping[str, type[Message]] = {
     "/scadapb.v1.Control/SetMode": pb.SetModeRequest,
     "/scadapb.v1.Dispatch/SendSetpoint": pb.AreaSetpoint,
     "/scadapb.v1.Dispatch/SendSchedule": pb.Schedule,
+    "/scadapb.v1.Engineering/Propose": pb.ProposeRequest,
+    "/scadapb.v1.Engineering/Approve": pb.ApproveRequest,
+    "/scadapb.v1.Engineering/Withdraw": pb.WithdrawRequest,
+    "/scadapb.v1.Engineering/Apply": pb.ApplyRequest,
+    "/scadapb.v1.Engineering/Rollback": pb.RollbackRequest,
 }
 """What a ``Signed`` of each method holds: the station signs only what it could read as that."""
 
