@@ -80,7 +80,8 @@ def check(
 @click.command(epilog="Example: scada model rules 'line.*' --json")
 @click.argument("pattern", default="*")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
-def rules(pattern: str, *, as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="The table of docs/model/checking.md.")
+def rules(pattern: str, *, as_json: bool, markdown: bool) -> None:
     """List the rules of the check: id, severity, title in English and Chinese, where the rule is written."""
     from scada.model_cim.rules.catalogue import RULES
     from scada.model_cim.rules.every import load_rules
@@ -93,7 +94,12 @@ def rules(pattern: str, *, as_json: bool) -> None:
         keys = ("id", "severity", "title", "title_zh", "standard")
         click.echo(json.dumps([{key: getattr(rule, key) for key in keys} for rule in chosen], indent=1, ensure_ascii=False))
         return
+    if markdown:
+        click.echo("| rule | severity | found when | 含义 | where it is written |\n|---|---|---|---|---|")
     for rule in chosen:
+        if markdown:
+            click.echo(f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.title_zh} | {rule.standard} |")
+            continue
         click.echo(f"{rule.id}\t{rule.severity.value}\t{rule.title}\t{rule.title_zh}\t{rule.standard}")
 
 

@@ -13,10 +13,17 @@ xml.entity|fatal|an entity is declared|声明了 XML 实体
 xml.depth|fatal|elements nested too deep|元素嵌套过深
 xml.text|fatal|a value longer than 1 MiB|取值超过 1 MiB
 xml.size|fatal|more than 4 GiB of XML|XML 总量超过 4 GiB
+xml.token|fatal|a tag, comment or value that has no end|标签、注释或取值过长
+xml.names|fatal|too many different properties|属性种类过多
+xml.encoding|fatal|not in the encoding it names|编码与声明不符
+xml.lost|warning|content that is not kept|有内容未被保留
 file.unreadable|fatal|a file that cannot be read to its end|文件无法读完
 file.foreign|info|a file that is not RDF; skipped|不是 RDF 的文件(已跳过)
 file.difference|fatal|a difference model among the files of a model|模型文件中混入了差异模型
 zip.member|fatal|a member of a zip that cannot be unpacked|压缩包成员无法解压
+zip.name|warning|a zip with a member of a name that cannot be used|压缩包成员名称无效
+zip.nested|fatal|zips nested too deep|压缩包嵌套过深
+id.similar|warning|two ids that differ by case only|两个标识仅大小写不同
 id.duplicate|error|the same rdf:ID twice|rdf:ID 重复
 id.missing|error|an object without rdf:ID and rdf:about|对象没有 rdf:ID 或 rdf:about
 id.undefined|warning|an object that is described but defined nowhere|对象有描述而无定义
@@ -45,7 +52,7 @@ channel.parameter|error|a faulty parameter of a channel|通道参数有误
 measurement.value|warning|a measurement without value: it makes no point|量测没有量测值(不形成测点)
 point.measurement|error|a value without measurement|量测值没有量测
 point.resource|error|a measurement without power system resource|量测没有关联的电力资源
-point.source|warning|a point without source, or with several|测点没有来源或来源多于一个
+point.source|error|a point without source, or with several|测点没有来源或来源多于一个
 point.channel|error|a point without usable channel|测点没有可用通道
 point.address|error|a point with an incomplete address|测点地址不完整
 point.duplicate-address|error|two points of one address|测点地址重复
@@ -87,7 +94,6 @@ upstream.common-address|error|an upstream station with a wrong common address|�
 upstream.duplicate|error|two upstream stations of one name or address|上级站名称或监听地址重复
 upstream.group|error|a faulty redundancy group|冗余组有误
 upstream.master|error|a master in two groups, or a group without masters|主站属于两个组或组内没有主站
-upstream.station|error|a row of an upstream station that is not there|转发行的上级站不存在
 forward.station|error|a forwarding row of no station|转发行没有上级站
 forward.point|error|a forwarding row of no point|转发行的测点不存在
 forward.control|error|a forwarding row of no control|转发行的控制不存在

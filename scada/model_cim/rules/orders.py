@@ -42,18 +42,16 @@ def control_type(view: View) -> Iterator[Hits]:
     yield from listed(view, found, hint="correct sc:RemotePoint.typeId or sc:Control.kind")
 
 
-@rule(
-    "control.range", Severity.WARNING, "a set-point without limits", "设定控制没有上下限", "IEC 61970-301 AnalogControl.minValue"
-)
+@rule("control.range", Severity.ERROR, "a set-point without limits", "设定控制没有上下限", "IEC 61970-301 AnalogControl.minValue")
 def control_range(view: View) -> Iterator[Hits]:
     """Anything could be sent; limits upside down let nothing through."""
     setpoints = [control for control in controls_of(view) if control.kind is ControlKind.SETPOINT]
     free = (
         (c.mrid, "has no minValue or no maxValue: anything may be sent") for c in setpoints if math.isnan(c.minimum + c.maximum)
     )
-    yield from listed(view, free, hint="set AnalogControl.minValue and maxValue")
+    yield from listed(view, free, hint="set AnalogControl.minValue and maxValue", severity=Severity.WARNING)
     empty = ((c.mrid, f"minValue {c.minimum:g} is not below maxValue {c.maximum:g}") for c in setpoints if c.minimum >= c.maximum)
-    yield from listed(view, empty, hint="correct them", severity=Severity.ERROR)
+    yield from listed(view, empty, hint="correct them")
 
 
 @rule("control.select", Severity.WARNING, "a switch is operated without select", "开关控制未经选择直接执行", "IEC 60870-5-5 6.8")
