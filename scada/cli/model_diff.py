@@ -25,8 +25,8 @@ _OUT = click.Path(path_type=Path, file_okay=False)
 _TEXTS: Final = {
     "en": {
         "same": "the models say the same",
-        "counts": "{added} objects come, {removed} go, {changed} change",
-        "effects": "{effects} effects, {dangerous} of them dangerous (!)",
+        "counts": "objects: {added} new, {removed} gone, {changed} changed",
+        "effects": "effects: {effects}, dangerous (!): {dangerous}",
         "restarting": "channels that will restart: {names}",
         "none": "no effect on points, controls, channels or the network",
         "written": "written to {path}",
@@ -37,7 +37,7 @@ _TEXTS: Final = {
     },
     "zh": {
         "same": "两个模型内容相同",
-        "counts": "新增 {added} 个对象, 删除 {removed} 个, 修改 {changed} 个",
+        "counts": "对象: 新增 {added} 个, 删除 {removed} 个, 修改 {changed} 个",
         "effects": "影响 {effects} 项, 其中危险 (!) {dangerous} 项",
         "restarting": "将重启的通道: {names}",
         "none": "对测点, 控制, 通道和电网没有影响",

@@ -68,8 +68,8 @@ def test_the_same_is_exit_code_0_and_different_1_and_trouble_2(version, tmp_path
         "Nord",
         f"    point {PATH}: address RTU CA 1 IOA 100 type 36 -> RTU CA 1 IOA 200 type 36",
         "    channel RTU stays connected: 1 of its points and controls change",
-        "0 objects come, 0 go, 1 change",
-        "2 effects, 0 of them dangerous (!)",
+        "objects: 0 new, 0 gone, 1 changed",
+        "effects: 2, dangerous (!): 0",
     ]
     missing = run(diff, old, tmp_path / "nowhere")
     assert missing.exit_code == 2
@@ -136,7 +136,7 @@ def test_a_patch_without_a_folder_is_only_tried(version, tmp_path):
     old, file = version("old"), tmp_path / "change.xml"
     run(diff, old, version("other", NEW_ADDRESS), "--xml", file)
     before = (old / "EQ.xml").read_bytes()
-    assert run(patch, old, file).output == "0 objects come, 0 go, 1 change\n"
+    assert run(patch, old, file).output == "objects: 0 new, 0 gone, 1 changed\n"
     assert (old / "EQ.xml").read_bytes() == before
 
 
@@ -145,7 +145,7 @@ def test_two_engineers_merge(version, tmp_path):
     (boris / "templates" / "new.toml").write_text('name = "New"\n')
     result = run(merge, base, anna, boris, "--out", tmp_path / "next", "--xml", tmp_path / "merged.xml")
     assert result.exit_code == 0, result.output
-    assert "no conflict: 0 objects come, 0 go, 2 change" in result.output
+    assert "no conflict: objects: 0 new, 0 gone, 2 changed" in result.output
     both = ModelReader(version("both", NEW_ADDRESS, NORMALLY_OPEN)).read()
     assert not diff_models(ModelReader(tmp_path / "next").read(), both, spelling=True)
     assert (tmp_path / "next" / "templates" / "new.toml").is_file()

@@ -187,7 +187,7 @@ def test_a_channel_restarts_only_if_it_is_reached_differently(edit):
     edit.put(units["Beishan RTU"], "sc:RemoteUnit.k", "24")
     edit.put(units["Heishan RTU"], "IdentifiedObject.name", "Heishan gateway")
     found = edit.effects()
-    assert found.restarting == ("Beishan RTU", "Donghu RTU")
+    assert set(found.restarting) == {"Beishan RTU", "Donghu RTU", "Heishan gateway"}
     assert (K.CHANNEL_CHANGED, "Donghu RTU", "port", "12405", "2404") in rows(found)
     assert (K.CHANNEL_CHANGED, "Beishan RTU", "k", "12", "24") in rows(found)
     assert (K.CHANNEL_RENAMED, "Heishan gateway", "", "Heishan RTU", "Heishan gateway") in rows(found)
@@ -304,3 +304,9 @@ def test_a_model_written_anew_has_no_effect(demo, tmp_path):
     write_model(model, tmp_path)
     again, same, _ = load_model(tmp_path)
     assert rows(effects(tables, same, model, again)) == []
+
+
+def test_what_has_no_effect_is_counted_and_not_hidden(edit):
+    edit.added = {"a": "Analog", "l": "Location"}
+    edit.forward = [Statement("a", "IdentifiedObject.name", "A"), Statement("l", "IdentifiedObject.name", "L")]
+    assert rows(edit.effects()) == [(K.OTHER, "Analog", "", "", "1"), (K.OTHER, "Location", "", "", "1")]

@@ -93,8 +93,8 @@ def channel_effects(old: ModelTables, new: ModelTables) -> Iterator[Effect]:
 
 
 def restarts(old: ChannelSpec, new: ChannelSpec) -> bool:
-    """True if where or how a channel is reached differs, so that its connection is made anew."""
-    return (old.protocol, old.host, old.port, old.params) != (new.protocol, new.host, new.port, new.params)
+    """True if where or how a channel is reached differs, or its name, by which the configuration knows it: it connects anew."""
+    return any(getattr(old, name) != getattr(new, name) for name in ("name", "protocol", "host", "port", "params"))
 
 
 def _endpoint(channel: ChannelSpec) -> str:

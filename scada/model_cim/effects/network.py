@@ -33,6 +33,8 @@ _SCADA: Final = frozenset(
     }
     | {"TieFlow", "AltTieMeas", "ControlAreaGeneratingUnit", "AltGeneratingUnitMeas"}
 )
+_VALUES: Final = {name: f"{name}Value.{name}" for name in ("Analog", "Discrete", "Accumulator")}
+"""Measurements, and the property by which their values name them: one without a value makes no point."""
 _TERMINAL: Final = ("Terminal.ConductingEquipment", "Terminal.ConnectivityNode", "Terminal.TopologicalNode", "Terminal.connected")
 _NODES: Final = ("ConnectivityNode", "TopologicalNode")
 _POSITION: Final = frozenset({"Switch.open"})
@@ -110,7 +112,8 @@ class _Network:
 
     def _others_of(self, mrid: str) -> None:
         name = self._class(mrid)
-        if name not in _SWITCHES and name not in self._equipment and not self._covered(name):
+        makes_no_point = name in _VALUES and not any(model.refs_to(mrid, _VALUES[name]) for model in self._models)
+        if makes_no_point or (name not in _SWITCHES and name not in self._equipment and not self._covered(name)):
             self._others[name] += 1
 
     def _covered(self, name: str) -> bool:
