@@ -108,9 +108,17 @@ def read_equipment(model: CimModel, *, solved: bool = False, vector_groups: bool
             both ways.
 
     Raises:
-        ModelError: a missing terminal, node, voltage or impedance, a tap changer without its table.
+        ModelError: a missing terminal, node, voltage or impedance, a tap changer without its table, a number beyond reason.
     """
-    return _Reader(model, solved=solved, vector_groups=vector_groups).read()
+    equipment = _Reader(model, solved=solved, vector_groups=vector_groups).read()
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(equipment.grid.admittance(equipment.tap_step)).all(axis=(1, 2))
+    for row in np.flatnonzero(~finite):
+        mrid = equipment.grid.branch_ids[row]
+        raise ModelError(
+            f"the admittance of {model.path(mrid)} is not finite", where=model.where(mrid), mend="correct its impedances and taps"
+        )
+    return equipment
 
 
 class _Reader:
