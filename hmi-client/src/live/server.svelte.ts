@@ -5,6 +5,7 @@ import {
   Channels,
   Control,
   Dispatch,
+  Engineering,
   Events,
   History,
   Model,
@@ -69,6 +70,7 @@ class Server {
   readonly history = createClient(History, this.transport);
   readonly operatorData = createClient(OperatorData, this.transport);
   readonly channels = createClient(Channels, this.transport);
+  readonly engineering = createClient(Engineering, this.transport);
 
   constructor() {
     setInterval(() => this.tick(), 250);
