@@ -8,6 +8,7 @@ import time
 
 from model.used import used
 
+from scada.model_cim.check import check_model
 from scada.model_cim.points import build_tables
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.statements import Difference, Statement
@@ -21,8 +22,12 @@ def main(path: str) -> None:
     before = time.process_time()
     model = ModelReader(path).read()
     read_s = time.process_time() - before
-    _, findings = build_tables(model)
-    done = {"objects": len(model) + len(model.headers), "findings": len(findings), "read_s": read_s, **used()}
+    tables, built = build_tables(model)
+    before = time.process_time()
+    findings = check_model(model, tables, found=built)
+    check_s = time.process_time() - before
+    told = sum(finding.count for finding in findings)
+    done = {"objects": len(model) + len(model.headers), "findings": told, "read_s": read_s, "check_s": check_s, **used()}
     changed = model.mrids[:EDITS]
     reverse = tuple(Statement(mrid, _NAME, model.text(mrid, _NAME) or "") for mrid in changed)
     forward = tuple(Statement(mrid, _NAME, f"edited {mrid}") for mrid in changed)
