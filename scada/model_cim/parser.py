@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from xml.parsers import expat
 
@@ -81,6 +81,7 @@ class FileParser:
         self._comments = 0
         self._told: set[str] = set()
         self._pieces: list[str] = []
+        self._in_value: Callable[[], bool]
         self._decoder: codecs.IncrementalDecoder | None = None
         self._parser = parser = expat.ParserCreate(namespace_separator="}")
         parser.buffer_text = True
@@ -112,7 +113,9 @@ class FileParser:
         if self._fed - self._parser.CurrentByteIndex > MAX_TOKEN and self._decoder is None:
             raise RefusedError("xml.token", f"a tag, comment or value longer than {MAX_TOKEN >> 20} MiB", "this is not CIM XML")
         if sum(map(len, self._pieces)) > MAX_TEXT:
-            raise RefusedError("xml.text", "a value longer than 1 MiB", "this is not CIM XML")
+            if self._in_value():
+                raise RefusedError("xml.text", "a value longer than 1 MiB", "this is not CIM XML")
+            self._pieces.clear()  # white space between elements
 
     def close(self) -> None:
         """Parse the end; raises if the document is not complete."""
@@ -237,6 +240,7 @@ class FileParser:
                 depth -= 1
                 clear()
 
+        self._in_value = lambda: leaf
         parser.StartElementHandler = start
         parser.EndElementHandler = end
 

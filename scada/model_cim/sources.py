@@ -23,7 +23,8 @@ MAX_DIRECTORY = 16 << 20
 MAX_RATIO = 300
 """Deflate packs CIM XML 15 to 50 times."""
 MAX_NESTED = 1 << 30
-_SUSPECT = 64 << 20
+SUSPECT = 64 << 20
+"""Octets from which on the ratio counts; small files may be all blanks."""
 _CHUNK = 1 << 18
 _END_OF_DIRECTORY = b"PK\x05\x06"
 UNREADABLE = (OSError, zlib.error, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error)
@@ -52,7 +53,7 @@ class Member:
         """
         data = self._stream.read(size)
         self._read += len(data)
-        if self._read > _SUSPECT and self._read > MAX_RATIO * self._packed:
+        if self._read > SUSPECT and self._read > MAX_RATIO * self._packed:
             raise BombError(f"unpacks to more than {MAX_RATIO} times its size")
         return data
 
@@ -144,7 +145,7 @@ def _members(stream: IO[bytes], label: str, findings: list[Finding], *, nested: 
 
 def _nested(member: Member, label: str, findings: list[Finding]) -> Iterator[tuple[str, Member]]:
     """A zip in a zip, as ENTSO-E ships profiles."""
-    with tempfile.SpooledTemporaryFile(max_size=_SUSPECT) as copy:
+    with tempfile.SpooledTemporaryFile(max_size=SUSPECT) as copy:
         while data := member.read():
             copy.write(data)
             if copy.tell() > MAX_NESTED:

@@ -279,12 +279,13 @@ class Maker:
 
     def _number(self, raw: object) -> float:
         """A number, or a text that names a parameter, with a factor if need be: ``1.1 * ratedPower``."""
-        if isinstance(raw, int | float) and not isinstance(raw, bool):
-            return float(raw)
         try:
-            return float(str(raw))
+            return float(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else float(str(raw))
         except ValueError:
             pass
+        except OverflowError:
+            self.faults.append(f"{str(raw)[:20]}... is too large for a number")
+            return 0.0
         found = TERM.fullmatch(str(raw))
         value = self.parameters.get(found["name"]) if found else None
         if found is None or not isinstance(value, int | float):
@@ -294,7 +295,10 @@ class Maker:
 
 
 def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.15g}"
+    try:
+        return value if isinstance(value, str) else f"{value:.15g}"
+    except OverflowError:  # an integer of hundreds of digits
+        return str(value)
 
 
 def lines_of(text: str) -> dict[tuple[str, str], int]:

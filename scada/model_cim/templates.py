@@ -65,7 +65,7 @@ def parse_template(stem: str, label: str, data: bytes, findings: list[Finding]) 
     try:
         text = data.decode()
         read = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:
         line = re.search(r"line (\d+)", str(fault))
         findings.append(
             Finding(
