@@ -10,6 +10,7 @@ import click
 
 from scada.cli.model_check import check, rules
 from scada.cli.model_diff import diff, merge, patch
+from scada.cli.model_format import format_
 from scada.cli.model_instrument import instrument
 from scada.cli.model_network import sv, topology
 from scada.cli.model_profile import profile
@@ -110,6 +111,7 @@ def diagrams(path: Path, *, out: Path | None, anew: bool) -> None:
 command.add_command(check)
 command.add_command(rules)
 command.add_command(profile)
+command.add_command(format_)
 command.add_command(instrument)
 command.add_command(search)
 command.add_command(export_sheets)
