@@ -61,7 +61,7 @@ def property_of_other_class(view: View) -> Iterator[Hits]:
         family = set(view.schema.subclasses(known.domain)) | set(view.schema.ancestors(known.domain))
         wrong = {name for name in view.class_rows if name not in family and view.schema.in_cgmes(name)}
         if wrong:
-            broken = np.fromiter((names[row] in wrong for row in subjects), np.bool_, len(subjects))
+            broken = view.is_of(subjects, wrong)
             yield from hits(
                 subjects,
                 broken,
@@ -173,7 +173,7 @@ def wrong_target(view: View) -> Iterator[Hits]:
         allowed = set(view.schema.subclasses(known.type))
         wrong = {name for name in view.class_rows if name not in allowed and view.schema.in_cgmes(name)}
         if wrong and len(targets):
-            broken = np.fromiter((names[row] in wrong for row in targets), np.bool_, len(targets))
+            broken = view.is_of(targets, wrong)
             yield from hits(
                 subjects,
                 broken,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -49,12 +49,23 @@ class View:
     @cached_property
     def class_rows(self) -> dict[str, Int32]:
         """Objects by exact class."""
-        names = np.array(self.model.class_names, object)
-        codes: dict[str, int] = {}
-        column = np.fromiter((codes.setdefault(name, len(codes)) for name in names), np.int32, len(names))
+        codes, column = self._classes
         order = np.argsort(column, kind="stable").astype(np.int32)
         ends = np.searchsorted(column[order], np.arange(len(codes) + 1))
         return {name: order[ends[code] : ends[code + 1]] for name, code in codes.items()}
+
+    def is_of(self, rows: Int32, classes: Collection[str]) -> Bool:
+        """Whether each object is of one of these exact classes."""
+        codes, column = self._classes
+        chosen = np.fromiter((name in classes for name in codes), np.bool_, len(codes))
+        return chosen[column[rows]] if len(codes) else np.zeros(len(rows), np.bool_)
+
+    @cached_property
+    def _classes(self) -> tuple[dict[str, int], Int32]:
+        """Number of each class, and of each object its class's."""
+        names = self.model.class_names
+        codes = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return codes, np.fromiter(map(codes.__getitem__, names), np.int32, len(names))
 
     def rows(self, *classes: str) -> Int32:
         """Objects of classes and their subclasses, in file order."""
