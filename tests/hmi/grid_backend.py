@@ -26,6 +26,7 @@ from scada.model_cim.topology import Topology
 from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from tests.api.operator_table import OperatorTable
+from tests.hmi.version_table import VersionTable
 
 GRID = Path(__file__).resolve().parents[2] / "examples" / "demo-grid"
 
@@ -74,6 +75,7 @@ class GridBackend(OperatorTable):
         self.recorded: dict[str, str] = {}
         self.late: dict[int, set[tuple[int, float, int]]] = {}
         self.started = clock.now_ns()
+        self.engineering = VersionTable(self.started)
         self._lock = threading.RLock()
         self._on_changes: list = []
         self._on_events: list = []

@@ -21,7 +21,7 @@ from tests.hmi.grid_backend import GridBackend
 class Rig:
     """Server in threads of this process, station as a child."""
 
-    def __init__(self, folder: Path, *, port: int = 0, language: str = "en") -> None:
+    def __init__(self, folder: Path, *, port: int = 0, language: str = "en", user: str = "operator") -> None:
         self.keys = folder / "keys"
         init_identities(self.keys)
         self.clock = SystemClock()
@@ -40,7 +40,7 @@ class Rig:
             "--control-port",
             str(self.ports[1]),
         ]
-        line += ["--keys", str(self.keys), "--as", "operator", "--port", str(port), "--no-browser", "--lang", language]
+        line += ["--keys", str(self.keys), "--as", user, "--port", str(port), "--no-browser", "--lang", language]
         self.station = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.address = self.next_address()
 
