@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -113,18 +112,20 @@ class _Finder:
         self._difference = difference
         self._said = said
         self._gone = {mrid for mrid in difference.removed if mrid not in difference.added}
-        self._unsaid: dict[_Key, list[str]] = {}
+        self._unsaid: dict[_Key, set[str]] = {}
         """Texts of the model that go, by property."""
-        self._known: dict[_Key, list[str]] = {}
+        self._known: dict[_Key, set[str]] = {}
         """Texts that the difference knows to stay."""
+        self._failed: set[_Key] = set()
+        """Properties of which a value that goes is not there: that is said once."""
+        self._reported: set[str] = set()
         for statements, found in ((difference.reverse, self._unsaid), (difference.preconditions, self._known)):
             for statement in statements:
                 value = said.held(statement)
                 if value is not None:
-                    found.setdefault(_key(statement), []).append(value.text)
-        self._failed = {_key(statement) for statement in difference.reverse if said.held(statement) is None}
-        """Properties of which a value that goes is not there: that is said once."""
-        self._reported: set[str] = set()
+                    found.setdefault(_key(statement), set()).add(value.text)
+                elif found is self._unsaid:
+                    self._failed.add(_key(statement))
 
     def objects(self) -> Iterator[Conflict]:
         model, difference = self._model, self._difference
@@ -156,7 +157,7 @@ class _Finder:
 
     def forward(self) -> Iterator[Conflict]:
         difference = self._difference
-        counts = Counter(map(_key, difference.forward))
+        come: dict[_Key, list[Statement]] = {}
         for statement in difference.forward:
             mrid = statement.mrid
             if mrid in difference.added and mrid not in difference.removed:
@@ -168,20 +169,23 @@ class _Finder:
                 yield from self._absent(mrid, statement)
             elif self._model.is_made(mrid) or statement.prop in MADE_PROPERTIES:
                 yield self._made(mrid, statement)
-            elif _key(statement) not in self._failed:
-                yield from self._already(statement, several=counts[_key(statement)] > 1)
+            else:
+                come.setdefault(_key(statement), []).append(statement)
+        for key, statements in come.items():
+            if key not in self._failed:
+                yield from self._already(key, statements)
 
-    def _already(self, statement: Statement, *, several: bool) -> Iterator[Conflict]:
-        """A value is to come where the model has one that the difference does not know of."""
-        key = _key(statement)
-        values = self._said.values(statement.mrid, statement.prop, statement.kind)
-        left = [value for value in values if value.text not in self._unsaid.get(key, ())]
-        if several or statement.prop in _MANY or len({value.text for value in values}) > 1:
-            left = [value for value in left if value.text == statement.value]
-        left = [value for value in left if value.text == statement.value or value.text not in self._known.get(key, ())]
-        if left:
-            text = f"{statement.prop} = {_shown(statement.value)} comes; the model says {_shown(left[0].text)} already"
-            yield self._about(ConflictKind.OTHER_VALUE, statement.mrid, text, statement, left[0].where)
+    def _already(self, key: _Key, come: Sequence[Statement]) -> Iterator[Conflict]:
+        """Values are to come where the model has some that the difference does not know of."""
+        values = self._said.values(come[0].mrid, come[0].prop, come[0].kind)
+        left = {value.text: value for value in values if value.text not in self._unsaid.get(key, ())}
+        several = len(come) > 1 or len(values) > 1 or key[1] in _MANY
+        unknown = None if several else next((left[text] for text in left if text not in self._known.get(key, ())), None)
+        for statement in come:
+            value = left.get(statement.value) or unknown
+            if value is not None:
+                text = f"{statement.prop} = {_shown(statement.value)} comes; the model says {_shown(value.text)} already"
+                yield self._about(ConflictKind.OTHER_VALUE, statement.mrid, text, statement, value.where)
 
     def unlisted(self) -> Iterator[Conflict]:
         for mrid in self._gone:

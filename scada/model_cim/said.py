@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -97,7 +97,7 @@ class Said:
     """
 
     def __init__(self, model: CimModel, mrids: Iterable[str]) -> None:
-        self._found: dict[str, dict[tuple[str, bool], list[Value]]] = {}
+        self._found: dict[str, dict[tuple[str, bool], dict[str, Value]]] = {}
         index = {mrid for mrid in mrids if mrid in model}
         if not index:
             return
@@ -111,29 +111,28 @@ class Said:
                     made = bool(model.made[row] or model.template_files[file] or prop in MADE_PROPERTIES)
                     where = model.where_value(column, place)
                     key = (prop, column.kind is ValueKind.REF)
-                    self._found.setdefault(mrid, {}).setdefault(key, []).append(
-                        Value(column.at(place), column.kind_at(place), where, made)
-                    )
+                    value = Value(column.at(place), column.kind_at(place), where, made)
+                    self._found.setdefault(mrid, {}).setdefault(key, {}).setdefault(value.text, value)
 
     def values(self, mrid: str, prop: str, kind: ValueKind) -> list[Value]:
-        """All values of a property of an object: references with ``REF``, else literals."""
-        return self._found.get(mrid, {}).get((prop, kind is ValueKind.REF), [])
+        """All different values of a property of an object: references with ``REF``, else literals."""
+        return list(self._by_text(mrid, prop, kind).values())
 
     def held(self, statement: Statement) -> Value | None:
         """The value by which the model says what a statement says, None if it does not."""
-        values = self.values(statement.mrid, statement.prop, statement.kind)
-        for value in values:
-            if value.text == statement.value:
-                return value
-        if statement.kind is ValueKind.REF:
-            return None
-        return next((value for value in values if same_value(statement.prop, statement.value, value.text)), None)
+        values = self._by_text(statement.mrid, statement.prop, statement.kind)
+        if statement.value in values or statement.kind is ValueKind.REF:
+            return values.get(statement.value)
+        return next((value for text, value in values.items() if same_value(statement.prop, statement.value, text)), None)
 
     def statements(self, mrid: str) -> list[tuple[Statement, Value]]:
         """Everything said of an object that is not made by a template."""
         return [
             (Statement(mrid, prop, value.text, value.kind), value)
             for (prop, _), values in self._found.get(mrid, {}).items()
-            for value in values
+            for value in values.values()
             if not value.made
         ]
+
+    def _by_text(self, mrid: str, prop: str, kind: ValueKind) -> Mapping[str, Value]:
+        return self._found.get(mrid, {}).get((prop, kind is ValueKind.REF), {})

@@ -144,6 +144,16 @@ def test_a_reverse_statement_may_spell_a_number_differently():
     assert apply_difference(model, difference).statements_of("a") == [Statement("a", "ACLineSegment.x", "8")]
 
 
+def test_a_value_is_not_added_a_second_time_to_those_an_object_has():
+    objects = {"i": "TopologicalIsland", "n": "TopologicalNode", "m": "TopologicalNode"}
+    model = build(objects, [ref("i", "n", NODES)])
+    difference = Difference(forward=(ref("i", "m", NODES),))
+    there = apply_difference(model, difference)
+    assert len(there.refs("i", NODES)) == 2
+    found, _ = conflicts(there, difference)
+    assert found == {(ConflictKind.OTHER_VALUE, "i")}
+
+
 def test_unchecked_applies_what_can_be_applied():
     model = build({"a": "A"}, [Statement("a", NAME, "A")])
     difference = Difference(
