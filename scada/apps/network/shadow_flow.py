@@ -171,21 +171,23 @@ class _Flow:
         machine_p, machine_q = np.where(connected, machine_p, 0.0), np.where(connected, machine_q, 0.0)
         target = np.array([machine.v_set for machine in equipment.machines]) / grid.node_kv[grid.machine_node]
         able = np.isfinite(target)
-        holds = able & (np.abs(machine_p) + np.abs(machine_q) > 0)
+        low = np.array([machine.q_min for machine in equipment.machines])
+        high = np.array([machine.q_max for machine in equipment.machines])
+        ranged = high > low  # real models give 0..0 where they know no range: such a machine gives the power that is measured
+        holds = able & ranged & (np.abs(machine_p) + np.abs(machine_q) > 0)
         island = network.island[at]
         for number in np.unique(island[machine_p > 0]):  # a power flow needs a reference: else the largest running machine
             inside = island == number
             if not (holds & inside).any():
                 holds[np.argmax(np.where(inside, machine_p, -np.inf))] = True
         target = np.where(able, target, 1.0)
+        low, high = np.where(ranged, low, -np.inf), np.where(ranged, high, np.inf)
 
         def total(where: I8, values: F8) -> F8:
             return np.asarray(np.bincount(where, values, count), dtype=np.float64)
 
         v_set = np.full(count, np.nan)
         v_set[at[holds]] = target[holds]
-        low = np.array([machine.q_min for machine in equipment.machines])
-        high = np.array([machine.q_max for machine in equipment.machines])
         return Injections(
             p=total(at, machine_p) - total(load_at, load_p),
             q=total(at, np.where(holds, 0.0, machine_q)) - total(load_at, load_q),

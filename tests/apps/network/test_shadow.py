@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from scada.apps.network import shadow_flow
+from scada.apps.network.busbranch import reduce
+from scada.apps.network.equipment import read_equipment
 from scada.apps.network.shadow import Side, shadow_run
 from scada.apps.network.shadow_flow import flows
 from scada.apps.network.shadow_state import Readings, Sight
@@ -224,6 +228,25 @@ def test_a_changed_impedance_shows_in_the_flows(running, live):
     assert any(TIES[0] in name for name in far.names)
     assert report.candidate.misfit_mw[1] > report.running.misfit_mw[1]
     assert report.ok, "flows alone are for the engineer to judge"
+
+
+def test_machines_without_a_reactive_range_give_what_is_measured(running, live):
+    """RealGrid says minQ = maxQ = 0 of every machine: held at such a limit all of them would give 0 Mvar."""
+    said = [one for mrid in running.model.ids("SynchronousMachine") for one in running.model.statements_of(mrid)]
+    old = tuple(one for one in said if one.prop in ("SynchronousMachine.minQ", "SynchronousMachine.maxQ"))
+    assert old
+    new = tuple(replace(one, value="0") for one in old)
+    side = edited(running, Difference(forward=new, reverse=old))
+    report = shadow_run(running, side, live)
+    assert report.candidate.flows == report.candidate.flows_dc_because == ""
+    sight = Sight(side, Readings(side, running.tables, live), live=True)
+    flow = shadow_flow._Flow(sight, read_equipment(side.model))
+    network = reduce(flow.equipment.grid, flow.equipment.switch_open, flow.equipment.tap_step, flow.equipment.sections)
+    none, machines = np.zeros(len(flow.equipment.load_p)), len(flow.equipment.machines)
+    said = flow._injections(network, none, none, np.full(machines, 30.0), np.full(machines, 20.0))
+    assert np.isfinite(said.v_set).sum() == 1, "one reference and no other holds a voltage"
+    assert said.q.sum() == pytest.approx(20.0 * (machines - 1))
+    assert np.isinf(said.q_max[np.isfinite(said.v_set)]).all()
 
 
 def test_what_the_power_flow_does_not_know_is_said(running, live):
