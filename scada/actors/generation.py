@@ -15,7 +15,7 @@ from scada.actors.stores import identities, status_mask
 from scada.actors.topology import LiveTopology
 from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.core.errors import ConfigError, ModelError
-from scada.core.settings import ChannelSettings, Settings, place_files
+from scada.core.settings import ChannelSettings, Settings, beside_model, place_files
 from scada.model_cim.cim import CimModel
 from scada.model_cim.numbers import Numbers, with_tombstones
 from scada.model_cim.objects import PlantObjects
@@ -32,7 +32,7 @@ class Generation:
         number: counts the generations of this run of the server.
         model: the CIM model.
         tables: its tables.
-        folder: its files: diagrams, and what the model names (certificates, maps).
+        folder: its files. What it names (certificates, keys) lies elsewhere: :func:`~scada.core.settings.beside_model`.
         objects: what operators can hang tags on.
         topology: switch positions and what follows from them; kept current while the generation runs.
         network: sensitivities of the voltages, None where the model has none.
@@ -147,7 +147,7 @@ def prepare_generation(
         LiveTopology(model, tables, earthed),
         _voltage_network(model, tables),
         StatusReport(tables, site, started_ns),
-        {spec.index: _endpoint(spec, folder, settings) for spec in tables.live_channels},
+        {spec.index: _endpoint(spec, settings) for spec in tables.live_channels},
         status_mask(tables.points),
         identities(tables.points),
     )
@@ -171,10 +171,10 @@ def unconfigured(tables: ModelTables, settings: Settings) -> list[str]:
     return [f"{section} names what the model does not have: {what}" for section, what in missing.items() if what]
 
 
-def _endpoint(spec: ChannelSpec, folder: Path, settings: Settings) -> ChannelSpec:
+def _endpoint(spec: ChannelSpec, settings: Settings) -> ChannelSpec:
     """A channel's address and parameters, as overridden by the configuration; files that the model names are beside it."""
     override = settings.channels.get(spec.name, ChannelSettings())
-    params = {**place_files(spec.params, folder if folder.is_dir() else folder.parent), **override.params}
+    params = {**place_files(spec.params, beside_model(settings)), **override.params}
     return replace(spec, host=override.host or spec.host, port=override.port or spec.port, params=params)
 
 

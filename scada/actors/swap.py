@@ -110,7 +110,7 @@ class Swap:
         progress.warnings += unconfigured(tables, system.settings)
         changed, cleaner = self._made(generation), Cleaner(tables.points, len(tables.channels))
         leaving = system.upstreams
-        stations = Upstreams(system.settings, tables, generation.folder, before=leaving)
+        stations = Upstreams(system.settings, tables, before=leaving)
         same = same_stations(leaving.stations, stations.stations, change)
         stations.keep(leaving, same)
         for station in stations.stations:

@@ -105,7 +105,7 @@ class System:
         self.timers = Timers(clock)
         self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
         self.wire = Wire()
-        self.upstreams = Upstreams(settings, self.tables, self.generation.folder)
+        self.upstreams = Upstreams(settings, self.tables)
         self.stores = Stores(settings, self.tables, self.objects, clock, self.upstreams.stations)
         self.store, self.log, self.samples = self.stores.rtdb, self.stores.log, self.stores.samples
         self.audit, self.marks = self.stores.audit, self.stores.marks

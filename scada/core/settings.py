@@ -331,6 +331,12 @@ def place_files(params: Mapping[str, float | str], base: Path) -> dict[str, floa
     }
 
 
+def beside_model(settings: Settings) -> Path:
+    """Folder from which paths in the model start: that of the configuration, since keys are no part of a version."""
+    path = settings.model.path
+    return path if path.is_dir() else path.parent
+
+
 def load_settings(path: Path) -> Settings:
     """Read a configuration file; relative paths in it are relative to its folder.
 

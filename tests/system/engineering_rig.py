@@ -79,6 +79,7 @@ class Plant:
         self.stop()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+        self.loop.close()
 
     def run(self, work):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)

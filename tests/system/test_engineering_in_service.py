@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from actors.small_grid import write_grid
 from scadapb.v1 import scada_pb2 as pb
 from system.engineering_rig import Plant, make_keys
 
@@ -170,3 +171,16 @@ def _workers():
         if parent == os.getpid() and b"scada.actors.model_work" in line:
             found.append(int(stat.parent.name))
     return found
+
+
+def test_keys_that_the_model_names_are_beside_its_folder_not_in_the_version(plant, tmp_path):
+    grid = write_grid(tmp_path / "grid")
+    path = grid / "SC-Beishan.xml"
+    entry = "<sc:RemoteUnit.protocol>iec104</sc:RemoteUnit.protocol>"
+    text = path.read_text("utf-8").replace(entry, f"{entry}\n  <sc:RemoteUnit.tlsCa>ca.pem</sc:RemoteUnit.tlsCa>", 1)
+    path.write_text(text, "utf-8")
+    (grid / "ca.pem").write_text("no certificate", "utf-8")
+    site = plant()
+    spec = next(view.spec for view in site.system.channel_views if view.spec.name == "Beishan RTU")
+    assert spec.params.get("tls_ca") == str(grid / "ca.pem")
+    assert not list((tmp_path / "model").rglob("ca.pem"))
