@@ -68,7 +68,7 @@ def check(
     summary = {**counts, **_counted(kept)}
     if as_json:
         by_rule = dict(sorted(_by_rule(kept).items()))
-        report = {**summary, "rules": by_rule, "findings": [finding.as_dict() for finding in kept]}
+        report = {**summary, "rules": by_rule, "findings": [_with_title(finding) for finding in kept]}
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     elif sarif != "-":
         _tell(kept, summary)
@@ -142,6 +142,13 @@ def _chosen(finding: Finding, rules: Sequence[str], least: Severity, station: st
     of_rule = not rules or any(fnmatchcase(name, rule) for rule in rules for name in (finding.rule, finding.standard))
     of_station = station is None or finding.path == station or finding.path.startswith(f"{station}/")
     return bad_enough and of_rule and of_station
+
+
+def _with_title(finding: Finding) -> dict[str, str | int]:
+    from scada.model_cim.rules.catalogue import RULES
+
+    rule = RULES.get(finding.rule)
+    return {**finding.as_dict(), "title": "" if rule is None else rule.title, "title_zh": "" if rule is None else rule.title_zh}
 
 
 def _counted(findings: Sequence[Finding]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from scada.core.errors import ModelError
 from scada.core.ids import normalise_mrid
 from scada.model_cim.findings import Finding, Severity
 
@@ -81,26 +82,29 @@ def waivers_file(path: Path) -> tuple[str, bytes] | None:
     """Label and content of the ``waivers.toml`` of a model folder or zip; None if it has none.
 
     Raises:
-        OSError: it cannot be read.
-        zipfile.BadZipFile: the zip is damaged.
+        ModelError: it cannot be read, or the zip is damaged.
     """
-    if path.is_dir():
-        file = path / WAIVERS
-        return (str(file), file.read_bytes()) if file.is_file() else None
-    if path.suffix.lower() == ".zip" and path.is_file():
-        with zipfile.ZipFile(path) as archive:
-            if WAIVERS in archive.namelist():
-                return f"{path}!{WAIVERS}", archive.read(WAIVERS)
+    try:
+        if path.is_dir():
+            file = path / WAIVERS
+            return (str(file), file.read_bytes()) if file.is_file() else None
+        if path.suffix.lower() == ".zip" and path.is_file():
+            with zipfile.ZipFile(path) as archive:
+                if WAIVERS in archive.namelist():
+                    return f"{path}!{WAIVERS}", archive.read(WAIVERS)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:
+        raise ModelError(f"{WAIVERS} cannot be read: {error}", where=str(path), mend="correct or remove it") from error
     return None
 
 
 def read_waivers(path: Path | str) -> Waivers:
     """Waivers of a model folder or zip; none if it has no such file. Faults of the file become findings."""
-    label = str(Path(path) / WAIVERS)
     try:
         found = waivers_file(Path(path))
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
-        return Waivers(findings=(Finding(label, 0, Severity.ERROR, "waiver.file", f"cannot be read: {error}"),))
+    except ModelError as error:
+        return Waivers(
+            findings=(Finding(error.where or str(path), 0, Severity.ERROR, "waiver.file", error.what, hint=error.mend),)
+        )
     return parse_waivers(found[1], found[0]) if found is not None else NO_WAIVERS
 
 

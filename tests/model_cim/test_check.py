@@ -84,6 +84,12 @@ def test_severities_are_set_by_rule_or_by_standard_and_fatal_ones_stay(folder):
     assert found["xml.malformed"] is Severity.FATAL
 
 
+def test_a_schema_that_the_engineer_chose_is_asked_though_the_files_declare_nothing(tmp_path):
+    (tmp_path / "EQ.xml").write_text(as_xml(grid({"l1": {"ACLineSegment.bch": None}}), profile="urn:other"), encoding="utf-8")
+    assert ("schema.required", "l1") in {(one.rule, one.mrid) for one in checked(tmp_path, schema="3.0", shown=0)}
+    assert "schema.required" not in {one.rule for one in checked(tmp_path, shown=0)}
+
+
 def test_an_unknown_schema_is_refused():
     with pytest.raises(ConfigError, match=r"2\.4\.15"):
         CheckSettings(schema="4.0")

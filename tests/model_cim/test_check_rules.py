@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scada.model_cim.check import CheckSettings, check_model
+from scada.model_cim.findings import Severity
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.rules.catalogue import CHECKS, RULES
 from scada.model_cim.rules.every import load_rules
@@ -16,6 +17,7 @@ from scada.model_cim.topology import Topology
 from tests.model_cim.check_grid import as_xml, grid
 
 load_rules()
+RANK = [Severity.FATAL, Severity.ERROR, Severity.WARNING, Severity.INFO]
 
 LINES = {
     f"x{n}": {"class": "ACLineSegment", "Conductor.length": 1, "ACLineSegment.x": 5, "ACLineSegment.r": 1} for n in range(25)
@@ -243,6 +245,7 @@ def test_a_fault_is_found_where_it_is(findings, tmp_path, rule, changes, mrid):
     assert not [one for one in found if one.rule == "check.failed"]
     mine = [one for one in found if one.rule == rule and one.mrid == mrid]
     assert mine, [str(one) for one in found]
+    assert all(RANK.index(one.severity) >= RANK.index(RULES[one.rule].severity) for one in found), "a title tells the worst"
     lines = (tmp_path / "EQ.xml").read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines, 1) if f'rdf:ID="_{mrid}"' in line)
     end = next(number for number in range(start, len(lines)) if lines[number].startswith("</"))

@@ -156,6 +156,8 @@ class View:
         if profile in _LAID_OVER:
             uris.add(self.schema.profile_uris["EQ"])
         labels = {header.file for header in self.model.headers if uris & set(header.profiles)}
+        if not labels:
+            return np.ones(self.size, np.bool_)  # the engineer chose the schema, the files say nothing
         files = np.array([*(label in labels for label in self.model.files), False])
         return files[self.model.object_files]
 
