@@ -82,6 +82,17 @@ def test_values_that_an_object_has_several_times_are_a_set():
     assert difference.forward == ()
 
 
+def test_a_value_beside_the_only_one_needs_that_one_to_be_there():
+    objects = dict.fromkeys("abc", "Bay")
+    old, new = build(objects, [ref("a", "b")]), build(objects, [ref("a", "b"), ref("a", "c")])
+    difference = diff_models(old, new)
+    assert (difference.forward, difference.reverse, difference.preconditions) == ((ref("a", "c"),), (), (ref("a", "b"),))
+    assert same(apply_difference(old, difference), new)
+    found, text = conflicts(build(objects, [ref("a", "a")]), difference)
+    assert found == {(ConflictKind.OTHER_VALUE, "a")}
+    assert "is a precondition; the model says 'a'" in text
+
+
 def test_a_number_written_differently_is_listed_only_when_asked():
     old = build({"a": "A"}, [Statement("a", "ACLineSegment.r", "1"), Statement("a", NAME, "1.0")])
     new = build({"a": "A"}, [Statement("a", "ACLineSegment.r", "1.00"), Statement("a", NAME, "1.0")])
