@@ -18,6 +18,7 @@ from chain.tables import no_grid, tables
 
 from scada.actors.base import Address, Factory
 from scada.actors.facade import Facade
+from scada.actors.lives import Lives
 from scada.actors.rtdb import RtdbActor
 from scada.actors.system import System
 from scada.api.server import ApiThread
@@ -61,18 +62,27 @@ class GeneratedSystem(System):
 class FrontEnd(GeneratedSystem):
     """Front end and database alone: the way from the wire to the commit, without those who follow the changes."""
 
-    def _factories(self) -> list[tuple[Address, Factory]]:
+    def __init__(self, settings: Settings, clock: Clock, made: ModelTables) -> None:
+        super().__init__(settings, clock, made)
+        self.lives = NoFollowers(self)
+
+
+class NoFollowers(Lives):
+    """The database's actor, whom nobody follows, and the events' one, for which the API waits."""
+
+    def all(self) -> list[tuple[Address, Factory]]:
+        """Those two."""
+        system = self._system
         rtdb = partial(
             RtdbActor,
-            store=self.store,
+            store=system.store,
             followers=[],
-            listeners=self._change_listeners,
-            waiting=self._uncommitted,
-            events=self.events,
-            clock=self.clock,
+            listeners=system.change_listeners,
+            waiting=system.uncommitted,
+            events=system.events,
+            clock=system.clock,
         )
-        kept = {self.events, *self.channels.values()}  # the API waits for the events' actor
-        return [(self.rtdb, rtdb), *(one for one in super()._factories() if one[0] in kept)]
+        return [(system.rtdb, rtdb), *(one for one in super().all() if one[0] is system.events)]
 
 
 class DecodeTime:
@@ -179,6 +189,7 @@ def serve(folder: Path, made: ModelTables, system_class: type[GeneratedSystem] =
     settings = parse_settings(
         {
             "site": {"name": SITE},
+            "model": {"path": str(Path(__file__).resolve().parents[2] / "examples" / "demo-grid")},
             "api": {"port": 0, "control_port": 0},
             "rtdb": {"map_mb": 3072, "journal_mb": 1024},
             "history": {"map_mb": 4096},

@@ -138,12 +138,14 @@ def prepare_generation(
     """
     if all(point.removed for point in tables.points):
         raise ModelError("the model has no points", where=str(folder), mend="see `scada model check`")
+    objects = PlantObjects(tables, model)
+    objects.prepare()
     return Generation(
         number,
         model,
         tables,
         folder,
-        PlantObjects(tables, model),
+        objects,
         LiveTopology(model, tables, earthed),
         _voltage_network(model, tables),
         StatusReport(tables, site, started_ns),

@@ -38,7 +38,7 @@ from scada.actors.wire import LOST, ChannelSink
 from scada.apps.calc.graph import CalcGraph
 from scada.core.errors import ScadaError
 from scada.events.alarms import AlarmEngine
-from scada.model_cim.numbers import keep_numbers, kept_numbers, with_tombstones
+from scada.model_cim.numbers import Numbers, keep_numbers, kept_numbers, with_tombstones
 from scada.model_cim.tables import Point
 from scada.protocols.cleaning import Cleaner
 from scada.protocols.registry import make_driver
@@ -70,6 +70,23 @@ class _Progress:
     writer_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Kit:
+    """What one swap uses up.
+
+    Attributes:
+        asked: the generation it is for.
+        numbers: those kept when it was made.
+        changed: what the actors take over, with the generation as it will run.
+        cleaner: judges values by it.
+    """
+
+    asked: Generation
+    numbers: Numbers
+    changed: ModelChanged
+    cleaner: Cleaner
+
+
 class Swap:
     """Carries out swaps, one at a time, from any thread but those of the actors that take part.
 
@@ -80,6 +97,8 @@ class Swap:
     def __init__(self, system: System) -> None:
         self._system = system
         self._lock = threading.Lock()
+        self._back: _Kit | None = None
+        """What the way back to the generation before needs, made when there was time."""
 
     def to(self, generation: Generation) -> SwapReport:
         """See :meth:`scada.actors.system.System.swap`."""
@@ -94,8 +113,10 @@ class Swap:
                 _log.error("the model was not changed", cause=reason)
                 return self._failed(before, progress, reason, began)
             report = _report(self._system.generation, progress, change)
+            report = replace(report, total_s=time.monotonic() - began)
             _log.info("the model was changed", version=report.version[:12], writer_ms=report.writer_ns / 1e6)
-            return replace(report, total_s=time.monotonic() - began)
+            self._back = self._kit(before)
+            return report
 
     # ---------------------------------------------------------------- the steps
 
@@ -103,12 +124,14 @@ class Swap:
         system, before = self._system, self._system.generation
         kept = kept_numbers(system.settings.rtdb.path)
         keep_numbers(system.settings.rtdb.path, with_tombstones(asked.tables, kept))
-        generation = asked.extended(kept_numbers(system.settings.rtdb.path), system.next_number())
+        kit, self._back = self._back, None
+        if kit is None or kit.asked is not asked or kit.numbers != kept:
+            kit = self._kit(asked)
+        generation, changed, cleaner = kit.changed.generation, kit.changed, kit.cleaner
         tables = generation.tables
         change = compare(before.tables, tables, before.channels, generation.channels)
         self._try_drivers(generation, change)
         progress.warnings += unconfigured(tables, system.settings)
-        changed, cleaner = self._made(generation), Cleaner(tables.points, len(tables.channels))
         leaving = system.upstreams
         stations = Upstreams(system.settings, tables, before=leaving)
         same = same_stations(leaving.stations, stations.stations, change)
@@ -137,11 +160,15 @@ class Swap:
         self._change_stations(leaving, stations, same, progress)
         return change
 
-    def _made(self, generation: Generation) -> ModelChanged:
-        """What actors take over with the generation, each of it for one swap only."""
-        system, points = self._system, generation.tables.points
+    def _kit(self, asked: Generation) -> _Kit:
+        """What actors take over with a generation, each of it for one swap only."""
+        system = self._system
+        numbers = kept_numbers(system.settings.rtdb.path)
+        generation = asked.extended(numbers, system.next_number())
+        points = generation.tables.points
         alarms = AlarmEngine(points, system.clock, system.log.next_id, system.settings.alarms)
-        return ModelChanged(generation, alarms, CalcGraph(points, system.zone))
+        changed = ModelChanged(generation, alarms, CalcGraph(points, system.zone))
+        return _Kit(asked, numbers, changed, Cleaner(points, len(generation.tables.channels)))
 
     def _try_drivers(self, generation: Generation, change: ModelChange) -> None:
         """Make the drivers that will be needed once for nothing: what cannot be reached so is refused before anything changed.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -232,7 +233,7 @@ class Cleaner:
 
 def _has_rules(point: Point) -> bool:
     rules = point.cleaning
-    judged = bool(rules.frozen_s) or bool(np.isfinite([point.minimum, point.maximum, rules.rate_per_s]).any())
+    judged = bool(rules.frozen_s) or any(map(isfinite, (point.minimum, point.maximum, rules.rate_per_s)))
     return bool(rules.period_s) or (judged and point.kind is PointKind.ANALOG)
 
 

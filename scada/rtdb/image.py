@@ -82,8 +82,7 @@ class Image(NamedTuple):
 
     def take(self, other: Image) -> None:
         """Copy all points of an image that is no larger."""
-        for old, new in zip(other.columns(), self.columns(), strict=True):
-            new[: len(old)] = old
+        _copy_columns(self, other)
 
     def picked(self, index: npt.NDArray[np.integer[Any]]) -> Image:
         """A copy of some points, in that order."""
@@ -103,7 +102,7 @@ class Image(NamedTuple):
         """A copy of all points, each column by itself in memory; the numbers of the last changes are left out."""
         shown = [np.empty(self.capacity, dtype=column.dtype) for column in self.columns()[:-1]]
         copy = Image(*[*shown, np.zeros(self.capacity, dtype=np.uint64)])
-        _copy_columns(self, copy)
+        _copy_shown(self, copy)
         return copy
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.void]:
@@ -120,7 +119,17 @@ class Image(NamedTuple):
 
 
 @numba.njit(nogil=True, cache=True)
-def _copy_columns(image: Image, copy: Image) -> None:  # pragma: no cover - compiled
+def _copy_columns(image: Image, other: Image) -> None:  # pragma: no cover - compiled
+    for i in range(len(other.value)):
+        image.value[i] = other.value[i]
+        image.quality[i] = other.quality[i]
+        image.source_time[i] = other.source_time[i]
+        image.received_at[i] = other.received_at[i]
+        image.seq[i] = other.seq[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _copy_shown(image: Image, copy: Image) -> None:  # pragma: no cover - compiled
     for i in range(len(copy.value)):
         copy.value[i] = image.value[i]
         copy.quality[i] = image.quality[i]

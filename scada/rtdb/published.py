@@ -60,12 +60,13 @@ class Published:
         """Memory for more points, for :meth:`grow`; from any thread."""
         return self._shared.reserved(capacity)
 
-    def grow(self, larger: SharedImage) -> None:
-        """Show the state in the larger memory from now on."""
+    def grow(self, larger: SharedImage) -> SharedImage:
+        """Show the state in the larger memory from now on; returns the other one, which nobody uses any more."""
         with self._lock:
             self._drain()
             larger.succeed(self._shared)
-            self._shared = larger
+            before, self._shared = self._shared, larger
+        return before
 
     def number_from(self, seq: int) -> None:
         """Stand for another number, before anything was read."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,9 @@ Pids = npt.NDArray[np.uint32]
 Identities = npt.NDArray[np.uint64]
 
 
-class Reserve(NamedTuple):
-    """Memory for a larger image, the writer's and the readers'."""
+@dataclass(slots=True)
+class Reserve:
+    """Memory for a larger image, the writer's and the readers', and then the smaller one: to give it back takes long too."""
 
     image: Image
     shared: SharedImage
@@ -317,8 +318,8 @@ class Store(StoreReading):
         if capacity > self.capacity:
             larger = reserve or self.reserve(capacity)
             larger.image.take(self._image)
-            self._image = larger.image
-            self._published.grow(larger.shared)
+            self._image, larger.image = larger.image, self._image
+            larger.shared = self._published.grow(larger.shared)
             self._dirty = np.ones(checkpoint.page_count(capacity), dtype=np.bool_)
             self.capacity = capacity
             self._retention.limits = replace(self._retention.limits, most_bytes=self._most_journal())

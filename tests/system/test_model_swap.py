@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -168,7 +169,7 @@ def test_every_value_arrives_once_and_in_order_through_swap_after_swap(plant, ta
         plant.until(lambda pid=pid, wanted=wanted: len(seen[pid]) >= len(wanted), what="all values arrive")
         assert seen[pid] == wanted
     real = [pair for pair in numbers if pair[1] >= pair[0]]
-    assert all(after[0] == before[1] + 1 for before, after in zip(real, real[1:], strict=False)), "a gap in the numbers"
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(real)), "a gap in the numbers"
     assert plant.rtu.connections == plant.other.connections == 1
 
 
