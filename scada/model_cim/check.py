@@ -69,7 +69,7 @@ def check_model(
         model: the model as read.
         tables: its tables; None = they are built here, with the drivers that are built in.
         found: what was found when ``tables`` were built (it includes ``model.findings``) and by checks of a higher floor, the
-            expressions of calculated points. None: only what this function finds itself.
+            expressions of calculated points. None: what the reader found.
         settings: None = the defaults, without waivers.
     """
     settings = settings or CheckSettings()
@@ -101,7 +101,8 @@ def _run(view: View, sieve: _Sieve) -> Iterator[Finding]:
 def _run_one(id_: str, check: Check, view: View, sieve: _Sieve) -> list[Finding]:
     """Findings of one rule. A rule that fails on a model nobody thought of is a finding too: the others still run."""
     try:
-        return [finding for hits in check(view) for finding in sieve.hits(view, RULES[hits.rule or id_], hits)]
+        with np.errstate(all="ignore"):  # NaN is "not given": it breaks no rule
+            return [finding for hits in check(view) for finding in sieve.hits(view, RULES[hits.rule or id_], hits)]
     except Exception as error:  # noqa: BLE001 - a check must end in findings, whatever the model holds
         text = f"rule {id_} could not be checked: {type(error).__name__}: {error}"
         return [Finding(view.model.title, 0, Severity.ERROR, "check.failed", text, hint="please report it with the model")]

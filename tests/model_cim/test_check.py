@@ -304,6 +304,19 @@ def test_official_models_have_only_the_errors_we_can_explain(public_models, name
         assert by_rule[Severity.WARNING] == WARNINGS[name]
 
 
+@pytest.mark.slow
+def test_a_grid_of_150_000_objects_has_no_error(public_models):
+    found = check_model(ModelReader(public_models / "real_bb_cim16.zip").read(), settings=CheckSettings(today=TODAY))
+    told = Counter()
+    for one in found:
+        told[one.rule] += one.count
+    assert not has_errors(found)
+    assert told["machine.no-reactive-range"] == 1347  # every machine: minQ = maxQ = 0
+    assert told["station.name"] == 370
+    assert told["sv.tap-differs"] == 52
+    assert len(found) < 400
+
+
 def test_counts_of_other_validators_are_explained(public_models):
     """Others report 6 398 "missing" mRIDs and 704 CurrentLimit.normalValue in the official SmallGrid of CGMES 3.
 

@@ -360,12 +360,11 @@ def _judge(view: View, rows: Int32, one: ValueRule) -> tuple[Bool, str, Callable
 
 
 def _holds(left: np.typing.NDArray[np.float64], op: str, right: np.typing.NDArray[np.float64] | float) -> Bool:
-    with np.errstate(invalid="ignore"):
-        if op == ">":
-            return np.asarray(left > right)
-        if op == ">=":
-            return np.asarray(left >= right)
-        return np.asarray(left < right) if op == "<" else np.asarray(left <= right)
+    if op == ">":
+        return np.asarray(left > right)
+    if op == ">=":
+        return np.asarray(left >= right)
+    return np.asarray(left < right) if op == "<" else np.asarray(left <= right)
 
 
 # ---------------------------------------------------------------- inside

@@ -103,9 +103,8 @@ def voltage_ratings(view: View) -> Iterator[Hits]:
     at_equipment = view.kv(np.maximum(equipment, 0)) if len(rows) else value
     kv = view.at(view.kv_of, terminal)
     kv = np.where(np.isnan(kv) & (equipment >= 0), at_equipment, kv)
-    with np.errstate(invalid="ignore"):
-        low = (kind == "lowVoltage") & ((value > 1.05 * kv) | (value < 0.3 * kv))
-        high = (kind == "highVoltage") & ((value < 0.95 * kv) | (value > 2 * kv))
+    low = (kind == "lowVoltage") & ((value > 1.05 * kv) | (value < 0.3 * kv))
+    high = (kind == "highVoltage") & ((value < 0.95 * kv) | (value > 2 * kv))
     yield from hits(
         rows, low | high, lambda i: f"{kind[i]} {value[i]:g} kV at {kv[i]:g} kV", hint="in kV, of this voltage level?"
     )
@@ -144,13 +143,11 @@ def rating_of_transformer(view: View) -> Iterator[Hits]:
     terminal = view.target(ends, "TransformerEnd.Terminal")
     rated_s, rated_u = view.numbers(ends, "PowerTransformerEnd.ratedS"), view.numbers(ends, "PowerTransformerEnd.ratedU")
     amperes = np.full(view.size, math.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        amperes[terminal[terminal >= 0]] = (rated_s / rated_u / math.sqrt(3) * 1000)[terminal >= 0]
+    amperes[terminal[terminal >= 0]] = (rated_s / rated_u / math.sqrt(3) * 1000)[terminal >= 0]
     owner = view.target(rows, "OperationalLimit.OperationalLimitSet")
     place = np.where(owner >= 0, view.target(np.maximum(owner, 0), "OperationalLimitSet.Terminal"), -1) if len(rows) else owner
     rated = view.at(amperes, place)
-    with np.errstate(invalid="ignore"):
-        broken = (kind == "patl") & (rated > 0) & ((value < rated / 3) | (value > 3 * rated))
+    broken = (kind == "patl") & (rated > 0) & ((value < rated / 3) | (value > 3 * rated))
     yield from hits(
         rows,
         broken,

@@ -30,8 +30,7 @@ def _ends(view: View, rows: Int32) -> tuple[Float, Float]:
 
 
 def _apart(one: Float, two: Float, ratio: float) -> Bool:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(one - two) > ratio * np.minimum(one, two))
+    return np.asarray(np.abs(one - two) > ratio * np.minimum(one, two))
 
 
 @rule(
@@ -113,9 +112,8 @@ def per_kilometre(view: View) -> Iterator[Hits]:
         ("ACLineSegment.bch", 1e6, _MICROSIEMENS_PER_KM, "uS/km"),
     ):
         value = view.numbers(rows, prop)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            each = factor * value / length
-            broken = (length > 0) & (value > 0) & ((each < least) | (each > most))
+        each = factor * value / length
+        broken = (length > 0) & (value > 0) & ((each < least) | (each > most))
         yield from hits(
             rows,
             broken,
@@ -137,9 +135,8 @@ def resistance_to_reactance(view: View) -> Iterator[Hits]:
     r, x = view.numbers(rows, "ACLineSegment.r"), view.numbers(rows, "ACLineSegment.x")
     kv = view.kv(rows)
     most = np.where(kv >= 100, 1.2, 6.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = r / x
-        broken = (x > 0) & (ratio > most)
+    ratio = r / x
+    broken = (x > 0) & (ratio > most)
     yield from hits(
         rows, broken, lambda i: f"r/x = {ratio[i]:.3g} at {kv[i]:g} kV", prop="ACLineSegment.r", hint="are r and x exchanged?"
     )
@@ -151,9 +148,8 @@ def impedance_for_voltage(view: View) -> Iterator[Hits]:
     rows = _lines(view)
     kv = view.kv(rows)
     x = view.numbers(rows, "ACLineSegment.x")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        short_circuit = kv**2 / x
-        broken = (x > 0) & (short_circuit < np.maximum(0.01 * kv, 0.05))
+    short_circuit = kv**2 / x
+    broken = (x > 0) & (short_circuit < np.maximum(0.01 * kv, 0.05))
     yield from hits(
         rows,
         broken,
@@ -186,9 +182,8 @@ def level_limits(view: View) -> Iterator[Hits]:
     rows = view.rows("VoltageLevel")
     low, high = (view.numbers(rows, f"VoltageLevel.{end}VoltageLimit") for end in ("low", "high"))
     kv = view.kv_of[rows] if len(rows) else np.zeros(0)
-    with np.errstate(invalid="ignore"):
-        upside_down = low >= high
-        outside = ~upside_down & ((low > 1.1 * kv) | (high < 0.9 * kv) | (high > 1.5 * kv))
+    upside_down = low >= high
+    outside = ~upside_down & ((low > 1.1 * kv) | (high < 0.9 * kv) | (high > 1.5 * kv))
     yield from hits(
         rows, upside_down, lambda i: f"low limit {low[i]:g} kV, high limit {high[i]:g} kV", prop="VoltageLevel.lowVoltageLimit"
     )

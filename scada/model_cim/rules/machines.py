@@ -18,9 +18,8 @@ _SLACK: Final = 0.01
 
 def _beyond(value: Float, low: Float, high: Float) -> Float:
     """How far a value is outside its range; 0 inside, where the range is empty or not known."""
-    with np.errstate(invalid="ignore"):
-        slack = _SLACK * np.fmax(np.abs(low), np.abs(high))
-        far = np.where(value > high + slack, value - high, np.where(value < low - slack, low - value, 0.0))
+    slack = _SLACK * np.fmax(np.abs(low), np.abs(high))
+    far = np.where(value > high + slack, value - high, np.where(value < low - slack, low - value, 0.0))
     return np.where(low == high, 0.0, np.nan_to_num(far))
 
 
@@ -120,8 +119,7 @@ def unit_rating(view: View) -> Iterator[Hits]:
     owned = unit >= 0
     total = np.bincount(unit[owned], rated[owned], view.size)[rows]
     high = view.numbers(rows, "GeneratingUnit.maxOperatingP")
-    with np.errstate(invalid="ignore"):
-        broken = (total > 0) & (high > (1 + _SLACK) * total)
+    broken = (total > 0) & (high > (1 + _SLACK) * total)
     yield from hits(
         rows, broken, lambda i: f"maxOperatingP {high[i]:g} MW, ratedS {total[i]:g} MVA", prop="GeneratingUnit.maxOperatingP"
     )
@@ -142,8 +140,7 @@ def nominal_power(view: View) -> Iterator[Hits]:
     unit = _units(view, machines)
     owned = unit >= 0
     total = np.bincount(unit[owned], view.numbers(machines, "RotatingMachine.ratedS")[owned], view.size)[rows]
-    with np.errstate(invalid="ignore"):
-        broken = (nominal <= 0) | ((total > 0) & (nominal > (1 + _SLACK) * total))
+    broken = (nominal <= 0) | ((total > 0) & (nominal > (1 + _SLACK) * total))
     yield from hits(
         rows, broken, lambda i: f"nominalP {nominal[i]:g} MW, ratedS {total[i]:g} MVA", prop="GeneratingUnit.nominalP"
     )
@@ -224,8 +221,7 @@ def curve_points(view: View) -> Iterator[Hits]:
     rows = view.rows("CurveData")
     curve = view.target(rows, "CurveData.Curve")
     x, low, high = (view.numbers(rows, f"CurveData.{prop}") for prop in ("xvalue", "y1value", "y2value"))
-    with np.errstate(invalid="ignore"):
-        yield from hits(rows, low > high, lambda i: f"y1value {low[i]:g} is above y2value {high[i]:g}", prop="CurveData.y1value")
+    yield from hits(rows, low > high, lambda i: f"y1value {low[i]:g} is above y2value {high[i]:g}", prop="CurveData.y1value")
     order = np.lexsort((x, curve))
     again = np.zeros(len(rows), np.bool_)
     again[order[1:]] = (curve[order][1:] == curve[order][:-1]) & (x[order][1:] == x[order][:-1]) & (curve[order][1:] >= 0)
@@ -247,9 +243,8 @@ def shunt_sections(view: View) -> Iterator[Hits]:
     rows = view.rows("ShuntCompensator")
     most = view.numbers(rows, "ShuntCompensator.maximumSections")
     now = view.numbers(rows, "ShuntCompensator.sections")
-    with np.errstate(invalid="ignore"):
-        broken = (now > most) | (now < 0)
-        none = most < 1
+    broken = (now > most) | (now < 0)
+    none = most < 1
     yield from hits(rows, broken, lambda i: f"{now[i]:g} of {most[i]:g} sections", prop="ShuntCompensator.sections")
     yield from hits(
         rows,
@@ -271,8 +266,7 @@ def shunt_voltage(view: View) -> Iterator[Hits]:
     """Within 10 % of where it is connected."""
     rows = view.rows("ShuntCompensator")
     nominal, kv = view.numbers(rows, "ShuntCompensator.nomU"), view.kv(rows)
-    with np.errstate(invalid="ignore"):
-        broken = np.abs(nominal - kv) > 0.1 * kv
+    broken = np.abs(nominal - kv) > 0.1 * kv
     yield from hits(rows, broken, lambda i: f"nomU {nominal[i]:g} kV at {kv[i]:g} kV", prop="ShuntCompensator.nomU")
 
 

@@ -202,8 +202,7 @@ def switch_between_levels(view: View) -> Iterator[Hits]:
     a, b = view.at(view.level_of, one), view.at(view.level_of, two)
     kv_a, kv_b = view.at(view.kv_of, one), view.at(view.kv_of, two)
     apart = (a >= 0) & (b >= 0) & (a != b)
-    with np.errstate(invalid="ignore"):
-        other = apart & (np.abs(kv_a - kv_b) > 0.1 * np.minimum(kv_a, kv_b))
+    other = apart & (np.abs(kv_a - kv_b) > 0.1 * np.minimum(kv_a, kv_b))
     yield from hits(rows, other, lambda i: f"joins {kv_a[i]:g} kV and {kv_b[i]:g} kV", hint="correct a node of it")
     yield from hits(
         rows,

@@ -89,8 +89,7 @@ def voltage_target(view: View) -> Iterator[Hits]:
     target = view.numbers(rows, _TARGET) * np.where((multiplier == "none") | (multiplier == "-"), 1e-3, 1.0)
     kv = view.at(view.kv_of, view.target(rows, "RegulatingControl.Terminal"))
     voltage = mode == "voltage"
-    with np.errstate(invalid="ignore"):
-        broken = voltage & ((target <= 0) | (np.abs(target - kv) > 0.25 * kv))
+    broken = voltage & ((target <= 0) | (np.abs(target - kv) > 0.25 * kv))
     enabled = view.truths(rows, "RegulatingControl.enabled", default=True)
     for which, severity in ((broken & enabled, None), (broken & ~enabled, Severity.INFO)):
         yield from hits(
@@ -117,9 +116,8 @@ def deadband(view: View) -> Iterator[Hits]:
     discrete = view.truths(rows, "RegulatingControl.discrete", default=False)
     enabled = view.truths(rows, "RegulatingControl.enabled", default=False)
     voltage = view.words(rows, "RegulatingControl.mode") == "voltage"
-    with np.errstate(invalid="ignore"):
-        hunting = discrete & enabled & (band == 0)
-        wide = voltage & (target > 0) & (band > 0.2 * target)
+    hunting = discrete & enabled & (band == 0)
+    wide = voltage & (target > 0) & (band > 0.2 * target)
     yield from hits(
         rows,
         hunting,
@@ -150,8 +148,7 @@ def whole_steps(view: View) -> Iterator[Hits]:
             on &= view.truths(safe, "RegulatingControl.discrete", default=False)
             on &= view.truths(safe, "RegulatingControl.enabled", default=False)
         step = view.numbers(rows, prop, math.nan)
-        with np.errstate(invalid="ignore"):
-            broken = on & (step != np.round(step)) & ~np.isnan(step)
+        broken = on & (step != np.round(step)) & ~np.isnan(step)
         yield from hits(
             rows,
             broken,

@@ -97,8 +97,7 @@ def solved_voltage(view: View) -> Iterator[Hits]:
     rows = view.rows("SvVoltage")
     v = view.numbers(rows, "SvVoltage.v")
     kv = view.at(view.kv_of, view.target(rows, "SvVoltage.TopologicalNode"))
-    with np.errstate(invalid="ignore"):
-        broken = (v != 0) & ((v < 0.4 * kv) | (v > 1.5 * kv))
+    broken = (v != 0) & ((v < 0.4 * kv) | (v > 1.5 * kv))
     yield from hits(rows, broken, lambda i: f"v = {v[i]:g} kV at {kv[i]:g} kV", prop="SvVoltage.v")
 
 
@@ -114,8 +113,7 @@ def solved_tap(view: View) -> Iterator[Hits]:
         np.where(changer >= 0, view.numbers(np.maximum(changer, 0), f"TapChanger.{end}Step"), math.nan) if len(rows) else position
         for end in ("low", "high")
     )
-    with np.errstate(invalid="ignore"):
-        broken = (position < low) | (position > high)
+    broken = (position < low) | (position > high)
     yield from hits(
         rows, broken, lambda i: f"position {position[i]:g} is outside {low[i]:g} .. {high[i]:g}", prop="SvTapStep.position"
     )
@@ -138,8 +136,7 @@ def solved_tap_differs(view: View) -> Iterator[Hits]:
         return
     step = np.where(changer >= 0, view.numbers(safe, "TapChanger.step"), math.nan)
     free = (changer >= 0) & ~view.truths(safe, "TapChanger.controlEnabled", default=False)
-    with np.errstate(invalid="ignore"):
-        broken = free & (np.abs(position - step) > 1e-6)
+    broken = free & (np.abs(position - step) > 1e-6)
     yield from hits(rows, broken, lambda i: f"position {position[i]:g}, TapChanger.step {step[i]:g}: the first is used")
 
 
@@ -160,6 +157,5 @@ def solved_sections_differ(view: View) -> Iterator[Hits]:
     safe = np.maximum(shunt, 0)
     now = np.where(shunt >= 0, view.numbers(safe, "ShuntCompensator.sections"), math.nan)
     free = (shunt >= 0) & ~view.truths(safe, "RegulatingCondEq.controlEnabled", default=False)
-    with np.errstate(invalid="ignore"):
-        broken = free & (np.abs(solved - now) > 1e-6)
+    broken = free & (np.abs(solved - now) > 1e-6)
     yield from hits(rows, broken, lambda i: f"{solved[i]:g} sections, ShuntCompensator.sections {now[i]:g}: the first is used")

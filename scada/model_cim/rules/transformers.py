@@ -83,8 +83,7 @@ def rated_order(view: View) -> Iterator[Hits]:
     rows, transformer, _ = _ends(view)
     rated = view.numbers(rows, f"{_END}.ratedU")
     rising = np.zeros(len(rows), np.bool_)
-    with np.errstate(invalid="ignore"):
-        rising[1:] = (transformer[1:] == transformer[:-1]) & (rated[1:] > rated[:-1] * (1 + 1e-9)) & (transformer[1:] >= 0)
+    rising[1:] = (transformer[1:] == transformer[:-1]) & (rated[1:] > rated[:-1] * (1 + 1e-9)) & (transformer[1:] >= 0)
     text = "ratedU is above that of the winding before it"
     yield from hits(rows, rising, lambda i: f"{text}: {rated[i]:g} > {rated[i - 1]:g} kV", prop=f"{_END}.ratedU")
 
@@ -104,8 +103,7 @@ def rated_power(view: View) -> Iterator[Hits]:
     second = np.zeros(len(rows), np.bool_)
     second[1:] = (transformer[1:] == transformer[:-1]) & (transformer[1:] >= 0) & (count[transformer[1:]] == 2)
     before = np.concatenate([[math.nan], rated[:-1]]) if len(rated) else rated
-    with np.errstate(invalid="ignore"):
-        broken = second & (np.abs(rated - before) > 1e-6 * np.abs(before))
+    broken = second & (np.abs(rated - before) > 1e-6 * np.abs(before))
     yield from hits(rows, broken, lambda i: f"ratedS is {rated[i]:g} MVA, of winding 1 {before[i]:g}", prop=f"{_END}.ratedS")
 
 
@@ -115,8 +113,7 @@ def rated_against_level(view: View) -> Iterator[Hits]:
     rows, _, _ = _ends(view)
     rated = view.numbers(rows, f"{_END}.ratedU")
     kv = view.at(view.kv_of, view.target(rows, "TransformerEnd.Terminal"))
-    with np.errstate(invalid="ignore"):
-        broken = (np.abs(rated - kv) > _RATED_SPAN * kv) | (rated <= 0)
+    broken = (np.abs(rated - kv) > _RATED_SPAN * kv) | (rated <= 0)
     yield from hits(
         rows,
         broken,
@@ -132,8 +129,7 @@ def end_base_voltage(view: View) -> Iterator[Hits]:
     rows, _, _ = _ends(view)
     own = view.at(view.kv_of, view.target(rows, "TransformerEnd.BaseVoltage"))
     kv = view.at(view.kv_of, view.target(rows, "TransformerEnd.Terminal"))
-    with np.errstate(invalid="ignore"):
-        broken = np.abs(own - kv) > 1e-3 * kv
+    broken = np.abs(own - kv) > 1e-3 * kv
     yield from hits(
         rows, broken, lambda i: f"BaseVoltage {own[i]:g} kV at a node of {kv[i]:g} kV", prop="TransformerEnd.BaseVoltage"
     )
@@ -213,9 +209,8 @@ def short_circuit_voltage(view: View) -> Iterator[Hits]:
     """X times ratedS over ratedU squared: 4 .. 25 %, special ones up to 60."""
     rows, _, number = _ends(view)
     x, u, s = (view.numbers(rows, f"{_END}.{prop}") for prop in ("x", "ratedU", "ratedS"))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        uk = 100 * np.abs(x) * s / u**2
-        broken = (number == 1) & (s > 0) & (x != 0) & ((uk < 0.1) | (uk > 100))
+    uk = 100 * np.abs(x) * s / u**2
+    broken = (number == 1) & (s > 0) & (x != 0) & ((uk < 0.1) | (uk > 100))
     yield from hits(
         rows,
         broken,
@@ -241,8 +236,7 @@ def neutral_voltage(view: View) -> Iterator[Hits]:
     end = view.target(rows, "RatioTapChanger.TransformerEnd", "PhaseTapChanger.TransformerEnd", "TapChanger.TransformerEnd")
     neutral = view.numbers(rows, "TapChanger.neutralU")
     rated = np.where(end >= 0, view.numbers(np.maximum(end, 0), f"{_END}.ratedU"), math.nan) if len(end) else neutral
-    with np.errstate(invalid="ignore"):
-        broken = np.abs(neutral - rated) > 1e-3 * rated
+    broken = np.abs(neutral - rated) > 1e-3 * rated
     yield from hits(rows, broken, lambda i: f"neutralU {neutral[i]:g} kV, ratedU {rated[i]:g} kV", prop="TapChanger.neutralU")
 
 
@@ -253,8 +247,7 @@ def tap_step(view: View) -> Iterator[Hits]:
     low, high = view.numbers(rows, "TapChanger.lowStep"), view.numbers(rows, "TapChanger.highStep")
     for prop in ("TapChanger.step", "TapChanger.normalStep", "TapChanger.neutralStep"):
         step = view.numbers(rows, prop)
-        with np.errstate(invalid="ignore"):
-            broken = (step < low) | (step > high)
+        broken = (step < low) | (step > high)
         yield from hits(
             rows,
             broken,
@@ -271,8 +264,7 @@ def tap_range(view: View) -> Iterator[Hits]:
     step = np.abs(view.numbers(rows, "RatioTapChanger.stepVoltageIncrement"))
     low, high, neutral = (view.numbers(rows, f"TapChanger.{prop}") for prop in ("lowStep", "highStep", "neutralStep"))
     span = step / 100 * np.maximum(np.abs(high - neutral), np.abs(neutral - low))
-    with np.errstate(invalid="ignore"):
-        broken = span > _TAP_SPAN
+    broken = span > _TAP_SPAN
     yield from hits(
         rows,
         broken,
@@ -308,8 +300,7 @@ def winding_angle(view: View) -> Iterator[Hits]:
     """Multiples of 30 degrees from -150 to 150, without 0."""
     rows = view.rows("PhaseTapChangerAsymmetrical")
     angle = view.numbers(rows, "PhaseTapChangerAsymmetrical.windingConnectionAngle")
-    with np.errstate(invalid="ignore"):
-        broken = ~np.isnan(angle) & ((angle % 30 != 0) | (angle == 0) | (np.abs(angle) > 150))
+    broken = ~np.isnan(angle) & ((angle % 30 != 0) | (angle == 0) | (np.abs(angle) > 150))
     yield from hits(
         rows, broken, lambda i: f"windingConnectionAngle {angle[i]:g}", prop="PhaseTapChangerAsymmetrical.windingConnectionAngle"
     )
@@ -331,9 +322,8 @@ def phase_reactance(view: View) -> Iterator[Hits]:
     )
     end = view.target(rows, "PhaseTapChanger.TransformerEnd", "TapChanger.TransformerEnd")
     x = np.where(end >= 0, view.numbers(np.maximum(end, 0), f"{_END}.x"), math.nan) if len(end) else low
-    with np.errstate(invalid="ignore"):
-        upside_down = low > high
-        outside = ~upside_down & (high > 0) & ((x < low - 1e-3 * high) | (x > high + 1e-3 * high))
+    upside_down = low > high
+    outside = ~upside_down & (high > 0) & ((x < low - 1e-3 * high) | (x > high + 1e-3 * high))
     yield from hits(rows, upside_down, lambda i: f"xMin {low[i]:g} is above xMax {high[i]:g} ohm")
     yield from hits(
         rows,
