@@ -176,7 +176,8 @@ class ShadowReport:
         yield row("row_equipment", *("/".join(str(one.states.get(word, 0)) for word in words) for one in sides))
         yield row("row_switches", *(f"{one.switches_known}/{one.switches}" for one in sides))
         yield row("row_injections", *(f"{one.injections_measured}/{one.injections}" for one in sides))
-        yield row("row_points", *(f"{one.points_good}/{one.points}" for one in sides))
+        if self.live:
+            yield row("row_points", *(f"{one.points_good}/{one.points}" for one in sides))
         if self.running.slack_mw or self.candidate.slack_mw:
             yield row("row_slack", *(", ".join(f"{value:.1f}" for value in one.slack_mw) or "-" for one in sides))
 

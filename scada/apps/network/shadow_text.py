@@ -81,9 +81,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "row_equipment": ("设备：带电/失电/接地/未知", "equipment: energised/dead/earthed/unknown"),
     "row_network": ("节点/母线/带电岛", "nodes/buses/live islands"),
     "row_switches": ("开关位置已知/总数", "switch positions known/all"),
-    "row_injections": ("注入有实测/总数", "injections measured/all"),
+    "row_injections": ("注入功率已知/总数", "injections known/all"),
     "row_points": ("测点有良好值/总数", "points with a good value/all"),
-    "row_slack": ("实测发电与负荷及网损之差 MW", "what measured generation lacks of load and losses, MW"),
+    "row_slack": ("发电与负荷及网损之差 MW", "what generation lacks of load and losses, MW"),
 }
 
 
