@@ -23,4 +23,5 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     yield Figure("model.xlsx", done["round_trip_s"] if right else None, "s", 30.0, note=note)
     for step, seconds in done["steps"].items():
         yield Figure(f"model.xlsx.{step}", seconds, "s")
+    yield Figure("model.xlsx.cpu", done["round_trip_cpu_s"], "s", note="CPU of the round trip; one thread")
     yield Figure("model.xlsx.memory", done["peak_mb"], "MiB", note="largest resident memory of the process")

@@ -233,7 +233,7 @@ def _aliases(model: CimModel | None) -> dict[str, str]:
     column = None if model is None else model.column("IdentifiedObject.aliasName")
     if model is None or column is None:
         return {}
-    found = {model.mrids[subject]: value for subject, value in zip(column.subject, column.value, strict=True)}
+    found = {model.mrids[subject]: value for subject, value in zip(column.subjects.tolist(), column.values, strict=True)}
     for value_class, kind in (("AnalogValue", "Analog"), ("DiscreteValue", "Discrete"), ("AccumulatorValue", "Accumulator")):
         measured: Sequence[str] = model.ids(value_class)
         for value in measured:

@@ -126,7 +126,7 @@ class Users:
         for prop in model.property_names():
             column = model.column(prop)
             if column is not None and column.kind is ValueKind.REF:
-                for subject, target in zip(column.subject, column.value, strict=True):
+                for subject, target in zip(column.subjects.tolist(), column.values, strict=True):
                     self._by_target.setdefault(target, []).append(Statement(mrids[subject], prop, target, ValueKind.REF))
 
     def of(self, mrids: Iterable[str]) -> list[Statement]:

@@ -49,7 +49,10 @@ class Names:
         if column is None:
             return {}
         mrids = self.model.mrids
-        return {mrids[subject]: value for subject, value in zip(reversed(column.subject), reversed(column.value), strict=True)}
+        return {
+            mrids[subject]: value
+            for subject, value in zip(reversed(column.subjects.tolist()), reversed(column.values), strict=True)
+        }
 
     def inverse(self, prop: str) -> dict[str, str]:
         """First object that refers by a property, by mRID of what it refers to."""
@@ -57,7 +60,10 @@ class Names:
         if column is None:
             return {}
         mrids = self.model.mrids
-        return {value: mrids[subject] for subject, value in zip(reversed(column.subject), reversed(column.value), strict=True)}
+        return {
+            value: mrids[subject]
+            for subject, value in zip(reversed(column.subjects.tolist()), reversed(column.values), strict=True)
+        }
 
     @cached_property
     def measurement_of(self) -> dict[str, str]:

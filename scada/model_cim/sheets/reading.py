@@ -34,6 +34,15 @@ _MOST_COLUMNS: Final = 256
 _MOST_CELLS: Final = 40_000_000
 _LONGEST_FIELD: Final = 16 << 20
 _CELL: Final = re.compile(r"([A-Z]{1,3})(\d{1,7})")
+_CHUNK: Final = 1 << 20
+_ASCII_HEAD: Final = re.compile(rb"""<\?xml version="1\.0"( encoding="(UTF-8|utf-8|US-ASCII)")?( standalone="(yes|no)")?\?>""")
+_NOT_PLAIN: Final = re.compile(
+    rb"""<f[\s/>]|<!|</?[\w.-]+:|<mergeCell|hidden\s*=|\st\s*=\s*["']e"""
+    rb"""|<c(?=[\s/>])(?! r="[A-Z])|<row(?! r="\d)"""
+)
+"""Formulas, merged or hidden cells, errors, prefixes of elements, cells and rows without a place; whatever begins with ``<!``."""
+_CELL_COLUMN: Final = re.compile(rb'<c r="([A-Z]+)')
+_ROW_NUMBER: Final = re.compile(rb'<row r="(\d+)')
 _ERRORS: Final = frozenset(
     {"#REF!", "#N/A", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#VALUE!", "#GETTING_DATA", "#SPILL!", "#CALC!"}
 )
@@ -137,6 +146,39 @@ class _Scan:
 
 
 def _scan(archive: zipfile.ZipFile, part: str, path: Path) -> _Scan:
+    scan = _plain(archive, part) or _parsed(archive, part)
+    if scan.rows > LAST_ROW or scan.columns > _MOST_COLUMNS or scan.rows * scan.columns > _MOST_CELLS:
+        what = f"{part} reaches to row {scan.rows} and column {scan.columns}"
+        raise ModelError(what, where=str(path), mend="delete the empty rows and columns after the data")
+    return scan
+
+
+def _plain(archive: zipfile.ZipFile, part: str) -> _Scan | None:
+    """The scan of a sheet that has values only, as spreadsheet programs write it; None if there is anything else in it.
+
+    A tenth of the time of parsing. Nothing can hide from it: in XML without document type, CDATA or comments, in an encoding
+    that is ASCII where it matters, an element begins with ``<`` and its name, and a ``<`` in a value is never left bare.
+    """
+    rows, letters = 0, set[bytes]()
+    with archive.open(part) as stream:
+        rest = stream.read(_CHUNK)
+        if _ASCII_HEAD.match(rest) is None:
+            return None
+        rest = rest[rest.index(b"?>") + 2 :]
+        while True:
+            more = stream.read(_CHUNK)
+            end = rest.rfind(b"<") if more else len(rest)
+            text, rest = rest[:end], rest[end:] + more
+            if _NOT_PLAIN.search(text):
+                return None
+            letters.update(_CELL_COLUMN.findall(text))
+            rows = max(rows, max(map(int, _ROW_NUMBER.findall(text)), default=0))
+            if not more:
+                break
+    return _Scan(rows, max((_column(letter.decode()) + 1 for letter in letters), default=0))
+
+
+def _parsed(archive: zipfile.ZipFile, part: str) -> _Scan:
     scan = _Scan()
     at = [0, 0]
     places: dict[str, int] = {}
@@ -168,9 +210,6 @@ def _scan(archive: zipfile.ZipFile, part: str, path: Path) -> _Scan:
             scan.merged.append(attributes.get("ref", ""))
 
     _parse(archive, part, start)
-    if scan.rows > LAST_ROW or scan.columns > _MOST_COLUMNS or scan.rows * scan.columns > _MOST_CELLS:
-        what = f"{part} reaches to row {scan.rows} and column {scan.columns}"
-        raise ModelError(what, where=str(path), mend="delete the empty rows and columns after the data")
     return scan
 
 
