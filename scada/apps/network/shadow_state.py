@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scada.core.quality import Quality, is_good
 from scada.model_cim.cim import CimModel
 from scada.model_cim.tables import ModelTables, Point
-from scada.model_cim.topology import Energised, Topology, TopologyState
+from scada.model_cim.topology import Energised, Topology
 from scada.rtdb.changes import Snapshot
 
 Bool = npt.NDArray[np.bool_]
@@ -134,8 +134,3 @@ class Sight:
     def path(self, mrid: str) -> str:
         """Name of an object for people."""
         return self.side.model.path(mrid)
-
-
-def live_buses(state: TopologyState) -> int:
-    """Number of energised buses."""
-    return int(state.energised.sum())
