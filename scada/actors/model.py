@@ -290,6 +290,7 @@ class ModelActor(Actor):
             numbers=self._numbers,
             drivers=self._drivers,
             most_bytes=self._settings.upload_mb << 20,
+            draw=self._settings.diagrams,
         )
 
     def _build_job(self, number: int) -> BuildJob:

@@ -17,8 +17,10 @@ from scada.apps.network.shadow import ShadowReport, Side, shadow_run
 from scada.core.clock import NS_PER_S
 from scada.core.errors import ScadaError
 from scada.model_cim.check import CheckSettings, check_model
+from scada.model_cim.diagrams import refresh_diagrams
 from scada.model_cim.difference import diff_models
 from scada.model_cim.difference_writer import difference_xml
+from scada.model_cim.drawings import INDEX
 from scada.model_cim.effects import Effect, Effects, effects
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.numbers import Numbers, kept_numbers
@@ -26,7 +28,7 @@ from scada.model_cim.points import build_tables
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.responsible import EVERYONE, areas_of, stations_touched
 from scada.model_cim.statements import Difference, DifferenceHeader
-from scada.model_cim.version_files import hashes_of
+from scada.model_cim.version_files import DRAWINGS, hashes_of, sync_folder
 from scada.model_cim.version_source import gather
 from scada.model_cim.waivers import read_waivers
 from scada.protocols.registry import Drivers
@@ -84,17 +86,22 @@ class _Check:
         changed = self._effects(running, candidate, difference)
         self._progress(0.7, "try")
         report, why_not = self._shadow(running.side, candidate.side)
+        stale = self._drawn(candidate.side)
         stations = self._stations(difference, running, candidate)
         counts = counted(found, running.findings)
         facts = {
             "counts": counts,
             "dangers": _dangers(changed, report, why_not, difference),
             "stations": stations,
+            "stale_diagrams": list(stale),
             "areas_of": {**areas_of(stations, running.side.model), **areas_of(stations, candidate.side.model)},
             "lost": [
                 point.mrid for point in running.side.tables.points if not point.removed and _gone(candidate.side, point.mrid)
             ],
         }
+        text = _told(counts, difference, report, stations)
+        if stale:
+            text += f"; {len(stale)} diagrams could not be drawn anew"
         reports = {
             "findings": _findings(found),
             "difference": difference_xml(difference),
@@ -102,7 +109,7 @@ class _Check:
             "shadow": _json(_shadow_dict(report) if report else {"reason": why_not}),
         }
         self._progress(1.0, "kept")
-        return CheckResult(facts=facts, reports=reports, text=_told(counts, difference, report, stations))
+        return CheckResult(facts=facts, reports=reports, text=text)
 
     def _seen(self, folder: Path) -> _Seen:
         job = self._job
@@ -125,6 +132,16 @@ class _Check:
         """Those that the difference touches; a change of a template or waiver is everyone's."""
         found = stations_touched(difference, running.side.model, candidate.side.model)
         return sorted({*found, *([EVERYONE] if _shared(running.files) != _shared(candidate.files) else [])})
+
+    def _drawn(self, candidate: Side) -> Sequence[str]:
+        """Draw what the running version's drawings do not show; names of those that could not be drawn anew."""
+        if not self._job.draw:
+            return ()
+        self._progress(0.8, "draw")
+        folder, running = self._job.staging / DRAWINGS, self._job.running / DRAWINGS
+        done = refresh_diagrams(candidate.model, folder, None if (folder / INDEX).exists() else running)
+        sync_folder(folder)
+        return done.stale
 
     def _shadow(self, running: Side, candidate: Side) -> tuple[ShadowReport | None, str]:
         """The shadow run, or why there is none."""

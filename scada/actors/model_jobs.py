@@ -48,6 +48,7 @@ class CheckJob:
         snapshot: present values of all points; None = the shadow run takes the positions and powers of the files.
         alarmed: pids of points with an alarm standing.
         now_ns: ns UTC; waivers end, and the report of the shadow run is dated.
+        draw: draw the diagrams that the version changes.
     """
 
     number: int
@@ -62,6 +63,7 @@ class CheckJob:
     snapshot: Snapshot | None = None
     alarmed: tuple[int, ...] = ()
     now_ns: int = 0
+    draw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

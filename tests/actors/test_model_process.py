@@ -2,8 +2,10 @@
 
 import gc
 import os
+import shutil
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from actors.small_grid import write_grid
@@ -14,6 +16,7 @@ from scada.actors.model_handover import pack, unpack
 from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Kind, WorkError, read_frames, write_frame
 from scada.actors.model_process import Built, WorkProcess
 from scada.model_cim.difference import diff_models
+from scada.model_cim.drawings import read_index
 from scada.model_cim.points import load_model
 
 
@@ -140,3 +143,26 @@ def test_a_worker_that_cannot_be_started_is_an_error_with_a_mend(grid, tmp_path,
     monkeypatch.setattr(model_process.sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(WorkError, match="cannot be started"):
         WorkProcess(check_job(grid, tmp_path), print, print)
+
+
+@pytest.mark.interop
+def test_a_checked_version_has_the_drawings_that_its_changes_ask_for(tmp_path):
+    pytest.importorskip("pypowsybl")
+    demo_path = Path(__file__).parents[2] / "examples" / "demo-grid"
+    folder = tmp_path / "edited"
+    shutil.copytree(demo_path, folder, ignore=shutil.ignore_patterns("diagrams", "*.py", "__pycache__"))
+    path = folder / "EQ.xml"
+    assert path.read_text().count(">2130<") > 1
+    path.write_text(path.read_text().replace(">2130<", ">2131<", 1))
+    heard = Heard()
+    job = CheckJob(2, "version", folder, demo_path, demo_path, tmp_path / "staging", tmp_path, draw=True)
+    WorkProcess(job, heard.heard, heard.ended)
+    found = heard.wait()
+    assert isinstance(found, CheckResult)
+    assert found.facts["stale_diagrams"] == []
+    drawn = tmp_path / "staging" / "diagrams"
+    known = read_index(demo_path / "diagrams")
+    changed = [key for key, one in read_index(drawn).stations.items() if one.digest != known.stations[key].digest]
+    assert [read_index(drawn).stations[key].name for key in changed] == ["Beishan"]
+    assert "2131" in (drawn / "Beishan.svg").read_text()
+    assert (drawn / "Donghu.svg").read_bytes() == (demo_path / "diagrams" / "Donghu.svg").read_bytes()

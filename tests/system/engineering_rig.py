@@ -40,7 +40,7 @@ class Plant:
         if not self.grid.exists():
             write_grid(self.grid)
         raw = {
-            "model": {"path": str(self.grid), "versions": "model", **model},
+            "model": {"path": str(self.grid), "versions": "model", "diagrams": False, **model},
             "rtdb": {"path": "rtdb", "map_mb": 32, "journal_mb": 4},
             "events": {"path": "events", "map_mb": 16, "recalls": "recalls"},
             "history": {"path": "history", "map_mb": 16},
