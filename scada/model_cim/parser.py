@@ -72,6 +72,7 @@ class FileParser:
         self._parents: list[bool] = []
         self._preset = ""
         self._keys: dict[str, str] = {}
+        self._enums: dict[tuple[str, str], tuple[str, Adders]] = {}
         self._class_codes: dict[str, int] = {}
         self._rows, self._kinds, self._lines = array("i"), array("i"), array("i")
         self._prefixes: dict[str, str] = {}
@@ -83,7 +84,7 @@ class FileParser:
         self._pieces: list[str] = []
         self._in_value: Callable[[], bool]
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._parser = parser = expat.ParserCreate(namespace_separator="}")
+        self._parser = parser = expat.ParserCreate(None, "}", {name: name for name in (_ID, _ABOUT, _RESOURCE)})
         parser.buffer_text = True
         parser.ordered_attributes = True
         parser.EntityDeclHandler = self._entity
@@ -146,6 +147,7 @@ class FileParser:
         pieces, clear = self._pieces, self._pieces.clear
         texts: dict[str, Adders] = {}
         refs: dict[str, Adders] = {}
+        enums, other_resource = self._enums, self._resource
         odd_object, deep_start, deep_end = self._start_object, self._start_deep, self._end_deep
         index, codes, open_object = self._objects.index, self._class_codes, self._objects.open_object
         add_row, add_kind, add_line = self._rows.append, self._kinds.append, self._lines.append
@@ -194,8 +196,9 @@ class FileParser:
                             adders = refs[name] = self.slots.adders(name, "#_", ValueKind.REF)
                         adders[1](written[2:])
                     else:
-                        value, adders = self._resource(name, written)
-                        adders[1](value)
+                        known = enums.get((name, written)) or other_resource(name, written)
+                        adders = known[1]
+                        adders[1](known[0])
                     adders[0](row)
                     adders[2](line)
                 else:
@@ -253,7 +256,10 @@ class FileParser:
 
     def _resource(self, name: str, written: str) -> tuple[str, Adders]:
         value, kind = resource_value(written)
-        return value, self.slots.adders(name, prefix_of(written, value), kind)
+        found = value, self.slots.adders(name, prefix_of(written, value), kind)
+        if kind is ValueKind.ENUM and len(self._enums) < MAX_NAMES:
+            self._enums[name, written] = found
+        return found
 
     def _tell(self, severity: Severity, rule: str, text: str, hint: str = "") -> None:
         self._objects.findings.append(Finding(self._label, self.line, severity, rule, text, hint=hint))

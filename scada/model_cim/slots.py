@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
+import numpy as np
+
 from scada.model_cim.columns import Extra, Piece, Spelling
 from scada.model_cim.source_files import HeaderStatement
 from scada.model_cim.spelling import RefusedError
@@ -35,6 +37,11 @@ class Slot:
         self.subjects.append(row)
         self.values.append(value)
         self.lines.append(line)
+
+    @property
+    def lowest(self) -> int:
+        """The lowest row: below 0 if statements are of a header or dropped."""
+        return int(np.frombuffer(self.subjects, np.int32).min()) if self.subjects else 0
 
     def adders(self) -> Adders:
         """For the hot loop."""
@@ -82,7 +89,7 @@ class Slots:
         for slot in self._all:
             subjects: array[int] = slot.subjects
             values, lines, extras = slot.values, slot.lines, slot.extras
-            if min(subjects, default=0) < 0:
+            if slot.lowest < 0:
                 keep = [place for place, row in enumerate(subjects) if row >= 0]
                 place_of = {place: number for number, place in enumerate(keep)}
                 extras = {place_of[place]: extra for place, extra in extras.items() if place in place_of}
@@ -101,7 +108,7 @@ class Slots:
         found: list[tuple[int, HeaderStatement]] = []
         for slot in self._all:
             spelling = slot.spelling
-            for place, row in enumerate(slot.subjects if min(slot.subjects, default=0) < DROPPED else ()):
+            for place, row in enumerate(slot.subjects if slot.lowest < DROPPED else ()):
                 if row == -2 - number:
                     resource = spelling.kind is not ValueKind.TEXT
                     one = HeaderStatement(
