@@ -431,7 +431,7 @@ class Plant:
         """Power each bank draws, MVA (a capacitor's reactive power is negative)."""
         grid = self.equipment.grid
         kv = self.node_kv()[grid.shunt_node]
-        return np.asarray(np.conj(grid.shunt_y * self.sections) * kv**2)
+        return np.asarray(np.conj(grid.shunt_admittance(self.sections)) * kv**2)
 
     def would_earth(self, switch: int) -> bool:
         """Whether closing a switch would connect a live part to earth."""

@@ -167,7 +167,7 @@ class _Flow:
     def _injections(self, network: BusBranch, load_p: F8, load_q: F8, machine_p: F8, machine_q: F8) -> Injections:
         equipment, grid, count = self.equipment, self.equipment.grid, network.bus_count
         at, load_at = network.bus_of_node[grid.machine_node], network.bus_of_node[grid.load_node]
-        connected = np.array(["#" not in grid.node_ids[node] for node in grid.machine_node], dtype=np.bool_)
+        connected = np.array([not grid.node_ids[node].endswith("#disconnected") for node in grid.machine_node], dtype=np.bool_)
         machine_p, machine_q = np.where(connected, machine_p, 0.0), np.where(connected, machine_q, 0.0)
         target = np.array([machine.v_set for machine in equipment.machines]) / grid.node_kv[grid.machine_node]
         able = np.isfinite(target)

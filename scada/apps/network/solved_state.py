@@ -80,7 +80,7 @@ def sv_check(model: CimModel, *, worst: int = 10) -> SvCheck:
         worst: how many buses to name.
 
     Raises:
-        ModelError: the network cannot be built, or the model has no SvVoltage.
+        ModelError: the network cannot be built, or no bus can be checked for want of SvVoltage.
     """
     plain = _check(model, worst, vector_groups=False)
     if not any(model.number(end, _CLOCK, 0.0) for end in model.ids("PowerTransformerEnd")):
@@ -93,7 +93,7 @@ def _check(model: CimModel, worst: int, *, vector_groups: bool) -> SvCheck:
     equipment = read_equipment(model, solved=True, vector_groups=vector_groups)
     network = reduce(equipment.grid, equipment.switch_open, equipment.tap_step, equipment.sections)
     voltage, node = _voltages(model, equipment, network)
-    inner = _inner_buses(equipment, network)
+    inner = _inner_buses(model, equipment, network)
     known = np.isfinite(voltage)
     if not known.any():
         raise ModelError("the model has no SvVoltage at any of its nodes", where=model.title, mend="add its SV profile")
@@ -101,6 +101,8 @@ def _check(model: CimModel, worst: int, *, vector_groups: bool) -> SvCheck:
     drawn = _into_network(network, voltage)
     injected, generation, load = _injected(model, equipment, network, known)
     checked = known & np.isfinite(drawn) & ~inner
+    if not checked.any():
+        raise ModelError("no bus has a solved voltage at all its neighbours", where=model.title, mend="complete its SV profile")
     mismatch = (drawn - injected)[checked]
     buses = np.flatnonzero(checked)
     size = np.abs(mismatch)
@@ -108,11 +110,11 @@ def _check(model: CimModel, worst: int, *, vector_groups: bool) -> SvCheck:
     return SvCheck(
         buses=len(buses),
         unchecked=int((known & ~inner).sum()) - len(buses),
-        median=float(np.median(size)) if len(size) else math.nan,
-        p95=float(np.percentile(size, 95)) if len(size) else math.nan,
-        greatest=float(size.max(initial=0.0)),
-        below_01=float((size < 0.1).mean()) if len(size) else math.nan,
-        below_1=float((size < 1.0).mean()) if len(size) else math.nan,
+        median=float(np.median(size)),
+        p95=float(np.percentile(size, 95)),
+        greatest=float(size.max()),
+        below_01=float((size < 0.1).mean()),
+        below_1=float((size < 1.0).mean()),
         generation=generation,
         load=load,
         vector_groups=vector_groups,
@@ -141,7 +143,7 @@ def _voltages(model: CimModel, equipment: Equipment, network: BusBranch) -> tupl
     names: dict[int, str] = {}
     for mrid, row in equipment.grid.node_index.items():
         bus = int(network.bus_of_node[row])
-        if "#" not in mrid:
+        if mrid in model:
             names.setdefault(bus, mrid)
         topological = mrid if mrid in solved else model.ref(mrid, "ConnectivityNode.TopologicalNode")
         if topological in solved and not np.isfinite(voltage[bus]):
@@ -149,10 +151,10 @@ def _voltages(model: CimModel, equipment: Equipment, network: BusBranch) -> tupl
     return voltage, names
 
 
-def _inner_buses(equipment: Equipment, network: BusBranch) -> Bool:
+def _inner_buses(model: CimModel, equipment: Equipment, network: BusBranch) -> Bool:
     """Buses of nodes made by the reader: star points and disconnected ends, where nothing is injected and no voltage is filed."""
     named = np.zeros(network.bus_count, dtype=np.bool_)
-    made = np.array(["#" in mrid for mrid in equipment.grid.node_ids], dtype=np.bool_)
+    made = np.array([mrid not in model for mrid in equipment.grid.node_ids], dtype=np.bool_)
     named[network.bus_of_node[~made]] = True
     return ~named
 
