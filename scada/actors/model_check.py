@@ -23,6 +23,7 @@ from scada.model_cim.difference_writer import difference_xml
 from scada.model_cim.drawings import INDEX
 from scada.model_cim.effects import Effect, Effects, effects
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.instrument_files import cim_namespace
 from scada.model_cim.numbers import Numbers, kept_numbers
 from scada.model_cim.points import build_tables
 from scada.model_cim.reader import ModelReader
@@ -81,6 +82,7 @@ class _Check:
             return CheckResult(refused=str(fatal), facts={"counts": counted(found, [])}, reports={"findings": _findings(found)})
         self._progress(0.45, "compare")
         running = self._seen(job.running)
+        namespace = cim_namespace([one.cim_namespace for one in candidate.side.model.headers])
         header = DifferenceHeader(supersedes=(running.side.model.digest,), description=f"version {job.number}")
         difference = diff_models(running.side.model, candidate.side.model, header=header)
         changed = self._effects(running, candidate, difference)
@@ -104,7 +106,7 @@ class _Check:
             text += f"; {len(stale)} diagrams could not be drawn anew"
         reports = {
             "findings": _findings(found),
-            "difference": difference_xml(difference),
+            "difference": difference_xml(difference, cim_namespace=namespace),
             "effects": _json([_effect(one) for one in changed.rows[:KEPT]]),
             "shadow": _json(_shadow_dict(report) if report else {"reason": why_not}),
         }
