@@ -15,8 +15,7 @@ _SERIES = ("ACLineSegment", "PowerTransformer", "SeriesCompensator", "Equivalent
 
 def live_nodes(view: View) -> Bool | None:
     """Per object of the model, True for a node that a source reaches; None if the model has no source that is connected."""
-    terminals, equipment, node = _carrying(view)
-    del terminals
+    equipment, node = _carrying(view)
     joins = np.zeros(view.size, np.bool_)
     joins[view.rows(*_SERIES)] = True
     switches = view.rows("Switch")
@@ -41,7 +40,7 @@ def live_nodes(view: View) -> Bool | None:
 
 def dead(view: View, rows: Int32, live: Bool) -> Bool:
     """Equipment of ``rows`` that is connected, to no live node."""
-    _, equipment, node = _carrying(view)
+    equipment, node = _carrying(view)
     connected = np.zeros(view.size, np.bool_)
     connected[equipment] = True
     reached = np.zeros(view.size, np.bool_)
@@ -49,15 +48,13 @@ def dead(view: View, rows: Int32, live: Bool) -> Bool:
     return connected[rows] & ~reached[rows]
 
 
-def _carrying(view: View) -> tuple[Int32, Int32, Int32]:
-    """Terminals that connect something, by equipment: terminal, equipment, node."""
+def _carrying(view: View) -> tuple[Int32, Int32]:
+    """Equipment and node of each terminal that connects something, by equipment."""
     terminals, equipment = view.terminals, view.terminal_equipment
     node = view.node(terminals)
-    in_service = (
-        view.truths(np.maximum(equipment, 0), "Equipment.inService", default=True) if view.size else np.zeros(0, np.bool_)
-    )
+    in_service = view.truths(np.maximum(equipment, 0), "Equipment.inService", default=True)
     carries = (equipment >= 0) & (node >= 0) & in_service & view.truths(terminals, "ACDCTerminal.connected", default=True)
-    return terminals[carries], equipment[carries], node[carries]
+    return equipment[carries], node[carries]
 
 
 def _components(count: int, one: Int32, two: Int32) -> Int32:

@@ -96,8 +96,7 @@ def placeholder_length(view: View) -> Iterator[Hits]:
 
 def _placeholder(view: View, rows: Int32) -> Bool:
     length = view.numbers(rows, "Conductor.length")
-    values, inverse, count = np.unique(length, return_inverse=True, return_counts=True)
-    del values
+    _, inverse, count = np.unique(length, return_inverse=True, return_counts=True)
     return (count[inverse] >= max(_MANY, len(rows) // 10)) & ~np.isnan(length)
 
 

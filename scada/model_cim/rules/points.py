@@ -50,7 +50,7 @@ _UNITS: Final = {
     "Irradiance": ("W", "W/m²", "WPerm2"),
 }
 """measurementType -> unit, its multiplier taken off."""
-_STATES: Final = frozenset(
+_WITHOUT_UNIT: Final = frozenset(
     [
         "SwitchPosition",
         "TapPosition",
@@ -88,6 +88,7 @@ _STATES: Final = frozenset(
         "Angle",
     ]
 )
+"""Other measurement types that the house knows; their units are not checked."""
 _BROADCAST: Final = 65535
 _STATE_KINDS: Final = frozenset({PointKind.STATUS, PointKind.DOUBLE})
 
@@ -215,7 +216,7 @@ def measurement_type(view: View) -> Iterator[Hits]:
     found = (
         (point.mrid, f"measurementType {point.measurement_type!r}" if point.measurement_type else "has no measurementType")
         for point in points_of(view)
-        if point.measurement_type not in _UNITS and point.measurement_type not in _STATES
+        if point.measurement_type not in _UNITS and point.measurement_type not in _WITHOUT_UNIT
     )
     yield from listed(view, found, hint="see docs/model/sc-profile.md, measurement types")
 

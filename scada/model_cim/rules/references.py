@@ -35,6 +35,8 @@ _OWNERS: Final = {
     ),
 }
 """Class -> what it is, and the references one of which it lives by."""
+_OWNED_BY: Final = {"RemoteSource": "MeasurementValue.RemoteSource"}
+"""References from elsewhere that do as well."""
 
 
 @rule("orphan.object", Severity.WARNING, "an object that belongs to nothing", "对象没有归属", "IEC 61970-301")
@@ -46,15 +48,9 @@ def orphans(view: View) -> Iterator[Hits]:
         for prop in props:
             owned |= view.has(rows, prop)
         wanted = " or ".join(props)
-        for number, prop in enumerate(_inverse(class_name)):
-            del number
-            owned |= np.isin(rows, view.links(prop)[1])
+        if class_name in _OWNED_BY:
+            owned |= np.isin(rows, view.links(_OWNED_BY[class_name])[1])
         yield from hits(rows, ~owned, f"{what} that belongs to nothing: it has no {wanted}", hint=f"give {wanted}")
-
-
-def _inverse(class_name: str) -> tuple[str, ...]:
-    """References by which others may own an object instead."""
-    return ("MeasurementValue.RemoteSource",) if class_name == "RemoteSource" else ()
 
 
 @rule("orphan.limits", Severity.INFO, "a limit set without limits", "限值集没有限值", "IEC 61970-301")
