@@ -7,16 +7,23 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from system.conftest import BAD, GOOD, plain
+from scadapb.v1 import scada_pb2 as pb
+from system.conftest import BAD, GOOD, GRID, plain
 from system.raw_rtu import INTERROGATED, RawRtu, asdu, float_element
 
-from scada.core.quality import Quality
+from scada.actors.messages import DirectControl, OperatorAsked, ReserveControls
+from scada.control.records import Principal, SequenceState
+from scada.core.quality import BAD_MASK, Quality
 from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.numbers import kept_numbers
-from scada.model_cim.tables import Limits, removed_point
+from scada.model_cim.points import load_model
+from scada.model_cim.tables import ControlKind, Limits, removed_point
 from scada.protocols.driver import LinkState
 from scada.rtdb.reader import StoreReader
+from scada.security.roles import Right, system_principal
 
+LI = Principal("li", frozenset({"dispatcher"}), frozenset(Right), frozenset({"*"}), "desk 1", "5e55")
+AGC = system_principal("agc", {Right.CONTROL, Right.SETPOINT})
 LOST = int(Quality.COMM_LOST | Quality.NOT_TOPICAL)
 
 
@@ -294,3 +301,77 @@ def test_a_step_that_fails_half_way_restores_what_ran(plant, tables, monkeypatch
     plant.rtu.analog(60_001, 9.0)
     shows(plant, new.pid, pytest.approx(9.0 * new.scale + new.offset))
     assert plant.rtu.connections == 1
+
+
+def test_controls_that_change_are_refused_until_the_channel_carries_them_others_go_on(plant, tables):
+    changed, other = _breakers(plant, tables)
+    edit = Edit(plant.system)
+    edit.controls[changed.cid] = replace(changed, address=replace(changed.address, ioa=50_001))
+    answers = []
+    plant.system.control.ask(ReserveControls(frozenset({changed.cid}))).get(timeout=5)
+    plant.system.control.tell(DirectControl(changed.cid, 2.0, AGC, "test", answers.append))
+    plant.until(lambda: answers)
+    assert (answers[0].state, answers[0].code) == (SequenceState.REFUSED, "model_change")
+    plant.system.control.tell(DirectControl(other.cid, 2.0, AGC, "test", answers.append))
+    plant.until(lambda: len(answers) == 2)
+    assert answers[1].code != "model_change"
+    assert edit.swap().done
+    plant.system.control.tell(DirectControl(changed.cid, 2.0, AGC, "test", answers.append))
+    plant.until(lambda: len(answers) >= 3)
+    assert answers[-1].code != "model_change"
+
+
+def test_held_points_and_tags_stay_and_a_removed_one_is_let_go(plant, tables):
+    held, gone, spare, *_ = plain(tables, BAD, 13)
+    for point in (held, gone):
+        request = pb.HoldRequest(point=point.mrid, value=42.0, reason="sensor broken")
+        assert plant.system.operator.ask(OperatorAsked(request, LI, b"")).get(timeout=10).accepted
+    breaker = _breakers(plant, tables)[0]
+    request = pb.TagRequest(object=breaker.equipment, type="do_not_operate", reason="people at work")
+    tag = plant.system.operator.ask(OperatorAsked(request, LI, b"")).get(timeout=10)
+    before = plant.system.generation
+    edit = Edit(plant.system)
+    edit.add(spare, 60_001)
+    edit.remove(gone)
+    assert edit.swap().done
+    manual = int(Quality.MANUAL | Quality.SUBSTITUTED)
+    assert plant.value(held.pid) == (42.0, manual)
+    plant.until(lambda: not plant.value(gone.pid)[1] & Quality.MANUAL)
+    assert plant.value(gone.pid)[1] & BAD_MASK
+    forbidden = plant.system.operator_view.forbids(breaker, 2.0)
+    assert tag.accepted
+    assert forbidden
+    assert plant.system.swap(before).done
+    plant.until(lambda: plant.value(gone.pid) == (42.0, manual), what="the mark is in force again")
+
+
+def _breakers(plant, tables):
+    index = next(spec.index for spec in tables.channels if spec.name == BAD)
+    return [control for control in tables.controls_of_channel(index) if control.kind is ControlKind.DOUBLE][:2]
+
+
+def test_the_same_model_read_again_touches_nobody(plant):
+    """Every record is another object with the same content, files lie in another folder."""
+    system = plant.system
+    model, tables, _ = load_model(GRID, kept_numbers(system.settings.rtdb.path), system.drivers)
+    lives = {address.name: (address.health.state, address.health.restarts) for address in system.supervisor.addresses()}
+    running = dict(system.supervisor._running)
+    report = system.adopt(model, tables, GRID)
+    assert report.done, report
+    assert report.channels_rebound == report.channels_restarted == report.channels_started == report.channels_stopped == ()
+    assert report.actors_restarted == ()
+    assert report.points_added == report.points_removed == report.points_moved == ()
+    assert system.supervisor._running == running
+    assert {address.name: (address.health.state, address.health.restarts) for address in system.supervisor.addresses()} == lives
+    assert plant.rtu.connections == plant.other.connections == 1
+
+
+def test_agc_and_dispatch_alone_restart_when_a_unit_changes(plant, tables):
+    edit = Edit(plant.system)
+    area = next(one for one in tables.areas if one.controlled)
+    faster = replace(area, units=[replace(area.units[0], ramp_up=area.units[0].ramp_up * 2), *area.units[1:]])
+    edit.tables = replace(edit.tables, areas=[faster if one is area else one for one in tables.areas])
+    report = edit.swap()
+    assert report.done, report
+    assert report.actors_restarted == ("agc",)
+    assert report.channels_rebound == ()
