@@ -34,7 +34,11 @@ class Backend(Protocol):
     site: str
     clock: Clock
     engineering: Engineering
-    tables: ModelTables
+
+    @property
+    def tables(self) -> ModelTables:
+        """Of the model version that runs; another object after a swap."""
+        ...
 
     @property
     def objects(self) -> PlantObjects:

@@ -42,6 +42,7 @@ from scada.core.errors import ScadaError
 from scada.events.log_index import Order, Query
 from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
+from scada.model_cim.objects import PlantObjects
 from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import CommandResult, Describer, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
@@ -79,6 +80,11 @@ class Facade:
     def tables(self) -> ModelTables:
         """The model that runs; another object after it was changed."""
         return self._system.tables
+
+    @property
+    def objects(self) -> PlantObjects:
+        """Objects of the model version that runs."""
+        return self._system.objects
 
     # ---------------------------------------------------------------- values
 
