@@ -87,7 +87,7 @@ class PlantObjects:
         contained = None if model is None else model.column("Equipment.EquipmentContainer")
         mrids = dict.fromkeys(self._equipment)
         if model is not None and contained is not None:
-            mrids |= dict.fromkeys(model.mrids[subject] for subject in contained.subject)
+            mrids |= dict.fromkeys(model.mrids[subject] for subject in contained.subjects)
         for mrid in mrids:
             found = self.find(mrid)
             if found is not None and found.kind is ObjectKind.EQUIPMENT:
