@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from figures import Figure
-from model import apply, diff, read, search, topology, xlsx
+from model import apply, diff, instrument, read, search, topology, xlsx
 
-PARTS = (read, diff, topology, xlsx, search, apply)
+PARTS = (read, diff, topology, xlsx, search, instrument, apply)
 """One module a figure; each has its head figures (``NAMES``) and a generator ``measure(quick)``."""
 NAMES = tuple(name for part in PARTS for name in part.NAMES)
 """Head figures."""
