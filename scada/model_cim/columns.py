@@ -267,26 +267,6 @@ class Column:
         starts = [part.start for part in self.parts]
         return np.repeat(np.array([part.file for part in self.parts], np.int32), np.diff([*starts, len(self)]))
 
-    @property
-    def subject(self) -> Ints:
-        """:attr:`subjects`."""
-        return self.subjects
-
-    @property
-    def value(self) -> list[str]:
-        """:attr:`values`."""
-        return self.values
-
-    @property
-    def line(self) -> Ints:
-        """:attr:`lines`."""
-        return self.lines
-
-    @property
-    def file(self) -> Ints:
-        """:attr:`files`."""
-        return self.files
-
     def at(self, place: int) -> str:
         """One value."""
         return self.store.at(place)

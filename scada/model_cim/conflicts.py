@@ -211,7 +211,7 @@ class _Finder:
                     continue
                 targets = column.values
                 for place in [place for place, target in enumerate(targets) if target in gone]:
-                    statement = Statement(model.mrids[column.subject[place]], prop, targets[place], ValueKind.REF)
+                    statement = Statement(model.mrids[column.subjects[place]], prop, targets[place], ValueKind.REF)
                     mrid = statement.mrid
                     if mrid in gone or model.is_made(mrid) or statement.value in self._unsaid.get(_key(statement), ()):
                         continue

@@ -271,7 +271,7 @@ def test_pruning_a_point_takes_its_source_and_measurement_but_not_what_others_ne
         value
         for prop in model.property_names()
         if (column := model.column(prop)) and column.kind == "ref"
-        for value in column.value
+        for value in column.values
     }
     free = next(
         point for point in tables.points if point.channel >= 0 and len({point.mrid} & used) and _only_source(model, point.mrid)
@@ -295,7 +295,7 @@ def _only_source(model, mrid):
         column = model.column(prop)
         if column.kind == "ref" and prop not in (
             "RemoteSource.MeasurementValue", "AnalogValue.Analog", "DiscreteValue.Discrete", "AnalogLimitSet.Measurements",
-        ) and (mrid in column.value or measurement in column.value):  # fmt: skip
+        ) and (mrid in column.values or measurement in column.values):  # fmt: skip
             return False
     return bool(measurement)
 
