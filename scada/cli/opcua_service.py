@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from pathlib import Path
 
 import structlog
 
@@ -72,7 +73,7 @@ def server_wish(settings: Settings) -> ServerWish:
 
 async def _serve(settings: Settings, wish: ServerWish, reader: StoreReader, stop: asyncio.Event, parent: int) -> None:
     """Serve one model version."""
-    boot, tables = reader.boot, _tables(settings)
+    boot, place, tables = reader.boot, _folder(settings), _tables(settings)
     server = OpcUaServer(wish, tables, reader, SystemClock(), SILENT_S * settings.clock.rate)
     await server.start()
     _log.info("opcua up", endpoint=wish.endpoint, points=server.published)
@@ -83,8 +84,8 @@ async def _serve(settings: Settings, wish: ServerWish, reader: StoreReader, stop
                 await asyncio.wait_for(stop.wait(), _LOOK_S)
             if follow.done():
                 follow.result()
-            if reader.boot != boot:
-                boot, now = reader.boot, _tables(settings)
+            if reader.boot != boot or _folder(settings) != place:
+                boot, place, now = reader.boot, _folder(settings), _tables(settings)
                 if now.version != tables.version or Numbers.of(now) != Numbers.of(tables):
                     _log.info("opcua begins anew: the model changed")
                     return
@@ -110,9 +111,13 @@ async def _open(settings: Settings, stop: asyncio.Event, parent: int) -> StoreRe
     return None
 
 
+def _folder(settings: Settings) -> Path:
+    """Of the version that the server runs; it may change under a running server."""
+    return current_folder(settings.model.versions, settings.model.path)
+
+
 def _tables(settings: Settings) -> ModelTables:
-    folder = current_folder(settings.model.versions, settings.model.path)
-    return load_model(folder, kept_numbers(settings.rtdb.path), Drivers(settings.drivers))[1]
+    return load_model(_folder(settings), kept_numbers(settings.rtdb.path), Drivers(settings.drivers))[1]
 
 
 def _ending(stop: asyncio.Event, parent: int) -> bool:
