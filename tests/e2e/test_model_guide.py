@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from e2e.rig import free_base
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "model" / "guide.md"
