@@ -15,6 +15,8 @@ from scada.model_cim.sheets.kinds import Objects, Row, check_text, parse_number
 from scada.model_cim.sheets.names import Names
 from scada.model_cim.statements import Statement, ValueKind
 
+LONGEST_CELL: Final = 32_767
+"""Characters a cell of a workbook can hold; of a longer list only the number is shown."""
 _SYMBOLS: Final[Mapping[str, str]] = {
     "W": "W",
     "var": "VAr",
@@ -218,7 +220,11 @@ class LimitedPoints:
 
     def show(self, names: Names, rows: Sequence[Objects]) -> list[str]:
         """Paths of the points."""
-        return ["; ".join(sorted(self._label(names, one) for one in self._present(names, row["set"]))) for row in rows]
+        return [self._text(names, self._present(names, row["set"])) for row in rows]
+
+    def _text(self, names: Names, measurements: Sequence[str]) -> str:
+        text = "; ".join(sorted(self._label(names, one) for one in measurements))
+        return text if len(text) <= LONGEST_CELL else f"<{len(measurements)}>"
 
     def write(self, row: Row, text: str | None) -> None:
         """Exactly these points."""

@@ -17,6 +17,7 @@ from scada.model_cim.cim import CimModel
 from scada.model_cim.sheets.control_sheets import SHEETS
 from scada.model_cim.sheets.faults import LANGUAGES, SheetFault
 from scada.model_cim.sheets.importing import ERROR, Table, sheet_of
+from scada.model_cim.sheets.kinds_special import LONGEST_CELL
 from scada.model_cim.sheets.names import Names
 from scada.model_cim.sheets.rows_xml import fill, letters
 from scada.model_cim.sheets.sheet import Field, Sheet, View, view
@@ -24,7 +25,6 @@ from scada.model_cim.sheets.sheet import Field, Sheet, View, view
 LAST_ROW: Final = 1_048_576
 """Rows a sheet of a workbook can have."""
 _CREATED: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - a fixed date, so that equal models give equal files
-_LONGEST_CELL: Final = 32_767
 _VALIDATED: Final = 255
 """Characters a drop-down list of words can have."""
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
@@ -75,9 +75,9 @@ def write_workbook(path: Path, shown: Sequence[View], language: str = "en") -> N
             text = f"sheet {one.sheet.name} has {len(one.objects)} rows; a workbook ends at {LAST_ROW}"
             raise ModelError(text, where=str(path), mend="export as CSV: name a folder")
         for column in one.sheet.fields:
-            row = next((row for row, text in enumerate(one.columns[column.name]) if len(text) > _LONGEST_CELL), None)
+            row = next((row for row, text in enumerate(one.columns[column.name]) if len(text) > LONGEST_CELL), None)
             if row is not None:
-                text = f"{one.sheet.name}: {column.name} of row {row + 2} is longer than a cell, {_LONGEST_CELL} characters"
+                text = f"{one.sheet.name}: {column.name} of row {row + 2} is longer than a cell, {LONGEST_CELL} characters"
                 raise ModelError(text, where=str(path), mend="export as CSV: name a folder")
     skeleton = io.BytesIO()
     with xlsxwriter.Workbook(skeleton, {"in_memory": True}) as book:
