@@ -117,8 +117,12 @@ class CalcActor(Actor):
         mirror.grow(len(changed.generation.tables.points))
         state = self._graph.state(mirror.seq, self._wall, mirror.value, mirror.quality, mirror.time)
         graph.succeed(self._graph, state)
-        self._graph = graph
+        before, self._graph = self._keeper, graph
         self._keeper = self._kept if graph.remembers else None
+        if self._keeper is not None and before is None:
+            self._keeper.begin(mirror.seq)
+        elif self._keeper is None and before is not None:
+            before.end()
         self._send(graph.evaluate_again(*self._columns(), self._wall, mirror.time))
         self._save()
 

@@ -78,6 +78,14 @@ class CalcKeeper:
             return wall, gap
         return wall, None
 
+    def begin(self, seq: int) -> None:
+        """A graph that remembers takes over, in service, from one that did not: keep the journal from here on."""
+        self._store.register(CONSUMER, seq)
+
+    def end(self) -> None:
+        """A graph that does not remember takes over: the journal is no longer kept for it."""
+        self._store.unregister(CONSUMER)
+
     def save(self, graph: CalcGraph, mirror: Mirror, wall_ns: int) -> None:
         """Keep the state as of what ``mirror`` stands at.
 
