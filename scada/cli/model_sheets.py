@@ -88,8 +88,8 @@ def import_sheets(
     """Change a model by spreadsheets: workbooks, CSV files or folders of them, with some rows and columns or all.
 
     A row is found by its mRID, without one by its path or name; a row that is neither is new. An empty cell leaves what is there,
-    <clear> takes it away. Formulas are never calculated: a cell that holds one is a fault of its row. Nothing is written while any
-    row has a fault, unless --partial. Exit code 1 if there are faults.
+    <clear> takes it away. Formulas are never calculated: a cell that holds one is a fault of its row. Nothing is written while
+    any row has a fault, unless --partial. Exit code 1 if there are faults.
     """
     from scada.model_cim.sheets.importing import import_tables
     from scada.model_cim.sheets.reading import read_tables
