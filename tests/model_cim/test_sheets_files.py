@@ -12,6 +12,7 @@ from openpyxl.utils import get_column_letter
 
 from scada.core.errors import ModelError
 from scada.model_cim.points import load_model
+from scada.model_cim.sheets import reading
 from scada.model_cim.sheets.importing import import_tables, sheet_named
 from scada.model_cim.sheets.reading import read_csv, read_tables
 from scada.model_cim.sheets.writing import views, write_errors, write_workbook
@@ -223,3 +224,24 @@ def test_the_error_sheet_holds_the_wrong_rows_coloured_and_can_be_imported_when_
     write_errors(tmp_path / "wrong.csv", tables, done.faults)
     table = read_csv(tmp_path / "wrong.csv")
     assert table.rows[0][1][:4] == ["channels", "2", "port", "integer"]
+
+
+def test_a_sheet_of_values_is_scanned_the_short_way_with_the_same_result(grid, tmp_path):
+    part = "xl/worksheets/sheet1.xml"
+    write_workbook(tmp_path / "a.xlsx", views(grid[0], [sheet_named("points")]))
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as archive:
+        short, long = reading._plain(archive, part), reading._parsed(archive, part)
+        assert short == long
+        assert (short.rows, short.columns) == (len(grid[1].points) + 1, len(sheet_named("points").fields))
+    anything = [b"<f>1</f>", b"<x:f>1</x:f>", b"<!--<f>-->", b"<![CDATA[<f>]]>", b"<mergeCells/>", b'<c t="e"/>', b"<c s='1'/>"]
+    for extra in (*anything, b'<row hidden="1"/>'):
+        end = extra + b"</sheetData>"
+        odd = patched(tmp_path / "a.xlsx", tmp_path / "b.xlsx", part, lambda data, end=end: data.replace(b"</sheetData>", end))
+        with zipfile.ZipFile(odd) as archive:
+            assert reading._plain(archive, part) is None, extra
+    for encoding in ("utf-16", "utf-8-sig"):
+        odd = patched(
+            tmp_path / "a.xlsx", tmp_path / "b.xlsx", part, lambda data, encoding=encoding: data.decode().encode(encoding)
+        )
+        with zipfile.ZipFile(odd) as archive:
+            assert reading._plain(archive, part) is None, encoding
