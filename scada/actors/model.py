@@ -168,7 +168,7 @@ class ModelActor(Actor):
         self._view.progress = {}
         for version in self._store.versions.values():
             if version.state is State.CHECKING:
-                self._waiting.append(_Task(self._check_job(version), version.maker))
+                self._check(version.number)
         self._next()
 
     def stopped(self) -> None:
@@ -196,7 +196,8 @@ class ModelActor(Actor):
 
     def _order(self, request: Order, principal: Principal, evidence: bytes) -> pb.EngineeringReply:
         number = request.version or (self._store.previous if isinstance(request, pb.RollbackRequest) else 0)
-        row = self._row(_STEPS[type(request)], principal, number, getattr(request, "reason", ""), evidence)
+        why = request.description if isinstance(request, pb.ProposeRequest) else request.reason
+        row = self._row(_STEPS[type(request)], principal, number, why, evidence)
         try:
             self._audit.append(row)
         except ScadaError as error:
@@ -251,9 +252,17 @@ class ModelActor(Actor):
             source=str(request.version) if request.version else request.sha256,
         )
         self._tell("model.proposed", number, user=principal.name, description=request.description)
-        self._waiting.append(_Task(self._check_job(self._store.version(number)), principal.name))
+        self._check(number)
         self._next()
         return number
+
+    def _check(self, number: int) -> None:
+        """Put a check in the line; what it started from may be gone since."""
+        version = self._store.version(number)
+        try:
+            self._waiting.append(_Task(self._check_job(version), version.maker))
+        except ScadaError as error:
+            self._refuse(number, str(error))
 
     def _withdraw(self, number: int, user: str, reason: str) -> None:
         self._waiting = deque(task for task in self._waiting if task.job.number != number)
@@ -273,7 +282,7 @@ class ModelActor(Actor):
             self._store.note(Step.APPLYING, number, actor=user, text=reason)
             self._begin(_Task(self._build_job(number), user, reason, rollback=True))
             return
-        self._runs(number, user, f"{reason}; {done}" if reason else done, rollback=True)
+        self._written(number, user, f"{reason}; {done}" if reason else done, rollback=True)
 
     # ---------------------------------------------------------------- work
 
@@ -309,13 +318,12 @@ class ModelActor(Actor):
         while self._task is None and self._waiting:
             task = self._waiting.popleft()
             job = task.job
-            if isinstance(job, CheckJob):  # against what runs and what is measured now, not when it was asked
-                live, version = self._live(), self._store.version(job.number)
-                fresh = self._check_job(version)
-                job = _with_live(fresh, live, self._clock.now_ns())
-            self._task = task = _Task(job, task.actor, task.reason, task.rollback)
-            self._began = self._clock.monotonic()
+            self._task, self._began = task, self._clock.monotonic()
             try:
+                if isinstance(job, CheckJob):  # against what runs and what is measured now, not when it was asked
+                    fresh = self._check_job(self._store.version(job.number))
+                    job = _with_live(fresh, self._live(), self._clock.now_ns())
+                self._task = task = _Task(job, task.actor, task.reason, task.rollback)
                 self._work = self._started_work(job)
             except ScadaError as error:
                 self._ended(task, error)
@@ -357,21 +365,34 @@ class ModelActor(Actor):
             else:
                 self._built(task, found)
         except ScadaError as error:
-            _log.error("a step of a model version could not be written down", version=task.job.number, cause=str(error))
+            _log.error("a step of a model version could not be done or written down", version=task.job.number, cause=str(error))
             self._tell("model.failed", task.job.number, AlarmClass.ABNORMAL, reason=str(error))
+            self._give_up_version(task, str(error))
         self._next()
+
+    def _give_up_version(self, task: _Task, reason: str) -> None:
+        """What could not be kept is refused; if not even that can be written, the next start checks it again."""
+        if isinstance(task.job, CheckJob) and self._store.version(task.job.number).state is State.CHECKING:
+            try:
+                self._refuse(task.job.number, reason)
+            except ScadaError as error:
+                _log.error("a version stays in the check until the next start", version=task.job.number, cause=str(error))
+
+    def _refuse(self, number: int, reason: str, found: CheckResult | None = None) -> None:
+        facts = {**(found.facts if found else {}), "checked_on": self._store.current}
+        self._store.note(Step.REFUSED, number, text=reason, data=facts, reports=found.reports if found else None)
+        self._tell("model.refused", number, AlarmClass.ABNORMAL, reason=reason)
 
     def _checked(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
         number = task.job.number
         assert isinstance(task.job, CheckJob)
         result = found if isinstance(found, CheckResult) else CheckResult(refused=str(found))
         version = self._store.version(number)
-        facts = {**result.facts, "checked_on": self._store.current}
         refused = result.refused or _outside(version, result.facts)
         if refused:
-            self._store.note(Step.REFUSED, number, text=refused, data=facts, reports=result.reports)
-            self._tell("model.refused", number, AlarmClass.ABNORMAL, reason=refused)
+            self._refuse(number, refused, result)
         else:
+            facts = {**result.facts, "checked_on": self._store.current}
             self._store.take(number, task.job.staging, facts, result.reports, result.text)
             self._tell("model.ready", number, user=version.maker, result=result.text)
         if version.origin in {"upload", "difference"}:
@@ -384,14 +405,22 @@ class ModelActor(Actor):
         if not isinstance(found, Built):
             self._failed_to_run(number, str(found))
             return
-        before = self._store.current
         try:
             done = self._adopter.adopt(found, self._store.path(number), number)
         except ScadaError as error:
             self._failed_to_run(number, str(error))
             return
+        self._written(number, task.actor, done, rollback=task.rollback)
+
+    def _written(self, number: int, user: str, done: str, *, rollback: bool) -> None:
+        """Write down that a version runs now; if that cannot be, the one before runs again.
+
+        Raises:
+            ScadaError: it could not be written.
+        """
+        before = self._store.current
         try:
-            self._runs(number, task.actor, done, rollback=task.rollback)
+            self._runs(number, user, done, rollback=rollback)
         except ScadaError as error:  # what runs must be what the log says
             back = self._adopter.readopt(before)
             self._tell("model.failed", number, AlarmClass.ACCIDENT, reason=f"{error}; version {before} runs again: {back}")

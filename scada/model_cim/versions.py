@@ -280,13 +280,13 @@ class VersionStore:
             raise CorruptFileError(f"version {number} was changed: {wrong[0][0]}", where=str(place), mend=mend)
 
     def prune(self, keep: int) -> list[int]:
-        """Remove the files of the oldest versions beyond ``keep``; never the current one, the one before it or an open one.
+        """Remove the files of the oldest versions beyond ``keep``; not of the current one, the one before, open ones and their bases.
 
         Returns:
             Numbers of those removed.
         """
         kept = [version for version in self.versions.values() if version.kept and version.digest]
-        held = {self.current, self.previous}
+        held = {self.current, self.previous} | {version.base for version in self.versions.values() if version.open}
         spare = [version for version in kept if version.number not in held and not version.open]
         removed = []
         for version in spare[: max(0, len(kept) - keep)]:

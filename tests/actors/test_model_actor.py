@@ -417,3 +417,52 @@ def test_old_versions_go_when_a_new_one_runs(rig):
     assert [version.kept for version in one.store.versions.values()] == [False, False, True, True]
     assert one.ask(pb.RollbackRequest(version=1)).code == "unknown"
     assert one.ask(pb.RollbackRequest()).accepted
+
+
+def test_what_cannot_be_kept_is_refused_and_the_next_one_is_checked(rig, monkeypatch):
+    one = rig()
+    propose(one, renamed(one))
+    with monkeypatch.context() as patched:
+        patched.setattr(VersionStore, "take", _full)
+        one.work()
+    assert one.version(2).state is State.REFUSED
+    assert "no space left" in one.version(2).result
+    assert ready(one, renamed(one, "again")).number == 3
+
+
+def _full(*_, **__):
+    raise StoreError("no space left to write a model version")
+
+
+def test_a_rollback_that_cannot_be_written_down_is_taken_back(rig, monkeypatch):
+    one = rig()
+    version = ready(one, renamed(one))
+    apply(one, version)
+    one.work()
+    monkeypatch.setattr(VersionStore, "note", _full)
+    reply = one.ask(pb.RollbackRequest())
+    assert (reply.accepted, reply.code) == (False, "failed")
+    assert (one.server.runs, one.store.current) == (2, 2)
+
+
+def test_a_proposal_whose_base_is_gone_at_the_start_is_refused(rig):
+    one = rig()
+    propose(one, renamed(one))
+    shutil.rmtree(one.store.path(1))
+    one.begin()
+    one.work()
+    assert one.version(2).state is State.REFUSED
+
+
+def test_the_base_of_an_open_version_is_kept(rig):
+    one = rig(keep_versions=2)
+    waiting = ready(one, renamed(one, "waits", "Longtan"))
+    for number in range(3):
+        folder = renamed(one, f"e{number}")
+        (folder / "waivers.toml").write_text(f"# {number}\n", "utf-8")
+        apply(one, ready(one, folder))
+        one.work()
+    assert one.version(1).kept
+    again = one.ask(pb.ProposeRequest(version=waiting.number, description="on top"))
+    one.work()
+    assert one.version(again.version).state is State.READY
