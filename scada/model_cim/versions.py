@@ -280,7 +280,7 @@ class VersionStore:
             raise CorruptFileError(f"version {number} was changed: {wrong[0][0]}", where=str(place), mend=mend)
 
     def prune(self, keep: int) -> list[int]:
-        """Remove the files of the oldest versions beyond ``keep``; not of the current one, the one before, open ones, their bases.
+        """Remove the files of the oldest versions beyond ``keep``, but not of those needed: current, before it, open, their bases.
 
         Returns:
             Numbers of those removed.
