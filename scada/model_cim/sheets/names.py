@@ -45,6 +45,14 @@ class Names:
 
     def texts(self, prop: str) -> dict[str, str]:
         """Value of a property by mRID of its object; the first one, should there be several."""
+        return self._names if prop == "IdentifiedObject.name" else self._texts(prop)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Names of all objects; every sheet asks for them."""
+        return self._texts("IdentifiedObject.name")
+
+    def _texts(self, prop: str) -> dict[str, str]:
         column = self.model.column(prop)
         if column is None:
             return {}

@@ -101,6 +101,8 @@ class View:
 def view(sheet: Sheet, names: Names) -> View:
     """A sheet of a model, rows by path or name and mRID."""
     rows = sheet.rows(names)
+    if not rows:
+        return View(sheet, [], {one.name: [] for one in sheet.fields}, [])
     keys = list(zip(*(sheet.named(name).kind.show(names, rows) for name in sheet.by), strict=True))
     order = sorted(range(len(rows)), key=lambda row: (keys[row], rows[row][sheet.key]))
     objects = [rows[row] for row in order]
