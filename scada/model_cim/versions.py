@@ -280,7 +280,9 @@ class VersionStore:
             raise CorruptFileError(f"version {number} was changed: {wrong[0][0]}", where=str(place), mend=mend)
 
     def prune(self, keep: int) -> list[int]:
-        """Remove the files of the oldest versions beyond ``keep``, but not of those needed: current, before it, open, their bases.
+        """Remove the files of the oldest versions beyond ``keep``.
+
+        Those that are needed stay: of the current version, of the one before it, of open ones and of their bases.
 
         Returns:
             Numbers of those removed.
