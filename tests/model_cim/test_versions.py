@@ -212,12 +212,12 @@ def test_old_files_go_but_never_the_current_the_one_before_or_an_open_one(store,
         propose(store, folder, EQ + "\n" * number)
         if number != 3:
             store.note(Step.APPLIED, number)
-    assert store.prune(2) == [1, 2, 4, 5]
-    assert {number for number, version in store.versions.items() if version.kept} == {3, 6, 7}
-    assert len(list((store.folder / "files").iterdir())) == 3
+    assert store.prune(2) == [1, 4, 5]
+    assert {number for number, version in store.versions.items() if version.kept} == {2, 3, 6, 7}
+    assert len(list((store.folder / "files").iterdir())) == 4
     with pytest.raises(ModelError, match="were removed"):
-        store.path(2)
-    assert store.report(2, "difference") == b"<xml/>"
+        store.path(4)
+    assert store.report(4, "difference") == b"<xml/>"
     assert store.prune(2) == []
 
 
