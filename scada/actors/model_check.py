@@ -27,7 +27,7 @@ from scada.model_cim.instrument_files import cim_namespace
 from scada.model_cim.numbers import Numbers, kept_numbers
 from scada.model_cim.points import build_tables
 from scada.model_cim.reader import ModelReader
-from scada.model_cim.responsible import EVERYONE, areas_of, stations_touched
+from scada.model_cim.responsible import EVERYONE, responsibility
 from scada.model_cim.statements import Difference, DifferenceHeader
 from scada.model_cim.version_files import DRAWINGS, hashes_of, sync_folder
 from scada.model_cim.version_source import gather
@@ -89,14 +89,14 @@ class _Check:
         self._progress(0.7, "try")
         report, why_not = self._shadow(running.side, candidate.side)
         stale = self._drawn(candidate.side)
-        stations = self._stations(difference, running, candidate)
+        stations, areas = self._responsibility(difference, running, candidate)
         counts = counted(found, running.findings)
         facts = {
             "counts": counts,
             "dangers": _dangers(changed, report, why_not, difference),
             "stations": stations,
             "stale_diagrams": list(stale),
-            "areas_of": {**areas_of(stations, running.side.model), **areas_of(stations, candidate.side.model)},
+            "areas_of": areas,
             "lost": [
                 point.mrid for point in running.side.tables.points if not point.removed and _gone(candidate.side, point.mrid)
             ],
@@ -130,10 +130,10 @@ class _Check:
         files = running.files, candidate.files
         return effects(old.tables, new.tables, old.model, new.model, difference=difference, files=files)
 
-    def _stations(self, difference: Difference, running: _Seen, candidate: _Seen) -> list[str]:
-        """Those that the difference touches; a change of a template or waiver is everyone's."""
-        found = stations_touched(difference, running.side.model, candidate.side.model)
-        return sorted({*found, *([EVERYONE] if _shared(running.files) != _shared(candidate.files) else [])})
+    def _responsibility(self, difference: Difference, running: _Seen, candidate: _Seen) -> tuple[list[str], dict[str, str]]:
+        """Stations that the difference touches, and their areas; a change of a template or waiver is everyone's."""
+        stations, areas = responsibility(difference, running.side.model, candidate.side.model)
+        return sorted({*stations, *([EVERYONE] if _shared(running.files) != _shared(candidate.files) else [])}), areas
 
     def _drawn(self, candidate: Side) -> Sequence[str]:
         """Draw what the running version's drawings do not show; names of those that could not be drawn anew."""

@@ -19,24 +19,50 @@ def stations_touched(difference: Difference, old: CimModel, new: CimModel) -> li
     """Names of the stations whose objects a difference changes, sorted; :data:`EVERYONE` among them for objects of none.
 
     An object belongs to the stations that its references lead to, in the model before and in the one after: who moves an object
-    from one station to another changes both.
+    from one station to another changes both. A reference that comes or goes touches the station of what it refers to: who feeds
+    another's point from the own channel, or joins the own switch to another's node, changes the other station too.
     """
+    stations: dict[tuple[bool, str], set[str]] = {}
     found: set[str] = set()
+
+    def of(model: CimModel, mrid: str) -> set[str]:
+        key = model is old, mrid
+        if key not in stations:
+            stations[key] = stations_of(model, mrid)
+        return stations[key]
+
     for mrid in touched(difference):
-        places = {name for model in (old, new) if mrid in model for name in stations_of(model, mrid)}
-        found |= places or {EVERYONE}
+        for model in (old, new):
+            if mrid in model:
+                found |= of(model, mrid) or {EVERYONE}
+    for model, statements in ((old, difference.reverse), (new, difference.forward)):
+        for said in statements:
+            if said.kind is ValueKind.REF and said.value in model:
+                found |= of(model, said.value)
     return sorted(found)
 
 
 def areas_of(stations: Iterable[str], model: CimModel) -> dict[str, str]:
-    """Control area of each station by its name; empty where it has none."""
+    """Control area of each station by its name; empty where it has none, or where two of this name are in different ones."""
     wanted = set(stations)
     found: dict[str, str] = {}
     for mrid in model.ids("Substation"):
         if (name := model.name(mrid)) in wanted:
             area = model.ref(mrid, "sc:Substation.ControlArea")
-            found[name] = model.name(area) if area else ""
+            said = model.name(area) if area else ""
+            found[name] = said if found.get(name, said) == said else ""
     return found
+
+
+def responsibility(difference: Difference, old: CimModel, new: CimModel) -> tuple[list[str], dict[str, str]]:
+    """The stations that a difference touches, and the control area that each of them is in before it.
+
+    Who moves a station to another control area changes the responsibility itself: that is everyone's.
+    """
+    stations = stations_touched(difference, old, new)
+    before, after = areas_of(stations, old), areas_of(stations, new)
+    moved = any(before[name] != area for name, area in after.items() if name in before)
+    return sorted({*stations, *([EVERYONE] if moved else [])}), {**after, **before}
 
 
 def stations_of(model: CimModel, mrid: str) -> set[str]:
