@@ -1,7 +1,8 @@
 """Interlocks: what the plant forbids although the operator has the right. Evaluated at select and again at execute.
 
 The rules are those of the five preventions (anti-misoperation practice, DL/T 687) that topology can tell. What is not known for
-sure forbids, and every finding explains itself.
+sure forbids, and every finding explains itself. What a plant needs beyond them its model says: points that must be 1 before a
+control is operated.
 """
 
 from __future__ import annotations
@@ -85,10 +86,33 @@ _NAMED: Final = 3
 def check_interlocks(
     rules: Sequence[Interlock], control: Control, value: float, plant: Plant, topology: SwitchgearTopology
 ) -> list[str]:
-    """Findings of all rules for a switch command; a step or a set-point has none."""
-    if control.kind not in (ControlKind.SINGLE, ControlKind.DOUBLE):
-        return []
-    return [finding for rule in rules for finding in rule.check(control, value, plant, topology)]
+    """What the model's own interlocks forbid, and for a switch command what the rules do."""
+    findings = _not_enabled(control, value, plant)
+    if control.kind in (ControlKind.SINGLE, ControlKind.DOUBLE):
+        findings += [finding for rule in rules for finding in rule.check(control, value, plant, topology)]
+    return findings
+
+
+def _not_enabled(control: Control, value: float, plant: Plant) -> list[str]:
+    """Points that must be 1 before this order and are not, or of which that is not known.
+
+    A value that an operator entered or blocked proves nothing.
+    """
+    findings: list[str] = []
+    for enabling in control.enabled_by:
+        up = asks_to_close(control, value) if control.kind is not ControlKind.STEP else value == 2
+        if control.kind is not ControlKind.SETPOINT and not (enabling.closes if up else enabling.opens):
+            continue
+        if enabling.pid is None:
+            findings.append(f"{enabling.path} must allow it, and the model does not have that point")
+            continue
+        reading = plant.reading(int(enabling.pid))
+        if not reading.good or reading.held:
+            why = "was entered by an operator" if reading.held else "is not known"
+            findings.append(f"{enabling.path} must allow it, and its value {why}")
+        elif reading.value != 1:
+            findings.append(f"{enabling.path} does not allow it")
+    return findings
 
 
 def rests_on_substituted(

@@ -59,7 +59,7 @@ class ModelSettings(_Section):
     apply_with_errors: bool = Field(False, description="Versions with errors that the running one does not have may be applied.")
     keep_versions: int = Field(50, ge=2, description="Versions whose files are kept; the current one and the one before always.")
     upload_mb: int = Field(512, ge=1, le=4096, description="Largest model that may be uploaded, packed and unpacked, MiB.")
-    diagrams: bool = Field(True, description="Diagrams that a version changes are drawn anew, if the extra `diagrams` is installed.")
+    diagrams: bool = Field(True, description="Diagrams that a version changes are drawn anew (extra `diagrams`).")
     work_minutes: float = Field(15.0, gt=0, description="Longest time the worker may check or build a version.")
 
 

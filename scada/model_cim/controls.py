@@ -10,7 +10,7 @@ from scada.model_cim.channels import address_key, address_of
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
-from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Point, removed_control
+from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Enabling, Point, PointKind, removed_control
 from scada.protocols.registry import Drivers
 
 _KINDS = {
@@ -25,6 +25,12 @@ _KIND_OF_TYPE = {
     **dict.fromkeys((47, 60), ControlKind.STEP),
     **dict.fromkeys((48, 49, 50, 61, 62, 63), ControlKind.SETPOINT),
 }
+_ENABLING = (
+    ("sc:Control.enabledBy", True, True),
+    ("sc:Control.openEnabledBy", True, False),
+    ("sc:Control.closeEnabledBy", False, True),
+)
+"""Property, whether it is asked before opening, before closing."""
 _STATES = {
     ControlKind.SINGLE: {0: "off", 1: "on"},
     ControlKind.DOUBLE: {1: "open", 2: "close"},
@@ -103,6 +109,7 @@ def build_controls(
                 states=_STATES[kind],
                 feedback_timeout_s=model.number(mrid, "sc:Control.feedbackTimeout", 10.0),
                 feedback_tolerance=model.number(mrid, "sc:Control.feedbackTolerance", 0.0),
+                enabled_by=_enabled_by(model, mrid, points, findings),
             )
         )
     _check_device_numbers(model, controls, findings)
@@ -143,6 +150,25 @@ def _kind(model: CimModel, mrid: str, type_id: int, findings: list[Finding]) -> 
         return _KINDS[text]
     by_class = {"SetPoint": ControlKind.SETPOINT, "RaiseLowerCommand": ControlKind.STEP}
     return _KIND_OF_TYPE.get(type_id, by_class.get(model.class_of(mrid), ControlKind.SINGLE))
+
+
+def _enabled_by(model: CimModel, mrid: str, points: Mapping[str, Point], findings: list[Finding]) -> tuple[Enabling, ...]:
+    """The engineered interlocks; one whose point cannot tell yes from no stays, and forbids."""
+    found: list[Enabling] = []
+    for prop, opens, closes in _ENABLING:
+        if model.column(prop) is None:
+            continue
+        for target in [said.value for said in model.statements_of(mrid) if said.prop == prop]:  # dangling ones too
+            point = points.get(target)
+            usable = point is not None and point.kind in (PointKind.STATUS, PointKind.ANALOG)
+            if not usable:
+                why = "is not in the model" if point is None else f"is a {point.kind.name.lower()} point, not a status"
+                text = f"the point that enables it, {point.path if point else target}, {why}: it can never be operated"
+                hint = "name a status or a calculated point that is 1 while the control is allowed"
+                findings.append(model.finding(Severity.ERROR, "control.enabled-by", mrid, text, hint, prop=prop))
+            pid = point.pid if point is not None and usable else None
+            found.append(Enabling(target, pid, point.path if point else target, opens, closes))
+    return tuple(found)
 
 
 def _feedback(model: CimModel, mrid: str, points: Mapping[str, Point], findings: list[Finding]) -> Point | None:

@@ -161,6 +161,22 @@ class ControlKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Enabling:
+    """A point that must be 1 for a control to be operated: an engineered interlock (IEC 61850-7-4: CILO.EnaOpn, CILO.EnaCls)."""
+
+    mrid: str
+    """Of the point."""
+    pid: PointId | None
+    """None = the model does not have the point: the control is never operated."""
+    path: str
+    """Of the point, for people."""
+    opens: bool = True
+    """Asked before a command that opens, switches off or lowers, and before a set-point."""
+    closes: bool = True
+    """Asked before a command that closes, switches on or raises, and before a set-point."""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """One command or set-point (CIM Command, RaiseLowerCommand, SetPoint + RemoteControl + SC)."""
 
@@ -191,6 +207,8 @@ class Control:
     """Command value -> label (double: 1 open, 2 close; step: 1 lower, 2 higher)."""
     feedback_timeout_s: float = 10.0
     feedback_tolerance: float = 0.0
+    enabled_by: tuple[Enabling, ...] = ()
+    """All of them must be 1."""
     removed: bool = False
     """A tombstone: the model no longer has the control; its cid is never used again."""
 

@@ -54,6 +54,8 @@ _MEASUREMENT: Final = {
 }
 _LIMITS: Final = ("lolo", "lo", "hi", "hihi")
 _LIMIT_SET: Final = ("hysteresis", "delay", "offDelay", "rate", "rateWindow")
+ENABLING: Final = ("enabledBy", "openEnabledBy", "closeEnabledBy")
+"""Items of the template that must be 1 before a control of it is operated."""
 _CONTROL: Final = ("select", "deviceNumber", "feedbackTimeout", "feedbackTolerance")
 _POINT_KINDS: Final = {"analog": "Analog", "counter": "Accumulator"}
 _DISCRETE_KINDS: Final = ("status", "double", "step", "bits", "state")
@@ -87,7 +89,7 @@ POINT_KEYS: Final = frozenset(
 )
 """What a point of a template may say."""
 CONTROL_KEYS: Final = frozenset(
-    {"kind", "name", "controlType", "base", "minimum", "maximum", "feedback", *_ADDRESS, *_CONTROL, *ROLE_KEYS}
+    {"kind", "name", "controlType", "base", "minimum", "maximum", "feedback", *ENABLING, *_ADDRESS, *_CONTROL, *ROLE_KEYS}
 )
 """What a control of a template may say."""
 
@@ -175,6 +177,9 @@ class Maker:
         feedback = self._value("feedback", "")
         if feedback:
             refs["sc:Control.feedback"] = self.mrid_of(str(feedback), "value")
+        for key in ENABLING:
+            if item := self._value(key, ""):
+                refs[f"sc:Control.{key}"] = self.mrid_of(str(item), "value")
         yield control, _CONTROL_KINDS[kind], self.place, texts, refs
         refs = {"RemoteControl.Control": control, "RemotePoint.RemoteUnit": self.refs["unit"]}
         yield self.mrid_of(self.item, "remote"), "RemoteControl", self.place, self._remote(), refs

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from scada.control.plant import Reading, SwitchKind
 from scada.control.records import Principal, SequenceState
 from scada.core.quality import Quality
 from scada.events.records import EventKind
-from scada.model_cim.tables import AlarmClass
+from scada.model_cim.tables import AlarmClass, Enabling
 from scada.protocols.driver import CommandResult, LinkState, Outcome
 from scada.security.audit import AuditLog, AuditRecord
 from tests.control.bench_desk import (
@@ -599,6 +600,56 @@ def test_five_prevention(bench, kind, value, facts, finding):
         assert finding in reply(effects).reason
     else:
         assert sends(effects)
+
+
+def enabled(cid, *enabling):
+    """The table with a control that points must allow."""
+    controls = list(TABLES.controls)
+    controls[cid] = replace(controls[cid], enabled_by=enabling)
+    return replace(TABLES, controls=controls)
+
+
+ENABLING = Enabling("p-5", 5, "S1/220/B1/p5")
+
+
+@pytest.mark.parametrize(
+    ("cid", "value", "enabling", "reading", "finding"),
+    [
+        (BREAKER, CLOSE, {}, Reading(1.0, 0), ""),
+        (BREAKER, CLOSE, {}, Reading(0.0, 0), "p5 does not allow it"),
+        (BREAKER, OPEN, {}, Reading(0.0, 0), "p5 does not allow it"),
+        (BREAKER, CLOSE, {}, Reading(2.0, 0), "p5 does not allow it"),
+        (BREAKER, CLOSE, {}, Reading(1.0, int(Quality.COMM_LOST)), "its value is not known"),
+        (BREAKER, CLOSE, {}, Reading(1.0, int(Quality.SUBSTITUTED | Quality.MANUAL)), "was entered by an operator"),
+        (BREAKER, CLOSE, {"opens": False}, Reading(0.0, 0), "p5 does not allow it"),
+        (BREAKER, OPEN, {"opens": False}, Reading(0.0, 0), ""),
+        (BREAKER, OPEN, {"closes": False}, Reading(0.0, 0), "p5 does not allow it"),
+        (BREAKER, CLOSE, {"closes": False}, Reading(0.0, 0), ""),
+        (TAP, 2.0, {"opens": False}, Reading(0.0, 0), "p5 does not allow it"),
+        (TAP, 1.0, {"opens": False}, Reading(0.0, 0), ""),
+        (POWER, 50.0, {"closes": False}, Reading(0.0, 0), "p5 does not allow it"),
+        (BREAKER, CLOSE, {"pid": None}, Reading(1.0, 0), "the model does not have that point"),
+    ],
+)
+def test_a_control_is_operated_only_while_its_points_allow_it(cid, value, enabling, reading, finding):
+    bench = Bench(enabled(cid, replace(ENABLING, **enabling)))
+    bench.plant.readings[5] = reading
+    effects = bench.select(cid, value)
+    if finding:
+        assert refusal(bench, effects) == "interlock"
+        assert finding in reply(effects).reason
+    else:
+        assert SequenceState.REFUSED not in [one.state for one in replies(effects).values()]
+
+
+def test_what_allowed_it_at_select_is_asked_again_at_execute():
+    bench = Bench(enabled(BREAKER, ENABLING))
+    bench.plant.readings[5] = Reading(1.0, 0)
+    sequence = bench.selected()
+    bench.plant.readings[5] = Reading(0.0, 0)
+    effects = bench.desk.execute("x", sequence, OPERATOR)
+    assert reply(effects).code == "interlock"
+    assert not [effect for effect in effects if isinstance(effect, SendExecute)]
 
 
 def test_interlocks_leave_set_points_alone(bench):

@@ -59,8 +59,20 @@ def _changed(
     if names[0].point_mrid(old.feedback) != names[1].point_mrid(new.feedback):
         kind = EffectKind.FEEDBACK_LOST if new.feedback is None else EffectKind.FEEDBACK_CHANGED
         yield effect(kind, names[0].point(old.feedback), names[1].point(new.feedback))
+    was, now = (dict(_interlocks(control)) for control in (old, new))
+    for key in sorted(was.keys() - now.keys()):
+        yield effect(EffectKind.INTERLOCK_REMOVED, was[key], field=" ".join(key))
+    for key in sorted(now.keys() - was.keys()):
+        yield effect(EffectKind.INTERLOCK_ADDED, after=now[key], field=" ".join(key))
     for field, before, after in other_fields(old, new, _PLAIN):
         yield effect(EffectKind.CONTROL_CHANGED, before, after, field)
+
+
+def _interlocks(control: Control) -> Iterator[tuple[tuple[str, str], str]]:
+    """The interlocks of a control, each direction for itself: what it is asked before and the point, and its path."""
+    for enabling in control.enabled_by:
+        for direction in (name for name, asked in (("open", enabling.opens), ("close", enabling.closes)) if asked):
+            yield (direction, enabling.mrid), f"{direction}: {enabling.path}"
 
 
 def channel_effects(old: ModelTables, new: ModelTables) -> Iterator[Effect]:

@@ -52,6 +52,8 @@ class EffectKind(StrEnum):
     SELECT_ON = "select-on"
     FEEDBACK_LOST = "feedback-lost"
     FEEDBACK_CHANGED = "feedback-changed"
+    INTERLOCK_REMOVED = "interlock-removed"
+    INTERLOCK_ADDED = "interlock-added"
     CHANNEL_GAINED = "channel-gained"
     CHANNEL_LOST = "channel-lost"
     CHANNEL_RENAMED = "channel-renamed"
@@ -111,6 +113,7 @@ DANGEROUS: Final = frozenset(
         EffectKind.CONTROL_RESCALED,
         EffectKind.SELECT_OFF,
         EffectKind.FEEDBACK_LOST,
+        EffectKind.INTERLOCK_REMOVED,
         EffectKind.SWITCH_CLASS,
         EffectKind.FORWARD_TAKEN,
     }

@@ -9,7 +9,7 @@ from scada.core.ids import derived_mrid
 from scada.model_cim.forwarding import CONTROL, POINT
 from scada.model_cim.sheets.columns import address_columns, column, integer, mrid_column, number, words
 from scada.model_cim.sheets.faults import CellError
-from scada.model_cim.sheets.kinds import Literal, Name, Objects, Reference
+from scada.model_cim.sheets.kinds import Literal, Name, Objects, Reference, References
 from scada.model_cim.sheets.kinds_special import Feedback, ForbiddenZones, Info, Unit
 from scada.model_cim.sheets.names import Names
 from scada.model_cim.sheets.points_sheets import CHANNELS, LIMITS, POINTS
@@ -19,6 +19,7 @@ _CLASSES: Final = {"single": "Command", "double": "Command", "step": "RaiseLower
 _GU: Final = "GeneratingUnit"
 _RC: Final = "RegulatingControl"
 _VCD: Final = "sc:VoltageControlDevice"
+_MUST_BE_1: Final = ("Paths of points that must be 1, ; between them", "须为 1 的测点路径, 以 ; 分隔")
 _MACHINE: Final = "SynchronousMachine"
 
 
@@ -86,6 +87,14 @@ CONTROLS: Final = Sheet(
         column("maximum", "Maximum", "最大值", number("control", "AnalogControl.maxValue")),
         column("feedback_timeout", "Feedback timeout s", "返校超时 秒", number("control", "sc:Control.feedbackTimeout", 0)),
         column("feedback_tolerance", "Feedback tolerance", "返校允差", number("control", "sc:Control.feedbackTolerance", 0)),
+        *(
+            column(f"{field}enabled_by", english, chinese, References("control", f"sc:Control.{prop}", "point"), *_MUST_BE_1)
+            for field, english, chinese, prop in (
+                ("", "Enabled by", "闭锁条件", "enabledBy"),
+                ("open_", "Opening enabled by", "分闸闭锁条件", "openEnabledBy"),
+                ("close_", "Closing enabled by", "合闸闭锁条件", "closeEnabledBy"),
+            )
+        ),
     ),
 )
 
