@@ -19,7 +19,7 @@ from scada.actors.base import Actor, Address
 from scada.actors.messages import Report, Tick
 from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Job, WorkError
 from scada.actors.model_process import Built, Ended, Heard, Work
-from scada.actors.model_rules import Ask, Verdict, judge, outside
+from scada.actors.model_rules import Ask, Verdict, base_of, judge, outside
 from scada.actors.model_view import ModelView, dangers_of
 from scada.control.records import Principal
 from scada.core.clock import Clock
@@ -242,12 +242,11 @@ class ModelActor(Actor):
 
     def _propose(self, request: pb.ProposeRequest, principal: Principal) -> int:
         origin = "version" if request.version else "difference" if request.difference else "upload"
-        taken = self._store.version(request.version).base if request.version else 0
         number = self._store.begin(
             actor=principal.name,
             description=request.description,
             areas=tuple(principal.areas),
-            base=request.base or taken or self._store.current,
+            base=base_of(request, self._store),
             origin=origin,
             source=str(request.version) if request.version else request.sha256,
         )
@@ -283,6 +282,8 @@ class ModelActor(Actor):
             self._begin(_Task(self._build_job(number), user, reason, rollback=True))
             return
         self._written(number, user, f"{reason}; {done}" if reason else done, rollback=True)
+        self._interrupt()  # a check at hand was against the version that ran
+        self._next()
 
     # ---------------------------------------------------------------- work
 
@@ -303,16 +304,20 @@ class ModelActor(Actor):
         )
 
     def _build_job(self, number: int) -> BuildJob:
-        return BuildJob(number, self._store.path(number), self._numbers, self._drivers)
+        return BuildJob(number, self._store.path(number), self._numbers, self._drivers, self._store.version(number).files)
 
     def _begin(self, task: _Task) -> None:
         """Work that does not wait: a check at hand is begun anew after it."""
+        self._interrupt()
+        self._waiting.appendleft(task)
+        self._next()
+
+    def _interrupt(self) -> None:
+        """Put what is at hand back into the line."""
         if self._task is not None:
             interrupted = self._task
             self._give_up()
             self._waiting.appendleft(interrupted)
-        self._waiting.appendleft(task)
-        self._next()
 
     def _next(self) -> None:
         while self._task is None and self._waiting:
@@ -348,7 +353,9 @@ class ModelActor(Actor):
         self._task = self._work = None
 
     def _look(self) -> None:
-        """End work that takes too long."""
+        """End work that takes too long, and what could not be ended before."""
+        if self._task is None:
+            self._end_stuck()
         limit = self._settings.work_minutes * 60
         if self._task is not None and self._clock.monotonic() - self._began > limit:
             task = self._task
@@ -356,6 +363,15 @@ class ModelActor(Actor):
                 self._work.kill()
             mend = "raise [model] work_minutes, or look what the host is busy with"
             self._ended(task, WorkError(f"the work took longer than {self._settings.work_minutes:g} minutes", mend=mend))
+
+    def _end_stuck(self) -> None:
+        """An apply whose end could not be written down has failed; until that is written, no other one may begin."""
+        for version in self._store.versions.values():
+            if version.state is State.APPLYING:
+                try:
+                    self._failed_to_run(version.number, "its end could not be written down; the version before runs")
+                except ScadaError:
+                    return  # told when it happened; tried again at the next tick
 
     def _ended(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
         self._clear()
@@ -422,9 +438,19 @@ class ModelActor(Actor):
         try:
             self._runs(number, user, done, rollback=rollback)
         except ScadaError as error:  # what runs must be what the log says
-            back = self._adopter.readopt(before)
-            self._tell("model.failed", number, AlarmClass.ACCIDENT, reason=f"{error}; version {before} runs again: {back}")
+            self._tell("model.failed", number, AlarmClass.ACCIDENT, reason=f"{error}; {self._back_to(before)}")
             raise
+
+    def _back_to(self, number: int) -> str:
+        """Run the version again that ran before; what came of it."""
+        try:
+            done = self._adopter.readopt(number)
+            cause = "it is not in memory"
+        except ScadaError as error:
+            done, cause = None, str(error)
+        if done is None:
+            return f"version {number} cannot run again, {cause}: what runs is not what the log says; restart the server"
+        return f"version {number} runs again: {done}"
 
     def _runs(self, number: int, user: str, done: str, *, rollback: bool) -> None:
         """Write down that a version runs now."""
@@ -432,7 +458,10 @@ class ModelActor(Actor):
         self._append(AuditRow("model", "runs", user, sequence_id=str(number), code="done", reason=done[:1000]))
         key = "model.rolled_back" if rollback else "model.applied"
         self._tell(key, number, AlarmClass.ABNORMAL, user=user, result=done)
-        self._store.prune(self._settings.keep_versions)
+        try:
+            self._store.prune(self._settings.keep_versions)
+        except ScadaError as error:  # it runs all the same
+            _log.warning("old versions could not be removed", cause=str(error))
 
     def _failed_to_run(self, number: int, reason: str) -> None:
         self._store.note(Step.FAILED, number, text=reason)
@@ -477,7 +506,7 @@ class ModelActor(Actor):
     def _tell(self, key: str, number: int, alarm_class: AlarmClass = AlarmClass.NOTICE, **parameters: str) -> None:
         words = {"version": str(number), **{name: text[:500] for name, text in parameters.items()}}
         _log.info("model", key=key, **words)
-        priority = 2 if alarm_class is AlarmClass.ABNORMAL else 4
+        priority = {AlarmClass.ACCIDENT: 1, AlarmClass.ABNORMAL: 2}.get(alarm_class, 4)
         event = Event(self._clock.now_ns(), EventKind.SYSTEM, alarm_class, priority, key, words, actor=parameters.get("user", ""))
         self._events.tell(Report((event,)))
 

@@ -75,12 +75,14 @@ class BuildJob:
         folder: its files.
         numbers: folder with the kept numbers.
         drivers: drivers of one's own, by protocol.
+        files: SHA-256 that each file must have, by name; empty = they are not compared.
     """
 
     number: int
     folder: Path
     numbers: Path
     drivers: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

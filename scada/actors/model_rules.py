@@ -110,7 +110,7 @@ def outside(areas: Collection[str], stations: Collection[str], areas_of: Mapping
 
 def _propose(request: pb.ProposeRequest, ask: Ask) -> Verdict | None:
     store = ask.store
-    base = request.base or store.current
+    base = base_of(request, store)
     absent = next((number for number in (base, request.version or base) if not _has_files(store, number)), -1)
     uploaded = _SHA256.fullmatch(request.sha256) and (store.uploads / request.sha256).is_file()
     opened = sum(version.open for version in store.versions.values())
@@ -123,6 +123,12 @@ def _propose(request: pb.ProposeRequest, ask: Ask) -> Verdict | None:
     )
     found = next((Verdict(code, reason) for wrong, code, reason in reasons if wrong), None)
     return found or _too_long("description", request.description)
+
+
+def base_of(request: pb.ProposeRequest, store: VersionStore) -> int:
+    """Version that the work started from: as it is said, else the one that a version taken was laid over, else what runs."""
+    taken = store.versions.get(request.version)
+    return request.base or (taken.checked_on if taken else 0) or store.current
 
 
 def _has_files(store: VersionStore, number: int) -> bool:
@@ -217,5 +223,6 @@ def _rollback(version: Version, principal: Principal, ask: Ask) -> Verdict | Non
 def _between(target: Version, store: VersionStore) -> list[Version]:
     """Versions whose changes the way back undoes: those that ran since; all that were ever applied if that is not known."""
     ran = store.ran
-    numbers = ran[ran.index(target.number) + 1 :] if target.number in ran else tuple(store.versions)
-    return [store.version(number) for number in numbers]
+    if target.number in ran:
+        return [store.version(number) for number in ran[ran.index(target.number) + 1 :]]
+    return [version for version in store.versions.values() if version.applied_ns]

@@ -20,6 +20,7 @@ from scada.actors.model_jobs import BuildJob, CheckJob, Job, Kind, write_frame, 
 from scada.core.errors import ScadaError
 from scada.model_cim.numbers import kept_numbers
 from scada.model_cim.points import load_model
+from scada.model_cim.version_files import check_hashes
 from scada.protocols.registry import Drivers
 
 Progress = Callable[[float, str], None]
@@ -43,6 +44,8 @@ def work(job: Job, out: BinaryIO) -> None:
 
 def _build(job: BuildJob, progress: Progress, out: BinaryIO) -> None:
     progress(0.1, "read")
+    if job.files:
+        check_hashes(job.folder, job.files, job.number)
     model, tables, _ = load_model(job.folder, kept_numbers(job.numbers), Drivers(job.drivers))
     progress(0.7, "hand_over")
     for chunk in pack(model, tables):

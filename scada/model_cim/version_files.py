@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from scada.core.errors import ModelError
-from scada.rtdb.lmdb_file import StoreFullError
+from scada.rtdb.lmdb_file import CorruptFileError, StoreFullError
 from scada.rtdb.mapped import sync_path
 
 WAIVERS: Final = "waivers.toml"
@@ -78,6 +78,24 @@ def hashes_of(folder: Path) -> dict[str, str]:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_hashes(folder: Path, files: Mapping[str, str], number: int) -> None:
+    """See that the files of a version are what they were when it was taken.
+
+    Args:
+        folder: where they are.
+        files: SHA-256 of each by its name.
+        number: of the version.
+
+    Raises:
+        CorruptFileError: a file was changed, removed or added; the message names it.
+    """
+    found = hashes_of(folder) if folder.is_dir() and files_of(folder) else {}
+    wrong = sorted({*files.items()} ^ {*found.items()})
+    if wrong:
+        mend = "restore it from a backup; if it is the current one, moving the store away takes [model] path as version 1"
+        raise CorruptFileError(f"version {number} was changed: {wrong[0][0]}", where=str(folder), mend=mend)
 
 
 def copy_model(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from scada.core.clock import Clock
 from scada.core.errors import ModelError, StoreError
-from scada.model_cim.version_files import copy_model, digest_of, explained, hashes_of, remove_folder, sync_folder
+from scada.model_cim.version_files import check_hashes, copy_model, digest_of, explained, hashes_of, remove_folder, sync_folder
 from scada.model_cim.version_log import (
     GENESIS,
     MEND,
@@ -250,7 +250,8 @@ class VersionStore:
         number = self.begin(actor=SYSTEM, description=text, areas=("*",), base=self.current, origin="folder", source="")
         staged = self.staging(number)
         copy_model(folder, staged)
-        return self.take(number, staged, {"checked_on": self.current}, {})
+        stations = ["*"] if self.current else []  # whatever it changes: only an engineer of all areas takes it back
+        return self.take(number, staged, {"checked_on": self.current, "stations": stations}, {})
 
     def mend(self) -> list[Entry]:
         """Bring what a crash interrupted to an end: call it at the start, before anything is applied.
@@ -272,12 +273,7 @@ class VersionStore:
         Raises:
             CorruptFileError: a file was changed, removed or added; the message names it.
         """
-        version, place = self.version(number), self.path(number)
-        found = hashes_of(place) if place.is_dir() else {}
-        wrong = sorted({*version.files.items()} ^ {*found.items()})
-        if wrong:
-            mend = "restore it from a backup, or move the folder away to take [model] path as version 1"
-            raise CorruptFileError(f"version {number} was changed: {wrong[0][0]}", where=str(place), mend=mend)
+        check_hashes(self.path(number), self.version(number).files, number)
 
     def prune(self, keep: int) -> list[int]:
         """Remove the files of the oldest versions beyond ``keep``.
@@ -288,7 +284,8 @@ class VersionStore:
             Numbers of those removed.
         """
         kept = [version for version in self.versions.values() if version.kept and version.digest]
-        held = {self.current, self.previous} | {version.base for version in self.versions.values() if version.open}
+        waiting = [version for version in self.versions.values() if version.open]
+        held = {self.current, self.previous, *(one.base for one in waiting), *(one.checked_on for one in waiting)}
         spare = [version for version in kept if version.number not in held and not version.open]
         removed = []
         for version in spare[: max(0, len(kept) - keep)]:

@@ -63,7 +63,7 @@ class Rig:
     def __init__(self, folder, **settings):
         self.folder, self.clock = folder, VirtualClock()
         self.grid = write_grid(folder / "grid")
-        self.settings = ModelSettings(**settings)
+        self.settings = ModelSettings(**{"diagrams": False} | settings)  # drawing takes seconds
         self.audit = AuditLog(folder / "audit", self.clock)
         self.alarmed = {}
         self.open()

@@ -1,7 +1,9 @@
 """The worker process of the model, started for real: its answers, its end, and a model handed over in pieces."""
 
 import gc
+import io
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -15,9 +17,11 @@ from scada.actors.model_change import alike
 from scada.actors.model_handover import pack, unpack
 from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Kind, WorkError, read_frames, write_frame
 from scada.actors.model_process import Built, WorkProcess
+from scada.actors.model_work import work
 from scada.model_cim.difference import diff_models
 from scada.model_cim.drawings import read_index
 from scada.model_cim.points import load_model
+from scada.model_cim.version_files import hashes_of
 
 
 class Heard:
@@ -166,3 +170,14 @@ def test_a_checked_version_has_the_drawings_that_its_changes_ask_for(tmp_path):
     assert [read_index(drawn).stations[key].name for key in changed] == ["Beishan"]
     assert "2131" in (drawn / "Beishan.svg").read_text()
     assert (drawn / "Donghu.svg").read_bytes() == (demo_path / "diagrams" / "Donghu.svg").read_bytes()
+
+
+def test_files_that_were_changed_since_the_check_are_not_built(grid, tmp_path):
+    files = hashes_of(grid)
+    (grid / "SC-Longtan.xml").write_bytes((grid / "SC-Longtan.xml").read_bytes().replace(b">Ua<", b">Ux<"))
+    out = io.BytesIO()
+    work(BuildJob(7, grid, tmp_path, files=files), out)
+    out.seek(0)
+    answers = [(kind, body) for kind, body in read_frames(out) if kind is not Kind.PROGRESS]
+    assert [kind for kind, _ in answers] == [Kind.REFUSED]
+    assert "version 7 was changed: SC-Longtan.xml" in pickle.loads(answers[0][1])
