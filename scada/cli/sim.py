@@ -18,7 +18,12 @@ from scada.core.errors import ConfigError
 
 @click.group(name="sim", invoke_without_command=True)
 @click.option("--model", type=click.Path(path_type=Path), default=GRID, help="Folder of CIM XML files.")
-@click.option("--sim", "sim_file", type=click.Path(path_type=Path), help="Settings; default sim.toml in the model's folder, without it the usual ones.")
+@click.option(
+    "--sim",
+    "sim_file",
+    type=click.Path(path_type=Path),
+    help="Settings; default sim.toml in the model's folder, without it the usual ones.",
+)
 @click.option("--rate", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="Simulated per real second.")
 @click.option("--epoch-ns", type=int, default=0, help="Common start of scaled time, ns UTC; the same as the server's.")
 @click.option("--base-port", type=click.IntRange(1, 65000), help="Channel i listens on this port + i.")

@@ -53,6 +53,6 @@ def _connected(model: CimModel, bay: str) -> Iterator[tuple[str, str]]:
         nodes |= dict.fromkeys(node for terminal in terminals if (node := model.ref(terminal, "Terminal.ConnectivityNode")))
     for node in nodes:
         for terminal in model.refs_to(node, "Terminal.ConnectivityNode"):
-            equipment = model.ref(terminal, "Terminal.ConductingEquipment")
-            if equipment and equipment not in inside and model.class_of(equipment) not in switches:
-                yield equipment, terminal
+            other = model.ref(terminal, "Terminal.ConductingEquipment")
+            if other and other not in inside and model.class_of(other) not in switches:
+                yield other, terminal

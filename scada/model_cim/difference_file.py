@@ -1,7 +1,8 @@
 """Difference models as files: ``dm:DifferenceModel`` of IEC 61970-552, read and written.
 
 A new object is a typed element in ``dm:forwardDifferences``, one that goes a typed element in ``dm:reverseDifferences``; a
-changed value is an ``rdf:Description`` in both, the old one in reverse. Read forwards the file is a change, backwards its way back.
+changed value is an ``rdf:Description`` in both, the old one in reverse. Read forwards the file is a change, backwards its way
+back.
 Difference models come from elsewhere and are small: unlike a model, one that is not exactly what it should be is refused whole.
 """
 

@@ -255,7 +255,7 @@ class PointMaker:
                     )
         kept: dict[str, float] = {}
         for kind, number in (*rated.items(), *usual.items()):
-            tried = {one: {**kept, kind: number}[one] for one in LIMITS if one in kept or one == kind}
+            tried: dict[str, float] = {one: {**kept, kind: number}[one] for one in LIMITS if one in kept or one == kind}
             if all(low < high for low, high in pairwise(tried.values())):
                 kept = tried
         return kept
