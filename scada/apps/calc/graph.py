@@ -106,8 +106,9 @@ class CalcGraph:
         places = {int(pid): place for place, pid in enumerate(before.pids)}
         both = np.array([(i, places[pid]) for i, pid in enumerate(self.pids.tolist()) if pid in places], dtype=np.int64)
         here, there = both.reshape(-1, 2).T
-        for mine, theirs in zip(self._results, before._results, strict=True):
-            mine[here] = theirs[there]
+        mine, theirs = self._results, before._results
+        mine.value[here], mine.quality[here] = theirs.value[there], theirs.quality[there]
+        mine.time[here], mine.held[here] = theirs.time[there], theirs.held[there]
 
     def evaluate_again(self, values: F8, quality: U4, now_ns: int, times: I8) -> PointBatch:
         """Evaluate every point after :meth:`succeed`; the batch holds the results that differ from the last ones."""
