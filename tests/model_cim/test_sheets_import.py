@@ -284,6 +284,16 @@ def test_pruning_a_point_takes_its_source_and_measurement_but_not_what_others_ne
     assert len(findings) <= len(grid[2])
 
 
+def test_pruning_with_a_sheet_in_two_tables_removes_only_what_neither_names(grid):
+    model = grid[0]
+    now = views(model, [sheet_named("forwarded_points")])[0]
+    rows = [{"mrid": one} for one in now.columns["mrid"]]
+    parts = [table("forwarded_points", *rows[1:40]), table("forwarded_points", *rows[40:])]
+    done = import_tables(model, parts, prune=True)
+    assert codes(done) == []
+    assert set(done.difference.removed) == {rows[0]["mrid"]}
+
+
 def _only_source(model, mrid):
     """True for a point that nothing but its own RemoteSource and limit set refer to."""
     measurement = next(

@@ -116,7 +116,8 @@ class _Importer:
         self.changed = 0
         self.new = 0
         self.removed: list[tuple[str, str]] = []
-        self._left: list[tuple[View, list[int], Table]] = []
+        self._left: dict[str, tuple[View, set[int], Table]] = {}
+        """Of each sheet the rows of the model that none of its tables names, and the last table."""
 
     def read(self, now: View, table: Table, *, prune: bool) -> None:
         """Take in one table."""
@@ -129,7 +130,8 @@ class _Importer:
         self.faults += reader.faults
         self.changed += reader.changed
         self.new += reader.new
-        self._left.append((now, [row for row in range(len(now.objects)) if row not in reader.seen], table))
+        left = self._left[now.sheet.name][1] if now.sheet.name in self._left else set(range(len(now.objects)))
+        self._left[now.sheet.name] = now, left - reader.seen.keys(), table
 
     def _columns(self, sheet: Sheet, table: Table) -> list[Field | None]:
         columns: list[Field | None] = []
@@ -148,8 +150,8 @@ class _Importer:
     def remove_the_others(self) -> None:
         """Objects of the sheets read that no row names."""
         going: dict[str, tuple[Table, str]] = {}
-        for now, rows, table in self._left:
-            for row in rows:
+        for now, rows, table in self._left.values():
+            for row in sorted(rows):
                 if now.made[row] or not now.sheet.removes:
                     continue
                 label = " ".join(now.columns[name][row] for name in now.sheet.by)
