@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
+import lzma
 import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -162,41 +164,51 @@ def unpack_model(archive: Path, target: Path, most_bytes: int) -> None:
     """
     try:
         target.mkdir(parents=True)
-        with zipfile.ZipFile(archive) as opened:
-            members = _members(opened, archive)
+        with _readable(archive):
+            opened = zipfile.ZipFile(archive)
+        with opened:
+            with _readable(archive):
+                members = _members(opened, archive)
             left = most_bytes
             for name, info in members.items():
                 place = target / name
                 place.parent.mkdir(exist_ok=True)
-                with opened.open(info) as packed, place.open("xb") as file:
-                    for block in _blocks(packed.read, left, archive):
+                with place.open("xb") as file:
+                    for block in _blocks(opened, info, left, archive):
                         file.write(block)
                         left -= len(block)
         sync_folder(target)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise explained(error, target) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        shutil.rmtree(target, ignore_errors=True)
-        raise ModelError(f"not a readable zip file: {error}", where=archive.name, mend=_MAKING) from error
     except ModelError:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _readable(archive: Path) -> Iterator[None]:
+    """Whatever reading a zip may raise is a fault of the zip."""
+    faults = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, IndexError)
+    try:
+        yield
+    except faults as error:
+        raise ModelError(f"not a readable zip file: {error}", where=archive.name, mend=_MAKING) from error
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > MOST_FILES:
         raise ModelError(f"the zip has {len(infos)} files, more than {MOST_FILES}", where=path.name, mend=_MAKING)
-    for info in infos:
-        parts = PurePosixPath(info.filename).parts
-        if ".." in parts or info.filename.startswith("/") or "\\" in info.filename or stat.S_ISLNK(info.external_attr >> 16):
+    named = [(PurePosixPath(info.filename), info) for info in infos]
+    for full, info in named:
+        linked = stat.S_ISLNK(info.external_attr >> 16)
+        if not full.parts or ".." in full.parts or full.is_absolute() or "\\" in info.filename or linked:
             raise ModelError(f"the zip has a name that leaves the folder: {info.filename[:80]!r}", where=path.name, mend=_MAKING)
-    tops = {PurePosixPath(info.filename).parts[0] for info in infos}
-    inner = len(tops) == 1 and all(len(PurePosixPath(info.filename).parts) > 1 for info in infos)
+    inner = len({full.parts[0] for full, _ in named}) == 1 and all(len(full.parts) > 1 for full, _ in named)
     found: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        name = PurePosixPath(*PurePosixPath(info.filename).parts[1:]).as_posix() if inner else info.filename
+    for full, info in named:
+        name = PurePosixPath(*full.parts[inner:]).as_posix()
         if not belongs(name):
             continue
         if name in found:
@@ -207,12 +219,20 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     return found
 
 
-def _blocks(read: Callable[[int], bytes], most: int, path: Path) -> Iterator[bytes]:
-    while block := read(_BLOCK):
-        most -= len(block)
-        if most < 0:
-            raise ModelError("the model is larger than [model] upload_mb allows", where=path.name, mend="raise it")
-        yield block
+def _blocks(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int, path: Path) -> Iterator[bytes]:
+    """The content of a file in a zip."""
+    with _readable(path):
+        packed = opened.open(info)
+    with packed:
+        while True:
+            with _readable(path):
+                block = packed.read(_BLOCK)
+            if not block:
+                return
+            most -= len(block)
+            if most < 0:
+                raise ModelError("the model is larger than [model] upload_mb allows", where=path.name, mend="raise it")
+            yield block
 
 
 def remove_folder(folder: Path) -> None:

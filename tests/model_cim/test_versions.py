@@ -1,6 +1,7 @@
 """Store of model versions: what was written down is there after any crash, and nothing in it can be changed unseen."""
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -344,6 +345,38 @@ def test_a_zip_bomb_ends_at_the_bound(tmp_path):
             archive.writestr(name, b"\0" * (40 << 20))
     with pytest.raises(ModelError, match="upload_mb"):
         unpack_model(tmp_path / "m.zip", tmp_path / "out", 60 << 20)
+    assert not (tmp_path / "out").exists()
+
+
+def _zip_of(*names, how=zipfile.ZIP_STORED):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", how) as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), b"<a/>" * 2000, how)
+    return whole.getvalue()
+
+
+def _spoiled(data):
+    """The packed bytes of the first file changed."""
+    return data[:55] + bytes(byte ^ 0xFF for byte in data[55:70]) + data[70:]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (_zip_of("EQ.xml", "."), "leaves the folder"),
+        (_zip_of("./EQ.xml", "EQ.xml"), "'EQ.xml' twice"),
+        (_zip_of("EQ.xml", "templates//a.toml", "templates/a.toml"), "'templates/a.toml' twice"),
+        (_zip_of("EQ.xml", "Q.x").replace(b"Q.x", b"\0.x"), "not a readable zip"),
+        (_zip_of("\u00c9Q.xml").replace("\u00c9".encode(), b"\xff\xfe"), "not a readable zip"),
+        (_spoiled(_zip_of("EQ.xml", how=zipfile.ZIP_LZMA)), "not a readable zip"),
+        (_spoiled(_zip_of("EQ.xml", how=zipfile.ZIP_BZIP2)), "not a readable zip"),
+    ],
+)
+def test_whatever_is_wrong_with_a_zip_is_said_and_nothing_is_left(tmp_path, data, said):
+    (tmp_path / "m.zip").write_bytes(data)
+    with pytest.raises(ModelError, match=said):
+        unpack_model(tmp_path / "m.zip", tmp_path / "out", 1 << 20)
     assert not (tmp_path / "out").exists()
 
 
