@@ -58,6 +58,20 @@ def codes(done):
     return [(fault.row, fault.column, fault.code) for fault in done.faults]
 
 
+def test_rows_below_an_empty_first_row_are_not_passed_over(book, tmp_path):
+    """A row put in above the headings: whatever was edited in that sheet would be lost, and nobody told."""
+    _, page, _, saved = book
+    page.insert_rows(1)
+    with pytest.raises(ModelError, match="no headings"):
+        saved()
+    (tmp_path / "channels.csv").write_text(",,\nName,Port\nBeishan RTU,1\n")
+    for path in (tmp_path, tmp_path / "channels.csv"):
+        with pytest.raises(ModelError, match="no headings"):
+            read_tables(path)
+    (tmp_path / "channels.csv").write_text("\n,\n")
+    assert read_tables(tmp_path) == []
+
+
 def test_formulas_errors_dates_and_booleans(grid, book):
     _, page, column, saved = book
     page.cell(2, column["t1 s"]).value = "=10+5"

@@ -67,10 +67,22 @@ def read_tables(path: Path) -> list[Table]:
             raise ModelError(
                 "the folder holds no CSV file", where=str(path), mend="name a workbook, a CSV file or a folder of them"
             )
-        return [table for file in files if (table := read_csv(file)).header]
+        return [table for file in files if _holds(table := read_csv(file), file)]
     if path.suffix.lower() in (".csv", ".txt", ".tsv"):
-        return [read_csv(path)]
+        return [table for table in (read_csv(path),) if _holds(table, path)]
     return read_workbook(path)
+
+
+def _holds(table: Table, path: Path) -> bool:
+    """False for an empty sheet. One that has rows below a first row that is empty must not be passed over as if it were.
+
+    Raises:
+        ModelError: there are rows, and no headings.
+    """
+    if not table.header and (table.faults or any(cell.strip() for _, cells in table.rows for cell in cells)):
+        mend = "move the headings up: nothing may stand above them"
+        raise ModelError("the first row has no headings", where=f"{path}: {table.name}", mend=mend)
+    return bool(table.header)
 
 
 def read_workbook(path: Path) -> list[Table]:
@@ -85,7 +97,7 @@ def read_workbook(path: Path) -> list[Table]:
             return [
                 table
                 for name in book.sheet_names
-                if name in scans and scans[name].rows and (table := _table(book, name, scans[name])).header
+                if name in scans and scans[name].rows and _holds(table := _table(book, name, scans[name]), path)
             ]
     except zipfile.BadZipFile as error:
         raise ModelError("is no .xlsx workbook", where=str(path), mend=_SAVE_AS) from error
