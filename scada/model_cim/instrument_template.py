@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scada.core.errors import ModelError
+from scada.model_cim.schema import load_schema
 from scada.model_cim.template_items import TERM, lines_of
 
 ROLES: Final = (
@@ -186,6 +187,9 @@ def _check_item(
         faults.add(place, f"{where}: kind {kind!r}", KINDS[section], str(kind))
     if keys.get("states", "") and keys["states"] not in states:
         faults.add(place, f"{where}: there are no states {keys['states']!r}", sorted(states), str(keys["states"]))
+    phases = load_schema("3.0").enums["PhaseCode"]
+    if keys.get("phases", "none") not in phases:
+        faults.add(place, f"{where}: phases {keys['phases']!r} is no PhaseCode of CIM", sorted(phases))
     for need in keys.get("needs", ()):
         if need not in PARAMETERS:
             faults.add(place, f"{where}: the model gives no {need!r}", sorted(PARAMETERS), str(need))

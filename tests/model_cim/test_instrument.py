@@ -271,6 +271,7 @@ def test_a_full_block_goes_on_where_nothing_is():
         ("[channel]\nport = 0\n", "t.toml:2 port 0 is not 1 .. 65535"),
         ("[blocks.iec104]\nanalogue = { first = 1 }\n", "t.toml:2 there is no kind of address 'analogue' (did you mean analog?)"),
         ("[points.unit]\nA = { states = 'onof' }\n", "t.toml:2 points.unit.A: there are no states 'onof'"),
+        ("[points.busbar]\nU = { phases = 'CA' }\n", "t.toml:2 points.busbar.U: phases 'CA' is no PhaseCode of CIM"),
         ("points = 3\n", "t.toml:1 points is no table"),
         ("[points\n", "the template is no TOML"),
     ],

@@ -6,6 +6,7 @@ from scada.core.errors import ModelError
 from scada.model_cim.difference import apply_difference
 from scada.model_cim.points import build_tables, load_model
 from scada.model_cim.reader import ModelReader
+from scada.model_cim.schema import load_schema
 from scada.model_cim.sheets.faults import CellError
 from scada.model_cim.sheets.importing import Table, import_tables, sheet_named
 from scada.model_cim.sheets.writing import views
@@ -292,6 +293,12 @@ def test_pruning_with_a_sheet_in_two_tables_removes_only_what_neither_names(grid
     done = import_tables(model, parts, prune=True)
     assert codes(done) == []
     assert set(done.difference.removed) == {rows[0]["mrid"]}
+
+
+def test_the_phases_offered_are_those_of_cim():
+    offered = set(sheet_named("points").named("phases").kind.choices)
+    assert "CA" not in offered, "CIM has AC only"
+    assert load_schema("2.4.15").enums["PhaseCode"] <= offered <= load_schema("3.0").enums["PhaseCode"]
 
 
 def _only_source(model, mrid):

@@ -25,7 +25,6 @@ _PHASES: Final = (
     "AB",
     "BC",
     "AC",
-    "CA",
     "ABC",
     "AN",
     "BN",
@@ -38,6 +37,7 @@ _PHASES: Final = (
     "s2",
     "s1N",
     "s2N",
+    "s12",
     "s12N",
     "none",
 )
