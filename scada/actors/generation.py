@@ -156,20 +156,26 @@ def prepare_generation(
 
 
 def check_settings(tables: ModelTables, settings: Settings) -> None:
-    """See, at a start, that the configuration names nothing that the model does not have.
+    """See, when a version is taken at a start, that the configuration names nothing that the model does not have.
 
     Raises:
         ConfigError: it does.
     """
     for text in unconfigured(tables, settings):
-        raise ConfigError(text, mend="see `scada model show --channels`")
+        raise ConfigError(text, mend="see `scada model show --channels` and `--upstream`")
 
 
 def unconfigured(tables: ModelTables, settings: Settings) -> list[str]:
-    """What the configuration names and the model does not have, in sentences. The next start refuses it."""
+    """What the configuration names and the model does not have, in sentences. It has no effect then."""
     names = {spec.name for spec in tables.live_channels}
-    sections = {"[channels]": set(settings.channels), "[recording] channels": set(settings.recording.channels)}
-    missing = {section: ", ".join(sorted(named - names)) for section, named in sections.items()}
+    missing = {
+        section: ", ".join(sorted(set(named) - known))
+        for section, named, known in (
+            ("[channels]", settings.channels, names),
+            ("[recording] channels", settings.recording.channels, names),
+            ("[upstream.stations]", settings.upstream.stations, {station.name for station in tables.upstream}),
+        )
+    }
     return [f"{section} names what the model does not have: {what}" for section, what in missing.items() if what]
 
 

@@ -20,7 +20,7 @@ from scada.actors.calc_keeper import CalcKeeper
 from scada.actors.channel import ChannelView
 from scada.actors.cleaning import CleaningStage
 from scada.actors.dispatch import DispatchView
-from scada.actors.generation import Generation, SwapReport, check_settings, prepare_generation
+from scada.actors.generation import Generation, SwapReport, check_settings, prepare_generation, unconfigured
 from scada.actors.history import operations_since
 from scada.actors.lives import Lives, fed_by
 from scada.actors.messages import (
@@ -127,8 +127,17 @@ class System:
         if findings:
             parameters = {"count": str(len(findings)), "first": str(findings[0])}
             self._started.append(self._event("model.findings", AlarmClass.ABNORMAL, 2, parameters))
-        check_settings(tables, self.settings)
+        if self.running.number == self.running.store.current:
+            self._say_unconfigured(tables)
+        else:
+            check_settings(tables, self.settings)
         return model, tables
+
+    def _say_unconfigured(self, tables: ModelTables) -> None:
+        """A version that took over in service may lack what the configuration names; that must not keep the server from starting."""
+        for text in unconfigured(tables, self.settings):
+            _log.warning("part of the configuration has no effect", cause=text)
+            self._started.append(self._event("model.unconfigured", AlarmClass.ABNORMAL, 2, {"reason": text}))
 
     def _views(self) -> None:
         self.alarm_view, self.agc_view, self.avc_view = AlarmView(), AgcView(), AvcView()

@@ -13,7 +13,6 @@ from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
 from scada.actors.upstream_masters import standing_principals
 from scada.actors.upstream_station import check_parameters, configured, queue_name
 from scada.actors.wire import Wire
-from scada.core.errors import ConfigError
 from scada.core.settings import Settings, UpstreamStationSettings, beside_model
 from scada.model_cim.tables import ModelTables, UpstreamStation
 from scada.rtdb.store import Store
@@ -28,15 +27,11 @@ class Upstreams:
         before: the stations of the version before.
 
     Raises:
-        ScadaError: the configuration names what the model does not have, or a role that does not exist.
+        ScadaError: a parameter cannot be used, or the configuration names a role that does not exist.
     """
 
     def __init__(self, settings: Settings, tables: ModelTables, *, before: Upstreams | None = None) -> None:
         named = settings.upstream.stations
-        if before is None and (unknown := named.keys() - {station.name for station in tables.upstream}):
-            names = ", ".join(sorted(unknown))
-            mend = "see `scada model show --upstream`"
-            raise ConfigError(f"[upstream.stations] names what the model does not have: {names}", mend=mend)
         folder = beside_model(settings)
         default = UpstreamStationSettings()
         self._off = [station for station in tables.upstream if not named.get(station.name, default).enabled]

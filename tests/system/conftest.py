@@ -63,7 +63,7 @@ class Running:
         names = [channel.name for channel in load_model(grid)[1].channels]
         ports = {name: {"host": "127.0.0.1", "port": self.rtus[name].port if name in self.rtus else DARK} for name in names}
         for name, more in (overrides or {}).items():
-            ports[name].update(more)
+            ports.setdefault(name, {}).update(more)
         raw = {
             "model": {"path": str(grid)},
             "rtdb": {"path": "rtdb", "map_mb": 64, "journal_mb": 8, **sections.pop("rtdb", {})},

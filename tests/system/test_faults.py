@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from system.conftest import BAD, GOOD, GRID, plain
+from system.conftest import BAD, DARK, GOOD, GRID, plain
 from system.proofs import proves_life, told_once
 from system.raw_rtu import RawRtu, asdu, float_element
 
@@ -124,6 +124,19 @@ def test_a_channel_that_the_model_does_not_have_is_refused(tmp_path, run):
     raw = {"model": {"path": str(GRID)}, "channels": {"Nirgends RTU": {"port": 2404}}}
     with pytest.raises(ConfigError, match="Nirgends RTU"):
         System(parse_settings(raw, base=tmp_path), SystemClock())
+
+
+def test_what_the_configuration_names_in_vain_does_not_keep_a_version_that_ran_from_starting(run):
+    """A version that took over in service may have let a channel, a recorded one and an upstream station go."""
+    run().stop()
+    gone = {"recording": {"channels": ["Gone RTU"]}, "upstream": {"stations": {"Gone dispatch": {}}}}
+    plant = run(overrides={"Gone RTU": {"port": DARK}}, **gone)
+    told = plant.until(lambda: plant.events("model.unconfigured"), what="an event says so")
+    assert {event.parameters["reason"] for event in told} == {
+        "[channels] names what the model does not have: Gone RTU",
+        "[recording] channels names what the model does not have: Gone RTU",
+        "[upstream.stations] names what the model does not have: Gone dispatch",
+    }
 
 
 def test_an_empty_model_is_refused(tmp_path):

@@ -198,7 +198,10 @@ def test_a_channel_that_moves_restarts_alone_one_that_goes_stops_one_that_comes_
     report = edit.swap()
     assert report.done, report
     assert (report.channels_started, report.channels_stopped) == (("New RTU",), (BAD,))
-    assert report.warnings == (f"[channels] names what the model does not have: {BAD}",)
+    assert report.warnings == (
+        f"[channels] names what the model does not have: {BAD}",
+        "[upstream.stations] names what the model does not have: Provincial dispatch",
+    )
     elsewhere.wait_started()
     elsewhere.analog(point.address.ioa, 4.0)
     shows(plant, point.pid, pytest.approx(4.0 * point.scale + point.offset))

@@ -142,10 +142,10 @@ def test_a_certificate_of_no_group_and_none_at_all_do_not_get_in(served, authori
 
 
 def test_roles_and_names_that_do_not_exist_stop_the_start(run, authority):
-    with pytest.raises(SecurityError, match="unknown role"):
-        run(upstream=section(authority, masters={ALPHA: {"roles": ["KING"]}}))
     with pytest.raises(ConfigError, match="Nobody"):
         run(upstream={"stations": {"Nobody": {}}})
+    with pytest.raises(SecurityError, match="unknown role"):
+        run(upstream=section(authority, masters={ALPHA: {"roles": ["KING"]}}))
     with pytest.raises(ConfigError, match="event_capacity"):
         run(upstream=section(authority, params={"event_capacity": 0}))
 
