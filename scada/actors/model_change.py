@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -53,7 +53,8 @@ class ModelChange:
         added: pids that are new, or tombstones no longer.
         removed: pids that become tombstones.
         moved: pids whose value comes from another source, or is read otherwise.
-        controls: cids that are new, removed, or reach another thing or the same one in another way.
+        controls: cids that are new, removed, or reach another thing or the same one in another way, and those whose feedback
+            comes from another source.
         started: indices of channels that are new, or have another name.
         stopped: of those that are gone, or have another name.
         restarted: of those that are elsewhere, or are reached in another way.
@@ -108,6 +109,7 @@ def compare(
     touched = _touched_channels(before, after, [*pairs, *((None, point) for point in after.points[known:])], controls)
     both = {index for index in specs.keys() & next_specs.keys() if specs[index].name == next_specs[index].name}
     restarted = {index for index in both if not same_channel(specs[index], next_specs[index])}
+    controls |= _reached_otherwise(after, (specs.keys() ^ both) | (next_specs.keys() ^ both) | restarted, set(moved))
     return ModelChange(
         before,
         after,
@@ -176,6 +178,16 @@ def _changed_controls(before: ModelTables, after: ModelTables) -> set[int]:
     pairs = zip(before.controls[:known], after.controls[:known], strict=True)
     changed = {now.cid for then, now in pairs if not _same_control(then, now)}
     return changed | {control.cid for control in (*before.controls[known:], *after.controls[known:]) if not control.removed}
+
+
+def _reached_otherwise(tables: ModelTables, channels: Container[int], feedbacks: Container[int]) -> set[int]:
+    """Controls that are the same themselves, over channels that change, or proved by points that moved."""
+    return {
+        control.cid
+        for control in tables.controls
+        if not control.removed
+        and (control.channel in channels or (control.feedback is not None and control.feedback in feedbacks))
+    }
 
 
 def _same_control(one: Control, other: Control) -> bool:

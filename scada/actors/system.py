@@ -134,7 +134,7 @@ class System:
         return model, tables
 
     def _say_unconfigured(self, tables: ModelTables) -> None:
-        """A version that took over in service may lack what the configuration names; that must not keep the server from starting."""
+        """A version that took over in service may lack what the configuration names; the server must start all the same."""
         for text in unconfigured(tables, self.settings):
             _log.warning("part of the configuration has no effect", cause=text)
             self._started.append(self._event("model.unconfigured", AlarmClass.ABNORMAL, 2, {"reason": text}))
