@@ -119,10 +119,8 @@ class _Check:
         tables, found = build_tables(model, self._numbers, self._drivers)
         found = [*found, *expression_findings(model, tables.points)]
         today = dt.datetime.fromtimestamp(job.now_ns / NS_PER_S, dt.UTC).date()
-        every_error = len(
-            model
-        )  # they are compared with the running version's; of what is only worth knowing a few stand for all
-        settings = CheckSettings(waivers=read_waivers(folder), today=today, shown=every_error)
+        every = len(model)  # errors are compared with the running version's; of what is only worth knowing, a few stand for all
+        settings = CheckSettings(waivers=read_waivers(folder), today=today, shown=every)
         findings = check_model(model, tables, found=found, settings=settings)
         prefix = f"{folder}/"
         placed = [replace(one, file=one.file.removeprefix(prefix), text=one.text.replace(prefix, "")) for one in findings]
