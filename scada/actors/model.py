@@ -251,6 +251,7 @@ class ModelActor(Actor):
             source=str(request.version) if request.version else request.sha256,
         )
         self._tell("model.proposed", number, user=principal.name, description=request.description)
+        self._tidy()
         self._check(number)
         self._next()
         return number
@@ -458,9 +459,13 @@ class ModelActor(Actor):
         self._append(AuditRow("model", "runs", user, sequence_id=str(number), code="done", reason=done[:1000]))
         key = "model.rolled_back" if rollback else "model.applied"
         self._tell(key, number, AlarmClass.ABNORMAL, user=user, result=done)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what old versions hold; what cannot be removed stands in nobody's way."""
         try:
             self._store.prune(self._settings.keep_versions)
-        except ScadaError as error:  # it runs all the same
+        except ScadaError as error:
             _log.warning("old versions could not be removed", cause=str(error))
 
     def _failed_to_run(self, number: int, reason: str) -> None:

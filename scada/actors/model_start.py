@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from scada.core.clock import Clock
-from scada.core.errors import ScadaError
+from scada.core.errors import ScadaError, StoreError
 from scada.core.settings import Settings
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass
@@ -67,11 +67,18 @@ def running_model(settings: Settings, clock: Clock) -> RunningModel:
         ]
         number, told = _chosen(settings, store, clock)
         store.check_files(number)
-        store.prune(settings.model.keep_versions)
+        _prune(store, settings.model.keep_versions)
     except BaseException:
         store.close()
         raise
     return RunningModel(store, number, [*events, *told])
+
+
+def _prune(store: VersionStore, keep: int) -> None:
+    try:
+        store.prune(keep)
+    except StoreError as error:  # a full disk is no reason not to start
+        _log.warning("old versions could not be removed", cause=str(error))
 
 
 def _chosen(settings: Settings, store: VersionStore, clock: Clock) -> tuple[int, list[Event]]:

@@ -38,7 +38,7 @@ class Step(StrEnum):
     FAILED = "failed"
     """Applying did not come to its end; the version before runs on."""
     PRUNED = "pruned"
-    """Its files were removed; the entries stay."""
+    """Its files and reports were removed; the entries stay, and the difference of one that ran."""
 
 
 class State(StrEnum):
@@ -213,8 +213,9 @@ def fold(history: History, entry: Entry) -> History:
         case Step.FAILED if known.applied_ns:
             changed = replace(changed, state=State.APPLIED)
         case Step.PRUNED:
-            changed = replace(changed, kept=False)
-    if entry.step is not Step.PROPOSED:
+            told = {name: digest for name, digest in known.reports.items() if name == "difference" and known.applied_ns}
+            changed = replace(changed, kept=False, reports=told)
+    if entry.step not in {Step.PROPOSED, Step.PRUNED}:
         changed = replace(changed, result=entry.text)
     versions[entry.version] = changed
     return History(versions, ran)

@@ -40,6 +40,8 @@ LAYOUT: Final = 1
 _LOG, _REPORTS, _META = "log", "reports", "meta"
 _TABLES: Final = (_LOG, _REPORTS, _META)
 _CURRENT, _HEAD = b"current", b"head"
+MOST_TEXT: Final = 8000
+"""Characters of the text of an entry."""
 SYSTEM: Final = "system"
 """Who acts when it is the server itself."""
 
@@ -183,7 +185,7 @@ class VersionStore:
             step: what was done.
             number: to which version.
             actor: by whom.
-            text: why, or what came of it.
+            text: why, or what came of it; cut off after :data:`MOST_TEXT` characters.
             data: facts of the step, see :class:`Version`.
             reports: reports to keep with the version, by name.
 
@@ -194,13 +196,16 @@ class VersionStore:
         with self._lock:
             kept = {name: hashlib.sha256(blob).hexdigest() for name, blob in (reports or {}).items()}
             facts = {**(data or {}), **({"reports": kept} if kept else {})}
-            entry = Entry(len(self._entries) + 1, self._clock.now_ns(), step, number, actor, text, facts, self._head)
+            said = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} ..."
+            entry = Entry(len(self._entries) + 1, self._clock.now_ns(), step, number, actor, said, facts, self._head)
             history = fold(self._history, entry)
             blob = encode_entry(entry)
             head = entry_digest(blob)
             with self._file.write() as txn:
                 for name, body in (reports or {}).items():
                     txn.put(_REPORTS, bytes.fromhex(kept[name]), seal(zlib.compress(body, 6)))
+                for digest in _reports(self._history, number) - _reports(history):
+                    txn.delete(_REPORTS, bytes.fromhex(digest))
                 txn.put(_LOG, entry.seq.to_bytes(8, "big"), blob)
                 txn.put(_META, _HEAD, head)
                 txn.put(_META, _CURRENT, history.current.to_bytes(8, "big"))
@@ -276,22 +281,25 @@ class VersionStore:
         check_hashes(self.path(number), self.version(number).files, number)
 
     def prune(self, keep: int) -> list[int]:
-        """Remove the files of the oldest versions beyond ``keep``.
+        """Remove files and reports of the oldest beyond ``keep`` versions that ran, and beyond as many that never did.
 
-        Those that are needed stay: of the current version, of the one before it, of open ones and of their bases.
+        Never of the current one, the one before it, an open one and what it comes from. Entries and differences of what ran stay.
 
         Returns:
             Numbers of those removed.
         """
-        kept = [version for version in self.versions.values() if version.kept and version.digest]
+        there = [version for version in self.versions.values() if version.kept and (version.digest or version.reports)]
         waiting = [version for version in self.versions.values() if version.open]
         held = {self.current, self.previous, *(one.base for one in waiting), *(one.checked_on for one in waiting)}
-        spare = [version for version in kept if version.number not in held and not version.open]
+        held |= {int(one.source) for one in waiting if one.origin == "version"}
         removed = []
-        for version in spare[: max(0, len(kept) - keep)]:
-            self.note(Step.PRUNED, version.number)
-            remove_folder(self._places / version.folder_name)
-            removed.append(version.number)
+        for ran in (True, False):
+            kept = [version for version in there if (version.applied_ns > 0) is ran and not version.open]
+            spare = [version for version in kept if version.number not in held]
+            for version in spare[: max(0, len(kept) - keep)]:
+                self.note(Step.PRUNED, version.number)
+                remove_folder(self._places / version.folder_name)
+                removed.append(version.number)
         return removed
 
     def close(self) -> None:
@@ -359,6 +367,12 @@ def _read(txn: Transaction, where: str) -> list[Entry]:
     if _head_of(txn) != head or int.from_bytes(txn.get(_META, _CURRENT) or b"", "big") != history.current:
         raise CorruptFileError("the end of the version log is missing or was changed", where=where, mend=MEND)
     return entries
+
+
+def _reports(history: History, number: int = 0) -> set[str]:
+    """SHA-256 of the reports kept with the versions, or with one of them."""
+    wanted = [history.versions[number]] if number in history.versions else history.versions.values() if not number else ()
+    return {digest for version in wanted for digest in version.reports.values()}
 
 
 def _head_of(txn: Transaction) -> bytes:

@@ -140,3 +140,16 @@ def test_versions_that_never_ran_do_not_stand_in_the_way_of_a_rollback(rig):
     rig.work()
     assert rig.ask(pb.RollbackRequest(), mine).accepted
     assert rig.ask(pb.RollbackRequest(version=ran), mine).accepted, "only changes of the own station lie between"
+
+
+def test_the_version_that_a_proposal_takes_is_kept_while_it_is_checked(rig):
+    taken = propose(rig, renamed(rig, "one"))
+    rig.work()
+    rig.ask(pb.WithdrawRequest(version=taken))
+    for name in ("two", "three"):
+        number = propose(rig, renamed(rig, name))
+        rig.work()
+        rig.ask(pb.WithdrawRequest(version=number))
+    again = rig.ask(pb.ProposeRequest(version=taken, description="after all")).version
+    rig.work()
+    assert rig.version(again).state is State.READY, rig.version(again).result

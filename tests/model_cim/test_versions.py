@@ -1,6 +1,7 @@
 """Store of model versions: what was written down is there after any crash, and nothing in it can be changed unseen."""
 
 import errno
+import hashlib
 import io
 import os
 import shutil
@@ -220,6 +221,42 @@ def test_old_files_go_but_never_the_current_the_one_before_or_an_open_one(store,
         store.path(4)
     assert store.report(4, "difference") == b"<xml/>"
     assert store.prune(2) == []
+
+
+def test_what_never_ran_does_not_push_out_what_did_and_goes_with_its_reports(store, folder):
+    begin(store, folder)
+    for number in range(2, 7):
+        propose(store, folder, EQ + "\n" * number)
+        store.note(Step.APPLIED if number < 4 else Step.WITHDRAWN, number)
+    refused = store.begin(actor="ann", description="why", areas=("*",), base=3, origin="upload", source="ab")
+    store.note(Step.REFUSED, refused, text="broken", reports={"findings": b"[1]"})
+    assert store.prune(3) == [4], "what was given up does not push out what ran"
+    again = store.begin(actor="ann", description="why", areas=("*",), base=3, origin="upload", source="ab")
+    store.note(Step.REFUSED, again, text="too", reports={"findings": b"[1]"})
+    assert store.prune(1) == [1, 5, 6, 7]
+    assert (store.report(refused, "findings"), store.version(refused).result) == (b"", "broken")
+    assert (store.report(4, "difference"), store.report(1, "difference")) == (b"", b"")
+    assert store.report(again, "findings") == b"[1]"
+    assert store.report(3, "findings") == b"[]", "the same report, of a version that is kept"
+    store.close()
+    again = VersionStore(store.folder, CLOCK, map_mb=16)
+    assert again.report(3, "findings") == b"[]"
+    again.close()
+
+
+def test_proposals_without_end_do_not_fill_the_log(store, folder):
+    begin(store, folder)
+    for number in range(2, 60):
+        version = store.begin(actor="ann", description="why", areas=("*",), base=1, origin="upload", source="ab")
+        noise = hashlib.shake_256(bytes([number])).digest(1 << 20)
+        store.note(Step.REFUSED, version, reports={"findings": noise})
+        store.prune(2)
+    assert [bool(version.reports) for version in store.versions.values()][-3:] == [False, True, True]
+
+
+def test_a_text_without_end_is_cut_off_in_the_log(store, folder):
+    begin(store, folder)
+    assert len(store.note(Step.FAILED, 1, text="x" * 1_000_000).text) < 10_000
 
 
 def test_a_full_disk_refuses_the_version_and_the_old_one_stays(store, folder, monkeypatch):
