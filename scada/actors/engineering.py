@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -26,6 +27,8 @@ ORDER_S: Final = 60.0
 """Longest wait for the answer to an order; a version that is in memory takes over within it."""
 MOST_UPLOADS: Final = 4
 """Uploads at a time."""
+MOST_DOWNLOADS: Final = 2
+"""Downloads at a time: each is held in memory as a whole."""
 KEPT_UPLOADS: Final = 8
 """Uploads kept that nobody has proposed."""
 
@@ -44,7 +47,7 @@ class Engineering:
         self._actor, self._store = actor, store
         self._reader = VersionReader(store, view, approval=settings.approval)
         self._most = settings.upload_mb << 20
-        self._uploads = 0
+        self._uploads = self._downloads = 0
 
     async def versions(self, limit: int) -> pb.VersionList:
         """Versions, the newest first."""
@@ -62,13 +65,20 @@ class Engineering:
         """Entries of the log, the newest first."""
         return await asyncio.to_thread(self._reader.log, request)
 
-    async def packed(self, number: int) -> bytes:
-        """The files of a version as a zip.
+    @asynccontextmanager
+    async def packed(self, number: int) -> AsyncIterator[bytes]:
+        """The files of a version as a zip, in memory until the block ends.
 
         Raises:
-            ModelError: there are none.
+            ModelError: there are none, or too many are on their way.
         """
-        return await asyncio.to_thread(pack_model, self._store.path(number))
+        if self._downloads >= MOST_DOWNLOADS:
+            raise ModelError(f"{MOST_DOWNLOADS} downloads are on their way", mend="try again in a minute")
+        self._downloads += 1
+        try:
+            yield await asyncio.to_thread(pack_model, self._store.path(number))
+        finally:
+            self._downloads -= 1
 
     async def order(self, request: Order, principal: Principal, evidence: bytes) -> pb.EngineeringReply:
         """Propose, approve, withdraw, apply or roll back; audited before it acts."""
@@ -83,8 +93,8 @@ class Engineering:
         """
         if self._uploads >= MOST_UPLOADS:
             raise ModelError(f"{MOST_UPLOADS} uploads are on their way", mend="try again in a minute")
-        self._uploads += 1
         self._store.forget_uploads(KEPT_UPLOADS)
+        self._uploads += 1
         return Upload(self._store.uploads, self._most, self._closed)
 
     def _closed(self) -> None:

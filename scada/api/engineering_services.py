@@ -17,6 +17,8 @@ from scada.core.errors import ModelError
 
 CHUNK: Final = 256 << 10
 """Bytes in a piece of a file."""
+PIECE_S: Final = 30.0
+"""Longest wait for the next piece of a file."""
 MOST_FINDINGS: Final = 2000
 """Findings in one answer."""
 
@@ -54,18 +56,18 @@ class EngineeringServices:
         """The files of a version as a zip."""
         del principal
         try:
-            data = await self._backend.engineering.packed(request.number)
+            async with self._backend.engineering.packed(request.number) as data:
+                for at in range(0, len(data), CHUNK):
+                    yield pb.FileChunk(data=data[at : at + CHUNK])
         except ModelError as error:
             raise _not_found(error) from error
-        for at in range(0, len(data), CHUNK):
-            yield pb.FileChunk(data=data[at : at + CHUNK])
 
     async def upload(self, chunks: AsyncIterator[pb.FileChunk], principal: Principal) -> pb.UploadReply:
         """Take a file in; it is kept under its SHA-256 for the proposal that names it."""
         del principal
         try:
             with self._backend.engineering.upload() as incoming:
-                async for chunk in chunks:
+                async for chunk in _in_time(chunks):
                     await asyncio.to_thread(incoming.write, chunk.data)
                 return await asyncio.to_thread(incoming.finish)
         except ModelError as error:
@@ -110,6 +112,19 @@ class EngineeringServices:
             gate.order("Engineering/Apply", pb.ApplyRequest, self.apply),
             gate.order("Engineering/Rollback", pb.RollbackRequest, self.rollback),
         )
+
+
+async def _in_time(chunks: AsyncIterator[pb.FileChunk]) -> AsyncGenerator[pb.FileChunk, None]:
+    """Pieces of a file; who sends nothing more does not keep the place of another."""
+    while True:
+        try:
+            async with asyncio.timeout(PIECE_S):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise ModelError(f"nothing came for {PIECE_S:g} s", mend="send it again") from error
+        yield chunk
 
 
 def _not_found(error: ModelError) -> CallError:

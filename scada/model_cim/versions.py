@@ -320,9 +320,17 @@ class VersionStore:
         """Remove the oldest uploads that no version waits for, beyond ``keep``."""
         waited = {version.source for version in self.versions.values() if version.state is State.CHECKING}
         spare = [path for path in self.uploads.iterdir() if path.name not in waited and not path.name.startswith(".part-")]
-        spare.sort(key=lambda path: path.stat().st_mtime_ns)
+        spare.sort(key=_age)
         for upload in spare[: max(0, len(spare) - keep)]:
             upload.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> int:
+    """When a file was written; 0 for one that went meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def read_store(folder: Path) -> tuple[History, list[Entry]]:
