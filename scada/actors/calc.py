@@ -10,7 +10,7 @@ import structlog
 
 from scada.actors.base import Actor, Address
 from scada.actors.calc_keeper import LONGEST_STEP_NS, CalcKeeper
-from scada.actors.messages import ApplyDerived, Changed, ModelChanged, Report, Tick
+from scada.actors.messages import ApplyDerived, Changed, ModelChanged, Report, ShowAgain, Tick
 from scada.actors.mirror import Mirror
 from scada.apps.calc.elapsed import Elapsed
 from scada.apps.calc.graph import CalcGraph
@@ -102,6 +102,8 @@ class CalcActor(Actor):
                         self._evaluate_timed()
             case ModelChanged():
                 self._adopt(message)
+            case ShowAgain(pids):
+                self._send(self._graph.results_of(pids, self._clock.now_ns()))
             case Tick():
                 if self._mailbox.empty():  # else change sets from before now wait and bring their own time
                     self._look()

@@ -141,6 +141,13 @@ class AdoptControls(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ShowAgain(Message):
+    """Send the present results of these points once more, though they are the same: another source wrote over them."""
+
+    pids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class FellBehind(Message):
     """Change sets found the mailbox full and were left out: read them from the journal."""
 

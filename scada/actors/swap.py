@@ -8,7 +8,8 @@ The order matters, and each step leaves what came before it usable:
    every follower of the changes finds the new model in its mailbox just there, between the change sets.
 4. Data cleaning, then channels one by one: those that give points away, those that change, those that are new.
 5. Points that the model no longer has, or whose source is gone, are marked: their last value is not shown as live.
-6. Controls, operator data, applications and upstream stations follow, those alone whose inputs changed.
+6. Controls, operator data, applications and upstream stations follow, those alone whose inputs changed. Points that were measured
+   and are calculated now are shown again: a last measured value may have come after the first result.
 
 If a step fails, the generation before takes over again in the same way.
 """
@@ -31,7 +32,7 @@ from scada.actors.base import Address, Factory
 from scada.actors.dispatch import bounds_of
 from scada.actors.generation import Generation, SwapReport, unconfigured
 from scada.actors.lives import controlled_area
-from scada.actors.messages import AdoptControls, Grow, ModelChanged, Rebind, RecordedChannels, ReserveControls
+from scada.actors.messages import AdoptControls, Grow, ModelChanged, Rebind, RecordedChannels, ReserveControls, ShowAgain
 from scada.actors.model_change import ModelChange, alike, compare, same_channel, same_stations, used_by_area, used_by_zones
 from scada.actors.upstreams import Upstreams
 from scada.actors.wire import LOST, ChannelSink
@@ -39,7 +40,6 @@ from scada.apps.calc.graph import CalcGraph
 from scada.core.errors import ScadaError
 from scada.events.alarms import AlarmEngine
 from scada.model_cim.numbers import Numbers, keep_numbers, kept_numbers, with_tombstones
-from scada.model_cim.tables import Point
 from scada.protocols.cleaning import Cleaner
 from scada.protocols.registry import make_driver
 
@@ -149,11 +149,13 @@ class Swap:
             raise
         system.wire.submit(_on_loop(lambda: system.cleaning.swap(cleaner))).result(timeout=ANSWER_S)
         self._change_channels(generation, change, progress)
-        lost = [*change.removed, *(pid for pid in change.moved if _has_no_source(tables.points[pid]))]
-        system.wire.submit(_on_loop(lambda: system.feed.mark(np.array(lost, dtype=np.uint32), LOST))).result(timeout=ANSWER_S)
+        nowhere = [pid for pid in change.moved if tables.points[pid].channel < 0]
+        self._mark([*change.removed, *nowhere])
         system.control.ask(AdoptControls(generation)).get(timeout=ANSWER_S)
         system.recaller.use(tables)
         system.operator.ask(changed).get(timeout=ANSWER_S)
+        for derives in (system.calc, system.topology):
+            derives.tell(ShowAgain(nowhere))
         gone = [before.channels[index].name for index in change.stopped]
         system.recorder.tell(RecordedChannels(system.recorded(), tables.version, gone))
         self._change_applications(before, generation, change, changed, progress)
@@ -235,8 +237,14 @@ class Swap:
         quarantined = system.standing().quarantined if fresh else {}
         for index in fresh:
             system.add_channel(index, quarantined)
+            self._mark([pid for pid in change.moved if generation.tables.points[pid].channel == index])
             system.supervisor.start(system.channels[index], system.lives.channel(index))
             progress.channels_started.append(channels[index].name)
+
+    def _mark(self, pids: Sequence[int]) -> None:
+        """Behind the last value of the source before: it is not shown as live."""
+        marked = np.array(pids, dtype=np.uint32)
+        self._system.wire.submit(_on_loop(lambda: self._system.feed.mark(marked, LOST))).result(timeout=ANSWER_S)
 
     def _rebind(self, generation: Generation, change: ModelChange, index: int, progress: _Progress) -> None:
         system, tables, spec = self._system, generation.tables, generation.channels[index]
@@ -347,7 +355,3 @@ def _report(generation: Generation, progress: _Progress, change: ModelChange) ->
 
 async def _on_loop(work: Callable[[], None]) -> None:
     work()
-
-
-def _has_no_source(point: Point) -> bool:
-    return point.channel < 0 and not point.expression

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import ApplyDerived, Changed, ModelChanged
+from scada.actors.messages import ApplyDerived, Changed, ModelChanged, ShowAgain
 from scada.actors.mirror import Mirror
 from scada.control.plant import SwitchKind
 from scada.core.batch import PointBatch, RecordFlag
@@ -287,6 +287,9 @@ class TopologyActor(Actor):
                     self._before = self._live
                 self._take(generation.tables, generation.topology)
                 self._process()
+            case ShowAgain(pids):
+                if np.isin(self._pids, np.array(pids, dtype=np.uint32)).any():
+                    self._process()
             case _:
                 return super().receive(message)
         return None

@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scadapb.v1 import scada_pb2 as pb
-from system.conftest import BAD, GOOD, GRID, plain
+from system.conftest import BAD, DARK, GOOD, GRID, plain
 from system.raw_rtu import INTERROGATED, RawRtu, asdu, float_element
 
 from scada.actors.messages import DirectControl, OperatorAsked, ReserveControls
+from scada.actors.swap import Swap
 from scada.control.records import Principal, SequenceState
 from scada.core.quality import BAD_MASK, Quality
-from scada.model_cim.addresses import Iec104Address
+from scada.model_cim.addresses import Iec104Address, PlainAddress
 from scada.model_cim.numbers import kept_numbers
 from scada.model_cim.points import load_model
 from scada.model_cim.tables import ControlKind, Limits, removed_point
@@ -377,3 +378,42 @@ def test_agc_and_dispatch_alone_restart_when_a_unit_changes(plant, tables):
     assert report.done, report
     assert report.actors_restarted == ("agc",)
     assert report.channels_rebound == ()
+
+
+def test_a_point_that_moves_to_a_new_channel_is_not_topical_though_the_old_one_stays(plant, tables):
+    """The new station may never answer: what the old one said last is not its word."""
+    point = plain(tables, BAD, 13)[0]
+    plant.rtu.analog(point.address.ioa, 5.0)
+    shows(plant, point.pid, pytest.approx(5.0 * point.scale + point.offset))
+    spec = next(one for one in tables.channels if one.name == BAD)
+    edit = Edit(plant.system)
+    fresh = replace(spec, index=len(edit.channels), mrid="new-unit", name="New RTU", host="127.0.0.1", port=DARK)
+    edit.channels.append(fresh)
+    edit.change(point, channel=fresh.index)
+    report = edit.swap()
+    assert report.done, report
+    assert (report.channels_started, report.channels_rebound) == (("New RTU",), (BAD,))
+    plant.until(lambda: plant.value(point.pid)[1] & LOST == LOST, 3, "the value is marked")
+    assert plant.rtu.connections == 1
+
+
+def test_a_measured_point_that_is_calculated_now_shows_its_result(plant, tables, monkeypatch):
+    """The station's last value may come after the first result, and nothing moves the result again."""
+    point, source, *_ = plain(tables, BAD, 13)
+    plant.rtu.analog(source.address.ioa, 7.0)
+    seven = 7.0 * source.scale + source.offset
+    shows(plant, source.pid, pytest.approx(seven))
+    late = 99.0 * point.scale + point.offset
+    rebind = Swap._rebind
+
+    def after_a_late_value(self, generation, change, index, progress):
+        plant.rtu.analog(point.address.ioa, 99.0)
+        plant.until(lambda: plant.value(point.pid)[0] == pytest.approx(late), what="the station's last value")
+        rebind(self, generation, change, index, progress)
+
+    monkeypatch.setattr(Swap, "_rebind", after_a_late_value)
+    edit = Edit(plant.system)
+    edit.change(point, channel=-1, address=PlainAddress(""), expression=f'"{source.path}" + 1')
+    report = edit.swap()
+    assert report.done, report
+    plant.until(lambda: plant.value(point.pid) == (pytest.approx(seven + 1), int(Quality.CALCULATED)), 3, "the result is shown")
