@@ -82,8 +82,10 @@ class WorkProcess:
             found = self._answer(job)
         except ScadaError as error:
             found = error
-        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, OSError) as error:
+        except (pickle.UnpicklingError, EOFError, OSError) as error:
             found = self._silent(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - no memory for the model ...: whatever it is, the actor waits for an end
+            found = self._not_taken(error)
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         self._process.kill()
@@ -116,6 +118,12 @@ class WorkProcess:
                 self._heard(*pickle.loads(body))  # noqa: S301 - from our own worker process
             else:
                 answer.append(pickle.loads(body))  # noqa: S301 - from our own worker process
+
+    def _not_taken(self, error: Exception) -> WorkError:
+        cause = f"{type(error).__name__}: {error}"
+        _log.error("the answer of the worker process of the model cannot be taken over", cause=cause)
+        mend = "see the log; look whether the host has memory left"
+        return WorkError(f"the answer of the worker process cannot be taken over: {cause}", mend=mend)
 
     def _silent(self, cause: str) -> WorkError:
         code = self._process.wait()

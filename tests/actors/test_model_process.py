@@ -143,6 +143,21 @@ def test_a_worker_ends_with_its_server(grid, tmp_path):
         assert "ended with code" in str(found)
 
 
+@pytest.mark.e2e
+def test_a_model_that_there_is_no_memory_for_is_an_answer_too(grid, tmp_path, monkeypatch):
+    def full(_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(model_process, "unpack", full)
+    heard = Heard()
+    work = WorkProcess(BuildJob(1, grid, tmp_path), heard.heard, heard.ended)
+    found = heard.wait()
+    assert isinstance(found, WorkError)
+    assert "MemoryError: no room" in str(found)
+    with pytest.raises(ProcessLookupError):
+        os.kill(work.pid, 0)
+
+
 def test_a_worker_that_cannot_be_started_is_an_error_with_a_mend(grid, tmp_path, monkeypatch):
     monkeypatch.setattr(model_process.sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(WorkError, match="cannot be started"):
