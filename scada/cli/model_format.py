@@ -32,6 +32,7 @@ def format_(path: Path, *, out: Path, force: bool) -> None:
     from scada.model_cim.writer import write_model
 
     model = ModelReader(path).read()
+    templates = dict(template_files(path, model.findings))
     broken = next((one for one in model.findings if one.severity is Severity.FATAL), None)
     if broken is not None:
         raise ModelError(broken.text, where=broken.where, mend=broken.hint or "fetch the file again")
@@ -41,7 +42,6 @@ def format_(path: Path, *, out: Path, force: bool) -> None:
         click.secho(line, fg="yellow", err=True)
     if lost and not force:
         raise ModelError(f"{len(lost)} losses, nothing written", where=str(path), mend="correct them, or give --force")
-    templates = dict(template_files(path))
     for written in write_model(model, out):
         click.echo(str(written))
     for label, data in templates.items():

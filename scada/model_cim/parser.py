@@ -18,13 +18,14 @@ from scada.core.ids import normalise_mrid
 from scada.model_cim.columns import Extra
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.slots import DROPPED, MAX_NAMES, Adders, Slots
-from scada.model_cim.source_files import RDF, SC, XML, Header, SourceFile, key_of
+from scada.model_cim.source_files import RDF, SC, XML, Header, HeaderStatement, SourceFile, key_of
 from scada.model_cim.spelling import RefusedError, decoder_for, prefix_of, resource_value
 from scada.model_cim.statements import ValueKind
 
 MAX_DEPTH = 16
 MAX_TEXT = 1 << 20
 MAX_TOKEN = 4 << 20
+MAX_SPACES = 1000
 _HEADERS = frozenset({"FullModel", "Dataset"})
 _ID, _ABOUT, _RESOURCE = f"{RDF}}}ID", f"{RDF}}}about", f"{RDF}}}resource"
 _PARSE_TYPE, _DATATYPE, _LANG = f"{RDF}}}parseType", f"{RDF}}}datatype", f"{XML}}}lang"
@@ -70,6 +71,7 @@ class FileParser:
         self._counts: dict[tuple[int, tuple[str, ...]], int] = {}
         self._path: list[str] = []
         self._parents: list[bool] = []
+        self._stray = 0
         self._preset = ""
         self._keys: dict[str, str] = {}
         self._enums: dict[tuple[str, str], tuple[str, Adders]] = {}
@@ -77,8 +79,10 @@ class FileParser:
         self._rows, self._kinds, self._lines = array("i"), array("i"), array("i")
         self._prefixes: dict[str, str] = {}
         self._namespaces: dict[str, str] = {}
+        self._declared: set[tuple[str, str]] = set()
         self._headers: list[tuple[str, str]] = []
         self._fed = 0
+        self._passed = 0
         self._comments = 0
         self._told: set[str] = set()
         self._pieces: list[str] = []
@@ -109,9 +113,10 @@ class FileParser:
         if not self._fed:
             self._decoder = decoder_for(chunk)
         self._fed += len(chunk)
-        data = chunk if self._decoder is None else self._decoder.decode(chunk)
-        self._parser.Parse(data, False)
-        if self._fed - self._parser.CurrentByteIndex > MAX_TOKEN and self._decoder is None:
+        data = chunk if self._decoder is None else self._decoder.decode(chunk).encode()
+        self._passed += len(data)
+        self._parser.Parse(data if self._decoder is None else data.decode(), False)
+        if self._passed - self._parser.CurrentByteIndex > MAX_TOKEN:
             raise RefusedError("xml.token", f"a tag, comment or value longer than {MAX_TOKEN >> 20} MiB", "this is not CIM XML")
         if sum(map(len, self._pieces)) > MAX_TEXT:
             if self._in_value():
@@ -126,11 +131,13 @@ class FileParser:
 
     def source(self) -> SourceFile:
         """What is known of the file."""
+        said = self.slots.headers(len(self._headers)) if self._headers else []
+        space = self._cim_namespace()
         return SourceFile(
             label=self._label,
             size=self._fed,
             namespaces=self._namespaces,
-            headers=tuple(self._header(number, *header) for number, header in enumerate(self._headers)),
+            headers=tuple(self._header(space, *header, one) for header, one in zip(self._headers, said, strict=True)),
             class_names=tuple(self._class_codes),
             rows=np.array(self._rows, np.int32),
             kinds=np.array(self._kinds, np.int32),
@@ -148,7 +155,8 @@ class FileParser:
         texts: dict[str, Adders] = {}
         refs: dict[str, Adders] = {}
         enums, other_resource = self._enums, self._resource
-        odd_object, deep_start, deep_end = self._start_object, self._start_deep, self._end_deep
+        odd_object, deep_start, deep_end, compound_end = self._start_object, self._start_deep, self._end_deep, self._end_compound
+        path = self._path
         index, codes, open_object = self._objects.index, self._class_codes, self._objects.open_object
         add_row, add_kind, add_line = self._rows.append, self._kinds.append, self._lines.append
         file = self._file
@@ -234,6 +242,10 @@ class FileParser:
                     adders[0](row)
                     adders[1](value)
                     adders[2](line)
+                elif path:
+                    compound_end(name, extra)
+                    extra = None
+                    clear()
             elif depth > 3:
                 deep_end(row, depth, leaf)
                 depth -= 1
@@ -271,7 +283,10 @@ class FileParser:
         self._comments += 1
 
     def _namespace(self, prefix: str | None, uri: str | None) -> None:
-        if uri:
+        if uri and (prefix or "", uri) not in self._declared:
+            self._declared.add((prefix or "", uri))
+            if len(self._declared) > MAX_SPACES:
+                raise RefusedError("xml.names", f"more than {MAX_SPACES} namespaces", "this is not CIM XML")
             name = prefix or ""
             number = 2
             while self._namespaces.get(name, uri) != uri:
@@ -296,7 +311,9 @@ class FileParser:
         key = self._key(name)
         attributes = dict(zip(given[::2], given[1::2], strict=True))
         if key in _HEADERS:
-            identity = attributes.get(_ABOUT) or f"#{attributes.get(_ID, '')}"
+            identity = attributes.pop(_ABOUT, "") or f"#{attributes.pop(_ID, '')}"
+            for attribute in attributes:
+                self._lost(f"{attribute.rpartition('}')[2]} of {key}")
             self._headers.append((name, identity))
             return -1 - len(self._headers)
         if key == "DifferenceModel":
@@ -340,6 +357,8 @@ class FileParser:
         if parse_type and not self._preset:
             self._lost(f"the form of rdf:parseType={parse_type!r}")
         if resource is not None:
+            if lang or datatype:
+                self._lost(f"language or type of the reference {self._key(name)}")
             value, adders = self._resource(name, resource)
             adders[0](row)
             adders[1](value)
@@ -349,12 +368,18 @@ class FileParser:
 
     def _start_deep(self, prop: str, name: str, given: list[str], row: int, depth: int, leaf: bool, line: int) -> bool:
         """An element within a property; whether a literal follows."""
-        if depth == 4 and leaf:  # the first one
-            self._path, self._parents = [self._preset or prop], [False]
+        if self._stray:
+            return False
+        if not self._path:  # the first one
+            self._path.append(self._preset or prop)
+            self._parents[:] = [False]
             self._preset = ""
         del self._path[depth - 3 :], self._parents[depth - 3 :]
-        if leaf and "".join(self._pieces).strip():
-            self._lost(f"text beside elements in {self._key(prop)}")
+        if not leaf and not self._parents[-1]:
+            self._stray = depth
+            self._lost(f"what stands within a reference in {self._key(prop)}")
+            return False
+        self._check_beside(prop)
         if not self._parents[-1]:
             self._parents[-1] = True
             where = (row, tuple(self._path))
@@ -375,12 +400,35 @@ class FileParser:
         return False
 
     def _end_deep(self, row: int, depth: int, leaf: bool) -> None:
+        if self._stray:
+            self._stray = self._stray if depth > self._stray else 0
+            return
         del self._path[depth - 2 :], self._parents[depth - 2 :]
         if leaf:
-            self._add_deep(row, "".join(self._pieces).strip(), self.line, ValueKind.TEXT, "")
+            self._add_deep(row, "".join(self._pieces), self.line, ValueKind.TEXT, "")
+        else:
+            self._check_beside(self._path[0])
 
-    def _add_deep(self, row: int, value: str, line: int, kind: ValueKind, prefix: str) -> None:
-        self.slots.nested(tuple(self._path), prefix, kind).add(row, value, line)
+    def _end_compound(self, name: str, extra: Extra | None) -> None:
+        """The end of a property that had elements within."""
+        self._path.clear()
+        self._check_beside(name)
+        if extra is not None and extra != Extra():
+            self._lost(f"language or type of the compound {self._key(name)}")
+
+    def _check_beside(self, prop: str) -> None:
+        if self._pieces and "".join(self._pieces).strip():
+            self._lost(f"text beside elements in {self._key(prop.removesuffix(_RESOURCE_MARK))}")
+
+    def _add_deep(self, row: int, written: str, line: int, kind: ValueKind, prefix: str) -> None:
+        if row < DROPPED:
+            self._lost("a compound value of a header")
+            return
+        slot = self.slots.nested(tuple(self._path), prefix, kind)
+        value = written.strip()
+        if value != written:
+            slot.extras[len(slot.values)] = Extra(padded=written)
+        slot.add(row, value, line)
 
     def _lost(self, what: str) -> None:
         """Something that is not kept, told once a file."""
@@ -389,10 +437,9 @@ class FileParser:
             what = what.rpartition("}")[2]
             self._tell(Severity.WARNING, "xml.lost", f"{what} is not kept", "it is not written back")
 
-    def _header(self, number: int, name: str, identity: str) -> Header:
-        statements = self.slots.header(number)
+    def _header(self, space: str, name: str, identity: str, statements: tuple[HeaderStatement, ...]) -> Header:
         profiles = tuple(one.value for one in statements if key_of(one.name) in ("Model.profile", "conformsTo"))
-        return Header(self._label, self._cim_namespace(), profiles, name, identity, statements)
+        return Header(self._label, space, profiles, name, identity, statements)
 
     def _cim_namespace(self) -> str:
         """The CIM namespace of the file: that of its classes, else of what it declares."""

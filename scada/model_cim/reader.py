@@ -23,7 +23,7 @@ from scada.model_cim.editing import Addition, extended
 from scada.model_cim.findings import Finding, Findings, Severity
 from scada.model_cim.parser import FileParser
 from scada.model_cim.source_files import RDF, SC, SourceFile, key_of
-from scada.model_cim.sources import MAX_BYTES, UNREADABLE, Member, sources, template_files
+from scada.model_cim.sources import MAX_BYTES, UNREADABLE, Member, shown_name, sources, template_files
 from scada.model_cim.spelling import RefusedError, resource_value
 from scada.model_cim.statements import ValueKind
 from scada.model_cim.templates import Template, expand, parse_template
@@ -72,11 +72,11 @@ class ModelReader:
             digest.update(WAIVERS.encode() + b"\0" + waivers[1])
         if not gather.files and not gather.findings:
             raise ModelError("no CIM XML file here", where=str(self.path), mend="give a folder or zip with *.xml files")
-        return gather.model(self.path.name, digest.hexdigest(), templates)
+        return gather.model(Path(shown_name(self.path)).name, digest.hexdigest(), templates)
 
     def _templates(self, gather: _Gather, digest: hashlib._Hash) -> dict[str, Template]:
         templates: dict[str, Template] = {}
-        for label, data in template_files(self.path):
+        for label, data in template_files(self.path, gather.findings):
             digest.update(Path(label).name.encode() + b"\0" + data)
             template = parse_template(Path(label).stem, label, data, gather.findings)
             if template is not None:

@@ -99,21 +99,20 @@ class Slots:
                 found.append(Piece(file, slot.spelling, subjects, values, lines, extras))
         return found
 
-    def header(self, number: int) -> tuple[HeaderStatement, ...]:
-        """The statements of a header, in file order.
+    def headers(self, count: int) -> list[tuple[HeaderStatement, ...]]:
+        """The statements of each header, in file order.
 
         Args:
-            number: of the header in the file.
+            count: of the headers in the file.
         """
-        found: list[tuple[int, HeaderStatement]] = []
+        found: list[list[tuple[int, HeaderStatement]]] = [[] for _ in range(count)]
         for slot in self._all:
             spelling = slot.spelling
             for place, row in enumerate(slot.subjects if slot.lowest < DROPPED else ()):
-                if row == -2 - number:
+                if row < DROPPED:
                     resource = spelling.kind is not ValueKind.TEXT
                     one = HeaderStatement(
                         spelling.names[-1], spelling.prefix + slot.values[place], resource, slot.extras.get(place)
                     )
-                    found.append((slot.lines[place], one))
-        found.sort(key=lambda one: one[0])
-        return tuple(one for _, one in found)
+                    found[-2 - row].append((slot.lines[place], one))
+        return [tuple(one for _, one in sorted(some, key=lambda one: one[0])) for some in found]

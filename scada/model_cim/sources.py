@@ -5,13 +5,15 @@ Nothing is ever unpacked to a place that a member names.
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from scada.core.errors import ModelError
 from scada.model_cim.findings import Finding, Severity
@@ -23,6 +25,8 @@ MAX_DIRECTORY = 16 << 20
 MAX_RATIO = 300
 """Deflate packs CIM XML 15 to 50 times."""
 MAX_NESTED = 1 << 30
+MAX_SMALL = 1 << 20
+"""Octets of a template and of the waivers: read into memory at once."""
 SUSPECT = 64 << 20
 """Octets from which on the ratio counts; small files may be all blanks."""
 _CHUNK = 1 << 18
@@ -71,28 +75,60 @@ def sources(path: Path, findings: list[Finding]) -> Iterator[tuple[str, Member |
     if path.is_dir():
         for child in sorted(path.iterdir()):
             if child.suffix.lower() == ".xml" and child.is_file():
-                yield str(child), child.open("rb")
+                yield shown_name(child), child.open("rb")
             elif child.suffix.lower() == ".zip" and child.is_file():
                 yield from _zip_file(child, findings)
         return
     if not path.is_file():
-        raise ModelError("no such model folder or file", where=str(path), mend="check the path")
+        raise ModelError("no such model folder or file", where=shown_name(path), mend="check the path")
     if _is_zip(path):
         yield from _zip_file(path, findings)
     else:
-        yield str(path), path.open("rb")
+        yield shown_name(path), path.open("rb")
 
 
-def template_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Label and content of every device template: ``templates/*.toml`` beside the XML files or in the zip."""
+def template_files(path: Path, findings: list[Finding]) -> Iterator[tuple[str, bytes]]:
+    """Label and content of every device template: ``templates/*.toml`` beside the XML files or in the zip.
+
+    One that cannot be read is a fatal finding.
+    """
     if path.is_dir():
         for file in sorted((path / "templates").glob("*.toml")):
-            yield str(file), file.read_bytes()
+            if not file.is_dir():
+                yield from _template(shown_name(file), partial(file.open, "rb"), findings)
     elif _is_zip(path):
         with zipfile.ZipFile(path) as archive:
-            for member in sorted(archive.namelist()):
+            for member in sorted(set(archive.namelist())):
                 if Path(member).parent.name == "templates" and member.endswith(".toml"):
-                    yield f"{path}!{member}", archive.read(member)
+                    yield from _template(f"{shown_name(path)}!{member}", partial(archive.open, member), findings)
+
+
+def _template(label: str, opened: Callable[[], IO[Any]], findings: list[Finding]) -> Iterator[tuple[str, bytes]]:
+    try:
+        with opened() as stream:
+            data = read_small(stream)
+    except UNREADABLE as error:
+        text = f"cannot be read to its end: {error}"
+        findings.append(Finding(label, 0, Severity.FATAL, "file.unreadable", text, hint="fetch the file again"))
+    else:
+        yield label, data
+
+
+def read_small(stream: IO[bytes]) -> bytes:
+    """All of a file that must be small.
+
+    Raises:
+        ValueError: it is not.
+    """
+    data = stream.read(MAX_SMALL + 1)
+    if len(data) > MAX_SMALL:
+        raise ValueError(f"larger than {MAX_SMALL >> 10} KiB")
+    return data
+
+
+def shown_name(path: Path) -> str:
+    """A path as text that can be written anywhere: octets of a name that are no UTF-8 as U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _is_zip(path: Path) -> bool:
@@ -106,9 +142,9 @@ def _is_zip(path: Path) -> bool:
 def _zip_file(path: Path, findings: list[Finding]) -> Iterator[tuple[str, Member]]:
     try:
         with path.open("rb") as stream:
-            yield from _members(stream, str(path), findings, nested=False)
+            yield from _members(stream, shown_name(path), findings, nested=False)
     except UNREADABLE as error:
-        raise ModelError(f"not a readable zip file: {error}", where=str(path), mend="pack the XML files again") from error
+        raise ModelError(f"not a readable zip file: {error}", where=shown_name(path), mend="pack the XML files again") from error
 
 
 def _members(stream: IO[bytes], label: str, findings: list[Finding], *, nested: bool) -> Iterator[tuple[str, Member]]:

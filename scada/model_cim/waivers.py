@@ -19,7 +19,6 @@ import datetime as dt
 import re
 import tomllib
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -29,6 +28,7 @@ from typing import Any, Final
 from scada.core.errors import ModelError
 from scada.core.ids import normalise_mrid
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.sources import UNREADABLE, read_small, shown_name
 
 WAIVERS: Final = "waivers.toml"
 """Name of the file, in the model's folder or zip."""
@@ -87,13 +87,17 @@ def waivers_file(path: Path) -> tuple[str, bytes] | None:
     try:
         if path.is_dir():
             file = path / WAIVERS
-            return (str(file), file.read_bytes()) if file.is_file() else None
+            if not file.is_file():
+                return None
+            with file.open("rb") as stream:
+                return shown_name(file), read_small(stream)
         if path.suffix.lower() == ".zip" and path.is_file():
             with zipfile.ZipFile(path) as archive:
                 if WAIVERS in archive.namelist():
-                    return f"{path}!{WAIVERS}", archive.read(WAIVERS)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:
-        raise ModelError(f"{WAIVERS} cannot be read: {error}", where=str(path), mend="correct or remove it") from error
+                    with archive.open(WAIVERS) as stream:
+                        return f"{shown_name(path)}!{WAIVERS}", read_small(stream)
+    except UNREADABLE as error:
+        raise ModelError(f"{WAIVERS} cannot be read: {error}", where=shown_name(path), mend="correct or remove it") from error
     return None
 
 

@@ -254,8 +254,10 @@ class _FileWriter:
         if len(spelling.names) > 1:
             for row, place in zip(rows, places, strict=True):
                 value = at(place)
+                extra = extras.get(place)
+                text = value if extra is None or extra.padded is None else extra.padded
                 written = (spelling.names, self._resource(spelling.prefix, value, spelling.kind, mrids[row]), "")
-                plain = (spelling.names, "", _escaped(value, mrids[row]))
+                plain = (spelling.names, "", _escaped(text, mrids[row]))
                 self._nested.setdefault(row, []).append(plain if spelling.kind is ValueKind.TEXT else written)
             return
         tag = self._qname(spelling.names[0])

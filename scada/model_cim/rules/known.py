@@ -14,7 +14,7 @@ xml.depth|fatal|elements nested too deep|元素嵌套过深
 xml.text|fatal|a value longer than 1 MiB|取值超过 1 MiB
 xml.size|fatal|more than 4 GiB of XML|XML 总量超过 4 GiB
 xml.token|fatal|a tag, comment or value that has no end|标签、注释或取值过长
-xml.names|fatal|too many different properties|属性种类过多
+xml.names|fatal|too many different properties or namespaces|属性或命名空间种类过多
 xml.encoding|fatal|not in the encoding it names|编码与声明不符
 xml.lost|warning|content that is not kept|有内容未被保留
 file.unreadable|fatal|a file that cannot be read to its end|文件无法读完
