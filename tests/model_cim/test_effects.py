@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 
 from scada.model_cim.effects import DANGEROUS, Effect, EffectKind, effects, file_effects
+from scada.model_cim.effects.points import states_moved
 from scada.model_cim.effects.values import shown
 from scada.model_cim.numbers import Numbers
 from scada.model_cim.points import build_tables, load_model
@@ -213,8 +214,83 @@ def test_switches_and_equipment(edit):
         (K.SWITCH_NORMAL, first), (K.SWITCH_CLASS, second), (K.SWITCH_CONNECTED, third), (K.EQUIPMENT_CHANGED, line),
         (K.SWITCH_GAINED, "new"),
     }  # fmt: skip
-    assert [one.mrid for one in found.dangerous] == [second]
+    assert {one.mrid for one in found.dangerous} == {second, third}, "the interlocks judge by class and connection"
     assert rows(found, K.EQUIPMENT_CHANGED) == [(K.EQUIPMENT_CHANGED, model.path(line), "ACLineSegment.x", was, "77.5")]
+
+
+def test_a_switch_on_another_node_of_the_same_name_or_disconnected_is_seen(edit):
+    model = edit.model
+    first, second = model.ids("Breaker")[:2]
+    terminals = model.refs_to(first, "Terminal.ConductingEquipment")
+    nodes = [model.ref(terminal, "Terminal.ConnectivityNode") for terminal in terminals]
+    edit.model = model.edited(
+        Difference(
+            {},
+            {},
+            tuple(Statement(node, "IdentifiedObject.name", "N") for node in nodes),
+            tuple(one for node in nodes for one in model.statements_of(node) if one.prop == "IdentifiedObject.name"),
+        )
+    )
+    edit.put(terminals[0], "Terminal.ConnectivityNode", nodes[1], ValueKind.REF)
+    edit.put(terminals[1], "Terminal.ConnectivityNode", nodes[0], ValueKind.REF)
+    edit.put(model.refs_to(second, "Terminal.ConductingEquipment")[0], "ACDCTerminal.connected", "false")
+    found = edit.effects()
+    assert {one.mrid for one in found.dangerous if one.kind is K.SWITCH_CONNECTED} == {first, second}
+    moved = next(one for one in found.rows if one.mrid == first)
+    assert moved.old == f"N {nodes[0]} - N {nodes[1]}"
+    assert moved.new == f"N {nodes[1]} - N {nodes[0]}"
+
+
+def test_two_controls_that_swap_their_names_and_two_channels_that_swap_their_hosts(edit):
+    """Nothing is readdressed, and yet a command for the one goes to the other."""
+    paths = SWITCH, "Beishan/220kV/T1/2012"
+    first, second = (edit.control(path) for path in paths)
+    edit.put(first.mrid, "IdentifiedObject.name", second.name)
+    edit.put(second.mrid, "IdentifiedObject.name", first.name)
+    one, two = edit.tables.channels[:2]
+    for unit, other in ((one, two), (two, one)):
+        edit.put(unit.mrid, "sc:RemoteUnit.host", other.host)
+        edit.put(unit.mrid, "sc:RemoteUnit.port", str(other.port))
+    found = edit.effects()
+    assert {(row.kind, row.mrid, row.path, row.old) for row in found.dangerous} == {
+        (K.NAME_TAKEN, first.mrid, second.path, first.path),
+        (K.NAME_TAKEN, second.mrid, first.path, second.path),
+        (K.CHANNEL_TAKEN, one.mrid, one.name, two.name),
+        (K.CHANNEL_TAKEN, two.mrid, two.name, one.name),
+    }
+
+
+def test_a_new_name_a_new_host_and_one_more_state_are_no_danger(edit):
+    control = edit.control(SWITCH)
+    edit.put(control.mrid, "IdentifiedObject.name", "Q0")
+    edit.put(edit.tables.channels[0].mrid, "sc:RemoteUnit.host", "10.9.9.9")
+    assert not edit.effects().dangerous
+    assert not states_moved({1: "open", 2: "closed"}, {1: "off", 2: "on", 3: "faulty"})
+
+
+def test_a_point_without_a_source_an_inverted_alarm_and_states_that_change_places(edit):
+    edit.remove(edit.source(VOLTAGE))
+    trip = edit.point("Beishan/220kV/T1/Protection trip")
+    assert trip.normal_value == 0
+    edit.put(edit.measurement(trip.path), "sc:Measurement.normalState", "1")
+    alias_set = edit.model.ref(edit.measurement(trip.path), "Discrete.ValueAliasSet")
+    for alias in edit.model.refs_to(alias_set, "ValueToAlias.ValueAliasSet"):
+        value = edit.model.text(alias, "ValueToAlias.value")
+        edit.put(alias, "ValueToAlias.value", {"0": "1", "1": "0"}[value])
+    found = edit.effects()
+    assert rows(found, K.SOURCE_LOST) == [(K.SOURCE_LOST, VOLTAGE, "", "Beishan RTU CA 1 IOA 16385 type 36", "")]
+    assert rows(found, K.ALARM_INVERTED) == [(K.ALARM_INVERTED, trip.path, "normal_value", "0", "1")]
+    assert trip.path in {one.path for one in found.rows if one.kind is K.STATES_MOVED}
+    assert all(one.dangerous for one in found.rows if one.kind in (K.SOURCE_LOST, K.ALARM_INVERTED, K.STATES_MOVED))
+
+
+def test_feedback_of_another_device_is_dangerous(edit):
+    """The command would be reported done by a switch that nobody operated."""
+    control, other = edit.control(SWITCH), edit.control("Beishan/220kV/T1/2012")
+    point = edit.tables.points[other.feedback]
+    prop = next(p for p in ("sc:Control.feedback", "Command.DiscreteValue") if edit.model.ref(control.mrid, p))
+    edit.put(control.mrid, prop, point.mrid, ValueKind.REF)
+    assert [(one.kind, one.new) for one in edit.effects().dangerous] == [(K.FEEDBACK_CHANGED, point.path)]
 
 
 def test_agc_avc_and_stations(edit):

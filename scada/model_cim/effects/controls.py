@@ -8,7 +8,7 @@ from typing import Final
 
 from scada.model_cim.cim import CimModel
 from scada.model_cim.effects.kinds import Effect, EffectKind
-from scada.model_cim.effects.points import moved, slots, source_text, taken
+from scada.model_cim.effects.points import moved, names_taken, slots, source_text, states_moved, taken
 from scada.model_cim.effects.values import Names, other_fields, scaling, shown
 from scada.model_cim.tables import ChannelSpec, Control, ModelTables, Point
 
@@ -32,6 +32,7 @@ def control_effects(old: ModelTables, new: ModelTables, models: tuple[CimModel, 
         else:
             yield from _changed(was, control, names, (old, new), models)
     yield from taken(slots(old, before.values()), slots(new, after.values()), EffectKind.ADDRESS_TAKEN)
+    yield from names_taken(before, after, "control")
 
 
 def _changed(
@@ -64,6 +65,8 @@ def _changed(
         yield effect(EffectKind.INTERLOCK_REMOVED, was[key], field=" ".join(key))
     for key in sorted(now.keys() - was.keys()):
         yield effect(EffectKind.INTERLOCK_ADDED, after=now[key], field=" ".join(key))
+    if states_moved(old.states, new.states):
+        yield effect(EffectKind.STATES_MOVED, shown(old.states), shown(new.states))
     for field, before, after in other_fields(old, new, _PLAIN):
         yield effect(EffectKind.CONTROL_CHANGED, before, after, field)
 
@@ -80,6 +83,7 @@ def channel_effects(old: ModelTables, new: ModelTables) -> Iterator[Effect]:
     before = {channel.mrid: channel for channel in old.channels if not channel.removed}
     after = {channel.mrid: channel for channel in new.channels if not channel.removed}
     rebound = _rebound(old, new)
+    reached = {_endpoint(channel): channel for channel in before.values()}
     for mrid, channel in before.items():
         if mrid not in after:
             yield Effect(EffectKind.CHANNEL_LOST, mrid, channel.name, channel.station, old=_endpoint(channel))
@@ -98,6 +102,9 @@ def channel_effects(old: ModelTables, new: ModelTables) -> Iterator[Effect]:
         ]
         for field, was_text, text in changes:
             yield Effect(EffectKind.CHANNEL_CHANGED, mrid, channel.name, channel.station, field, was_text, text)
+        other = reached.get(_endpoint(channel), channel)
+        if other.mrid != mrid and _endpoint(was) != _endpoint(channel):
+            yield Effect(EffectKind.CHANNEL_TAKEN, mrid, channel.name, channel.station, "", other.name, _endpoint(channel))
         if restarts(was, channel):
             yield Effect(EffectKind.CHANNEL_RESTARTS, mrid, channel.name, channel.station)
         elif rebound[mrid]:

@@ -22,6 +22,12 @@ class EffectKind(StrEnum):
     POINT_READDRESSED = "point-readdressed"
     ADDRESS_TAKEN = "address-taken"
     """An address that fed another point before."""
+    SOURCE_LOST = "source-lost"
+    """It has neither an address nor a calculation any more: it will never have a value again."""
+    NAME_TAKEN = "name-taken"
+    """A name that stood for another point or control, which is there still: who knows it by heart is misled."""
+    STATES_MOVED = "states-moved"
+    """A label stands for another value than before: open for closed."""
     POINT_RESCALED = "point-rescaled"
     POINT_INVERTED = "point-inverted"
     """Rescaled so that its sign turns round."""
@@ -37,6 +43,8 @@ class EffectKind(StrEnum):
     ALARM_DOWNGRADED = "alarm-downgraded"
     ALARM_REMOVED = "alarm-removed"
     """Its state is no alarm any more, whatever it is."""
+    ALARM_INVERTED = "alarm-inverted"
+    """Another state is the normal one: what was an alarm is none."""
     ALARM_SUPPRESSED = "alarm-suppressed"
     """Suppressed by design, by a point that did not suppress it before."""
     CONTROL_GAINED = "control-gained"
@@ -58,6 +66,8 @@ class EffectKind(StrEnum):
     CHANNEL_LOST = "channel-lost"
     CHANNEL_RENAMED = "channel-renamed"
     CHANNEL_CHANGED = "channel-changed"
+    CHANNEL_TAKEN = "channel-taken"
+    """It reaches the device that another channel reached: its commands go there."""
     CHANNEL_RESTARTS = "channel-restarts"
     """Its connection is dropped and made again."""
     CHANNEL_REBOUND = "channel-rebound"
@@ -99,12 +109,16 @@ DANGEROUS: Final = frozenset(
     {
         EffectKind.POINT_LOST,
         EffectKind.ADDRESS_TAKEN,
+        EffectKind.SOURCE_LOST,
+        EffectKind.NAME_TAKEN,
+        EffectKind.STATES_MOVED,
         EffectKind.POINT_INVERTED,
         EffectKind.POINT_KIND,
         EffectKind.POINT_MOVED,
         EffectKind.LIMIT_REMOVED,
         EffectKind.ALARM_DOWNGRADED,
         EffectKind.ALARM_REMOVED,
+        EffectKind.ALARM_INVERTED,
         EffectKind.ALARM_SUPPRESSED,
         EffectKind.CONTROL_LOST,
         EffectKind.CONTROL_READDRESSED,
@@ -113,8 +127,11 @@ DANGEROUS: Final = frozenset(
         EffectKind.CONTROL_RESCALED,
         EffectKind.SELECT_OFF,
         EffectKind.FEEDBACK_LOST,
+        EffectKind.FEEDBACK_CHANGED,
         EffectKind.INTERLOCK_REMOVED,
+        EffectKind.CHANNEL_TAKEN,
         EffectKind.SWITCH_CLASS,
+        EffectKind.SWITCH_CONNECTED,
         EffectKind.FORWARD_TAKEN,
     }
 )

@@ -35,7 +35,10 @@ _SCADA: Final = frozenset(
 )
 _VALUES: Final = {name: f"{name}Value.{name}" for name in ("Analog", "Discrete", "Accumulator")}
 """Measurements, and the property by which their values name them: one without a value makes no point."""
-_TERMINAL: Final = ("Terminal.ConductingEquipment", "Terminal.ConnectivityNode", "Terminal.TopologicalNode", "Terminal.connected")
+_TERMINAL: Final = (
+    "Terminal.ConductingEquipment", "Terminal.ConnectivityNode", "Terminal.TopologicalNode",
+    "ACDCTerminal.connected", "Terminal.connected", "ACDCTerminal.sequenceNumber", "Terminal.sequenceNumber",
+)  # fmt: skip
 _NODES: Final = ("ConnectivityNode", "TopologicalNode")
 _POSITION: Final = frozenset({"Switch.open"})
 """State, not equipment: whoever runs the model asks the plant."""
@@ -152,22 +155,28 @@ class _Network:
         return {owner for owner in owners if owner and self._stays(owner)}
 
     def _connection(self, mrid: str) -> Iterator[Effect]:
-        old, new = (self._nodes(model, mrid) for model in self._models)
-        if old != new:
+        nodes = [self._nodes(model, mrid) for model in self._models]
+        if nodes[0] != nodes[1]:
             kind = EffectKind.SWITCH_CONNECTED if self._class(mrid) in _SWITCHES else EffectKind.EQUIPMENT_CONNECTED
+            old, new = (" - ".join(name + off for name, _, off in found) for found in nodes)
+            if old == new:
+                old, new = (" - ".join(f"{name} {node}{off}" for name, node, off in found) for found in nodes)
             yield Effect(kind, mrid, self._models[1].path(mrid), self._station(mrid, 1), old=old, new=new)
 
     @staticmethod
-    def _nodes(model: CimModel, mrid: str) -> str:
-        """Nodes of an equipment, by the sequence of its terminals; each with its mRID, since nodes are seldom named apart."""
+    def _nodes(model: CimModel, mrid: str) -> list[tuple[str, str, str]]:
+        """Nodes of an equipment, by the sequence of its terminals: name, mRID, and whether it is disconnected there.
+
+        They are compared by mRID: nodes are seldom named apart.
+        """
         terminals = model.refs_to(mrid, "Terminal.ConductingEquipment")
-        found: list[tuple[float, str]] = []
+        found: list[tuple[float, tuple[str, str, str]]] = []
         for terminal in terminals:
             node = next((ref for kind in _NODES if (ref := model.ref(terminal, f"Terminal.{kind}"))), "")
             number = model.number(terminal, "ACDCTerminal.sequenceNumber", model.number(terminal, "Terminal.sequenceNumber", 0.0))
             off = "" if model.truth(terminal, "ACDCTerminal.connected", default=True) else " (disconnected)"
-            found.append((number, f"{model.name(node)}{off}" if node else "-"))
-        return " - ".join(text for _, text in sorted(found))
+            found.append((number, (model.name(node) if node else "-", node, off)))
+        return [said for _, said in sorted(found)]
 
     def _said(self, statement: Statement, after: bool) -> str:
         if statement.kind.value != "ref":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from scada.model_cim.address_text import address_text
@@ -38,6 +37,7 @@ def point_effects(old: ModelTables, new: ModelTables, models: tuple[CimModel, Ci
         elif was is not point:
             yield from _changed(was, point, names, (old, new), models)
     yield from taken(slots(old, before.values()), slots(new, after.values()), EffectKind.ADDRESS_TAKEN)
+    yield from names_taken(before, after, "point")
 
 
 def source_text(row: Point | Control, tables: ModelTables) -> str:
@@ -66,6 +66,30 @@ def taken(
             yield Effect(kind, row.mrid, row.path, row.station, field=text, old=was[1].path)
 
 
+def names_taken(before: Mapping[str, Point | Control], after: Mapping[str, Point | Control], what: str) -> Iterator[Effect]:
+    """Names that stand for something else now, while what bore them is there under another one.
+
+    Args:
+        before: rows by mRID.
+        after: the same of the new version.
+        what: ``point`` or ``control``.
+    """
+    known = {row.path: mrid for mrid, row in before.items()}
+    for mrid, row in after.items():
+        other = known.get(row.path, mrid)
+        if other != mrid and other in after:
+            yield Effect(EffectKind.NAME_TAKEN, mrid, row.path, row.station, field=what, old=after[other].path)
+
+
+def states_moved(old: Mapping[int, str], new: Mapping[int, str]) -> bool:
+    """True if a label stands for another value than before.
+
+    >>> states_moved({0: "open", 1: "closed"}, {0: "closed", 1: "open"}), states_moved({0: "off"}, {0: "off", 1: "on"})
+    (True, False)
+    """
+    return any(label != new.get(value, label) and label in new.values() for value, label in old.items())
+
+
 def moved(old: Point | Control, new: Point | Control, names: tuple[Names, Names]) -> bool:
     """True if channel or address differ; indices of channels are compared by what they stand for."""
     return (names[0].channel(old.channel), old.address) != (names[1].channel(new.channel), new.address)
@@ -79,9 +103,11 @@ def _changed(
 
     if old.path != new.path:
         yield effect(EffectKind.POINT_RENAMED, old.path, new.path)
-    if moved(old, new, names):
+    if new.channel < 0 and not new.expression and (old.channel >= 0 or old.expression):
+        yield effect(EffectKind.SOURCE_LOST, source_text(old, tables[0]))
+    elif moved(old, new, names):
         yield effect(EffectKind.POINT_READDRESSED, source_text(old, tables[0]), source_text(new, tables[1]))
-    if old.expression != new.expression:
+    elif old.expression != new.expression:
         yield effect(EffectKind.POINT_CALCULATION, old.expression, new.expression)
     if (old.scale, old.offset) != (new.scale, new.offset):
         kind = EffectKind.POINT_INVERTED if old.scale * new.scale < 0 else EffectKind.POINT_RESCALED
@@ -90,6 +116,8 @@ def _changed(
         yield effect(EffectKind.POINT_KIND, old.kind.name, new.kind.name)
     if old.equipment != new.equipment:
         yield effect(EffectKind.POINT_MOVED, models[0].path(old.equipment), models[1].path(new.equipment))
+    if states_moved(old.states, new.states):
+        yield effect(EffectKind.STATES_MOVED, shown(old.states), shown(new.states))
     for field, before, after in (*other_fields(old, new, _PLAIN), *other_fields(old.cleaning, new.cleaning, _CLEANING)):
         yield effect(EffectKind.POINT_CHANGED, before, after, field)
     yield from _alarms(old, new, names, effect)
@@ -110,8 +138,8 @@ def _alarms(old: Point, new: Point, names: tuple[Names, Names], effect: _Maker) 
             yield effect(kind, shown(before), shown(after), field)
     normal = shown(old.normal_value), shown(new.normal_value)
     if normal[0] != normal[1]:
-        gone = math.isnan(new.normal_value)
-        yield effect(EffectKind.ALARM_REMOVED if gone else EffectKind.ALARM_CHANGED, *normal, "normal_value")
+        kind = EffectKind.ALARM_INVERTED if normal[0] else EffectKind.ALARM_CHANGED
+        yield effect(kind if normal[1] else EffectKind.ALARM_REMOVED, *normal, "normal_value")
     if old.suppressed_by != new.suppressed_by:
         kind = EffectKind.ALARM_SUPPRESSED if new.suppressed_by else EffectKind.ALARM_CHANGED
         yield effect(kind, names[0].path(old.suppressed_by), names[1].path(new.suppressed_by), "suppressed_by")
