@@ -302,6 +302,7 @@ class Swap:
             system.supervisor.stop([leaving.address(mrid).name])
         stations.start()
         for mrid in present - known:
+            system.supervisor.stop([stations.address(mrid).name])  # of a swap that failed before it came to the stations that go
             self._start(stations.address(mrid), system.lives.upstream(mrid), progress)
         for mrid in present & known:
             if mrid not in same:

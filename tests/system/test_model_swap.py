@@ -417,3 +417,30 @@ def test_a_measured_point_that_is_calculated_now_shows_its_result(plant, tables,
     report = edit.swap()
     assert report.done, report
     plant.until(lambda: plant.value(point.pid) == (pytest.approx(seven + 1), int(Quality.CALCULATED)), 3, "the result is shown")
+
+
+def test_a_failed_swap_that_lets_an_upstream_station_go_leaves_it_forwarding(plant, tables, monkeypatch):
+    point = plain(tables, BAD, 13)[0]
+    control = plant.system.control
+    real = type(control).ask
+
+    def fail_once(self, message):
+        if type(message).__name__ == "AdoptControls" and self is control:
+            monkeypatch.setattr(type(control), "ask", real)
+            raise RuntimeError("a fault in the middle")
+        return real(self, message)
+
+    edit = Edit(plant.system)
+    edit.tables = replace(edit.tables, upstream=())
+    generation = edit.prepared()
+    monkeypatch.setattr(type(control), "ask", fail_once)
+    report = plant.system.swap(generation)
+    assert not report.done
+    assert "runs again" in report.reason
+    [address] = plant.system.upstreams.addresses
+    assert any(one is address for one in plant.system.supervisor.addresses()), "what forwards reads the mailbox that is filled"
+    plant.rtu.analog(point.address.ioa, 5.0)
+    shows(plant, point.pid, pytest.approx(5.0 * point.scale + point.offset))
+    plant.until(address.mailbox.empty, what="it reads along")
+    [status] = plant.system.upstreams.status().stations
+    assert status.points
