@@ -269,6 +269,7 @@ class ModelActor(Actor):
         applying = self._store.version(number).state is State.APPLYING
         if self._task is not None and self._task.job.number == number:
             self._give_up()
+            self._store.staging(number)  # what the worker left there
         if applying:
             self._store.note(Step.FAILED, number, actor=user, text="withdrawn while it was built")
         self._store.note(Step.WITHDRAWN, number, actor=user, text=reason)
@@ -396,6 +397,7 @@ class ModelActor(Actor):
                 _log.error("a version stays in the check until the next start", version=task.job.number, cause=str(error))
 
     def _refuse(self, number: int, reason: str, found: CheckResult | None = None) -> None:
+        self._store.staging(number)  # what the worker left there
         facts = {**(found.facts if found else {}), "checked_on": self._store.current}
         self._store.note(Step.REFUSED, number, text=reason, data=facts, reports=found.reports if found else None)
         self._tell("model.refused", number, AlarmClass.ABNORMAL, reason=reason)

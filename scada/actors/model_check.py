@@ -132,9 +132,10 @@ class _Check:
         return effects(old.tables, new.tables, old.model, new.model, difference=difference, files=files)
 
     def _responsibility(self, difference: Difference, running: _Seen, candidate: _Seen) -> tuple[list[str], dict[str, str]]:
-        """Stations that the difference touches, and their areas; a change of a template or waiver is everyone's."""
+        """Stations that the difference touches, and their areas; a change of a template, waiver or drawing is everyone's."""
         stations, areas = responsibility(difference, running.side.model, candidate.side.model)
-        return sorted({*stations, *([EVERYONE] if _shared(running.files) != _shared(candidate.files) else [])}), areas
+        everyones = _shared(running.files) != _shared(candidate.files) or _brought(candidate.files, running.files)
+        return sorted({*stations, *([EVERYONE] if everyones else [])}), areas
 
     def _drawn(self, candidate: Side) -> Sequence[str]:
         """Draw what the running version's drawings do not show; names of those that could not be drawn anew."""
@@ -180,6 +181,11 @@ def _gone(side: Side, mrid: str) -> bool:
 
 def _shared(files: Mapping[str, str]) -> dict[str, str]:
     return {name: digest for name, digest in files.items() if name.startswith("templates/") or name == "waivers.toml"}
+
+
+def _brought(files: Mapping[str, str], running: Mapping[str, str]) -> bool:
+    """True if drawings came along that are not those of the version that runs: nobody can say whose stations they show."""
+    return any(name.startswith(f"{DRAWINGS}/") and running.get(name) != digest for name, digest in files.items())
 
 
 def _findings(findings: Sequence[Finding]) -> bytes:

@@ -216,7 +216,8 @@ class VersionStore:
     def staging(self, number: int) -> Path:
         """Where the files of a version are gathered before :meth:`take`; empty and new."""
         place = self._places / f".new-{number:06d}"
-        shutil.rmtree(place, ignore_errors=True)
+        for left in self._places.glob(f"{place.name}*"):
+            shutil.rmtree(left, ignore_errors=True)
         return place
 
     def take(self, number: int, staged: Path, facts: Mapping[str, Any], reports: Mapping[str, bytes], text: str = "") -> Version:

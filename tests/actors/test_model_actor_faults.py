@@ -153,3 +153,38 @@ def test_the_version_that_a_proposal_takes_is_kept_while_it_is_checked(rig):
     again = rig.ask(pb.ProposeRequest(version=taken, description="after all")).version
     rig.work()
     assert rig.version(again).state is State.READY, rig.version(again).result
+
+
+@pytest.mark.parametrize("ends", ["withdrawn", "too long"])
+def test_work_given_up_leaves_nothing_on_the_disk(rig, ends):
+    number = propose(rig, renamed(rig, "one"))
+    staging = rig.jobs[0].job.staging
+    for place in (staging, staging.with_name(f"{staging.name}-own")):
+        place.mkdir()
+        (place / "EQ.xml").write_text("half")
+    if ends == "withdrawn":
+        assert rig.ask(pb.WithdrawRequest(version=number)).accepted
+    else:
+        rig.tick(3600)
+        assert rig.version(number).state is State.REFUSED
+    assert [path.name for path in staging.parent.iterdir()] == [rig.version(1).folder_name]
+
+
+def test_drawings_that_come_along_are_everyones(rig):
+    """A drawing binds pictures to equipment by mRID: who draws another's station shows its operators something else."""
+    folder = renamed(rig, "mine", "Longtan")
+    (folder / "diagrams").mkdir()
+    (folder / "diagrams" / "Beishan.svg").write_text("<svg/>")
+    number = propose(rig, folder, engineer("eve", areas=("Longtan",)))
+    rig.work()
+    assert rig.version(number).state is State.REFUSED
+    assert "what belongs to no station" in rig.version(number).result
+    number = propose(rig, folder)
+    rig.work()
+    assert rig.version(number).stations == ("*", "Longtan")
+    assert apply(rig, number).accepted
+    rig.work()
+    (folder / "SC-Longtan.xml").write_text((folder / "SC-Longtan.xml").read_text("utf-8").replace(">Ua<", ">U a<"), "utf-8")
+    number = propose(rig, folder, engineer("eve", areas=("Longtan",)))
+    rig.work()
+    assert rig.version(number).stations == ("Longtan",), "the drawings that are in use already are nobody's change"
