@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What would break the line, command the terminal or turn the letters round; names and values of a model may hold it."""
 
 
 class Severity(StrEnum):
@@ -52,7 +57,8 @@ class Finding:
         line = " ".join((self.where, severity, self.rule, self.mrid or "-", self.path or "-", self.text))
         line = f"{line} [{self.standard}]" if self.standard else line
         line = f"{line} ({self.hint})" if self.hint else line
-        return f"{line} (waived: {self.waived})" if self.waived else line
+        line = f"{line} (waived: {self.waived})" if self.waived else line
+        return _UNSEEN.sub(_escape, line)
 
     def as_dict(self) -> dict[str, str | int]:
         """Fields by name, for JSON."""
@@ -62,6 +68,10 @@ class Finding:
 def has_errors(findings: Iterable[Finding]) -> bool:
     """True if any finding that is not waived is an error or worse."""
     return any(finding.severity in (Severity.FATAL, Severity.ERROR) and not finding.waived for finding in findings)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 class Findings(list[Finding]):

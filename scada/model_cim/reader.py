@@ -120,7 +120,7 @@ class _Gather:
             self._fatal(label, error.lineno, "xml.malformed", f"not well-formed: {text}", hint)
         except RefusedError as error:
             self._fatal(label, parser.line, error.rule, error.text, error.hint)
-        except UnicodeError as error:
+        except (UnicodeError, LookupError) as error:
             self._fatal(label, parser.line, "xml.encoding", f"is not in the encoding it names: {error}", "save it as UTF-8")
         except UNREADABLE as error:
             self._fatal(label, parser.line, "file.unreadable", f"cannot be read to its end: {error}", "fetch the file again")

@@ -168,6 +168,9 @@ class _Reader:
         if not texts["reason"].strip():
             self._error(line, "waiver.reason", f"the waiver of {texts['rule']} gives no reason; it does not count", "say why")
             return None
+        if texts["mrid"] and not normalise_mrid(texts["mrid"]):  # it would hold for every object
+            self._error(line, "waiver.file", f"{texts['mrid']!r} is no mRID", "give the mRID of the object, or leave it out")
+            return None
         return Waiver(
             rule=texts["rule"],
             reason=texts["reason"].strip(),

@@ -59,7 +59,8 @@ def write_model(model: CimModel, folder: Path | str) -> list[Path]:
         The files written.
 
     Raises:
-        ModelError: the folder has CIM files that the model was not read from, or a value has a character XML cannot hold.
+        ModelError: the folder has CIM files that the model was not read from or cannot be written to, or a value has a character
+            XML cannot hold.
     """
     folder = Path(folder)
     contents = write_files(model)
@@ -73,11 +74,15 @@ def write_model(model: CimModel, folder: Path | str) -> list[Path]:
         if strange:
             mend = "give an empty folder"
             raise ModelError(f"the folder has {strange[0]}, which is not of this model", where=str(folder), mend=mend)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in contents.items():
-        aside = folder / f".{name}.part"
-        aside.write_bytes(data)
-        aside.replace(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            aside = folder / f".{name}.part"
+            aside.write_bytes(data)
+            aside.replace(folder / name)
+    except OSError as error:
+        mend = "check the disk, the rights, and the names of the files"
+        raise ModelError(f"cannot be written: {error.strerror}", where=str(error.filename or folder), mend=mend) from error
     return [folder / name for name in contents]
 
 

@@ -13,7 +13,8 @@ from scada.model_cim.findings import Severity
 from scada.model_cim.parser import MAX_TOKEN, FileParser
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.spelling import RefusedError
-from scada.model_cim.writer import write_files
+from scada.model_cim.waivers import parse_waivers
+from scada.model_cim.writer import write_files, write_model
 
 NESTED = "<cim:z.y>1</cim:z.y>"
 
@@ -128,3 +129,32 @@ def test_waivers_too_large_to_be_waivers_are_refused(write, tmp_path, monkeypatc
         archive.writestr("waivers.toml", b"#\n" * (1 << 12))
     with pytest.raises(ModelError, match=r"waivers\.toml"):
         ModelReader(path).read()
+
+
+def test_an_encoding_with_an_endless_name_is_a_finding(tmp_path):
+    (tmp_path / "EQ.xml").write_bytes(b'<?xml version="1.0" encoding="UTF-' + b"8" * 400 + b'"?>\n<a/>')
+    model = ModelReader(tmp_path).read()
+    assert [(finding.severity, finding.rule) for finding in model.findings] == [(Severity.FATAL, "xml.encoding")]
+
+
+def test_a_finding_is_one_line_that_commands_no_terminal(write):
+    name = "A&#10;EQ.xml:1 fatal \x9b31m\u202e"
+    body = f'<cim:Line rdf:ID="_a"><cim:IdentifiedObject.name>{name}</cim:IdentifiedObject.name>'
+    model = ModelReader(write(f'{body}<cim:Line.Region rdf:resource="#_r&#13;&#10;s"/></cim:Line>\n')).read()
+    (finding,) = model.findings
+    assert str(finding).isprintable()
+    assert "A\\u000aEQ.xml:1" in str(finding)
+
+
+def test_a_model_that_cannot_be_written_is_one_clear_error(write, tmp_path):
+    model = ModelReader(write('<cim:Line rdf:ID="_a"/>\n')).read()
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ModelError, match="cannot be written"):
+        write_model(model, tmp_path / "taken" / "below")
+
+
+@pytest.mark.parametrize("mrid", [" ", "#_", "_", "urn:uuid:"])
+def test_a_waiver_of_an_empty_mrid_does_not_hold_for_all(mrid):
+    waivers = parse_waivers(f'[[waiver]]\nrule = "*"\nreason = "x"\nmrid = "{mrid}"\n'.encode(), "waivers.toml")
+    assert waivers.waivers == ()
+    assert [finding.rule for finding in waivers.findings] == ["waiver.file"]
