@@ -29,7 +29,8 @@ _LOADS: Final = (
     "VsConverter",
 )
 _BRANCHES: Final = ("ACLineSegment", "SeriesCompensator", "EquivalentBranch")
-_LIMITS: Final = ("CurrentLimit", "VoltageLimit")
+_LIMITS: Final = {"CurrentLimit": ("PATL", "TATL"), "VoltageLimit": ("lowVoltage", "highVoltage")}
+"""Class of an operational limit -> the ratings it can give: a rating of the other quantity is in another unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Plant:
         if not station:
             self.outside.append(transformer)
             return
-        values = {end: self._values(transformer, model.ref(end, "TransformerEnd.Terminal") or "") for end in ends}
+        values = {end: self._values(transformer, model.ref(end, "TransformerEnd.Terminal") or "", whole=False) for end in ends}
         names = _end_names([values[end].get("nominal", math.nan) for end in ends])
         yield Piece("transformer", transformer, transformer, "", station, name)
         for end, label in zip(ends, names, strict=True):
@@ -217,7 +218,8 @@ class Plant:
 
         return sorted(self._model.refs_to(mrid, "Terminal.ConductingEquipment"), key=order)
 
-    def _values(self, equipment: str, terminal: str) -> dict[str, float]:
+    def _values(self, equipment: str, terminal: str, *, whole: bool = True) -> dict[str, float]:
+        """What is known at a terminal; ``whole``: a rating of the equipment counts at each of its terminals."""
         level = node_container(self._model, terminal) if terminal else ""
         if self._model.class_of(level) == "Bay":
             level = self._model.ref(level, "Bay.VoltageLevel") or ""
@@ -226,7 +228,7 @@ class Plant:
         if not values:
             base = self._model.ref(equipment, "ConductingEquipment.BaseVoltage") or ""
             values = self._number(base, "BaseVoltage.nominalVoltage", "nominal")
-        return values | (self._ratings.get(terminal) or self._ratings.get(equipment) or {})
+        return values | (self._ratings.get(terminal) or (self._ratings.get(equipment) if whole else None) or {})
 
     def _level_values(self, level: str) -> dict[str, float]:
         base = self._model.ref(level, "VoltageLevel.BaseVoltage") or ""
@@ -244,7 +246,7 @@ class Plant:
         """PATL, the TATL next above it, and voltage limits, by mRID of a terminal or equipment; only positive ones."""
         model = self._model
         found: dict[str, dict[str, list[float]]] = {}
-        for class_name in _LIMITS:
+        for class_name, kinds in _LIMITS.items():
             for limit in model.ids(class_name):
                 kind = self._limit_kind(model.ref(limit, "OperationalLimit.OperationalLimitType") or "")
                 value = model.number(limit, f"{class_name}.value", model.number(limit, f"{class_name}.normalValue"))
@@ -252,9 +254,9 @@ class Plant:
                 owner = model.ref(limit_set, "OperationalLimitSet.Terminal") or model.ref(
                     limit_set, "OperationalLimitSet.Equipment"
                 )
-                if kind and value > 0 and owner:
+                if kind in kinds and value > 0 and owner:
                     found.setdefault(owner, {}).setdefault(kind, []).append(value)
-        return {owner: _ratings(kinds) for owner, kinds in found.items()}
+        return {owner: _ratings(ratings) for owner, ratings in found.items()}
 
     def _limit_kind(self, limit_type: str) -> str:
         kind = self._model.enum(limit_type, "OperationalLimitType.limitType") or self._model.enum(

@@ -118,6 +118,69 @@ def test_limits_are_the_ratings_of_the_model_or_none(laid):
     assert all(point.limits.lolo < point.limits.lo < point.limits.hi < point.limits.hihi for point in bars)
 
 
+def _rated(kind, class_name, value, owner, number):
+    """An operational limit of its own set at a terminal or equipment."""
+    return f"""
+<cim:OperationalLimitType rdf:ID="_t{number}">
+  <cim:OperationalLimitType.kind rdf:resource="http://iec.ch/TC57/CIM100-European#LimitKind.{kind}"/></cim:OperationalLimitType>
+<cim:OperationalLimitSet rdf:ID="_s{number}"><cim:OperationalLimitSet.{owner}/></cim:OperationalLimitSet>
+<cim:{class_name} rdf:ID="_l{number}"><cim:{class_name}.value>{value}</cim:{class_name}.value>
+  <cim:OperationalLimit.OperationalLimitSet rdf:resource="#_s{number}"/>
+  <cim:OperationalLimit.OperationalLimitType rdf:resource="#_t{number}"/></cim:{class_name}>"""
+
+
+_RATED_GRID = """
+<cim:BaseVoltage rdf:ID="_b1"><cim:BaseVoltage.nominalVoltage>220</cim:BaseVoltage.nominalVoltage></cim:BaseVoltage>
+<cim:BaseVoltage rdf:ID="_b2"><cim:BaseVoltage.nominalVoltage>110</cim:BaseVoltage.nominalVoltage></cim:BaseVoltage>
+<cim:Substation rdf:ID="_S"><cim:IdentifiedObject.name>S</cim:IdentifiedObject.name></cim:Substation>
+<cim:VoltageLevel rdf:ID="_v"><cim:IdentifiedObject.name>220</cim:IdentifiedObject.name>
+  <cim:VoltageLevel.Substation rdf:resource="#_S"/><cim:VoltageLevel.BaseVoltage rdf:resource="#_b1"/></cim:VoltageLevel>
+<cim:BusbarSection rdf:ID="_bar"><cim:IdentifiedObject.name>I</cim:IdentifiedObject.name>
+  <cim:Equipment.EquipmentContainer rdf:resource="#_v"/></cim:BusbarSection>
+<cim:Terminal rdf:ID="_tb"><cim:Terminal.ConductingEquipment rdf:resource="#_bar"/></cim:Terminal>
+<cim:ACLineSegment rdf:ID="_line"><cim:IdentifiedObject.name>L</cim:IdentifiedObject.name>
+  <cim:Equipment.EquipmentContainer rdf:resource="#_v"/></cim:ACLineSegment>
+<cim:Terminal rdf:ID="_tl"><cim:Terminal.ConductingEquipment rdf:resource="#_line"/></cim:Terminal>
+<cim:PowerTransformer rdf:ID="_T"><cim:IdentifiedObject.name>T1</cim:IdentifiedObject.name>
+  <cim:Equipment.EquipmentContainer rdf:resource="#_S"/></cim:PowerTransformer>
+""" + "".join(
+    f"""
+<cim:Terminal rdf:ID="_tt{end}"><cim:Terminal.ConductingEquipment rdf:resource="#_T"/></cim:Terminal>
+<cim:PowerTransformerEnd rdf:ID="_e{end}"><cim:TransformerEnd.endNumber>{end}</cim:TransformerEnd.endNumber>
+  <cim:TransformerEnd.BaseVoltage rdf:resource="#_b{end}"/><cim:TransformerEnd.Terminal rdf:resource="#_tt{end}"/>
+  <cim:PowerTransformerEnd.PowerTransformer rdf:resource="#_T"/></cim:PowerTransformerEnd>"""
+    for end in (1, 2)
+)
+
+
+def _limits_by_path(write, *limits):
+    model = ModelReader(write(_RATED_GRID + "".join(limits))).read()
+    done = instrument(model)
+    tables, _ = build_tables(model.edited(done.difference))
+    return {point.path.rpartition("S/")[2]: point.limits for point in tables.points}, done
+
+
+def test_a_rating_counts_for_its_own_quantity_only(write):
+    """A voltage in kV that bears the type of a permanent rating is no current in A, and the other way round."""
+    limits, _ = _limits_by_path(
+        write,
+        _rated("patl", "CurrentLimit", 900, 'Terminal rdf:resource="#_tl"', 1),
+        _rated("patl", "VoltageLimit", 240, 'Terminal rdf:resource="#_tl"', 2),
+        _rated("highVoltage", "CurrentLimit", 230, 'Terminal rdf:resource="#_tb"', 3),
+    )
+    assert limits["220/L/Ia"].hi == 900
+    assert limits["220/I/Uab"].hi == pytest.approx(1.07 * 220)
+
+
+def test_a_current_rating_of_a_whole_transformer_is_no_rating_of_either_winding(write):
+    """500 A are the limit of one side only, and the model does not say of which."""
+    limits, done = _limits_by_path(write, _rated("patl", "CurrentLimit", 500, 'Equipment rdf:resource="#_T"', 1))
+    currents = {path: one.hi for path, one in limits.items() if path.endswith("Ia") and "T1" in path}
+    assert len(currents) == 2
+    assert all(math.isnan(hi) for hi in currents.values())
+    assert any("transformerEnd" in en and "PATL" in en for (en, _), _, _ in done.left_out)
+
+
 def test_a_second_run_adds_nothing(laid):
     _, _, out, _ = laid
     again = instrument(ModelReader(out).read())
