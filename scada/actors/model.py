@@ -367,13 +367,16 @@ class ModelActor(Actor):
             self._ended(task, WorkError(f"the work took longer than {self._settings.work_minutes:g} minutes", mend=mend))
 
     def _end_stuck(self) -> None:
-        """An apply whose end could not be written down has failed; until that is written, no other one may begin."""
-        for version in self._store.versions.values():
-            if version.state is State.APPLYING:
-                try:
-                    self._failed_to_run(version.number, "its end could not be written down; the version before runs")
-                except ScadaError:
-                    return  # told when it happened; tried again at the next tick
+        """What ended and could not be written down: it has failed, and until that is written no other apply may begin."""
+        text = "its end could not be written down"
+        try:
+            for version in self._store.versions.values():
+                if version.state is State.APPLYING:
+                    self._failed_to_run(version.number, f"{text}; the version before runs")
+                elif version.state is State.CHECKING:
+                    self._refuse(version.number, f"{text}; propose it anew")
+        except ScadaError:
+            return  # told when it happened; tried again at the next tick
 
     def _ended(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
         self._clear()
@@ -389,12 +392,12 @@ class ModelActor(Actor):
         self._next()
 
     def _give_up_version(self, task: _Task, reason: str) -> None:
-        """What could not be kept is refused; if not even that can be written, the next start checks it again."""
+        """What could not be kept is refused; if not even that can be written, :meth:`_look` tries again."""
         if isinstance(task.job, CheckJob) and self._store.version(task.job.number).state is State.CHECKING:
             try:
                 self._refuse(task.job.number, reason)
             except ScadaError as error:
-                _log.error("a version stays in the check until the next start", version=task.job.number, cause=str(error))
+                _log.error("a version stays in the check until it can be refused", version=task.job.number, cause=str(error))
 
     def _refuse(self, number: int, reason: str, found: CheckResult | None = None) -> None:
         self._store.staging(number)  # what the worker left there

@@ -6,13 +6,15 @@ standard input closes, the server is gone or has given the job up, and it ends a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, Final
 
 from scada.actors.model_check import check_version
 from scada.actors.model_handover import pack
@@ -24,6 +26,8 @@ from scada.model_cim.version_files import check_hashes
 from scada.protocols.registry import Drivers
 
 Progress = Callable[[float, str], None]
+OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+"""What the kernel looks at when memory runs out: -1000 (never) to 1000 (first)."""
 
 
 def work(job: Job, out: BinaryIO) -> None:
@@ -53,9 +57,16 @@ def _build(job: BuildJob, progress: Progress, out: BinaryIO) -> None:
     progress(0.9, "take_over")
 
 
+def come_last() -> None:
+    """The server's threads come first, and if memory runs out it is this process that goes."""
+    os.nice(10)
+    with contextlib.suppress(OSError):
+        OOM_SCORE.write_text("900")
+
+
 def main() -> None:
     """Read a job, do it, end."""
-    os.nice(10)  # the server's threads come first
+    come_last()
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between the frames
     size = int.from_bytes(source.read(8), "little")

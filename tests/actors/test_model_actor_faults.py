@@ -188,3 +188,15 @@ def test_drawings_that_come_along_are_everyones(rig):
     number = propose(rig, folder, engineer("eve", areas=("Longtan",)))
     rig.work()
     assert rig.version(number).stations == ("Longtan",), "the drawings that are in use already are nobody's change"
+
+
+def test_a_check_whose_end_cannot_be_written_down_ends_as_soon_as_it_can(rig, monkeypatch):
+    number = propose(rig, renamed(rig, "one"))
+    with monkeypatch.context() as patched:
+        fails(patched, Step.CHECKED, Step.REFUSED)
+        rig.work()
+        rig.tick(1)
+        assert rig.version(number).state is State.CHECKING
+    rig.tick(1)
+    assert rig.version(number).state is State.REFUSED
+    assert "propose it anew" in rig.version(number).result

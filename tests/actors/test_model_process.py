@@ -6,6 +6,8 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -196,3 +198,10 @@ def test_files_that_were_changed_since_the_check_are_not_built(grid, tmp_path):
     answers = [(kind, body) for kind, body in read_frames(out) if kind is not Kind.PROGRESS]
     assert [kind for kind, _ in answers] == [Kind.REFUSED]
     assert "version 7 was changed: SC-Longtan.xml" in pickle.loads(answers[0][1])
+
+
+@pytest.mark.e2e
+def test_if_memory_runs_out_it_is_the_worker_that_goes():
+    code = "import os; from scada.actors.model_work import OOM_SCORE, come_last; come_last(); print(OOM_SCORE.read_text(), os.nice(0))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["900", str(min(19, os.nice(0) + 10))]
