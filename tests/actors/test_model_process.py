@@ -202,6 +202,6 @@ def test_files_that_were_changed_since_the_check_are_not_built(grid, tmp_path):
 
 @pytest.mark.e2e
 def test_if_memory_runs_out_it_is_the_worker_that_goes():
-    code = "import os; from scada.actors.model_work import OOM_SCORE, come_last; come_last(); print(OOM_SCORE.read_text(), os.nice(0))"
+    code = "import os; from scada.actors import model_work as m; m.come_last(); print(m.OOM_SCORE.read_text(), os.nice(0))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["900", str(min(19, os.nice(0) + 10))]
