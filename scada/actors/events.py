@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from itertools import takewhile
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 from scadapb.v1 import scada_pb2 as pb
 
@@ -30,7 +34,7 @@ from scada.events.records import Event, EventKind
 from scada.events.soe import SoeWindow, StatusLines
 from scada.events.suppression import SuppressionError
 from scada.model_cim.tables import AlarmClass, ModelTables
-from scada.rtdb.changes import ChangeSet, GapError
+from scada.rtdb.changes import ChangeSet, GapError, Snapshot
 from scada.rtdb.store import Store
 
 _log = structlog.get_logger("events")
@@ -38,6 +42,7 @@ _log = structlog.get_logger("events")
 Listener = Callable[[Sequence[Event]], None]
 CONSUMER = "events"
 """Name under which the journal is kept for the event log."""
+NO_PIDS = np.zeros(0, dtype=np.uint32)
 CATCH_UP = 20_000
 """Records of the journal that share one write of the log after a restart."""
 DRAIN = 256
@@ -195,9 +200,7 @@ class EventActor(Actor):
         self._events += fresh
         if self._tagged is not None:
             self._events += engine.set_tagged(self._tagged(), self._clock.now_ns())
-        unjudged = engine.unjudged()
-        if len(unjudged):
-            self._events += engine.resync(self._store.snapshot(unjudged))
+        self._judge_present(engine.unjudged())
         self._flush()
         self._view.load(engine.alarms(), engine.suppressions(), self._log.last_id)
 
@@ -230,6 +233,21 @@ class EventActor(Actor):
                 parameters = {"first": str(change.first), "last": str(change.last), "reason": reason}
                 self._unheld.append(self._system("events.unjudged", AlarmClass.ACCIDENT, 1, parameters))
         self._seq = change.last
+
+    def _judge_present(self, pids: npt.NDArray[np.uint32]) -> None:
+        """Judge the values that points have where we stand; those that changed since are judged by their changes, in order."""
+        if not len(pids):
+            return
+        present = self._store.snapshot(pids)
+        try:
+            waiting = takewhile(lambda change: change.first <= present.seq, self._store.changes(self._seq))
+            later = [change.records["pid"] for change in waiting]
+        except GapError as gap:
+            _log.warning("the journal does not hold all changes since the last event", reason=str(gap))
+            later = []
+        stays = ~np.isin(pids, np.concatenate([NO_PIDS, *later]))
+        stand = {each.name: getattr(present, each.name)[stays] for each in fields(Snapshot) if each.name != "seq"}
+        self._events += self._engine.resync(Snapshot(present.seq, **stand))
 
     def _take_lines(self, change: ChangeSet) -> None:
         lines = self._lines.of(change)
