@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from scada.model_cim.sheets.importing import Import
 
 _SHOWN = 50
-_TEMPLATES = "templates"
 _LANG = click.option(
     "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of headings or faults."
 )
@@ -106,12 +105,13 @@ def import_sheets(
     if errors is not None and done.faults:
         write_errors(errors, tables, done.faults, lang)
         click.echo(f"faults: {errors}")
-    if not dry_run and (partial or not done.faults) and done.difference:
-        if not prune or yes or _confirmed(done):
+    if not dry_run:
+        takes = (partial or not done.faults) and bool(done.difference)
+        if takes and (not prune or yes or _confirmed(done)):
             _write(model, done, path, out or path)
             click.echo(f"written: {out or path}")
-    elif not dry_run and done.faults:
-        click.echo("nothing was written")
+        else:
+            click.echo("nothing was written")
     sys.exit(1 if done.faults else 0)
 
 
@@ -148,9 +148,14 @@ def _confirmed(done: Import) -> bool:
 
 
 def _write(model: CimModel, done: Import, path: Path, folder: Path) -> None:
+    """The model's XML and, in another folder, what belongs to it beside that: templates, waivers, drawings."""
     from scada.model_cim.difference import apply_difference
+    from scada.model_cim.version_files import files_of
     from scada.model_cim.writer import write_model
 
     write_model(apply_difference(model, done.difference), folder)
-    if folder.resolve() != path.resolve() and (path / _TEMPLATES).is_dir():
-        shutil.copytree(path / _TEMPLATES, folder / _TEMPLATES, dirs_exist_ok=True)
+    if path.is_dir() and folder.resolve() != path.resolve():
+        for name, file in files_of(path).items():
+            if file.suffix.lower() not in (".xml", ".zip"):
+                (folder / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, folder / name)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from scada.cli.model import command
 from scada.core.errors import ModelError
 from scada.model_cim.reader import ModelReader
+from scada.model_cim.version_files import files_of
 
 
 @pytest.fixture
@@ -100,6 +101,22 @@ def test_devices_keep_their_templates_in_another_folder(run, demo_path, tmp_path
     was, now = ModelReader(devices).read(), ModelReader(tmp_path / "out").read()
     assert now.class_counts() == was.class_counts()
     assert now.text(now.ids("RemoteUnit")[0], "sc:RemoteUnit.host") == "10.9.8.7"
+
+
+def test_waivers_and_drawings_go_along_into_another_folder(run, demo_path, tmp_path):
+    """Without its waivers the model would have other findings, and the difference would say that they go."""
+    grid = tmp_path / "grid"
+    shutil.copytree(demo_path, grid)
+    (grid / "waivers.toml").write_text("# none yet\n")
+    channel = ModelReader(grid).read().name(ModelReader(grid).read().ids("RemoteUnit")[0])
+    (tmp_path / "channels.csv").write_text(f"name,host\n{channel},10.9.8.7\n")
+    run("import-sheets", grid, tmp_path / "channels.csv", "--out", tmp_path / "out")
+    assert files_of(tmp_path / "out").keys() == files_of(grid).keys()
+    assert any(name.startswith("diagrams/") for name in files_of(grid)), "there was something to lose"
+    assert (tmp_path / "out" / "waivers.toml").read_text() == "# none yet\n"
+    again = run("import-sheets", tmp_path / "out", tmp_path / "channels.csv", "--out", tmp_path / "third")
+    assert "0 rows changed" in again
+    assert "nothing was written" in again, "there is no folder for the next command"
 
 
 def test_wrong_names_are_told(run, demo_path, tmp_path):
