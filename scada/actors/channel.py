@@ -29,6 +29,7 @@ from scada.actors.messages import (
     StopRecording,
     Tick,
 )
+from scada.actors.model_change import alike_in
 from scada.actors.tracing import TraceHub
 from scada.actors.wire import LOST, ChannelSink, Wire
 from scada.core.clock import Clock
@@ -287,9 +288,13 @@ class ChannelActor(Actor):
         if self._driver is None or self._view.state is not LinkState.UP:
             order.reply(CommandResult(Outcome.LINK_DOWN, f"channel {self._view.spec.name} is {self._view.state.value}"))
             return
-        control = next((one for one in self._driver.controls if one.cid == order.cid), None)
+        asked = order.control
+        control = next((one for one in self._driver.controls if one.cid == asked.cid), None)
         if control is None:
-            order.reply(CommandResult(Outcome.UNSUPPORTED, f"control {order.cid} is not on channel {self._view.spec.name}"))
+            order.reply(CommandResult(Outcome.UNSUPPORTED, f"control {asked.cid} is not on channel {self._view.spec.name}"))
+            return
+        if not alike_in(("mrid", "kind", "address", "select"), control, asked):
+            order.reply(CommandResult(Outcome.REFUSED, "the channel reaches this control by another version of the model"))
             return
         work = self._wire.submit(self._step(order.step, control, order.value))
         work.add_done_callback(lambda done: order.reply(result_of(done)))

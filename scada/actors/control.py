@@ -182,7 +182,7 @@ class ControlActor(Actor):
         if channel is None:
             answered(CommandResult(Outcome.LINK_DOWN, "the model no longer has the channel"))
             return
-        channel.tell(Operate(step, send.control.cid, send.value, answered))
+        channel.tell(Operate(step, send.control, send.value, answered))
 
     def _no_audit(self, sequence_id: str, error: ScadaError) -> None:
         _log.error("the audit log cannot be written; the control ends", cause=str(error), sequence=sequence_id)

@@ -327,7 +327,8 @@ class Operate(Message):
 
     step: str
     """``select``, ``execute`` or ``cancel``."""
-    cid: int
+    control: Control
+    """As whoever decided knows it: a driver that reaches it otherwise, by another version of the model, does nothing."""
     value: float
     reply: Callable[[CommandResult], None]
 

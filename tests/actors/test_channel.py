@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,9 +161,10 @@ class World:
         assert done.wait(5)
         return answers[0]
 
-    def operate(self, step, cid=7):
+    def operate(self, step, **fields):
         answers, done = [], threading.Event()
-        self.address.tell(Operate(step, cid, 2.0, lambda result: (answers.append(result), done.set())))
+        control = replace(CONTROL, **fields)
+        self.address.tell(Operate(step, control, 2.0, lambda result: (answers.append(result), done.set())))
         assert done.wait(5)
         return answers[0]
 
@@ -222,6 +224,16 @@ def test_orders_are_answered_whatever_happens(world):
     assert world.operate("select", cid=99).outcome is Outcome.UNSUPPORTED
 
 
+@pytest.mark.parametrize("other", [{"address": Iec104Address(1, 10, 46)}, {"kind": ControlKind.SINGLE}, {"mrid": "c-8"}])
+def test_an_order_by_another_version_of_the_model_never_reaches_the_address_of_this_one(world, other):
+    world.do((LinkState.UP, "started"))
+    world.until(lambda: world.view.state is LinkState.UP)
+    for step in ("select", "execute"):
+        refused = world.operate(step, **other)
+        assert (refused.outcome, "another version" in refused.reason) == (Outcome.REFUSED, True)
+    assert world.operate("select", path="renamed").outcome is Outcome.CONFIRMED
+
+
 def test_quarantine_closes_and_release_connects_again(world):
     world.do((LinkState.UP, "started"))
     world.until(lambda: world.view.state is LinkState.UP)
@@ -244,7 +256,7 @@ def up(world, reason="started"):
 def tick(world, seconds=0.0):
     world.clock.advance(seconds)
     world.address.tell(Tick())
-    world.address.ask(Operate("select", 99, 0, lambda _: None)).get(timeout=5)  # all before it is handled
+    world.address.ask(Operate("select", replace(CONTROL, cid=99), 0, lambda _: None)).get(timeout=5)  # all before it is handled
 
 
 def test_an_order_is_answered_when_it_has_ended_with_what_came_of_it(world):

@@ -86,7 +86,7 @@ def test_select_check_back_execute_feedback(desk):
     assert (selected.state, selected.present) == (SequenceState.SELECTED, 2.0)
     desk.ask(pb.ExecuteRequest(sequence_id=selected.sequence_id))
     sent = desk.answer()
-    assert (sent.step, sent.cid, sent.value) == ("execute", desk.control.cid, 1.0)
+    assert (sent.step, sent.control, sent.value) == ("execute", desk.control, 1.0)
     assert len(desk.replies) == 1, "the station's yes is not the plant's"
     desk.actor.receive(Changed(desk.disk.put([desk.control.feedback], [1.0])))
     assert desk.replies[-1].state is SequenceState.SUCCESS
