@@ -315,6 +315,33 @@ def test_agc_avc_and_stations(edit):
     }
 
 
+def test_regulation_that_acts_elsewhere_or_the_other_way_round_is_dangerous(edit):
+    tables, model = edit.tables, edit.model
+    area = next(one for one in tables.areas if one.units and one.ties)
+    tie, unit = area.ties[0], area.units[0]
+    units = [replace(unit, setpoint=area.units[1].setpoint), *area.units[1:]]
+    changed = replace(area, ties=[replace(tie, sign=-tie.sign), *area.ties[1:]], units=units)
+    found = effects(tables, replace(tables, areas=[changed if one is area else one for one in tables.areas]), model, model)
+    assert {(one.kind, one.field) for one in found.dangerous} == {
+        (K.REGULATION_MOVED, f"{tie.name}: sign"),
+        (K.REGULATION_MOVED, f"{unit.name}: setpoint"),
+    }
+
+
+def test_parts_of_one_name_are_all_compared(edit):
+    """G1 of one plant must not hide what becomes of G1 of another."""
+    tables, model = edit.tables, edit.model
+    area = next(one for one in tables.areas if len(one.units) > 1)
+
+    def named(**change):
+        units = [replace(one, name="G1") for one in area.units]
+        units[0] = replace(units[0], **change)
+        return replace(tables, areas=[replace(area, units=units) if one is area else one for one in tables.areas])
+
+    found = effects(named(), named(maximum=9e3), model, model)
+    assert [(one.kind, one.field, one.new) for one in found.rows] == [(K.AGC_CHANGED, "G1: maximum", "9000")]
+
+
 def test_numbers_of_points_may_differ_between_versions(edit):
     """A running server keeps numbers of versions before; that is no change."""
     kept = Numbers(*({row.mrid: number + 5 for number, row in enumerate(rows)} for rows in (
@@ -337,6 +364,11 @@ def test_forwarded_rows(edit):
     assert rows(found, K.FORWARD_TAKEN)[0][3:] == (paths[1], paths[0])
     assert {one[2] for one in rows(found, K.FORWARD_READDRESSED)} == set(paths)
     assert rows(found, K.FORWARD_LOST)[0][3].startswith(tables.points[rest[0].pid].path)
+    control = station.controls[0]
+    changed = replace(station, controls=[replace(control, select=False), *station.controls[1:]])
+    direct = effects(tables, replace(tables, upstream=[changed, *tables.upstream[1:]]), edit.model, edit.model)
+    assert control.select
+    assert [one.kind for one in direct.dangerous] == [K.FORWARD_SELECT_OFF]
     assert ("port", "9999") in {(one[2], one[4]) for one in rows(found, K.FORWARD_CHANGED)}
 
 

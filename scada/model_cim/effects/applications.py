@@ -13,6 +13,8 @@ from scada.model_cim.tables import ForwardedControl, ForwardedPoint, ModelTables
 
 _POINTS: Final = ("power", "remote", "available", "state_of_charge", "position", "voltage", "frequency", "flow")
 _CONTROLS: Final = ("setpoint", "control")
+_ACTS: Final = (*_CONTROLS, "sign", "raise_increases_voltage")
+"""Fields by which regulation acts on something else, or the other way round."""
 Parts = dict[str, dict[str, str]]
 """Fields by the name of the part (a unit, a tie line, a pilot node; the whole itself has none)."""
 
@@ -67,7 +69,8 @@ def _wholes(
             for field in dict.fromkeys([*before, *after]):
                 if before.get(field, "") != after.get(field, ""):
                     name = f"{part}: {field}" if part else field
-                    yield Effect(changed, mrid, whole.name, "", name, before.get(field, ""), after.get(field, ""))
+                    kind = EffectKind.REGULATION_MOVED if part and field in _ACTS else changed
+                    yield Effect(kind, mrid, whole.name, "", name, before.get(field, ""), after.get(field, ""))
 
 
 def _meaning(tables: ModelTables) -> dict[str, Callable[[Any], object]]:
@@ -80,7 +83,8 @@ def _parts(whole: Any, tables: ModelTables, leave: str, *groups: Sequence[Any]) 
     parts = {"": flat(whole, frozenset(leave.split()), meaning)}
     for group in groups:
         for part in group:
-            parts[part.name] = flat(part, frozenset({"mrid", "name"}), meaning)
+            name = part.name if part.name not in parts else f"{part.name} #{len(parts)}"
+            parts[name] = flat(part, frozenset({"mrid", "name"}), meaning)
     return parts
 
 
@@ -149,7 +153,9 @@ def _rows(station: UpstreamStation, old: Mapping[str, _Row], new: Mapping[str, _
         for field in dict.fromkeys([*was.fields, *row.fields]):
             texts = was.fields.get(field, ""), row.fields.get(field, "")
             if texts[0] != texts[1]:
-                yield Effect(EffectKind.FORWARD_CHANGED, mrid, name, "", f"{row.path}: {field}", *texts)
+                off = field == "select" and texts[1] == "false"
+                kind = EffectKind.FORWARD_SELECT_OFF if off else EffectKind.FORWARD_CHANGED
+                yield Effect(kind, mrid, name, "", f"{row.path}: {field}", *texts)
     known = {row.key: row for row in old.values()}
     for mrid, row in new.items():
         before = known.get(row.key)

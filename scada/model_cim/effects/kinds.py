@@ -93,11 +93,15 @@ class EffectKind(StrEnum):
     AVC_GAINED = "avc-gained"
     AVC_LOST = "avc-lost"
     AVC_CHANGED = "avc-changed"
+    REGULATION_MOVED = "regulation-moved"
+    """AGC or AVC acts on another control, or the other way round."""
     FORWARD_GAINED = "forward-gained"
     FORWARD_LOST = "forward-lost"
     FORWARD_READDRESSED = "forward-readdressed"
     FORWARD_TAKEN = "forward-taken"
     """An upstream control centre gets another object under an address it knows."""
+    FORWARD_SELECT_OFF = "forward-select-off"
+    """An upstream control centre may execute without selecting first."""
     FORWARD_CHANGED = "forward-changed"
     TEMPLATE_CHANGED = "template-changed"
     FILE_CHANGED = "file-changed"
@@ -132,7 +136,9 @@ DANGEROUS: Final = frozenset(
         EffectKind.CHANNEL_TAKEN,
         EffectKind.SWITCH_CLASS,
         EffectKind.SWITCH_CONNECTED,
+        EffectKind.REGULATION_MOVED,
         EffectKind.FORWARD_TAKEN,
+        EffectKind.FORWARD_SELECT_OFF,
     }
 )
 """Effects by which someone may be hurt, misled or left unwarned; whoever applies a model must have named each of them."""
