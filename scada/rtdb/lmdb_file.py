@@ -126,6 +126,7 @@ class LmdbFile(MappedFile):
             check_structure(self.path)
             self._env = open_environment(self.path, len(databases), map_size=self.map_bytes, metasync=metasync)
             self.closed = False
+            self._fill_up()
             self._bring_to(layout, databases, upgrades)
         except (lmdb.Error, OSError) as error:
             self.close()
@@ -151,6 +152,12 @@ class LmdbFile(MappedFile):
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def _fill_up(self) -> None:
+        """Pages cut off at the end read as zeros, which a record's checksum sees; reading beyond the file ends the process."""
+        whole = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        if self.path.stat().st_size < whole:
+            os.truncate(self.path, whole)
 
     def _bring_to(self, layout: int, databases: Sequence[str], upgrades: Upgrades) -> None:
         found = self.found_layout() or layout  # a new file has none

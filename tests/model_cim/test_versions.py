@@ -254,6 +254,26 @@ def test_proposals_without_end_do_not_fill_the_log(store, folder):
     assert [bool(version.reports) for version in store.versions.values()][-3:] == [False, True, True]
 
 
+def test_a_store_cut_off_within_a_report_is_damaged_and_does_not_end_the_process(store, folder):
+    begin(store, folder)
+    for number in range(2, 14):
+        version = store.begin(actor="ann", description="d" * 500, areas=("*",), base=1, origin="upload", source="ab")
+        store.note(Step.REFUSED, version, reports={"findings": hashlib.shake_256(bytes([number])).digest(9000)})
+    store.close()
+    path = store.folder / "versions.lmdb"
+    os.truncate(path, path.stat().st_size - 8192)
+    code = (
+        "import sys; from pathlib import Path; from scada.core.clock import VirtualClock\n"
+        "from scada.core.errors import StoreError; from scada.model_cim.versions import VersionStore\n"
+        "try:\n"
+        "    store = VersionStore(Path(sys.argv[1]), VirtualClock(), map_mb=16)\n"
+        "    print([store.report(number, 'findings') and number for number in store.versions])\n"
+        "except StoreError as error: print(type(error).__name__)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(store.folder)], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout.strip()) == (0, "CorruptFileError")
+
+
 def test_a_text_without_end_is_cut_off_in_the_log(store, folder):
     begin(store, folder)
     assert len(store.note(Step.FAILED, 1, text="x" * 1_000_000).text) < 10_000
