@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from scada.actors.wire import Feed
 from scada.core.batch import PointBatch
 from scada.core.clock import Clock
@@ -55,6 +58,10 @@ class CleaningStage:
         """Judge with the cleaner of another model version from now on; it goes on with what this one knows."""
         cleaner.succeed(self._cleaner)
         self._cleaner = cleaner
+
+    def forget(self, pids: npt.NDArray[np.uint32]) -> None:
+        """These points come from another source from now on."""
+        self._cleaner.forget(pids)
 
     def lost(self, channel: int) -> None:
         """No data flows from a channel."""

@@ -321,6 +321,8 @@ class ChannelSink:
         """The channel feeds other points from now on; those that moved here are not topical until their source sends."""
         self._pids = pids
         if len(moved):
+            if self._cleaning is not None:
+                self._cleaning.forget(moved)
             self._feed.mark(moved, LOST)
 
     def deliver(self, batch: PointBatch) -> None:

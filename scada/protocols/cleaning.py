@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -155,8 +155,23 @@ class Cleaner:
             mine[name][here[same]] = theirs[name][there[same]]
         channels = min(len(self._counts), len(other._counts))
         self._counts[:channels], self._last[:channels] = other._counts[:channels], other._last[:channels]
+        self._count_carried()
+
+    def forget(self, pids: npt.NDArray[np.uint32]) -> None:
+        """These points have another source from now on: what comes of it has nothing before it."""
+        slots = self._slots[pids]
+        self._forget(slots[slots != _NO_SLOT])
+        self._count_carried()
+
+    def _forget(self, rows: npt.NDArray[np.integer[Any]]) -> None:
+        for name in ("value", "seen", "changed"):
+            self._state[name][rows] = np.nan
+        self._state["carried"][rows] = 0
+
+    def _count_carried(self) -> None:
+        state = self._state
         for finding in CleaningFinding:
-            carried = mine["channel"][(mine["carried"] & (1 << finding)) != 0]
+            carried = state["channel"][(state["carried"] & (1 << finding)) != 0]
             self._carried[:, finding] = np.bincount(carried, minlength=len(self._carried))
 
     def check(self, batch: PointBatch, mono: float) -> tuple[PointBatch, list[Found]]:
@@ -210,10 +225,7 @@ class Cleaner:
 
     def lost(self, channel: int) -> None:
         """The channel is down: nothing is due from it, and what comes later has nothing before it."""
-        rows = self._state["channel"] == channel
-        for name in ("value", "seen", "changed"):
-            self._state[name][rows] = np.nan
-        self._state["carried"][rows] = 0
+        self._forget(np.flatnonzero(self._state["channel"] == channel))
         self._carried[channel] = 0
 
     def counts(self, channel: int) -> list[CleaningCount]:

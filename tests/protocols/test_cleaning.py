@@ -76,6 +76,15 @@ def test_a_jump_is_flagged_by_source_time_and_the_next_value_at_the_new_level_is
     assert cleaned.records["quality"].tolist() == [0, 0, RATE]
 
 
+def test_a_value_of_another_source_is_no_jump_and_what_the_one_before_carried_is_over():
+    rules = Cleaning(rate_per_s=10.0)
+    cleaner = Cleaner([point(0, maximum=100.0, cleaning=rules), point(1, maximum=100.0, cleaning=rules)], 1)
+    assert qualities(cleaner, (0, 101.0)) == [RANGE]
+    cleaner.forget(np.array([0], dtype=np.uint32))
+    assert [count.points for count in cleaner.counts(0)] == [0]
+    assert qualities(cleaner, (1, 50.0), (2, 75.0)) == [0, RATE]
+
+
 def test_the_rate_without_source_time_is_taken_by_arrival():
     cleaner = Cleaner([point(0, cleaning=Cleaning(rate_per_s=10.0))], 1)
     for at, value, expected in ((0.0, 0.0, 0), (1.0, 9.0, 0), (1.5, 20.0, RATE)):
