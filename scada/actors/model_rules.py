@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -163,9 +164,14 @@ def _mine(version: Version, principal: Principal) -> Verdict | None:
 
 
 def _approve(version: Version, principal: Principal) -> Verdict | None:
-    if principal.name.casefold() == version.maker.casefold():
+    if _alike(principal.name) == _alike(version.maker):
         return Verdict("same_person", f"{principal.name} made version {version.number}; another engineer must approve it")
     return _mine(version, principal)
+
+
+def _alike(name: str) -> str:
+    """A name as people read it: full-width letters, capitals and the way accents are coded make no other person."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def _withdraw(version: Version, principal: Principal) -> Verdict | None:

@@ -200,3 +200,12 @@ def test_a_check_whose_end_cannot_be_written_down_ends_as_soon_as_it_can(rig, mo
     rig.tick(1)
     assert rig.version(number).state is State.REFUSED
     assert "propose it anew" in rig.version(number).result
+
+
+@pytest.mark.parametrize("name", ["ANN", "\uff41nn", "ann "])
+def test_a_name_written_otherwise_is_no_second_person(rig, name):
+    number = propose(rig, renamed(rig, "one"))
+    rig.work()
+    request = pb.ApproveRequest(version=number, digest=rig.version(number).digest)
+    assert rig.ask(request, engineer(name)).code == "same_person"
+    assert rig.ask(request, BOB).accepted
