@@ -282,7 +282,8 @@ class Swap:
                 system.agc_view.status = AgcView().status
                 progress.actors_restarted.append(system.agc.name)
             case one, other:
-                if change.uses(*used_by_area(after.tables)) or not alike(one, other):
+                used = any(change.uses(*used_by_area(tables)) for tables in (before.tables, after.tables))
+                if used or not alike(one, other):
                     self._replace(system.agc, progress)
 
     def _replace(self, address: Address, progress: _Progress) -> None:

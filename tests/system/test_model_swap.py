@@ -444,3 +444,13 @@ def test_a_failed_swap_that_lets_an_upstream_station_go_leaves_it_forwarding(pla
     plant.until(address.mailbox.empty, what="it reads along")
     [status] = plant.system.upstreams.status().stations
     assert status.points
+
+
+def test_agc_does_not_go_on_writing_a_point_that_the_model_let_go(plant, tables):
+    ace = next(point for point in tables.points if point.expression == "agc.ace")
+    edit = Edit(plant.system)
+    edit.remove(ace)
+    report = edit.swap()
+    assert report.done, report
+    assert "agc" in report.actors_restarted
+    plant.until(lambda: plant.value(ace.pid)[1] & LOST == LOST, what="nobody writes it any more")
