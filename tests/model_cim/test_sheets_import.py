@@ -10,6 +10,7 @@ from scada.model_cim.schema import load_schema
 from scada.model_cim.sheets.faults import CellError
 from scada.model_cim.sheets.importing import Table, import_tables, sheet_named
 from scada.model_cim.sheets.writing import views
+from scada.model_cim.statements import Difference, Statement, ValueKind
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,25 @@ def test_agc_and_avc_parameters_come_back(grid):
     assert (after.areas[0].units[0].ramp_up, after.areas[0].units[0].forbidden) == (7.25, ((10.0, 20.0), (40.0, 45.0)))
     assert after.areas[0].bias == -30
     assert after.zones[0].pilots[0].target == 227.5
+
+
+def test_the_address_goes_too_where_the_value_names_its_source(grid):
+    model, tables, _ = grid
+    mrid = analog(tables).mrid
+    source = model.refs_to(mrid, "RemoteSource.MeasurementValue")[0]
+    turned = model.edited(
+        Difference(
+            {},
+            {},
+            (Statement(mrid, "MeasurementValue.RemoteSource", source, ValueKind.REF),),
+            (Statement(source, "RemoteSource.MeasurementValue", mrid, ValueKind.REF),),
+        )
+    )
+    done = import_tables(turned, [table("points", {"mrid": mrid, "channel": "<clear>"})])
+    assert codes(done) == []
+    after = apply_difference(turned, done.difference)
+    assert source not in after
+    assert after.ref(mrid, "MeasurementValue.RemoteSource") is None
 
 
 def test_limits_come_go_and_change_with_their_objects(grid):

@@ -20,6 +20,8 @@ from scada.model_cim.statements import Statement, ValueKind
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SOURCE_OF: Final = "MeasurementValue.RemoteSource"
+"""Where a model lets the value name its source, instead of the other way round."""
 _TRUTH: Final = {"true": "true", "false": "false", "1": "true", "0": "false", "是": "true", "否": "false"}
 Objects = Mapping[str, str]
 """MRID of each object of a row by its role; empty where the row has none."""
@@ -270,7 +272,10 @@ class Channel(Reference):
         elif self.required:
             raise CellError("clear-needed")
         elif row.object(self.role):
-            row.edits.remove(row.object(self.role))
+            source = row.object(self.role)
+            for value in row.names.model.refs_to(source, _SOURCE_OF):
+                row.edits.put(value, _SOURCE_OF, None, ValueKind.REF)
+            row.edits.remove(source)
 
 
 @dataclass(frozen=True)
