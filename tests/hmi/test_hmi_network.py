@@ -66,3 +66,17 @@ def test_a_voltage_level_leads_to_its_station(rig, operator):
     expect(operator.at(f"map-value-{pid}")).to_contain_text("231.5")
     place.dispatch_event("click")
     expect(operator.at("station-name")).to_have_text("Hongqi")
+
+
+def test_a_drawing_is_shapes_and_texts_and_nothing_that_acts(rig, operator, monkeypatch):
+    svg, metadata = rig.backend.diagram(rig.backend.tables.area_diagrams[0].diagram)
+    evil = "document.title = 'taken'"
+    hostile = svg.replace("<svg ", f'<svg onload="{evil}" ', 1).replace("</svg>", f"<script>{evil}</script></svg>")
+    assert hostile.count("taken") == 2
+    monkeypatch.setattr(rig.backend, "diagram", lambda stem: (hostile, metadata))
+    operator.go("network", rig.backend.tables.area_diagrams[0].key)
+    drawing = operator.page.locator("[data-testid=network-map] svg")
+    expect(drawing).to_be_visible()
+    assert drawing.get_attribute("onload") is None
+    assert drawing.locator("script").count() == 0
+    assert operator.page.title() != "taken"

@@ -6,7 +6,7 @@ export function parseDrawing(text: string): SVGSVGElement {
   const parsed = new DOMParser().parseFromString(text.replace(/<style[\s\S]*?<\/style>/g, ""), "image/svg+xml");
   const root = parsed.documentElement;
   if (root.localName !== "svg") throw new Error("the drawing is not SVG");
-  for (const element of [...root.querySelectorAll("*")]) {
+  for (const element of [root, ...root.querySelectorAll("*")]) {
     if (!KEPT.has(element.localName)) {
       element.remove();
       continue;
