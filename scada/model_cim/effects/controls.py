@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from scada.model_cim.cim import CimModel
@@ -33,6 +33,7 @@ def control_effects(old: ModelTables, new: ModelTables, models: tuple[CimModel, 
             yield from _changed(was, control, names, (old, new), models)
     yield from taken(slots(old, before.values()), slots(new, after.values()), EffectKind.ADDRESS_TAKEN)
     yield from names_taken(before, after, "control")
+    yield from _numbers_taken(before, after)
 
 
 def _changed(
@@ -69,6 +70,19 @@ def _changed(
         yield effect(EffectKind.STATES_MOVED, shown(old.states), shown(new.states))
     for field, before, after in other_fields(old, new, _PLAIN):
         yield effect(EffectKind.CONTROL_CHANGED, before, after, field)
+
+
+def _numbers_taken(before: Mapping[str, Control], after: Mapping[str, Control]) -> Iterator[Effect]:
+    """Controls that come to be called, by name or device number, as another device of their station was."""
+    known = {(row.station, row.device_number): row for row in before.values() if row.device_number}
+    for mrid, row in after.items():
+        was = before.get(mrid)
+        for said in sorted({row.name, row.device_number} - ({was.name, was.device_number} if was else set())):
+            other = known.get((row.station, said))
+            if was is not None and other is not None and other.mrid in after and other.equipment != row.equipment:
+                yield Effect(
+                    EffectKind.NAME_TAKEN, mrid, f"{row.path} ({said})", row.station, "device_number", after[other.mrid].path
+                )
 
 
 def _interlocks(control: Control) -> Iterator[tuple[tuple[str, str], str]]:
