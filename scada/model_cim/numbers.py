@@ -102,6 +102,11 @@ def keep_numbers(folder: Path, tables: ModelTables) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)  # the database may survive a loss of power with more points than these
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StoreError(f"cannot keep the point numbers: {error}", where=str(path), mend="check the disk") from error
 
