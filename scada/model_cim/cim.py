@@ -18,6 +18,7 @@ from scada.model_cim.columns import Coded, Column, Ints, Linked
 from scada.model_cim.editing import edited
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.source_files import Header, SourceFile
+from scada.model_cim.spelling import as_number
 from scada.model_cim.statements import Difference, Statement
 
 __all__ = ["CimModel", "Column", "Header"]
@@ -131,11 +132,8 @@ class CimModel:
         if row is None:
             return default
         column = self._texts[prop]
-        try:
-            value = float(column.at(row))
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value):
+        value = as_number(column.at(row))
+        if not math.isnan(value):
             return value
         self._report(mrid, prop, row, "a finite number")
         return default
@@ -308,8 +306,8 @@ class CimModel:
             return np.zeros(0, np.int32), np.zeros(0)
         store = column.store
         if isinstance(store, Coded):
-            return column.subjects, np.array([_as_float(text) for text in store.table])[store.codes]
-        return column.subjects, np.array([_as_float(text) for text in column.values])
+            return column.subjects, np.array([as_number(text) for text in store.table])[store.codes]
+        return column.subjects, np.array([as_number(text) for text in column.values])
 
     def _text_row(self, mrid: str, prop: str) -> int | None:
         row, column = self._index.get(mrid), self._texts.get(prop)
@@ -324,10 +322,3 @@ class CimModel:
         self._reported.add((mrid, prop))
         text = f"{prop} is {self._texts[prop].at(row)[:40]!r}, not {wanted}"
         self.findings.append(self.finding(Severity.ERROR, "value.wrong", mrid, text, "correct the value", prop=prop))
-
-
-def _as_float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -78,8 +78,10 @@ class Locator:
     def _chain(self, mrid: str, *, itself: bool = False) -> list[str]:
         """Containers from the nearest outwards; the resource itself first if it is a container (or ``itself``)."""
         chain: list[str] = []
+        seen = set[str]()
         current: str | None = mrid
-        while current is not None and current not in chain:
+        while current is not None and current not in seen:  # a faulty model may go round
+            seen.add(current)
             kind = self._model.class_of(current)
             if itself or current != mrid or kind in ("Bay", "VoltageLevel", "Substation"):
                 chain.append(current)

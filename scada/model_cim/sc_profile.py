@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 from scada.model_cim.cim import CimModel
 from scada.model_cim.classes import subclasses
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.spelling import as_number
 from scada.model_cim.statements import ValueKind
 
 SC: Final = "urn:scada-ems:sc:1#"
@@ -225,11 +226,8 @@ def _wrong(prop: ProfileProperty, value: str) -> str:
     if prop.data_type == "Boolean":
         return "" if value.lower() in ("true", "false") else "true or false"
     if prop.data_type in ("Integer", "Float"):
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
+        number = as_number(value)
+        if math.isnan(number):
             return "give a finite number"
         return "give a whole number" if prop.data_type == "Integer" and not number.is_integer() else ""
     return ""

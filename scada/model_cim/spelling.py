@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import re
 
 from scada.core.ids import normalise_mrid
@@ -54,3 +55,15 @@ def decoder_for(start: bytes) -> codecs.IncrementalDecoder | None:
         return codecs.getincrementaldecoder(name)("strict")
     except (LookupError, ValueError) as error:
         raise RefusedError("xml.encoding", f"encoding {name!r} is unknown", "save it as UTF-8") from error
+
+
+def as_number(text: str) -> float:
+    """A finite number as XML writes it, else NaN.
+
+    Python would take ``1_000`` and the digits of every script for numbers too.
+    """
+    try:
+        value = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan

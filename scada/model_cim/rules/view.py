@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scada.model_cim.cim import CimModel
 from scada.model_cim.columns import Coded, Column, Linked
 from scada.model_cim.schema import Schema
+from scada.model_cim.spelling import as_number
 from scada.model_cim.statements import ValueKind
 from scada.model_cim.tables import ModelTables
 
@@ -298,14 +299,4 @@ def numbers_of(column: Column) -> Float:
 
 def as_floats(texts: Sequence[str]) -> Float:
     """Numbers of texts, NaN where a text is none."""
-    try:
-        return np.fromiter(map(float, texts), np.float64, len(texts))
-    except ValueError:
-        return np.array([_as_float(text) for text in texts])
-
-
-def _as_float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    return np.fromiter(map(as_number, texts), np.float64, len(texts))
