@@ -80,3 +80,5 @@ def test_a_drawing_is_shapes_and_texts_and_nothing_that_acts(rig, operator, monk
     assert drawing.get_attribute("onload") is None
     assert drawing.locator("script").count() == 0
     assert operator.page.title() != "taken"
+    assert all("Content Security Policy" in one for one in operator.complaints), "the page's own guard speaks up first"
+    operator.complaints.clear()
