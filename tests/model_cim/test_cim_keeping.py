@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 
@@ -9,6 +10,7 @@ import pytest
 
 from scada.core.errors import ModelError
 from scada.model_cim import sources
+from scada.model_cim.check import check_model
 from scada.model_cim.findings import Severity
 from scada.model_cim.parser import MAX_TOKEN, FileParser
 from scada.model_cim.reader import ModelReader
@@ -158,3 +160,26 @@ def test_a_waiver_of_an_empty_mrid_does_not_hold_for_all(mrid):
     waivers = parse_waivers(f'[[waiver]]\nrule = "*"\nreason = "x"\nmrid = "{mrid}"\n'.encode(), "waivers.toml")
     assert waivers.waivers == ()
     assert [finding.rule for finding in waivers.findings] == ["waiver.file"]
+
+
+@pytest.mark.parametrize("text", ["1_000", "\uff11\uff12", "1e999", "nan", "0x10", "1,5", ""])
+def test_what_only_python_takes_for_a_number_is_none(write, text):
+    body = f'<cim:RemoteSource rdf:ID="_a"><sc:RemotePoint.ioa>{text}</sc:RemotePoint.ioa></cim:RemoteSource>\n'
+    model = ModelReader(write(body)).read()
+    assert math.isnan(model.numeric_column("sc:RemotePoint.ioa")[1][0])
+    assert math.isnan(model.number("a", "sc:RemotePoint.ioa"))
+    assert [finding.rule for finding in model.findings] == ["value.wrong"]
+
+
+@pytest.mark.timeout(20)
+def test_equipment_that_contains_itself_ends_in_findings(write):
+    container = "Equipment.EquipmentContainer"
+    body = (
+        f'<cim:Breaker rdf:ID="_a"><cim:{container} rdf:resource="#_b"/></cim:Breaker>\n'
+        f'<cim:Breaker rdf:ID="_b"><cim:{container} rdf:resource="#_a"/></cim:Breaker>\n'
+        '<cim:Discrete rdf:ID="_d"><cim:Measurement.PowerSystemResource rdf:resource="#_a"/></cim:Discrete>\n'
+        '<cim:DiscreteValue rdf:ID="_v"><cim:DiscreteValue.Discrete rdf:resource="#_d"/></cim:DiscreteValue>\n'
+    )
+    found = check_model(ModelReader(write(body)).read())
+    assert "check.failed" not in {finding.rule for finding in found}
+    assert "ref.class" in {finding.rule for finding in found}
