@@ -1,4 +1,4 @@
-"""The kept numbers at a kill, a full disk and a loss of power at each step of writing them: the old ones or the new ones, whole."""
+"""The kept numbers at a kill, a full disk and a loss of power at each step of writing: the old ones or the new ones, whole."""
 
 import os
 import stat
