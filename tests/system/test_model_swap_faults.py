@@ -1,5 +1,7 @@
 """A swap of model versions that fails after any of its steps: what ran before runs again, whole."""
 
+import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ from system.test_model_swap import AGC, DARK, LOST, Edit, _breakers, shows
 
 from scada.actors.messages import DirectControl
 from scada.actors.swap import Swap
+from scada.core.quality import BAD_MASK
 
 STEPS = ["_reserve_controls", "_grow", "_change_channels", "_change_applications", "_change_stations"]
 
@@ -70,3 +73,46 @@ def test_a_fault_after_any_step_restores_what_ran(plant, tables, monkeypatch):
     assert plant.rtu.connections == plant.other.connections == 1
     assert plant.system.swap(version).done
     plant.until(lambda: all(plant.value(point.pid)[1] & LOST == LOST for point in (moves, goes)))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_after_any_series_of_versions_each_point_shows_its_own_source_and_no_other(plant, tables, seed):
+    """Points come, go, come back and change their addresses, in one swap or rolled back, in random order."""
+    chance = random.Random(seed)
+    like = plain(tables, BAD, 13)[0]
+    generations, given = [plant.system.generation], {}
+    addresses = itertools.count(60_001)
+    for step in range(8):
+        if step > 2 and chance.random() < 0.3:
+            version = chance.choice(generations)
+        else:
+            edit = Edit(plant.system)
+            for point in [one for one in edit.points if one.pid in given]:
+                match chance.randrange(4):
+                    case 0:
+                        edit.remove(point)
+                    case 1:
+                        address = replace(like.address, ioa=next(addresses))
+                        edit.points[point.pid] = replace(given[point.pid], address=address, scale=chance.choice([0.5, 1.0, 2.0]))
+            for _ in range(2):
+                added = edit.add(like, next(addresses), scale=1.0, offset=0.0)
+                given[added.pid] = added
+            version = edit.prepared()
+        assert plant.system.swap(version).done
+        generations.append(plant.system.generation)
+        now = plant.system.tables.points
+        for old in {one.tables.points[pid].address.ioa for one in generations for pid in given if _live(one, pid)}:
+            plant.rtu.analog(old, float(step + old % 100))
+        for pid in given:
+            if now[pid].removed:
+                plant.until(lambda pid=pid: plant.value(pid)[1] & BAD_MASK, what=f"{pid} is gone")
+            else:
+                shows(plant, pid, pytest.approx((step + now[pid].address.ioa % 100) * now[pid].scale))
+        assert [point.pid for point in now] == list(range(len(now)))
+        assert {pid: now[pid].mrid for pid in given} == {pid: point.mrid for pid, point in given.items()}
+    assert plant.rtu.connections == 1
+
+
+def _live(generation, pid):
+    points = generation.tables.points
+    return pid < len(points) and not points[pid].removed
