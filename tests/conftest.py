@@ -1,6 +1,10 @@
 """What holds for every test."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("untimed")
 
 REAL_TIME = ("interop", "e2e")
 """Marks of tests that wait for other processes by the real clock."""

@@ -74,6 +74,8 @@ class LimitReader:
                 self._error("limit.kind", limit, f"a second limit {kind}; left out", "keep one of them")
             else:
                 value[kind] = model.number(limit, "AnalogLimit.value")
+                if model.text(limit, "AnalogLimit.value") is None:
+                    self._error("limit.value", limit, f"limit {kind} has no value: it never alarms", "give AnalogLimit.value")
         window = self._positive(limit_set, f"{_SET}.rateWindow", 60.0, zero=False)
         limits = Limits(
             **self._in_order(limit_set, value),

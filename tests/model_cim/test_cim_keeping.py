@@ -13,6 +13,7 @@ from scada.model_cim import sources
 from scada.model_cim.check import check_model
 from scada.model_cim.findings import Severity
 from scada.model_cim.parser import MAX_TOKEN, FileParser
+from scada.model_cim.points import build_tables
 from scada.model_cim.reader import ModelReader
 from scada.model_cim.spelling import RefusedError
 from scada.model_cim.waivers import parse_waivers
@@ -183,3 +184,8 @@ def test_equipment_that_contains_itself_ends_in_findings(write):
     found = check_model(ModelReader(write(body)).read())
     assert "check.failed" not in {finding.rule for finding in found}
     assert "ref.class" in {finding.rule for finding in found}
+
+
+def test_an_alarm_limit_without_value_is_told(edited):
+    model = ModelReader(edited("SC-Beishan.xml", "<cim:AnalogLimit.value>209</cim:AnalogLimit.value>", "")).read()
+    assert [finding.rule for finding in build_tables(model)[1]] == ["limit.value"]

@@ -64,6 +64,7 @@ point.suppressed-by|error|suppressed by what cannot suppress|抑制源无效
 history.compression|error|an unknown compression of the history|历史压缩方式未知
 history.sample|error|a faulty sampling period of the history|历史采样周期有误
 limit.kind|error|an alarm limit that is not lolo, lo, hi or hihi|告警限值种类有误
+limit.value|error|an alarm limit without value|告警限值没有取值
 limit.order|error|alarm limits out of order|告警限值次序颠倒
 limit.negative|error|a negative hysteresis, delay, rate or deviation|回差、延时、变化率或偏差为负
 limit.delay|error|an alarm delay above one hour|告警延时超过一小时
