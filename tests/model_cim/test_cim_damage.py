@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import shutil
 import struct
@@ -14,10 +15,12 @@ import pytest
 
 from scada.core.errors import ModelError
 from scada.model_cim import sources
+from scada.model_cim.check import check_model
 from scada.model_cim.findings import Finding, Findings, Severity, has_errors
 from scada.model_cim.parser import FileParser
 from scada.model_cim.points import build_tables
 from scada.model_cim.reader import ModelReader
+from scada.model_cim.sarif import as_sarif
 from scada.model_cim.spelling import RefusedError
 from scada.model_cim.writer import write_files
 
@@ -35,7 +38,7 @@ def rules(model):
 
 
 def survives(path):
-    """Read, make the tables, write: whatever the files are, only a ModelError may come of it."""
+    """Read, make the tables, check, write: whatever the files are, only a ModelError may come of it."""
     try:
         model = ModelReader(path).read()
         tables, findings = build_tables(model)
@@ -43,6 +46,10 @@ def survives(path):
         return []
     assert all(finding.where and str(finding) for finding in findings)
     assert len(tables.points) <= 1000
+    checked = check_model(model, tables, found=findings)
+    assert not [str(finding) for finding in checked if finding.rule == "check.failed"]
+    assert all(str(finding).isprintable() for finding in checked)
+    json.dumps(as_sarif(checked, path, "1"), allow_nan=False)
     write_files(model)
     return findings
 
