@@ -332,6 +332,10 @@ def warm_up() -> None:
     """Compile the kernels for every kind of array they are given, or load them from numba's cache."""
     image, holds, room, touched = Image.empty(2), Holds.none(), Room.empty(0), np.empty(0, dtype=np.uint32)
     mapped = Image.of(np.frombuffer(bytes(2 * ROW_DTYPE.itemsize), ROW_DTYPE))
+    slot = Image.of(np.frombuffer(bytearray(2 * ROW_DTYPE.itemsize), ROW_DTYPE))
+    for one in (image, slot):
+        one.take(image)
+        one.take(mapped)
     frozen = room.after(0)
     for column in frozen:
         column.flags.writeable = False

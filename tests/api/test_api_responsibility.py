@@ -76,7 +76,7 @@ def test_a_channel_of_several_stations_needs_every_one(areas, allowed):
         SimpleNamespace(name="West", mrid="m", station="Nan, Xi"),
         SimpleNamespace(name="One", mrid="o", station="Far, away"),
     ]
-    tables = SimpleNamespace(stations=stations, channels=channels, by_mrid={}, points=[])
+    tables = SimpleNamespace(stations=stations, live_channels=channels, by_mrid={}, points=[])
     who = Principal("op", frozenset(), frozenset({Right.CHANNEL}), frozenset(areas))
     alarm = SimpleNamespace(alarm_id=1, path="West", station="Nan, Xi")
     backend = SimpleNamespace(alarms=lambda: ([alarm], 1), tables=tables)
