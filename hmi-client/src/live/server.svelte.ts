@@ -151,8 +151,12 @@ class Server {
       }
     }
     const stop = new AbortController();
+    let first = true;
     try {
       for await (const frame of this.realtime.subscribe(requests(), { signal: stop.signal })) {
+        // From here on a change of the model ends the stream; one that came between the lists and this frame is found now.
+        if (first && (await this.modelClient.getModel({})).version !== this.model?.version) throw new Error("the model was changed");
+        first = false;
         values.apply(frame);
         this.frameAt = performance.now();
         this.frameTime = toMs(frame.timeNs);
