@@ -6,7 +6,6 @@ log, and only then acted upon. What was proposed survives a restart of the serve
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,9 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.messages import Report, Tick
-from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Job, WorkError
-from scada.actors.model_process import Built, Ended, Heard, Work
+from scada.actors.model_jobs import BuildJob, CheckJob, CheckResult, Job
+from scada.actors.model_line import StartWork, Task, WorkEnded, WorkHeard, WorkLine
+from scada.actors.model_process import Built
 from scada.actors.model_rules import Ask, Verdict, base_of, judge, outside
 from scada.actors.model_view import ModelView, dangers_of
 from scada.control.records import Principal
@@ -35,7 +35,6 @@ from scada.security.audit import AuditLog, AuditRow
 _log = structlog.get_logger("model")
 
 Order = pb.ProposeRequest | pb.ApproveRequest | pb.WithdrawRequest | pb.ApplyRequest | pb.RollbackRequest
-StartWork = Callable[[Job, Heard, Ended], Work]
 MOST_OPEN: Final = 32
 """Versions that may be open at a time."""
 _STEPS: Final = {
@@ -54,23 +53,6 @@ class EngineeringAsked:
     request: Order
     principal: Principal
     evidence: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WorkHeard:
-    """Progress of the work on a version."""
-
-    number: int
-    share: float
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkEnded:
-    """The work on a version has ended."""
-
-    job: Job
-    found: CheckResult | Built | ScadaError
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +88,6 @@ class Adopter(Protocol):
             ScadaError: it does not run; the one before goes on.
         """
         ...
-
-
-@dataclass(slots=True)
-class _Task:
-    job: Job
-    actor: str
-    reason: str = ""
-    rollback: bool = False
 
 
 class ModelActor(Actor):
@@ -154,12 +128,9 @@ class ModelActor(Actor):
         super().__init__(address, failed)
         self._store, self._settings, self._view = store, settings, view
         self._numbers, self._drivers = numbers, drivers
-        self._adopter, self._start_work, self._live = adopter, start_work, live
+        self._adopter, self._live = adopter, live
         self._audit, self._events, self._clock = audit, events, clock
-        self._waiting: deque[_Task] = deque()
-        self._task: _Task | None = None
-        self._work: Work | None = None
-        self._began = 0.0
+        self._line = WorkLine(address, start_work, view, clock, begun=self._begun, ended=self._ended)
 
     def started(self) -> None:
         """Go on with what was proposed before; what an earlier life of this actor was applying has failed."""
@@ -169,12 +140,11 @@ class ModelActor(Actor):
         for version in self._store.versions.values():
             if version.state is State.CHECKING:
                 self._check(version.number)
-        self._next()
+        self._line.go_on()
 
     def stopped(self) -> None:
         """Give the work at hand up; it is begun anew at the next start."""
-        if self._work is not None:
-            self._work.kill()
+        self._line.stop()
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
@@ -184,8 +154,7 @@ class ModelActor(Actor):
             case WorkHeard(number, share, what):
                 self._view.progress = {**self._view.progress, number: (share, what)}
             case WorkEnded(job, found):
-                if self._task is not None and self._task.job is job:
-                    self._ended(self._task, found)
+                self._line.heard(job, found)
             case Tick():
                 self._look()
             case _:
@@ -235,7 +204,7 @@ class ModelActor(Actor):
             case pb.ApplyRequest():
                 confirmed = {"confirmed": sorted(request.confirm)}
                 self._store.note(Step.APPLYING, number, actor=principal.name, text=request.reason, data=confirmed)
-                self._begin(_Task(self._build_job(number), principal.name, request.reason))
+                self._line.first(Task(self._build_job(number), principal.name, request.reason))
             case pb.RollbackRequest():
                 self._roll_back(number, principal.name, request.reason)
         return number
@@ -253,39 +222,37 @@ class ModelActor(Actor):
         self._tell("model.proposed", number, user=principal.name, description=request.description)
         self._tidy()
         self._check(number)
-        self._next()
+        self._line.go_on()
         return number
 
     def _check(self, number: int) -> None:
         """Put a check in the line; what it started from may be gone since."""
         version = self._store.version(number)
         try:
-            self._waiting.append(_Task(self._check_job(version), version.maker))
+            self._line.put(Task(self._check_job(version), version.maker))
         except ScadaError as error:
             self._refuse(number, str(error))
 
     def _withdraw(self, number: int, user: str, reason: str) -> None:
-        self._waiting = deque(task for task in self._waiting if task.job.number != number)
         applying = self._store.version(number).state is State.APPLYING
-        if self._task is not None and self._task.job.number == number:
-            self._give_up()
+        if self._line.drop(number):
             self._store.staging(number)  # what the worker left there
         if applying:
             self._store.note(Step.FAILED, number, actor=user, text="withdrawn while it was built")
         self._store.note(Step.WITHDRAWN, number, actor=user, text=reason)
         self._tell("model.withdrawn", number, user=user)
-        self._next()
+        self._line.go_on()
 
     def _roll_back(self, number: int, user: str, reason: str) -> None:
         """At once if the version is still in memory, else it is built first."""
         done = self._adopter.readopt(number)
         if done is None:
             self._store.note(Step.APPLYING, number, actor=user, text=reason)
-            self._begin(_Task(self._build_job(number), user, reason, rollback=True))
+            self._line.first(Task(self._build_job(number), user, reason, rollback=True))
             return
         self._written(number, user, f"{reason}; {done}" if reason else done, rollback=True)
-        self._interrupt()  # a check at hand was against the version that ran
-        self._next()
+        self._line.interrupt()  # a check at hand was against the version that ran
+        self._line.go_on()
 
     # ---------------------------------------------------------------- work
 
@@ -308,63 +275,17 @@ class ModelActor(Actor):
     def _build_job(self, number: int) -> BuildJob:
         return BuildJob(number, self._store.path(number), self._numbers, self._drivers, self._store.version(number).files)
 
-    def _begin(self, task: _Task) -> None:
-        """Work that does not wait: a check at hand is begun anew after it."""
-        self._interrupt()
-        self._waiting.appendleft(task)
-        self._next()
-
-    def _interrupt(self) -> None:
-        """Put what is at hand back into the line."""
-        if self._task is not None:
-            interrupted = self._task
-            self._give_up()
-            self._waiting.appendleft(interrupted)
-
-    def _next(self) -> None:
-        while self._task is None and self._waiting:
-            task = self._waiting.popleft()
-            job = task.job
-            self._task, self._began = task, self._clock.monotonic()
-            try:
-                if isinstance(job, CheckJob):  # against what runs and what is measured now, not when it was asked
-                    fresh = self._check_job(self._store.version(job.number))
-                    job = _with_live(fresh, self._live(), self._clock.now_ns())
-                self._task = task = _Task(job, task.actor, task.reason, task.rollback)
-                self._work = self._started_work(job)
-            except ScadaError as error:
-                self._ended(task, error)
-
-    def _started_work(self, job: Job) -> Work:
-        address = self.address
-        return self._start_work(
-            job,
-            lambda share, what: address.tell(WorkHeard(job.number, share, what)),
-            lambda found: address.tell(WorkEnded(job, found)),
-        )
-
-    def _give_up(self) -> None:
-        if self._work is not None:
-            self._work.kill()
-        self._clear()
-
-    def _clear(self) -> None:
-        if self._task is not None:
-            number = self._task.job.number
-            self._view.progress = {key: value for key, value in self._view.progress.items() if key != number}
-        self._task = self._work = None
+    def _begun(self, job: Job) -> Job:
+        """A check is against what runs and what is measured when it begins, not when it was asked."""
+        if isinstance(job, CheckJob):
+            return _with_live(self._check_job(self._store.version(job.number)), self._live(), self._clock.now_ns())
+        return job
 
     def _look(self) -> None:
         """End work that takes too long, and what could not be ended before."""
-        if self._task is None:
+        if not self._line.busy:
             self._end_stuck()
-        limit = self._settings.work_minutes * 60
-        if self._task is not None and self._clock.monotonic() - self._began > limit:
-            task = self._task
-            if self._work is not None:
-                self._work.kill()
-            mend = "raise [model] work_minutes, or look what the host is busy with"
-            self._ended(task, WorkError(f"the work took longer than {self._settings.work_minutes:g} minutes", mend=mend))
+        self._line.end_late(self._settings.work_minutes)
 
     def _end_stuck(self) -> None:
         """What ended and could not be written down: it has failed, and until that is written no other apply may begin."""
@@ -378,8 +299,7 @@ class ModelActor(Actor):
         except ScadaError:
             return  # told when it happened; tried again at the next tick
 
-    def _ended(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
-        self._clear()
+    def _ended(self, task: Task, found: CheckResult | Built | ScadaError) -> None:
         try:
             if isinstance(task.job, CheckJob):
                 self._checked(task, found)
@@ -389,9 +309,8 @@ class ModelActor(Actor):
             _log.error("a step of a model version could not be done or written down", version=task.job.number, cause=str(error))
             self._tell("model.failed", task.job.number, AlarmClass.ABNORMAL, reason=str(error))
             self._give_up_version(task, str(error))
-        self._next()
 
-    def _give_up_version(self, task: _Task, reason: str) -> None:
+    def _give_up_version(self, task: Task, reason: str) -> None:
         """What could not be kept is refused; if not even that can be written, :meth:`_look` tries again."""
         if isinstance(task.job, CheckJob) and self._store.version(task.job.number).state is State.CHECKING:
             try:
@@ -405,7 +324,7 @@ class ModelActor(Actor):
         self._store.note(Step.REFUSED, number, text=reason, data=facts, reports=found.reports if found else None)
         self._tell("model.refused", number, AlarmClass.ABNORMAL, reason=reason)
 
-    def _checked(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
+    def _checked(self, task: Task, found: CheckResult | Built | ScadaError) -> None:
         number = task.job.number
         assert isinstance(task.job, CheckJob)
         result = found if isinstance(found, CheckResult) else CheckResult(refused=str(found))
@@ -422,7 +341,7 @@ class ModelActor(Actor):
             if not waits:
                 task.job.source.unlink(missing_ok=True)
 
-    def _built(self, task: _Task, found: CheckResult | Built | ScadaError) -> None:
+    def _built(self, task: Task, found: CheckResult | Built | ScadaError) -> None:
         number = task.job.number
         if not isinstance(found, Built):
             self._failed_to_run(number, str(found))
