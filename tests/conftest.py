@@ -6,7 +6,7 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("untimed")
 
-REAL_TIME = ("interop", "e2e")
+REAL_TIME = ("interop", "e2e", "browser")
 """Marks of tests that wait for other processes by the real clock."""
 RERUNS = 2
 
