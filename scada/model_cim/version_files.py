@@ -105,11 +105,14 @@ def copy_model(source: Path, target: Path) -> None:
 
     Raises:
         StoreFullError: the disk is full; nothing is left behind.
-        ModelError: a file cannot be copied; nothing is left behind.
+        ModelError: there is no model, or a file cannot be copied; nothing is left behind.
     """
+    found = files_of(source)
+    if not found:
+        raise ModelError("no model here", where=str(source), mend="give a folder with *.xml files")
     try:
         target.mkdir(parents=True)
-        for name, path in files_of(source).items():
+        for name, path in found.items():
             place = target / name
             place.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, place)
