@@ -145,7 +145,7 @@ def apply(link: Link, what: str, message: str, base: int | None, *, yes: bool, c
     """Run another version of the model: WHAT is a version's number, or a folder, zip or difference model to propose first.
 
     Findings, effects by station and the shadow run are shown, and it asks. Points are bound before the swap; channels whose
-    addresses did not change are not restarted; `scada model rollback` goes back within a second.
+    addresses did not change are not restarted; `scada model rollback` goes back at once.
     Exit code 3: a second engineer must approve it first (`scada model approve`).
 
     \b
