@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.model_cim.classes import subclasses
-from scada.model_cim.columns import Coded, Column, Ints, Linked
+from scada.model_cim.columns import Column, Ints, Linked
 from scada.model_cim.editing import edited
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.source_files import Header, SourceFile
@@ -298,16 +298,6 @@ class CimModel:
         this model does not make is passed over, so is a statement of ``forward`` about an object it does not have.
         """
         return edited(self, difference)
-
-    def numeric_column(self, prop: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-        """A property as (object index, value) arrays; wrong numbers are NaN."""
-        column = self._texts.get(prop)
-        if column is None:
-            return np.zeros(0, np.int32), np.zeros(0)
-        store = column.store
-        if isinstance(store, Coded):
-            return column.subjects, np.array([as_number(text) for text in store.table])[store.codes]
-        return column.subjects, np.array([as_number(text) for text in column.values])
 
     def _text_row(self, mrid: str, prop: str) -> int | None:
         row, column = self._index.get(mrid), self._texts.get(prop)

@@ -137,10 +137,6 @@ class Schema:
         """A class and all below it, the class first, the others sorted."""
         return (class_name, *sorted(name for name in self._below.get(class_name, ()) if name != class_name))
 
-    def is_a(self, class_name: str, parent: str) -> bool:
-        """True if ``class_name`` is ``parent`` or one of its subclasses."""
-        return parent in self.ancestors(class_name)
-
     def prefix_of(self, name: str) -> str:
         """Prefix a class or property is written with: ``cim``, ``entsoe``, ``eu``, ``sc``; unknown ones are CIM's."""
         if name.startswith("sc:"):

@@ -94,11 +94,6 @@ def check_text(text: str) -> str:
     return text
 
 
-def property_of(names: Names, prop: str, mrid: str) -> str:
-    """A property whose class is that of the object: ``{class}.minValue``."""
-    return prop.replace("{class}", names.model.class_of(mrid)) if "{class}" in prop else prop
-
-
 @dataclass(frozen=True)
 class Literal:
     """A literal property.
