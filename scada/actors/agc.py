@@ -24,9 +24,9 @@ from scada.actors.messages import (
     Tick,
 )
 from scada.actors.standing import Standing
-from scada.apps.agc_avc.controller import AgcController, AgcDecision
+from scada.apps.agc_avc.agc.controller import AgcController, AgcDecision
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.units import UnitModeError
 from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.batch import PointBatch
@@ -34,7 +34,8 @@ from scada.core.clock import Clock
 from scada.core.quality import Quality
 from scada.core.settings import AgcSettings
 from scada.events.records import Event, EventKind
-from scada.model_cim.tables import AlarmClass, Control, ControlArea, ModelTables
+from scada.model_cim.regulation import ControlArea
+from scada.model_cim.tables import AlarmClass, Control, ModelTables
 from scada.rtdb.changes import Snapshot
 
 _log = structlog.get_logger("agc")
@@ -50,7 +51,7 @@ class AgcView:
 
 
 class AgcActor(Actor):
-    """Runs :class:`~scada.apps.agc_avc.controller.AgcController` each cycle and sends its set-points through the control actor.
+    """Runs :class:`~scada.apps.agc_avc.agc.controller.AgcController` each cycle; its set-points go through the control actor.
 
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
@@ -89,7 +90,7 @@ class AgcActor(Actor):
         super().__init__(address, failed)
         self._controller = AgcController(area, settings, clock)
         self._tags = tags
-        self._setpoints = [tables.controls[unit.setpoint] for unit in area.units if unit.setpoint >= 0]
+        self._setpoints = [tables.controls[cid] for cid in area.controls]
         self._snapshot = snapshot
         self._rtdb = rtdb
         self._control = control
@@ -110,7 +111,7 @@ class AgcActor(Actor):
             pb.SetModeRequest(agc=orders.agc),
             *(pb.SetModeRequest(unit=mode) for mode in orders.unit_modes.values()),
         ):
-            with contextlib.suppress(UnitModeError):
+            with contextlib.suppress(RegulationError):
                 self._order(request)
 
     def receive(self, message: Any) -> Any:
@@ -139,7 +140,7 @@ class AgcActor(Actor):
                     self._controller.set_interchange(mw)
                 case SetBasePoint(unit, mw):
                     self._controller.set_base_point(unit, mw)
-        except UnitModeError as error:
+        except RegulationError as error:
             if str(error) not in self._refused:
                 self._refused.add(str(error))
                 _log.error("agc cannot follow dispatch", cause=str(error))
@@ -177,7 +178,7 @@ class AgcActor(Actor):
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:
             self._order(request)
-        except UnitModeError as error:
+        except RegulationError as error:
             return ModeReply(False, "invalid", str(error))
         unit, user = request.unit, principal.name
         if request.WhichOneof("target") == "agc":
@@ -192,7 +193,7 @@ class AgcActor(Actor):
         if request.WhichOneof("target") == "unit":
             self._controller.set_unit_mode(unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
         else:
-            self._controller.set_state(request.agc)  # type: ignore[arg-type]
+            self._controller.set_state(request.agc)
 
     def _tell(self, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
         alarm_class = AlarmClass.ABNORMAL if suspended else AlarmClass.NOTICE
@@ -216,5 +217,5 @@ def agc_status(decision: AgcDecision) -> pb.AgcStatus:
     status = pb.AgcStatus(**{name: getattr(decision, name) for name in names})
     for unit in decision.units:
         shown = {f.name: getattr(unit, f.name) for f in pb.AgcUnitStatus.DESCRIPTOR.fields if f.name != "forbidden"}
-        status.units.add(**shown, forbidden=[edge for zone in unit.forbidden for edge in zone])
+        status.units.add(**shown, forbidden=[edge for zone in unit.forbidden for edge in (zone.low, zone.high)])
     return status

@@ -13,11 +13,11 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.base import Actor, Address
 from scada.actors.messages import DirectControl, DirectDone, ModelChanged, Report, SetState, Tick
 from scada.actors.standing import Standing
+from scada.apps.agc_avc.avc.controller import AvcController
+from scada.apps.agc_avc.avc.network import VoltageNetwork
+from scada.apps.agc_avc.avc.records import AvcDecision
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.units import UnitModeError
-from scada.apps.agc_avc.voltage import AvcController
-from scada.apps.agc_avc.voltage_network import VoltageNetwork
-from scada.apps.agc_avc.voltage_records import AvcDecision
 from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.clock import Clock
@@ -37,7 +37,7 @@ class AvcView:
 
 
 class AvcActor(Actor):
-    """Runs :class:`~scada.apps.agc_avc.voltage.AvcController` each cycle and sends its commands through the control actor.
+    """Runs :class:`~scada.apps.agc_avc.avc.controller.AvcController` each cycle and sends its commands through the control actor.
 
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
@@ -76,10 +76,7 @@ class AvcActor(Actor):
         super().__init__(address, failed)
         self._controller = AvcController(tables.zones, settings, clock)
         self._tags = tags
-        acted = [
-            cid for zone in tables.zones for cid in (*(s.setpoint for s in zone.sources), *(d.control for d in zone.devices))
-        ]
-        self._controls = [tables.controls[cid] for cid in acted if cid >= 0]
+        self._controls = [tables.controls[cid] for zone in tables.zones for cid in zone.controls]
         # a life after a failure goes on from the counts its forerunner published
         done = {row.mrid: (row.operations_today, row.last_operation_ns) for zone in view.status.zones for row in zone.devices}
         for mrid in {*operations, *done}:
@@ -159,7 +156,7 @@ class AvcActor(Actor):
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:
             self._controller.set_state(request.avc)  # type: ignore[arg-type]
-        except UnitModeError as error:
+        except RegulationError as error:
             return ModeReply(False, "invalid", str(error))
         if request.avc == "on":  # a person has looked at it: what was locked after refusals may be tried again
             for mrid in (*self._controller.sources, *self._controller.devices):

@@ -13,7 +13,7 @@ import structlog
 from scada.actors.status import StatusReport
 from scada.actors.stores import identities, status_mask
 from scada.actors.topology import LiveTopology
-from scada.apps.agc_avc.voltage_network import VoltageNetwork
+from scada.apps.agc_avc.avc.network import VoltageNetwork
 from scada.core.errors import ConfigError, ModelError
 from scada.core.settings import ChannelSettings, Settings, beside_model, place_files
 from scada.model_cim.cim import CimModel

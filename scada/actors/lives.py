@@ -30,7 +30,8 @@ from scada.actors.rtdb import RtdbActor
 from scada.actors.topology import TopologyActor
 from scada.events.records import EventKind
 from scada.history.postgres import Beside, PostgresHistorian
-from scada.model_cim.tables import ControlArea, ModelTables
+from scada.model_cim.regulation import ControlArea
+from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import Driver
 from scada.protocols.registry import make_driver
 from scada.security.roles import Right, system_principal

@@ -127,22 +127,16 @@ def compare(
 def used_by_area(tables: ModelTables) -> tuple[set[int], set[int]]:
     """Points and controls of the controlled areas, those where results are shown included."""
     areas = [area for area in tables.areas if area.controlled]
-    units = [unit for area in areas for unit in area.units]
-    pids = {pid for area in areas for pid in (*area.frequency, *(pid for tie in area.ties for pid in tie.flow))}
-    pids |= {pid for unit in units for pid in (unit.power, unit.remote, unit.available, unit.state_of_charge) if pid is not None}
+    pids = {pid for area in areas for pid in area.points}
     mrids = {area.mrid for area in areas}
     pids |= {point.pid for point in tables.points if point.equipment in mrids}
-    return {int(pid) for pid in pids}, {unit.setpoint for unit in units}
+    return {int(pid) for pid in pids}, {cid for area in areas for cid in area.controls}
 
 
 def used_by_zones(tables: ModelTables) -> tuple[set[int], set[int]]:
     """Points and controls of the zones of AVC."""
-    pilots = [pilot for zone in tables.zones for pilot in zone.pilots]
-    sources = [source for zone in tables.zones for source in zone.sources]
-    devices = [device for zone in tables.zones for device in zone.devices]
-    pids = {pid for pilot in pilots for pid in pilot.voltage} | {device.position for device in devices}
-    pids |= {pid for source in sources for pid in (source.power, source.remote) if pid is not None}
-    return {int(pid) for pid in pids}, {source.setpoint for source in sources} | {device.control for device in devices}
+    zones = tables.zones
+    return {int(pid) for zone in zones for pid in zone.points}, {cid for zone in zones for cid in zone.controls}
 
 
 def same_stations(before: Iterable[UpstreamStation], after: Iterable[UpstreamStation], change: ModelChange) -> frozenset[str]:

@@ -14,7 +14,8 @@ from scada.actors.base import Address
 from scada.actors.channel import ChannelView
 from scada.core.quality import is_good
 from scada.events.records import AlarmPhase
-from scada.model_cim.tables import ControlArea, ModelTables
+from scada.model_cim.regulation import ControlArea
+from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import LinkState
 from scada.rtdb.changes import Snapshot
 

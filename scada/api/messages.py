@@ -13,7 +13,8 @@ from scada.core.batch import NO_PID
 from scada.events.recall import RecallInfo
 from scada.events.records import Alarm, Event, Suppression
 from scada.model_cim.address_text import address_text
-from scada.model_cim.tables import ChannelSpec, Control, ControlArea, ModelTables, Point, Station
+from scada.model_cim.regulation import ControlArea
+from scada.model_cim.tables import ChannelSpec, Control, ModelTables, Point, Station
 
 _STATES = {
     SequenceState.REFUSED: pb.CONTROL_STATE_REFUSED,

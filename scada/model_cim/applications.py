@@ -9,17 +9,17 @@ from scada.core.ids import PointId
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
-from scada.model_cim.tables import (
+from scada.model_cim.regulation import (
     AgcUnit,
-    Control,
     ControlArea,
     DiscreteDevice,
+    ForbiddenZone,
     PilotNode,
-    Point,
     ReactiveSource,
     TieLine,
     VoltageZone,
 )
+from scada.model_cim.tables import Control, Point
 
 _FUELS = {
     "ThermalGeneratingUnit": "thermal",
@@ -133,11 +133,11 @@ def _units(finder: _Finder, area: str) -> list[AgcUnit]:
                 missing = "measured power" if not power else "active power set-point"
                 finder.error("unit.incomplete", mrid, f"generating unit has no {missing}: AGC cannot use it")
             continue
-        units.append(_unit(finder, mrid, resources, power[0], setpoint))
+        units.append(_unit(finder, mrid, resources, power, setpoint))
     return units
 
 
-def _unit(finder: _Finder, mrid: str, resources: list[str], power: PointId, setpoint: Control) -> AgcUnit:
+def _unit(finder: _Finder, mrid: str, resources: list[str], power: Sequence[PointId], setpoint: Control) -> AgcUnit:
     model = finder.model
     low = model.number(mrid, "GeneratingUnit.minOperatingP")
     high = model.number(mrid, "GeneratingUnit.maxOperatingP")
@@ -171,13 +171,13 @@ def _unit(finder: _Finder, mrid: str, resources: list[str], power: PointId, setp
     )
 
 
-def _forbidden(finder: _Finder, unit: str) -> tuple[tuple[float, float], ...]:
-    zones: list[tuple[float, float]] = []
+def _forbidden(finder: _Finder, unit: str) -> tuple[ForbiddenZone, ...]:
+    zones: list[ForbiddenZone] = []
     for zone in finder.model.refs_to(unit, "sc:ForbiddenZone.GeneratingUnit"):
         low = finder.model.number(zone, "sc:ForbiddenZone.lowP")
         high = finder.model.number(zone, "sc:ForbiddenZone.highP")
         if low < high:
-            zones.append((low, high))
+            zones.append(ForbiddenZone(low, high))
         else:
             finder.error("unit.forbidden-zone", zone, "forbidden zone: lowP is not below highP", "correct the values")
     return tuple(sorted(zones))

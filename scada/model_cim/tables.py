@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from scada.core.ids import PointId
 from scada.model_cim.addresses import Address, Iec104Address, PlainAddress
+from scada.model_cim.regulation import ControlArea, VoltageZone
 
 F8 = npt.NDArray[np.float64]
 
@@ -227,130 +228,6 @@ def removed_control(mrid: str, cid: int) -> Control:
     """The tombstone of a control."""
     kind, nowhere = ControlKind.SETPOINT, PlainAddress("")
     return Control(cid, mrid, f"removed/{mrid}", "", kind, "", "", "", "", -1, nowhere, None, "", removed=True)
-
-
-@dataclass(frozen=True, slots=True)
-class TieLine:
-    """A tie line of a control area: a measured flow and the sign that makes export positive."""
-
-    name: str
-    flow: Sequence[PointId]
-    """Sources by priority (CIM AltTieMeas)."""
-    sign: float
-
-
-@dataclass(frozen=True, slots=True)
-class AgcUnit:
-    """A generating unit or plant as AGC sees it. Powers in MW, rates in MW/min."""
-
-    name: str
-    mrid: str
-    fuel: str
-    """``thermal``, ``hydro``, ``pv``, ``wind`` or ``storage``."""
-    power: PointId
-    setpoint: int
-    """cid of the active power set-point."""
-    remote: PointId | None
-    """Status point: 1 = the unit accepts AGC."""
-    minimum: float
-    maximum: float
-    ramp_up: float
-    ramp_down: float
-    participation: float
-    base_mode: str = "AUTO"
-    """``AUTO`` (actual), ``SCHE`` (schedule), ``BASE`` (operator's)."""
-    reg_mode: str = "R"
-    """``O`` off, ``R`` always, ``A`` assist zone and up, ``E`` emergency only."""
-    forbidden: tuple[tuple[float, float], ...] = ()
-    deadband: float = 0.5
-    cost_b: float = 0.0
-    cost_c: float = 0.0
-    available: PointId | None = None
-    """Available power of a PV or wind plant."""
-    state_of_charge: PointId | None = None
-    energy_mwh: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ControlArea:
-    """A control area (CIM ControlArea type AGC + SC parameters)."""
-
-    name: str
-    mrid: str
-    frequency: Sequence[PointId]
-    """Sources by priority, Hz."""
-    nominal_hz: float
-    bias: float
-    """NERC B, MW/0.1 Hz, negative."""
-    scheduled_interchange: float
-    """MW, export positive."""
-    ties: Sequence[TieLine]
-    units: Sequence[AgcUnit]
-    controlled: bool
-    """True for the area this control centre is responsible for; False = seen only."""
-    deadband: float = 5.0
-    """ACE dead band, MW."""
-
-
-@dataclass(frozen=True, slots=True)
-class PilotNode:
-    """A bus whose voltage AVC holds. kV."""
-
-    name: str
-    mrid: str
-    """mRID of the busbar section."""
-    voltage: Sequence[PointId]
-    target: float
-    deadband: float
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReactiveSource:
-    """A continuous source of reactive power (unit, PV, wind, storage). Mvar."""
-
-    name: str
-    mrid: str
-    power: PointId
-    setpoint: int
-    minimum: float
-    maximum: float
-    step: float
-    remote: PointId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DiscreteDevice:
-    """A capacitor or reactor bank or a tap changer."""
-
-    name: str
-    mrid: str
-    kind: str
-    """``capacitor``, ``reactor`` or ``tap``."""
-    position: PointId
-    """Sections in service (switch position: 1 open, 2 closed for single banks) or tap step."""
-    control: int
-    """cid: switch command (double) or step command."""
-    pilot: str
-    """mRID of the busbar whose voltage it serves."""
-    mvar: float = 0.0
-    """Rated Mvar, capacitor positive, reactor negative."""
-    low_step: int = 0
-    high_step: int = 0
-    raise_increases_voltage: bool = True
-    min_interval_s: float = 120.0
-    daily_limit: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class VoltageZone:
-    """One AVC zone."""
-
-    name: str
-    pilots: Sequence[PilotNode]
-    sources: Sequence[ReactiveSource]
-    devices: Sequence[DiscreteDevice]
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Control/SetMode": frozenset({Right.MODE, Right.CHANNEL}),
         "/scadapb.v1.Regulation/GetAgc": _VIEW,
         "/scadapb.v1.Regulation/GetAvc": _VIEW,
+        "/scadapb.v1.Regulation/Explain": _VIEW,
         "/scadapb.v1.Dispatch/SendSetpoint": _DISPATCH,
         "/scadapb.v1.Dispatch/SendSchedule": _DISPATCH,
         "/scadapb.v1.Dispatch/GetDispatch": _VIEW,

@@ -132,7 +132,7 @@ class Regulation:
         self.put(dict.fromkeys(self.area.frequency, 50.0))
         self.put({pid: tie.sign * self.area.scheduled_interchange / 2 for tie in self.area.ties for pid in tie.flow})
         for unit in self.area.units:
-            self.put({unit.power: (unit.minimum + unit.maximum) / 2})
+            self.put({unit.power[0]: (unit.minimum + unit.maximum) / 2})
             self.put({pid: 1.0 for pid in (unit.remote,) if pid is not None})
         self.principal = system_principal("agc", {Right.SETPOINT})
         self.actor = make(

@@ -24,19 +24,8 @@ from scada.core.settings import ApiSettings
 from scada.events.recall import CHANGE_DTYPE, Recall, RecallInfo
 from scada.events.records import Alarm, AlarmPhase, Event, EventKind, Suppression, SuppressionKind
 from scada.model_cim.addresses import Iec104Address
-from scada.model_cim.tables import (
-    AlarmClass,
-    ChannelSpec,
-    Control,
-    ControlArea,
-    ControlKind,
-    Limits,
-    ModelTables,
-    Point,
-    PointKind,
-    Station,
-    TieLine,
-)
+from scada.model_cim.regulation import ControlArea, TieLine
+from scada.model_cim.tables import AlarmClass, ChannelSpec, Control, ControlKind, Limits, ModelTables, Point, PointKind, Station
 from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.identities import init_identities, load_authority, load_grants, load_identity

@@ -109,7 +109,7 @@ def test_ace_returns_to_the_dead_band_after_the_largest_unit_tripped(rig):
     area = next(one for one in rig.tables.areas if one.name == AREA)
     rig.until(lambda: rig.status().agc_state == "on", 30, "AGC on")
     rig.until(lambda: abs(area_of(rig.status()).ace_mw) < area.deadband, 60, "a quiet area")
-    largest = max(area.units, key=lambda unit: rig.good(unit.power))
+    largest = max(area.units, key=lambda unit: rig.good(unit.power[0]))
     before = rig.good(largest.power)
     assert before > 100
     rig.fault("trip", largest.name)
@@ -129,7 +129,7 @@ def test_ace_returns_to_the_dead_band_after_the_largest_unit_tripped(rig):
     assert all(
         not lo < units[unit.name].setpoint_mw < hi
         for unit in area.units
-        for lo, hi in unit.forbidden
+        for lo, hi, _ in unit.forbidden
         if not math.isnan(units[unit.name].setpoint_mw)
     )
 
@@ -224,7 +224,7 @@ def test_minutes_are_kept_of_every_value(rig):
     unit = next(unit for unit in rig.tables.areas[0].units if unit.fuel == "hydro")
     now = rig.status().time_ns
     span = {"from_ns": now - int(300e9), "to_ns": now - int(60e9)}
-    minutes = rig.call("History/Query", pb.HistoryRequest(pids=[unit.power], period_s=60, **span)).series[0]
+    minutes = rig.call("History/Query", pb.HistoryRequest(pids=[unit.power[0]], period_s=60, **span)).series[0]
     assert 2 <= len(minutes.time_ns) <= 5
     assert all(time % int(60e9) == 0 for time in minutes.time_ns)
     for low, mean, high in zip(minutes.minimum, minutes.time_weighted, minutes.maximum, strict=True):

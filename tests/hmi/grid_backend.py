@@ -586,7 +586,7 @@ class GridBackend(OperatorTable):
                     reason="" if reg_mode != "O" else "mode off",
                     last_command_ns=now - 3 * NS_PER_S,
                     participation=unit.participation / sum(one.participation for one in self.units),
-                    forbidden=[edge for pair in unit.forbidden for edge in pair],
+                    forbidden=[edge for zone in unit.forbidden for edge in (zone.low, zone.high)],
                 )
             )
         wave = 4 * math.sin(now / 2e10)

@@ -18,6 +18,7 @@ from scada.model_cim.findings import Severity, has_errors
 from scada.model_cim.numbers import Numbers, keep_numbers, kept_numbers
 from scada.model_cim.points import build_tables, load_model
 from scada.model_cim.reader import ModelReader
+from scada.model_cim.regulation import ForbiddenZone
 from scada.model_cim.tables import AlarmClass, ControlKind, PointKind
 
 
@@ -48,7 +49,7 @@ def test_the_demo_has_what_it_promises(demo):
     assert len(east.frequency) >= 2
     assert len(west.frequency) >= 2
     assert sorted(unit.fuel for unit in east.units) == ["hydro", "hydro", "pv", "storage", "thermal", "thermal", "wind"]
-    assert [unit.forbidden for unit in east.units if unit.forbidden] == [((18.0, 30.0),)]
+    assert [unit.forbidden for unit in east.units if unit.forbidden] == [(ForbiddenZone(18.0, 30.0),)]
     assert all(unit.ramp_up > 0 and unit.remote is not None for unit in east.units)
     assert east.scheduled_interchange == -65.0
     assert len(tables.stations) == 10

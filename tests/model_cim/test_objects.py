@@ -40,7 +40,7 @@ def test_a_tap_changer_belongs_to_its_transformer_and_a_machine_to_its_unit(grid
     tap = next(c for c in tables.controls if c.path == "Beishan/T1/Tap")
     assert ("PowerTransformer", "T1") in by_name(model, objects, objects.of_control(tap))
     unit = next(unit for area in tables.areas for unit in area.units)
-    machine = tables.points[unit.power].equipment
+    machine = tables.points[unit.power[0]].equipment
     assert machine in objects.of_control(tables.controls[unit.setpoint])
     assert unit.mrid in objects.find(machine).within
 

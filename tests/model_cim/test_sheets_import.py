@@ -6,6 +6,7 @@ from scada.core.errors import ModelError
 from scada.model_cim.difference import apply_difference
 from scada.model_cim.points import build_tables, load_model
 from scada.model_cim.reader import ModelReader
+from scada.model_cim.regulation import ForbiddenZone
 from scada.model_cim.schema import load_schema
 from scada.model_cim.sheets.faults import CellError
 from scada.model_cim.sheets.importing import Table, import_tables, sheet_named
@@ -133,7 +134,8 @@ def test_agc_and_avc_parameters_come_back(grid):
     done = import_tables(model, sheets)
     assert codes(done) == []
     after = build_tables(apply_difference(model, done.difference))[0]
-    assert (after.areas[0].units[0].ramp_up, after.areas[0].units[0].forbidden) == (7.25, ((10.0, 20.0), (40.0, 45.0)))
+    unit = after.areas[0].units[0]
+    assert (unit.ramp_up, unit.forbidden) == (7.25, (ForbiddenZone(10.0, 20.0), ForbiddenZone(40.0, 45.0)))
     assert after.areas[0].bias == -30
     assert after.zones[0].pilots[0].target == 227.5
 

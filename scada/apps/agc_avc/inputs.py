@@ -48,3 +48,8 @@ class Measurements:
     def rests_on_held(self, pids: Iterable[int]) -> bool:
         """True if the source that :meth:`first_good` takes is one that an operator holds."""
         return self.is_held(next((pid for pid in pids if self.read(pid) is not None), None))
+
+
+def and_substituted(reason: str, names: str) -> str:
+    """A reason, and what it rests on that operators entered."""
+    return "; ".join(text for text in (reason, f"substituted: {names}" if names else "") if text)

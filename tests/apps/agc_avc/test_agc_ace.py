@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scada.apps.agc_avc.ace import AceCalculator
+from scada.apps.agc_avc.agc.ace import AceCalculator
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.performance import PerformanceIndex
+from scada.apps.agc_avc.performance.cps import PerformanceIndex
 from scada.core.clock import NS_PER_S
 from scada.core.quality import Quality
-from scada.model_cim.tables import ControlArea, TieLine
+from scada.model_cim.regulation import ControlArea, TieLine
 from scada.rtdb.changes import Snapshot
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "data" / "profiles" / "golden_cases.json"

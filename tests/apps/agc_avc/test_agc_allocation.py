@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scada.apps.agc_avc.allocation import ZoneTable, allocate
+from scada.apps.agc_avc.agc.allocation import ZoneTable, allocate
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "data" / "profiles" / "golden_cases.json"
 

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.apps.agc_avc.controller import AgcController
+from scada.apps.agc_avc.agc.controller import AgcController
+from scada.apps.agc_avc.agc.requirement import Zone
+from scada.apps.agc_avc.agc.tuning import AgcTuning
+from scada.apps.agc_avc.agc.units import UnitMode, allowed_segments
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.requirement import Zone
-from scada.apps.agc_avc.tuning import AgcTuning
-from scada.apps.agc_avc.units import UnitMode, UnitModeError, allowed_segments
 from scada.core.clock import VirtualClock
 from scada.core.quality import Quality
 from scada.core.settings import AgcSettings
-from scada.model_cim.tables import AgcUnit, ControlArea, TieLine
+from scada.model_cim.regulation import AgcUnit, ControlArea, ForbiddenZone, TieLine
 from scada.rtdb.changes import Snapshot
 
 FREQUENCY, TIE = 0, 1
@@ -31,7 +32,7 @@ def snapshot(values, quality=None):
 
 
 def unit(name, index, low, high, ramp, share=1.0, **more):
-    columns = {"fuel": "thermal", "power": 10 + index, "setpoint": index, "remote": None, "minimum": low, "maximum": high}
+    columns = {"fuel": "thermal", "power": [10 + index], "setpoint": index, "remote": None, "minimum": low, "maximum": high}
     columns |= {"ramp_up": ramp, "ramp_down": ramp, "participation": share, "deadband": 0.5}
     return AgcUnit(name=name, mrid=name, **(columns | more))
 
@@ -39,8 +40,8 @@ def unit(name, index, low, high, ramp, share=1.0, **more):
 UNITS = (
     unit("T1", 0, 80.0, 300.0, 9.0),
     unit("T2", 1, 80.0, 300.0, 9.0, remote=31),
-    unit("H1", 2, 20.0, 150.0, 60.0, 1.5, forbidden=((60.0, 85.0),)),
-    unit("H2", 3, 5.0, 60.0, 30.0, forbidden=((12.0, 20.0), (18.0, 30.0))),
+    unit("H1", 2, 20.0, 150.0, 60.0, 1.5, forbidden=(ForbiddenZone(60.0, 85.0),)),
+    unit("H2", 3, 5.0, 60.0, 30.0, forbidden=(ForbiddenZone(12.0, 20.0), ForbiddenZone(18.0, 30.0))),
     unit("B1", 4, -30.0, 30.0, 600.0, 0.5, fuel="storage", state_of_charge=34, energy_mwh=60.0, deadband=0.2),
     unit("PV", 5, 0.0, 60.0, 30.0, fuel="pv", available=35, reg_mode="E"),
 )
@@ -99,13 +100,15 @@ def test_no_setpoint_outside_limits_inside_a_zone_above_the_ramp_or_off_control(
             assert point.mrid in on_control
             assert math.isfinite(point.mw)
             assert one.minimum - 1e-9 <= point.mw <= one.maximum + 1e-9
-            assert not any(lo + 1e-6 < point.mw < hi - 1e-6 for lo, hi in one.forbidden)
+            assert not any(lo + 1e-6 < point.mw < hi - 1e-6 for lo, hi, _ in one.forbidden)
             orders[i] = point.mw
-        for control in agc._units:
+        for control in agc._fleet._units:
             name, ramp = control.unit.name, control.unit.ramp_up * 4 / 60
             if name in before and not math.isnan(control.target) and not control.free:
                 assert abs(control.target - before[name]) <= ramp + 1e-6
-        before = {control.unit.name: control.target for control in agc._units if not (math.isnan(control.target) or control.free)}
+        before = {
+            control.unit.name: control.target for control in agc._fleet._units if not (math.isnan(control.target) or control.free)
+        }
         assert not ({11} if remote != 1 else set()) & {10 + UNITS.index(u) for u in UNITS if u.mrid in on_control}
         if lost in (31, 11):
             assert "T2" not in on_control
@@ -122,8 +125,8 @@ def test_the_order_of_units_does_not_matter(tie, order):
     for agc in (plain, mixed):
         agc.cycle(snapshot(measured()))
         agc.cycle(snapshot(measured(tie=tie)))
-    one = {control.unit.name: control.target for control in plain._units}
-    two = {control.unit.name: control.target for control in mixed._units}
+    one = {control.unit.name: control.target for control in plain._fleet._units}
+    two = {control.unit.name: control.target for control in mixed._fleet._units}
     assert two == pytest.approx(one, abs=1e-6)
 
 
@@ -133,20 +136,20 @@ def test_the_targets_sum_to_the_demand():
     run(agc, clock, measured())
     for _ in range(20):
         run(agc, clock, measured(tie=-10.0))
-        regulating = [control.target for control in agc._units if control.unit.mrid in agc._members]
-        reach = sum(control.ramp(control.unit.ramp_up, 4.0) for control in agc._units)
-        assert sum(regulating) == pytest.approx(agc._demand, abs=reach + 30 / 60 * 78)
-        assert sum(regulating) <= agc._demand + 1e-6
+        regulating = [control.target for control in agc._fleet._units if control.unit.mrid in agc._fleet._members]
+        reach = sum(control.ramp(control.unit.ramp_up, 4.0) for control in agc._fleet._units)
+        assert sum(regulating) == pytest.approx(agc._fleet._demand, abs=reach + 30 / 60 * 78)
+        assert sum(regulating) <= agc._fleet._demand + 1e-6
 
 
 def test_a_unit_crosses_its_zone_at_full_ramp_and_is_never_told_to_stay_inside():
     clock = VirtualClock()
-    units = (unit("H", 0, 20.0, 150.0, 60.0, forbidden=((60.0, 85.0),)), unit("T", 1, 80.0, 300.0, 9.0))
+    units = (unit("H", 0, 20.0, 150.0, 60.0, forbidden=(ForbiddenZone(60.0, 85.0),)), unit("T", 1, 80.0, 300.0, 9.0))
     agc, power, told = controller(units=units, clock=clock), [58.0, 299.0], []
     for _ in range(40):
         decision = run(agc, clock, {FREQUENCY: 50.0, TIE: -60.0, 10: power[0], 11: power[1]})
         told += [point.mw for point in decision.setpoints if point.mrid == "H"]
-        inside = 60 < agc._units[0].target < 85
+        inside = 60 < agc._fleet._units[0].target < 85
         assert not inside or told[-1] == 85.0
         if told:
             power[0] += max(-4.0, min(4.0, told[-1] - power[0]))
@@ -157,9 +160,12 @@ def test_a_unit_crosses_its_zone_at_full_ramp_and_is_never_told_to_stay_inside()
 def test_allowed_segments_of_odd_models():
     base = unit("U", 0, 10.0, 100.0, 10.0)
     assert allowed_segments(base) == ((10.0, 100.0),)
-    assert allowed_segments(replace(base, forbidden=((0.0, 20.0), (90.0, 200.0)))) == ((20.0, 90.0),)
-    assert allowed_segments(replace(base, forbidden=((30.0, 50.0), (40.0, 60.0)))) == ((10.0, 30.0), (60.0, 100.0))
-    assert allowed_segments(replace(base, forbidden=((0.0, 200.0),))) == ()
+    assert allowed_segments(replace(base, forbidden=(ForbiddenZone(0.0, 20.0), ForbiddenZone(90.0, 200.0)))) == ((20.0, 90.0),)
+    assert allowed_segments(replace(base, forbidden=(ForbiddenZone(30.0, 50.0), ForbiddenZone(40.0, 60.0)))) == (
+        (10.0, 30.0),
+        (60.0, 100.0),
+    )
+    assert allowed_segments(replace(base, forbidden=(ForbiddenZone(0.0, 200.0),))) == ()
     assert allowed_segments(replace(base, minimum=math.nan)) == ()
     assert allowed_segments(replace(base, ramp_up=0.0)) == ()
     assert allowed_segments(replace(base, minimum=200.0)) == ()
@@ -201,7 +207,7 @@ def test_suspended_within_one_cycle_and_resumed_without_a_bump(change, quality, 
     decision = run(agc, clock, measured(moved))
     assert decision.state == "on"
     assert decision.setpoints == ()
-    assert [control.target for control in agc._units] == pytest.approx(moved)
+    assert [control.target for control in agc._fleet._units] == pytest.approx(moved)
 
 
 def test_a_substitute_tie_measurement_keeps_control():
@@ -246,7 +252,7 @@ def test_off_computes_but_sends_nothing():
     assert run(agc, clock, measured(tie=-50.0)).setpoints
     agc.set_state("off")
     assert run(agc, clock, measured(tie=-50.0)).setpoints == ()
-    with pytest.raises(UnitModeError):
+    with pytest.raises(RegulationError):
         agc.set_state("maybe")
 
 
@@ -293,7 +299,7 @@ def test_modes_and_zones():
     assert [UnitMode("BASE", "A").regulates(zone) for zone in Zone] == [False, False, True, True]
     assert [UnitMode("SCHE", "E").regulates(zone) for zone in Zone] == [False, False, False, True]
     for wrong in (("X", "R"), ("AUTO", "Q")):
-        with pytest.raises(UnitModeError, match="use one of"):
+        with pytest.raises(RegulationError, match="use one of"):
             UnitMode(*wrong)
 
 
@@ -306,7 +312,7 @@ def test_orders_that_make_no_sense_are_refused():
         lambda: agc.set_interchange(math.nan),
         lambda: agc.set_base_point("T1", math.inf),
     ):
-        with pytest.raises(UnitModeError):
+        with pytest.raises(RegulationError):
             order()
     assert agc.set_base_point("H1", 70.0) == 60.0
     assert agc.set_base_point("H1", 80.0) == 85.0

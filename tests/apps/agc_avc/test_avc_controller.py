@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scada.apps.agc_avc.avc.controller import AvcController
+from scada.apps.agc_avc.avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
+from scada.apps.agc_avc.avc.records import AvcSensitivity, AvcTuning
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
-from scada.apps.agc_avc.units import UnitModeError
-from scada.apps.agc_avc.voltage import AvcController
-from scada.apps.agc_avc.voltage_records import AvcSensitivity, AvcTuning
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.quality import Quality
 from scada.core.settings import AvcSettings
-from scada.model_cim.tables import DiscreteDevice, PilotNode, ReactiveSource, VoltageZone
+from scada.model_cim.regulation import DiscreteDevice, PilotNode, ReactiveSource, VoltageZone
 from scada.rtdb.changes import Snapshot
 
 PILOT = PilotNode("Bus", "bus", [0, 1], 110.0, 1.0, 105.0, 115.0)
@@ -184,7 +184,7 @@ def test_refused_twice_locks_until_an_operator_opens_it():
     assert "operator" in decision.zones[0].devices[0].lock
     avc.unlock("t1")
     assert avc.cycle(inputs(measured(kv=108.0)), effects()).commands
-    with pytest.raises(UnitModeError):
+    with pytest.raises(RegulationError):
         avc.unlock("nobody")
 
 
@@ -289,7 +289,7 @@ def test_off_sends_nothing_and_orders_are_checked():
     assert avc.cycle(inputs(measured(kv=108.0)), effects()).commands
     avc.set_state("off")
     assert avc.cycle(inputs(measured(kv=108.0)), effects()).state == "off"
-    with pytest.raises(UnitModeError):
+    with pytest.raises(RegulationError):
         avc.set_state("suspended")
 
 

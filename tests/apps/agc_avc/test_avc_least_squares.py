@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.apps.agc_avc.bounded_least_squares import solve_bounded
+from scada.apps.agc_avc.avc.bounded_least_squares import solve_bounded
 
 
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(0, 2**32 - 1))

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from scada.apps.agc_avc.controller import AgcController
+from scada.apps.agc_avc.agc.controller import AgcController
+from scada.apps.agc_avc.avc.controller import AvcController
+from scada.apps.agc_avc.avc.records import AvcSensitivity
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.voltage import AvcController
-from scada.apps.agc_avc.voltage_records import AvcSensitivity
 from scada.core.clock import VirtualClock
 from scada.core.quality import Quality
 from scada.core.settings import AgcSettings, AvcSettings
-from scada.model_cim.tables import AgcUnit, ControlArea, DiscreteDevice, PilotNode, ReactiveSource, TieLine, VoltageZone
+from scada.model_cim.regulation import AgcUnit, ControlArea, DiscreteDevice, PilotNode, ReactiveSource, TieLine, VoltageZone
 from scada.rtdb.changes import Snapshot
 
 SUBSTITUTED = int(Quality.MANUAL | Quality.SUBSTITUTED)
@@ -41,7 +41,7 @@ def test_a_held_value_is_good_and_known_as_held(word):
 # ---------------------------------------------------------------- AGC
 
 UNITS = [
-    AgcUnit(f"T{i}", f"t{i}", "thermal", 10 + i, i, 20 + i, 80.0, 300.0, 9.0, 9.0, 1.0)  # type: ignore[arg-type]
+    AgcUnit(f"T{i}", f"t{i}", "thermal", [10 + i], i, 20 + i, 80.0, 300.0, 9.0, 9.0, 1.0)  # type: ignore[arg-type]
     for i in (0, 1)
 ]
 AREA = ControlArea("A", "a", [0], 50.0, -80.0, 0.0, [TieLine("tie", [1, 2], 1.0)], UNITS, controlled=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scada.apps.agc_avc.avc.network import VoltageNetwork
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.voltage_network import VoltageNetwork
 from scada.apps.network.busbranch import reduce
 from scada.apps.network.powerflow import solve
 from scada.core.errors import ModelError

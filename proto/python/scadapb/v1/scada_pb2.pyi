@@ -1184,16 +1184,24 @@ class ControlReply(_message.Message):
     def __init__(self, sequence_id: _Optional[str] = ..., state: _Optional[_Union[ControlState, str]] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., valid_until_ns: _Optional[int] = ..., value: _Optional[float] = ..., present: _Optional[float] = ..., elapsed_s: _Optional[float] = ...) -> None: ...
 
 class SetModeRequest(_message.Message):
-    __slots__ = ("agc", "avc", "unit", "channel")
+    __slots__ = ("agc", "avc", "unit", "channel", "control_mode", "loop", "unlock", "area")
     AGC_FIELD_NUMBER: _ClassVar[int]
     AVC_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_MODE_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    UNLOCK_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
     agc: str
     avc: str
     unit: UnitMode
     channel: ChannelCommand
-    def __init__(self, agc: _Optional[str] = ..., avc: _Optional[str] = ..., unit: _Optional[_Union[UnitMode, _Mapping]] = ..., channel: _Optional[_Union[ChannelCommand, _Mapping]] = ...) -> None: ...
+    control_mode: str
+    loop: LoopOrder
+    unlock: str
+    area: str
+    def __init__(self, agc: _Optional[str] = ..., avc: _Optional[str] = ..., unit: _Optional[_Union[UnitMode, _Mapping]] = ..., channel: _Optional[_Union[ChannelCommand, _Mapping]] = ..., control_mode: _Optional[str] = ..., loop: _Optional[_Union[LoopOrder, _Mapping]] = ..., unlock: _Optional[str] = ..., area: _Optional[str] = ...) -> None: ...
 
 class UnitMode(_message.Message):
     __slots__ = ("unit", "base_mode", "reg_mode", "base_point_mw")
@@ -1206,6 +1214,16 @@ class UnitMode(_message.Message):
     reg_mode: str
     base_point_mw: float
     def __init__(self, unit: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., base_point_mw: _Optional[float] = ...) -> None: ...
+
+class LoopOrder(_message.Message):
+    __slots__ = ("mrid", "loop", "test_value")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    TEST_VALUE_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    loop: str
+    test_value: float
+    def __init__(self, mrid: _Optional[str] = ..., loop: _Optional[str] = ..., test_value: _Optional[float] = ...) -> None: ...
 
 class ChannelCommand(_message.Message):
     __slots__ = ("channel", "action", "arguments")
@@ -1235,8 +1253,10 @@ class ModeReply(_message.Message):
     def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class GetAgcRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("area",)
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    def __init__(self, area: _Optional[str] = ...) -> None: ...
 
 class GetAvcRequest(_message.Message):
     __slots__ = ()
@@ -1319,6 +1339,64 @@ class AgcStatus(_message.Message):
     dispatch: DispatchStatus
     cps1_percent: float
     def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("mrid",)
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    def __init__(self, mrid: _Optional[str] = ...) -> None: ...
+
+class ExplainedTerm(_message.Message):
+    __slots__ = ("key", "value", "unit", "note")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: float
+    unit: str
+    note: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class ExplainedLimit(_message.Message):
+    __slots__ = ("key", "low", "high", "binding")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    BINDING_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    low: float
+    high: float
+    binding: bool
+    def __init__(self, key: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., binding: _Optional[bool] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("mrid", "name", "application", "output", "unit", "output_ns", "sent", "reason", "inputs", "steps", "limits", "objective")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_NS_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    application: str
+    output: float
+    unit: str
+    output_ns: int
+    sent: bool
+    reason: str
+    inputs: _containers.RepeatedCompositeFieldContainer[ExplainedTerm]
+    steps: _containers.RepeatedCompositeFieldContainer[ExplainedTerm]
+    limits: _containers.RepeatedCompositeFieldContainer[ExplainedLimit]
+    objective: str
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., application: _Optional[str] = ..., output: _Optional[float] = ..., unit: _Optional[str] = ..., output_ns: _Optional[int] = ..., sent: _Optional[bool] = ..., reason: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ExplainedTerm, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[ExplainedTerm, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[ExplainedLimit, _Mapping]]] = ..., objective: _Optional[str] = ...) -> None: ...
 
 class AvcPilotStatus(_message.Message):
     __slots__ = ("name", "mrid", "voltage_kv", "target_kv", "deadband_kv", "minimum_kv", "maximum_kv", "valid")

@@ -1604,6 +1604,11 @@ class RegulationStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.GetAvcRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.AvcStatus.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/scadapb.v1.Regulation/Explain',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.Explanation.FromString,
+                _registered_method=True)
 
 
 class RegulationServicer:
@@ -1623,6 +1628,12 @@ class RegulationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegulationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1635,6 +1646,11 @@ def add_RegulationServicer_to_server(servicer, server):
                     servicer.GetAvc,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetAvcRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.AvcStatus.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ExplainRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.Explanation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1693,6 +1709,33 @@ class Regulation:
             '/scadapb.v1.Regulation/GetAvc',
             scadapb_dot_v1_dot_scada__pb2.GetAvcRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.AvcStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Regulation/Explain',
+            scadapb_dot_v1_dot_scada__pb2.ExplainRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.Explanation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scada.apps.agc_avc.inputs import Measurements
-from scada.model_cim.tables import ControlArea
+from scada.model_cim.regulation import ControlArea
 
 ControlMode = Literal["TLBC", "CFC", "CIC"]
 """Tie-line bias control (both terms), constant frequency (frequency only), constant interchange (interchange only)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scada.model_cim.tables import ControlArea
+from scada.model_cim.regulation import ControlArea
 
 
 @dataclass(frozen=True, slots=True)

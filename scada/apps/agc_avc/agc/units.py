@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from scada.apps.agc_avc.agc.requirement import Zone
+from scada.apps.agc_avc.agc.tuning import AgcTuning
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.requirement import Zone
-from scada.apps.agc_avc.tuning import AgcTuning
-from scada.core.errors import ScadaError
-from scada.model_cim.tables import AgcUnit
+from scada.model_cim.regulation import AgcUnit
 
 BASE_MODES = ("AUTO", "SCHE", "BASE")
 REG_MODES = ("O", "R", "A", "E")
@@ -23,10 +23,6 @@ _DROOP = 0.04
 """Droop assumed when judging whether a unit follows: its primary response is not disobedience."""
 
 
-class UnitModeError(ScadaError):
-    """A unit mode, base point or unit does not exist or cannot be set."""
-
-
 @dataclass(frozen=True, slots=True)
 class UnitMode:
     """A pair: where the base point comes from, and when the unit regulates around it.
@@ -37,7 +33,7 @@ class UnitMode:
         base_point_mw: base point of ``BASE``; NaN = none, then the unit stands where it is.
 
     Raises:
-        UnitModeError: a mode that does not exist.
+        RegulationError: a mode that does not exist.
     """
 
     base: str = "AUTO"
@@ -46,9 +42,9 @@ class UnitMode:
 
     def __post_init__(self) -> None:
         if self.base not in BASE_MODES:
-            raise UnitModeError(f"no base mode {self.base!r}", mend=f"use one of {', '.join(BASE_MODES)}")
+            raise RegulationError(f"no base mode {self.base!r}", mend=f"use one of {', '.join(BASE_MODES)}")
         if self.reg not in REG_MODES:
-            raise UnitModeError(f"no regulation mode {self.reg!r}", mend=f"use one of {', '.join(REG_MODES)}")
+            raise RegulationError(f"no regulation mode {self.reg!r}", mend=f"use one of {', '.join(REG_MODES)}")
 
     def regulates(self, zone: Zone) -> bool:
         """True if the unit takes part in a zone. In the dead zone those of mode R stand by."""
@@ -115,12 +111,12 @@ class UnitControl:
         """Take a new mode; a unit that was put off for not following or refusing gets another chance.
 
         Raises:
-            UnitModeError: the base point is outside the limits or inside a forbidden zone.
+            RegulationError: the base point is outside the limits or inside a forbidden zone.
         """
         point = mode.base_point_mw
         if mode.base == "BASE" and not math.isnan(point) and not any(lo <= point <= hi for lo, hi in self.segments):
             allowed = ", ".join(f"{lo:g}..{hi:g}" for lo, hi in self.segments)
-            raise UnitModeError(f"base point {point:g} MW is not allowed", where=self.unit.name, mend=f"allowed: {allowed} MW")
+            raise RegulationError(f"base point {point:g} MW is not allowed", where=self.unit.name, mend=f"allowed: {allowed} MW")
         self.mode = mode
         self._lock, self._misses, self._refusals = "", 0, 0
 
@@ -146,7 +142,7 @@ class UnitControl:
     def read(self, inputs: Measurements) -> None:
         """Take measurements and judge whether the unit can be used."""
         self._previous_power = self.power
-        power = inputs.read(self.unit.power)
+        power = inputs.first_good(self.unit.power)
         self.power = math.nan if power is None else power
         self.low, self.high = self.model_range
         self.limited_by = ""
@@ -161,12 +157,12 @@ class UnitControl:
     def _held_measurements(self, inputs: Measurements) -> str:
         unit = self.unit
         named = (
-            ("output", unit.power),
             ("remote status", unit.remote),
             ("available power", unit.available),
             ("state of charge", unit.state_of_charge),
         )
-        return ", ".join(name for name, pid in named if inputs.is_held(pid))
+        names = ["output"] if inputs.rests_on_held(unit.power) else []
+        return ", ".join([*names, *(name for name, pid in named if inputs.is_held(pid))])
 
     @property
     def model_range(self) -> tuple[float, float]:
@@ -348,7 +344,7 @@ def allowed_segments(unit: AgcUnit) -> tuple[tuple[float, float], ...]:
         return ()
     segments = []
     floor = unit.minimum
-    for lo, hi in sorted(unit.forbidden):
+    for lo, hi, _ in sorted(unit.forbidden):
         if lo >= unit.maximum or lo >= hi:
             continue
         if lo > floor:

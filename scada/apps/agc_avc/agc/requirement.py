@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from scada.apps.agc_avc.tuning import AgcTuning
+from scada.apps.agc_avc.agc.tuning import AgcTuning
 from scada.core.settings import AgcSettings
-from scada.model_cim.tables import ControlArea
+from scada.model_cim.regulation import ControlArea
 
 
 class Zone(IntEnum):

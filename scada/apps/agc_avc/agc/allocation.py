@@ -56,9 +56,9 @@ class ZoneTable:
     hi: F8
 
     @classmethod
-    def of(cls, zones: Sequence[Sequence[tuple[float, float]]]) -> ZoneTable:
+    def of(cls, zones: Sequence[Sequence[Sequence[float]]]) -> ZoneTable:
         """Columns from one list of ``(lo, hi)`` per unit."""
-        rows = [(i, lo, hi) for i, unit in enumerate(zones) for lo, hi in unit]
+        rows = [(i, lo, hi) for i, unit in enumerate(zones) for lo, hi, *_ in unit]
         unit, lo, hi = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
         return cls(np.array(unit, np.int64), np.array(lo, np.float64), np.array(hi, np.float64))
 

@@ -9,12 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.agc_avc.bounded_least_squares import solve_bounded
-from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
-from scada.apps.agc_avc.units import UnitModeError
-from scada.apps.agc_avc.voltage_devices import DeviceControl, SourceControl
-from scada.apps.agc_avc.voltage_records import (
+from scada.apps.agc_avc.avc.bounded_least_squares import solve_bounded
+from scada.apps.agc_avc.avc.devices import DeviceControl, SourceControl
+from scada.apps.agc_avc.avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
+from scada.apps.agc_avc.avc.records import (
     AvcCommand,
     AvcDecision,
     AvcSensitivity,
@@ -23,9 +21,11 @@ from scada.apps.agc_avc.voltage_records import (
     PilotDecision,
     ZoneDecision,
 )
+from scada.apps.agc_avc.errors import RegulationError
+from scada.apps.agc_avc.inputs import Measurements
 from scada.core.clock import Clock
 from scada.core.settings import AvcSettings
-from scada.model_cim.tables import PilotNode, VoltageZone
+from scada.model_cim.regulation import PilotNode, VoltageZone
 
 F8 = npt.NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class AvcController:
         self.pilots = [pilot.mrid for zone in zones for pilot in zone.pilots]
         self.sources = [source.mrid for zone in zones for source in zone.sources]
         self.devices = [device.mrid for zone in zones for device in zone.devices]
-        self.pids = _pids(zones)
+        self.pids = np.array(sorted({int(pid) for zone in zones for pid in zone.points}), dtype=np.uint32)
         self._actuators: dict[int, DeviceControl | SourceControl] = {}
         self._by_mrid: dict[str, DeviceControl | SourceControl] = {}
         for group in self._zones:
@@ -84,10 +84,10 @@ class AvcController:
         """Switch on or off, from the next cycle.
 
         Raises:
-            UnitModeError: not a state.
+            RegulationError: not a state.
         """
         if state not in ("on", "off"):
-            raise UnitModeError(f"AVC has no state {state!r}", mend="use on or off")
+            raise RegulationError(f"AVC has no state {state!r}", mend="use on or off")
         if state == "off" or self.state == "off":
             self.state = state
 
@@ -105,10 +105,10 @@ class AvcController:
         """An operator opens the lock of a device or source.
 
         Raises:
-            UnitModeError: no such device or source.
+            RegulationError: no such device or source.
         """
         if mrid not in self._by_mrid:
-            raise UnitModeError(f"no device or source {mrid!r} under AVC", mend="take the mRID from the AVC status")
+            raise RegulationError(f"no device or source {mrid!r} under AVC", mend="take the mRID from the AVC status")
         self._by_mrid[mrid].unlock()
 
     def restore(self, mrid: str, operations_today: int, last_operation_ns: int) -> None:
@@ -370,13 +370,3 @@ class _Zone:
         )
         sources = tuple(source.decision() for source in self.sources)
         return ZoneDecision(self.zone.name, self.reason, pilots, sources, tuple(device.decision() for device in self.devices))
-
-
-def _pids(zones: Sequence[VoltageZone]) -> npt.NDArray[np.uint32]:
-    """Every point the controller reads, ascending."""
-    pids = {int(pid) for zone in zones for pilot in zone.pilots for pid in pilot.voltage}
-    pids.update(int(device.position) for zone in zones for device in zone.devices)
-    for zone in zones:
-        for source in zone.sources:
-            pids.update(int(pid) for pid in (source.power, source.remote) if pid is not None)
-    return np.array(sorted(pids), dtype=np.uint32)

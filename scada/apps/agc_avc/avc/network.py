@@ -11,15 +11,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from scada.apps.agc_avc.avc.records import AvcSensitivity
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.voltage_records import AvcSensitivity
 from scada.apps.network.busbranch import BusBranch, reduce
 from scada.apps.network.equipment import read_equipment
 from scada.apps.network.powerflow import Injections, solve
 from scada.apps.network.sensitivity import Sensitivity
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
-from scada.model_cim.tables import DiscreteDevice, ModelTables, VoltageZone
+from scada.model_cim.regulation import DiscreteDevice, VoltageZone
+from scada.model_cim.tables import ModelTables
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from scada.apps.agc_avc.avc.records import AvcTuning, DeviceDecision, SourceDecision
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.voltage_records import AvcTuning, DeviceDecision, SourceDecision
 from scada.core.clock import NS_PER_S, Clock
-from scada.model_cim.tables import DiscreteDevice, ReactiveSource
+from scada.model_cim.regulation import DiscreteDevice, ReactiveSource
 
 OPEN, CLOSED = 1, 2
 """Positions and commands of a double-point switch."""

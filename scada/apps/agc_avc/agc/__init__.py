@@ -1,0 +1,1 @@
+"""Automatic generation control of control areas."""

@@ -1,0 +1,1 @@
+"""Automatic voltage control of zones."""

@@ -1,0 +1,1 @@
+"""Performance of regulation, as grid codes judge it."""
