@@ -112,6 +112,40 @@ class VirtualClock:
         self._now_ns += round(seconds * NS_PER_S)
 
 
+class HeldClock:
+    """Shows the time of another clock as of the last :meth:`hold`, or a recorded one: what runs in between sees one moment.
+
+    Args:
+        clock: the running clock; None = only :meth:`set` moves it (replay).
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock
+        self._now_ns, self._monotonic = 0, 0.0
+        self.hold()
+
+    def hold(self) -> None:
+        """Take the present time of the running clock."""
+        if self._clock is not None:
+            self.set(self._clock.now_ns(), self._clock.monotonic())
+
+    def set(self, now_ns: int, monotonic: float) -> None:
+        """Show these times from now on."""
+        self._now_ns, self._monotonic = now_ns, monotonic
+
+    def now_ns(self) -> int:
+        """UTC held."""
+        return self._now_ns
+
+    def monotonic(self) -> float:
+        """Monotonic seconds held."""
+        return self._monotonic
+
+    def real_delay(self, seconds: float) -> float:
+        """As the running clock says; without one no real time passes."""
+        return 0.0 if self._clock is None else self._clock.real_delay(seconds)
+
+
 def make_clock(rate: float = 1.0, epoch_ns: int = 0) -> Clock:
     """The clock a configuration asks for: the host's at rate 1, else a scaled one.
 
