@@ -45,13 +45,7 @@ def _example_lines() -> Iterator[str]:
         group = field.annotation
         if not (isinstance(group, type) and issubclass(group, BaseModel)):
             continue
-        yield f"[{section}]  # {(group.__doc__ or '').strip().splitlines()[0]}"
-        for name, item in group.model_fields.items():
-            if item.default_factory is not None:  # a table of its own, see below
-                continue
-            value = _toml(item.default)
-            yield f"{name} = {value}" + (f"  # {item.description}" if item.description else "")
-        yield ""
+        yield from _section_lines(section, group)
     yield "# [channels.NAME]  # override of a channel's address; NAME as in the model"
     yield '# host = "10.0.0.5"'
     yield "# port = 2404"
@@ -66,6 +60,21 @@ def _example_lines() -> Iterator[str]:
     yield ""
     yield "# [drivers]  # drivers of your own, by protocol; their code runs with the rights of the server"
     yield '# my-protocol = "drivers/my_protocol.py:MyDriver"'
+
+
+def _section_lines(section: str, group: type[BaseModel]) -> Iterator[str]:
+    """A section and those inside it."""
+    yield f"[{section}]  # {(group.__doc__ or '').strip().splitlines()[0]}"
+    inner: list[tuple[str, type[BaseModel]]] = []
+    for name, item in group.model_fields.items():
+        if isinstance(item.annotation, type) and issubclass(item.annotation, BaseModel):
+            inner.append((f"{section}.{name}", item.annotation))
+        elif item.default_factory is None:  # else a table of its own, see below
+            unset = "# " if item.default is None else ""
+            yield f"{unset}{name} = {_toml(item.default)}" + (f"  # {item.description}" if item.description else "")
+    yield ""
+    for name, part in inner:
+        yield from _section_lines(name, part)
 
 
 def _toml(value: Any) -> str:

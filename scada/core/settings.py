@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from scada.core.agc_settings import AgcSettings
+from scada.core.avc_settings import AvcSettings as AvcSettings  # noqa: PLC0414 - one place to import settings from
+from scada.core.avc_settings import AvcTuning as AvcTuning  # noqa: PLC0414
 from scada.core.errors import ConfigError
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+from scada.core.section import Section as _Section
 
 _Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 _DriverPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
@@ -149,24 +148,6 @@ class LogSettings(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
-
-
-class AgcSettings(_Section):
-    """Automatic generation control."""
-
-    cycle_s: float = Field(4.0, gt=0, description="Cycle.")
-    start: Literal["on", "off"] = Field("off", description="State after start of the server.")
-    mode: Literal["TLBC", "CFC", "CIC"] = Field("TLBC", description="Control mode.")
-    proportional: float = Field(0.5, ge=0, description="Kp of the area regulation requirement.")
-    integral: float = Field(0.02, ge=0, description="Ki, 1/s.")
-    filter_s: float = Field(8.0, ge=0, description="Time constant of the ACE filter.")
-
-
-class AvcSettings(_Section):
-    """Automatic voltage control."""
-
-    cycle_s: float = Field(30.0, gt=0, description="Cycle.")
-    start: Literal["on", "off"] = Field("off", description="State after start of the server.")
 
 
 class ResourceSettings(_Section):
