@@ -59,7 +59,7 @@ class AvcTuning(Section):
     )
     day_offset_s: float = Field(0.0, description="Seconds added to UTC for the day in which operations are counted.")
     unlock_s: float = Field(
-        float("inf"), gt=0, description="Time after which a lock by refusal opens by itself; by default an operator must do it."
+        0.0, ge=0, description="Time after which a lock by refusal opens by itself; 0 = an operator must do it."
     )
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from scada.apps.agc_avc.avc.controller import AvcController
 from scada.apps.agc_avc.avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
-from scada.apps.agc_avc.avc.records import AvcSensitivity, AvcTuning
+from scada.apps.agc_avc.avc.records import AvcSensitivity
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.quality import Quality
-from scada.core.settings import AvcSettings
+from scada.core.settings import AvcSettings, AvcTuning
 from scada.model_cim.regulation import DiscreteDevice, PilotNode, ReactiveSource, VoltageZone
 from scada.rtdb.changes import Snapshot
 

@@ -10,21 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.apps.agc_avc.avc.bounded_least_squares import solve_bounded
-from scada.apps.agc_avc.avc.devices import DeviceControl, SourceControl
+from scada.apps.agc_avc.avc.devices import DeviceControl
 from scada.apps.agc_avc.avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
 from scada.apps.agc_avc.avc.records import (
     AvcCommand,
     AvcDecision,
     AvcSensitivity,
     AvcState,
-    AvcTuning,
     PilotDecision,
     ZoneDecision,
 )
+from scada.apps.agc_avc.avc.sources import SourceControl
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
+from scada.core.avc_settings import AvcSettings, AvcTuning
 from scada.core.clock import Clock
-from scada.core.settings import AvcSettings
 from scada.model_cim.regulation import PilotNode, VoltageZone
 
 F8 = npt.NDArray[np.float64]
@@ -59,7 +59,7 @@ class AvcController:
     ) -> None:
         self.state: AvcState = settings.start
         self._clock = clock
-        tuning = tuning or AvcTuning()
+        tuning = tuning or settings.tuning
         self._zones: list[_Zone] = []
         rows = columns = places = 0
         for zone in zones:
@@ -349,7 +349,7 @@ class _Zone:
                 return change
             limit[broken] = np.clip(then, self._minimum[rows], self._maximum[rows])[broken]
             bound = np.isfinite(limit)
-            heavy = math.sqrt(tuning.soft_weight) * weight.max()
+            heavy = math.sqrt(tuning.limit_weight) * weight.max()
             a_soft = np.vstack([a, matrix[bound] * heavy])
             change = solve_bounded(a_soft, np.concatenate([b, (limit - voltage)[bound] * heavy]), lo, hi)
 

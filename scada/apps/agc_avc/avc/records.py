@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +23,14 @@ class AvcSensitivity:
         sources: kV per Mvar injected by each source, shape ``(pilots, sources)``.
         devices: kV for the one operation of each device that raises its voltage (a bank of capacitors on, a reactor off, one tap
             step in the raising direction), shape ``(pilots, devices)``.
+        buses: kV at the bus of each source per Mvar injected by each source, shape ``(sources, sources)``; None = not computed.
+        device_buses: kV at the bus of each source for the one operation of each device, shape ``(sources, devices)``.
     """
 
     sources: F8
     devices: F8
+    buses: F8 | None = None
+    device_buses: F8 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +119,3 @@ class AvcDecision:
     """To be sent through the control path; empty unless ``on``."""
     notices: tuple[str, ...]
     """What changed since the last cycle, for the event log."""
-
-
-@dataclass(frozen=True, slots=True)
-class AvcTuning:
-    """AVC parameters."""
-
-    assumed_effect: float = 0.0125
-    """Effect of a device whose sensitivity is unknown, part of the pilot's target, for the prediction only."""
-    lack_loading: float = 0.6
-    """Part of their half range beyond which the continuous sources are said to lack reserve (below its negative: surplus)."""
-    gain: float = 0.7
-    """Part of the voltage error that one cycle corrects by continuous sources."""
-    loading_weight: float = 0.05
-    """Weight of even loading of the sources against voltage errors in dead bands."""
-    soft_weight: float = 20.0
-    """Weight of a voltage limit against the voltage errors."""
-    source_deadband_mvar: float = 0.2
-    """Smaller changes of a source are not sent."""
-    plausible_low: float = 0.7
-    """Voltages below this part of the target are a fault or a dead bus: the zone is blocked."""
-    plausible_high: float = 1.3
-    """Voltages above this part of the target are not believed."""
-    refusals: int = 2
-    """Commands refused in a row that lock a device or take a source out."""
-    day_offset_s: float = 0.0
-    """Seconds added to UTC for the day in which operations are counted."""
-    unlock_s: float = math.inf
-    """Time after which a lock by refusal opens by itself; by default an operator must do it."""
