@@ -24,7 +24,7 @@ class AgcTuning(Section):
     hold_cycles: int = Field(
         0,
         ge=0,
-        description="Cycles for which the last good value of a tie stands in; nothing is sent meanwhile. Frequency: never.",
+        description="Cycles for which the last good value of a tie (never of frequency) stands in; nothing is sent.",
     )
     frequency_spread_hz: float = Field(0.2, gt=0, description="Good frequency sources that differ by more, Hz: two islands.")
     max_deviation_hz: float | None = Field(
@@ -33,7 +33,7 @@ class AgcTuning(Section):
     frozen_s: float = Field(
         60.0,
         ge=0,
-        description="A frequency source that normally moves and has not changed at all for so long is skipped as frozen, s; 0 = off.",
+        description="A frequency source that normally moves and stood still for so long is skipped as frozen, s; 0 = off.",
     )
     mismatch_mw: float | None = Field(
         None, gt=0, description="Largest difference of the sum of ties and the independent meter, MW; default 3 dead bands."
@@ -42,7 +42,7 @@ class AgcTuning(Section):
     plausible_mw: float | None = Field(
         None,
         gt=0,
-        description="Largest |ACE| and |ARR| believed, MW; default the sum of the units' maxima, at least 100 dead bands.",
+        description="Largest |ACE| and |ARR| believed, MW; default the sum of the units' maxima (at least 100 dead bands).",
     )
     implausible_cycles: int = Field(3, ge=1, description="Cycles in a row above plausible_mw that suspend.")
     late_s: float | None = Field(None, gt=0, description="Time without a cycle that suspends, s; default 5 cycles.")
@@ -57,7 +57,7 @@ class AgcTuning(Section):
     )
     meter_error: Literal["none", "estimated", "entered"] = Field(
         "estimated",
-        description="IME of NERC BAL-001: the mean difference of ties and independent meter over the last full hour, or meter_error_mw.",
+        description="IME of NERC BAL-001: mean difference of ties and independent meter over the last hour, or meter_error_mw.",
     )
     meter_error_mw: float = Field(0.0, description="IME entered by the operator, MW (sum of ties less energy metered).")
     meter_error_limit_mw: float | None = Field(None, ge=0, description="Largest IME estimated, MW; default 2 dead bands.")
@@ -67,42 +67,34 @@ class AgcTuning(Section):
     time_error_start_s: float = Field(10.0, gt=0, description="Time error that starts a correction, s; source: NAESB, East [K].")
     time_error_stop_s: float = Field(6.0, ge=0, description="Time error that ends it, s; source: NAESB, East [K].")
     payback_hours: float = Field(3.0, gt=0, description="TLBC+II: hours in which inadvertent interchange is paid back.")
-    payback_limit_mw: float | None = Field(
-        None, ge=0, description="Largest payback and IATEC, MW; default 0.2 |10 B| times 0.1 Hz [K]."
-    )
+    payback_limit_mw: float | None = Field(None, ge=0, description="Largest payback and IATEC, MW; default 0.2 |B| [K].")
     atec_hours: float = Field(3.0, gt=0, description="H of IATEC; source: BAL-004-WECC [K].")
     time_zone: str = Field("UTC", description="IANA time zone of on-peak hours.")
     on_peak_from: int = Field(6, ge=0, le=23, description="First on-peak hour of the day; source: WECC [K].")
     on_peak_to: int = Field(22, ge=1, le=24, description="On-peak ends before this hour.")
-    on_peak_days: tuple[int, ...] = Field(
-        (0, 1, 2, 3, 4, 5), description="Days with on-peak hours, Monday = 0; source: WECC [K]."
-    )
+    on_peak_days: tuple[int, ...] = Field((0, 1, 2, 3, 4, 5), description="Days with on-peak hours, 0 = Monday; WECC [K].")
 
     # ------------------------------------------------------------ requirement
     cps_gain: float = Field(0.0, ge=0, description="Kcps: more proportional gain while the ACE hurts the frequency.")
     zone_gains: tuple[float, float, float] = Field(
         (1.0, 1.0, 1.0), description="Factors on the gains in the normal, assist and emergency zone."
     )
-    assist_mw: float | None = Field(
-        None, gt=0, description="ACE at which assist units join if it stands alone, MW; default 4 dead bands."
-    )
+    assist_mw: float | None = Field(None, gt=0, description="ACE alone at which assist units join, MW; default 4 dead bands.")
     emergency_mw: float | None = Field(None, gt=0, description="The same for emergency units; default 12 dead bands.")
     permissive_mw: float | None = Field(
         None,
         ge=0,
-        description="ACE below which an error that helps the frequency is not chased, MW; default L10, else the dead band.",
+        description="ACE below which an error that helps the frequency is not chased, MW; default L10 or the dead band.",
     )
     eps10_hz: float = Field(
         0.0057,
         gt=0,
-        description="Target of the 10-minute deviation, for L10 = 1.65 eps10 sqrt((10 B)(10 Bs)); source: NERC, East [K].",
+        description="10-minute target, Hz, for L10 = 1.65 eps10 sqrt((10 B)(10 Bs)); source: NERC, East [K].",
     )
     hysteresis: float = Field(0.6, gt=0, le=1, description="A zone is left at this part of the edge at which it was entered.")
     dwell_s: float = Field(12.0, ge=0, description="Shortest time in a zone before a lower one; a higher one is entered at once.")
     washout_s: float = Field(60.0, gt=0, description="How long the integral term counts in the requirement, s.")
-    hourly_bleed: float = Field(
-        1.0, ge=0, le=1, description="Part of the integral term in the requirement dropped at each full hour."
-    )
+    hourly_bleed: float = Field(1.0, ge=0, le=1, description="Part of the requirement's integral term dropped at each full hour.")
     windup_s: float = Field(30.0, gt=0, description="The demand may run ahead of the units by what they ramp in this time, s.")
 
     # ------------------------------------------------------------ units
@@ -130,7 +122,7 @@ class AgcTuning(Section):
     eps1_hz: float = Field(
         0.018,
         gt=0,
-        description="Target of the 1-minute frequency deviation in CPS1, Hz; 0.018 is the Eastern Interconnection's (NERC).",
+        description="Target of the 1-minute frequency deviation in CPS1, Hz; source: NERC, East.",
     )
 
     @field_validator("time_zone")
@@ -162,12 +154,12 @@ class AgcSettings(Section):
     start: Literal["on", "monitor", "off"] = Field("off", description="State after start of the server.")
     mode: AceMode = Field(
         "TLBC",
-        description="Control mode: constant frequency (CFC), constant interchange (CIC), tie-line bias (TLBC), and the latter with "
+        description="Control mode: constant frequency (CFC), constant interchange (CIC), tie-line bias (TLBC), the latter with "
         "time error correction, payback of inadvertent interchange, or both by the automatic correction of WECC.",
     )
     sign: Literal["nerc", "reversed"] = Field(
         "nerc",
-        description="Sign of the ACE that is shown and published: nerc = negative asks for generation; reversed = positive does.",
+        description="Sign of the ACE shown and published: nerc = negative asks for generation; reversed = positive does.",
     )
     proportional: float = Field(0.5, ge=0, description="Kp of the area regulation requirement.")
     integral: float = Field(0.02, ge=0, description="Ki, 1/s.")

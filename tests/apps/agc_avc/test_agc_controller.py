@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from scada.apps.agc_avc.agc.controller import AgcController
 from scada.apps.agc_avc.agc.requirement import Zone
-from scada.apps.agc_avc.agc.tuning import AgcTuning
 from scada.apps.agc_avc.agc.units import UnitMode, allowed_segments
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
+from scada.core.agc_settings import AgcSettings, AgcTuning
 from scada.core.clock import VirtualClock
 from scada.core.quality import Quality
-from scada.core.settings import AgcSettings
 from scada.model_cim.regulation import AgcUnit, ControlArea, ForbiddenZone, TieLine
 from scada.rtdb.changes import Snapshot
 
@@ -58,8 +57,8 @@ def measured(power=POWER, frequency=50.0, tie=0.0, remote=1.0, charge=50.0, avai
     return {FREQUENCY: frequency, TIE: tie, 31: remote, 34: charge, 35: available} | {10 + i: mw for i, mw in enumerate(power)}
 
 
-def controller(units=UNITS, tuning=None, start="on", clock=None, **settings_):
-    return AgcController(area(units), AgcSettings(start=start, **settings_), clock or VirtualClock(), tuning)
+def controller(units=UNITS, start="on", clock=None, **settings_):
+    return AgcController(area(units), AgcSettings(start=start, **settings_), clock or VirtualClock())
 
 
 def run(agc, clock, values, quality=None):

@@ -9,14 +9,14 @@ from typing import Literal
 from scada.apps.agc_avc.agc.ace import Ace, AceCalculator
 from scada.apps.agc_avc.agc.fleet import Reserve
 from scada.apps.agc_avc.agc.requirement import RegulationRequirement
-from scada.apps.agc_avc.agc.tuning import AgcTuning
+from scada.apps.agc_avc.agc.tuning import interchange_ramp, max_deviation, plausible
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements, and_substituted
 from scada.apps.agc_avc.performance.cps import PerformanceIndex
-from scada.core.settings import AgcSettings
+from scada.core.agc_settings import AgcSettings
 from scada.model_cim.regulation import ControlArea
 
-AgcState = Literal["off", "on", "suspended"]
+AgcState = Literal["off", "on", "monitor", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ class AreaControl:
     Args:
         area: the area.
         settings: mode, gains, filter, state at start.
-        tuning: further parameters.
 
     Attributes:
         state: ``off``, ``on`` or ``suspended`` (wanted, but not possible now).
@@ -53,13 +52,13 @@ class AreaControl:
         notices: what changed, for the event log; the controller takes them each cycle.
     """
 
-    def __init__(self, area: ControlArea, settings: AgcSettings, tuning: AgcTuning) -> None:
+    def __init__(self, area: ControlArea, settings: AgcSettings) -> None:
         self.area = area
         self.state: AgcState = settings.start
-        self.requirement = RegulationRequirement(area, settings, tuning)
+        self.requirement = RegulationRequirement(area, settings)
         self.interchange_target_mw = area.scheduled_interchange
         self.notices: list[str] = []
-        self._tuning = tuning
+        tuning = self._tuning = settings.tuning
         self._ace = AceCalculator(area, settings.mode, tuning.hold_cycles, tuning.frequency_spread_hz)
         self._performance = PerformanceIndex(area.bias, tuning.eps1_hz)
         self._reason = "switched off" if self.state == "off" else "not started yet"
@@ -137,7 +136,7 @@ class AreaControl:
         return ", ".join(name for name, pids in sources if inputs.rests_on_held(pids))
 
     def _ramp_interchange(self, dt: float) -> None:
-        step = self._tuning.interchange_ramp(self.area) * dt / 60.0 if self.area.units else math.inf
+        step = interchange_ramp(self._tuning, self.area) * dt / 60.0 if self.area.units else math.inf
         gap = self.interchange_target_mw - self._ace.scheduled_mw
         self._ace.scheduled_mw += math.copysign(min(abs(gap), step), gap)
 
@@ -146,13 +145,13 @@ class AreaControl:
         if ace.faults:
             return "; ".join(ace.faults)
         deviation = ace.frequency_hz - self.area.nominal_hz
-        limit = self._tuning.max_deviation(self.area)
+        limit = max_deviation(self._tuning, self.area)
         if abs(deviation) > limit:
             return f"frequency {ace.frequency_hz:.3f} Hz is more than {limit:g} Hz from nominal"
-        plausible = self._tuning.plausible(self.area)
-        self._implausible = self._implausible + 1 if not abs(ace.ace_mw) <= plausible else 0
+        believed = plausible(self._tuning, self.area)
+        self._implausible = self._implausible + 1 if not abs(ace.ace_mw) <= believed else 0
         if self._implausible >= self._tuning.implausible_cycles or math.isnan(ace.ace_mw):
-            return f"ACE {ace.ace_mw:.0f} MW is larger than the plausible {plausible:.0f} MW"
+            return f"ACE {ace.ace_mw:.0f} MW is larger than the plausible {believed:.0f} MW"
         return ""
 
     def _judge(self, fault: str) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 
 from scada.apps.agc_avc.agc.area import AgcState, AreaControl, AreaCycle
 from scada.apps.agc_avc.agc.fleet import Regulation, SetPoint, UnitDecision, UnitFleet
-from scada.apps.agc_avc.agc.tuning import AgcTuning
 from scada.apps.agc_avc.agc.units import UnitMode
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
+from scada.core.agc_settings import AgcSettings
 from scada.core.clock import Clock
-from scada.core.settings import AgcSettings
 from scada.model_cim.regulation import ControlArea
 
 
@@ -58,23 +57,21 @@ class AgcController:
 
     Args:
         area: the area with its ties and units.
-        settings: mode, gains, filter, cycle and state at start.
+        settings: mode, gains, filter, cycle, state at start, and tuning.
         clock: for the real time between cycles.
-        tuning: further parameters.
 
     Attributes:
         area: the area.
         pids: points that :class:`~scada.apps.agc_avc.inputs.Measurements` needs, ascending.
     """
 
-    def __init__(self, area: ControlArea, settings: AgcSettings, clock: Clock, tuning: AgcTuning | None = None) -> None:
-        tuning = tuning or AgcTuning()
+    def __init__(self, area: ControlArea, settings: AgcSettings, clock: Clock) -> None:
         self.area = area
         self.pids = np.array(sorted({int(pid) for pid in area.points}), dtype=np.uint32)
         self._settings = settings
         self._clock = clock
-        self._control = AreaControl(area, settings, tuning)
-        self._fleet = UnitFleet(area.units, tuning, clock, area.name)
+        self._control = AreaControl(area, settings)
+        self._fleet = UnitFleet(area.units, settings.tuning, clock, area.name)
         self._last_cycle = math.nan
         self._controls = False
 
@@ -118,7 +115,7 @@ class AgcController:
     def set_interchange(self, mw: float) -> None:
         """Set the scheduled net interchange (dispatch set-point or the schedule's value now), MW, export positive.
 
-        It is approached at :meth:`AgcTuning.interchange_ramp`.
+        It is approached at :func:`~scada.apps.agc_avc.agc.tuning.interchange_ramp`.
 
         Raises:
             RegulationError: not a number.

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from scada.apps.agc_avc.agc.allocation import ZoneTable, allocate
 from scada.apps.agc_avc.agc.requirement import Zone
-from scada.apps.agc_avc.agc.tuning import AgcTuning
 from scada.apps.agc_avc.agc.units import UnitControl, UnitMode
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements, and_substituted
+from scada.core.agc_settings import AgcTuning
 from scada.core.clock import Clock
 from scada.model_cim.regulation import AgcUnit, ForbiddenZone
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from scada.apps.agc_avc.agc.tuning import AgcTuning
-from scada.core.settings import AgcSettings
+from scada.apps.agc_avc.agc.tuning import assist, emergency, permissive
+from scada.core.agc_settings import AgcSettings
 from scada.model_cim.regulation import ControlArea
 
 
@@ -39,8 +39,7 @@ class RegulationRequirement:
 
     Args:
         area: for the dead band.
-        settings: gains and filter.
-        tuning: zone edges and hysteresis.
+        settings: gains, filter, zone edges and hysteresis.
 
     Attributes:
         filtered_mw: filtered ACE, NaN before the first update.
@@ -48,15 +47,15 @@ class RegulationRequirement:
         zone: present zone.
     """
 
-    def __init__(self, area: ControlArea, settings: AgcSettings, tuning: AgcTuning) -> None:
+    def __init__(self, area: ControlArea, settings: AgcSettings) -> None:
         self._kp, self._ki, self._filter_s = settings.proportional, settings.integral, settings.filter_s
-        self._tuning = tuning
+        tuning = self._tuning = settings.tuning
         # a pure integral controller still needs a proportional measure for its zones
         gain = self._kp or 1.0
-        self._edges = (gain * area.deadband, gain * tuning.assist(area), gain * tuning.emergency(area))
+        self._edges = (gain * area.deadband, gain * assist(tuning, area), gain * emergency(tuning, area))
         self._zone_gain = gain
-        self._emergency_ace = tuning.emergency(area)
-        self._permissive_ace = tuning.permissive(area)
+        self._emergency_ace = emergency(tuning, area)
+        self._permissive_ace = permissive(tuning, area)
         self.reset()
 
     def reset(self) -> None:

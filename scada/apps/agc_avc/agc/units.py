@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from scada.apps.agc_avc.agc.requirement import Zone
-from scada.apps.agc_avc.agc.tuning import AgcTuning
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
+from scada.core.agc_settings import AgcTuning
 from scada.model_cim.regulation import AgcUnit
 
 BASE_MODES = ("AUTO", "SCHE", "BASE")
