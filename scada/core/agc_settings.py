@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
+from scada.core.plant_settings import PlantSettings
 from scada.core.section import Section
 
 AceMode = Literal["CFC", "CIC", "TLBC", "TLBC+TEC", "TLBC+II", "TLBC+ATEC"]
@@ -109,6 +110,8 @@ class AgcTuning(Section):
     soc_maximum: float = Field(90.0, ge=0, le=100, description="Highest state of charge used, %.")
     soc_horizon_h: float = Field(0.25, gt=0, description="Time for which a storage must be able to keep its set-point, h.")
     efficiency: float = Field(0.95, gt=0, le=1, description="One-way efficiency of storages, per unit.")
+
+    plants: PlantSettings = PlantSettings()
 
     # ------------------------------------------------------------ reserve
     reserve_minutes: float = Field(10.0, gt=0, description="Ramp time in which spinning reserve counts, min.")
