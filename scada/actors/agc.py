@@ -30,9 +30,9 @@ from scada.apps.agc_avc.inputs import Measurements
 from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.batch import PointBatch
+from scada.core.agc_settings import AgcSettings
 from scada.core.clock import Clock
 from scada.core.quality import Quality
-from scada.core.settings import AgcSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.regulation import ControlArea
 from scada.model_cim.tables import AlarmClass, Control, ModelTables
@@ -106,13 +106,10 @@ class AgcActor(Actor):
 
     def started(self) -> None:
         """Take over what operators ordered: what was switched off stays off. An order that was refused then is refused again."""
-        orders = self._standing()
-        for request in (
-            pb.SetModeRequest(agc=orders.agc),
-            *(pb.SetModeRequest(unit=mode) for mode in orders.unit_modes.values()),
-        ):
-            with contextlib.suppress(RegulationError):
-                self._order(request)
+        for request in self._standing().modes:
+            if request.WhichOneof("target") in {"agc", "unit"}:
+                with contextlib.suppress(RegulationError):
+                    self._order(request)
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,9 +95,10 @@ class AvcActor(Actor):
 
     def started(self) -> None:
         """Take over what operators ordered, and publish zones and devices; the first cycle comes when measurements are there."""
-        ordered = self._standing().avc
-        if ordered in {"on", "off"}:
-            self._controller.set_state(ordered)  # type: ignore[arg-type]
+        for request in self._standing().modes:
+            if request.WhichOneof("target") == "avc":
+                with contextlib.suppress(RegulationError):
+                    self._controller.set_state(request.avc)  # type: ignore[arg-type]
         if not self._view.status.zones:
             idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
             self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))

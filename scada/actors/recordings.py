@@ -26,6 +26,7 @@ _UNFIT: Final = re.compile(r"[^\w.-]+")
 _NAME_OCTETS: Final = 180
 """What a file's name shows of the channel's: with the rest of it, no file system refuses it."""
 _OURS: Final = re.compile(r"-(\d{8}T\d{6}Z)(-\d+)?\.pcapng$")
+_STAMP: Final = re.compile(r"-(\d{8}T\d{6}Z)(-\d+)?\.\w+$")
 
 _Entry = tuple[str, bool, int, bytes, int]
 """Link, received, ns UTC, octets, octets that were left out instead."""
@@ -98,7 +99,7 @@ def recordings_in(folder: Path, running: Collection[str]) -> pb.RecordingList:
             pb.RecordingInfo(
                 name=path.name,
                 channel=channel,
-                from_ns=_begun(path.name),
+                from_ns=begun_at(path.name),
                 to_ns=status.st_mtime_ns,
                 bytes=status.st_size,
                 running=path.name in running,
@@ -113,9 +114,9 @@ def is_ours(path: Path) -> bool:
     return _OURS.search(path.name) is not None
 
 
-def _begun(name: str) -> int:
+def begun_at(name: str) -> int:
     """Time in a recording's name, ns UTC; 0 = somebody else named it."""
-    found = _OURS.search(name)
+    found = _STAMP.search(name)
     try:
         return (
             0 if found is None else int(datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * NS_PER_S

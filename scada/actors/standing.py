@@ -15,39 +15,36 @@ from scada.security.audit import AuditRecord
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The last order of each kind; empty or absent where there is none."""
+    """The last order of each kind."""
 
-    agc: str
-    """``on`` or ``off``."""
-    avc: str
-    unit_modes: Mapping[str, pb.UnitMode]
-    """By mRID of the unit."""
+    modes: tuple[pb.SetModeRequest, ...]
+    """Of AGC and AVC, their areas, units, sources and devices, in the order in which they were given."""
     quarantined: Mapping[str, str]
     """Channel name -> user who took it out."""
 
 
 def standing_orders(records: Iterable[AuditRecord]) -> Standing:
-    """The orders in force.
+    """The orders in force. A test of a unit, source or device ends with the life it was ordered in: its loop is open then.
 
     Args:
         records: the audit log, oldest first; the evidence of a mode order is its envelope as it was verified.
     """
-    last = {"agc": "", "avc": ""}
-    units: dict[str, pb.UnitMode] = {}
+    modes: dict[tuple[str, str], pb.SetModeRequest] = {}
     quarantined: dict[str, str] = {}
     for record in records:
         if record.row.kind != "mode" or not record.row.evidence:
             continue
         request = pb.SetModeRequest.FromString(pb.Signed.FromString(record.row.evidence).body)
-        match request.WhichOneof("target"):
-            case "agc":
-                last["agc"] = request.agc
-            case "avc":
-                last["avc"] = request.avc
-            case "unit":
-                units[request.unit.unit] = request.unit
+        target = request.WhichOneof("target")
+        match target:
             case "channel" if request.channel.action == "quarantine":
                 quarantined[request.channel.channel] = record.row.actor
             case "channel" if request.channel.action == "release":
                 quarantined.pop(request.channel.channel, None)
-    return Standing(last["agc"], last["avc"], units, quarantined)
+            case "agc" | "avc" | "control_mode" | "unit" | "loop":
+                if request.loop.loop == "test":
+                    request.loop.loop = "open"
+                key = (target, request.unit.unit or request.loop.mrid or request.area)
+                modes.pop(key, None)
+                modes[key] = request
+    return Standing(tuple(modes.values()), quarantined)

@@ -219,6 +219,15 @@ class RecordingSettings(_Section):
         return self
 
 
+class CycleSettings(_Section):
+    """Recordings of the cycles of AGC and AVC, to run them again (`scada agc rerun`); they hold plain process data."""
+
+    record: bool = Field(True, description="Record every cycle.")
+    path: Path = Field(Path("var/cycles"), description="Folder of the recordings, one file an hour and controller.")
+    keep_days: float = Field(31.0, gt=0, description="Older recordings are deleted.")
+    keep_mb: float = Field(2048.0, gt=0, description="Room of all recordings, MiB; the oldest give way.")
+
+
 class OpcUaSettings(_Section):
     """OPC UA server that publishes model and values to third parties, for looking only; a process of its own."""
 
@@ -255,6 +264,7 @@ class Settings(_Section):
     avc: AvcSettings = AvcSettings()
     replay: ReplaySettings = ReplaySettings()
     recording: RecordingSettings = RecordingSettings()
+    cycles: CycleSettings = CycleSettings()
     resources: ResourceSettings = ResourceSettings()
     opcua: OpcUaSettings = OpcUaSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
@@ -277,6 +287,7 @@ _PATHS = (
     ("security", "audit"),
     ("replay", "path"),
     ("recording", "path"),
+    ("cycles", "path"),
     ("upstream", "path"),
     ("opcua", "certificate"),
     ("opcua", "key"),

@@ -146,7 +146,7 @@ class Regulation:
             control=self.control,
             events=self.events,
             principal=self.principal,
-            standing=lambda: Standing("", "", {}, {}),
+            standing=lambda: Standing((), {}),
             view=self.view,
             clock=self.disk.clock,
         )
@@ -237,7 +237,7 @@ class Voltages:
             control=self.control,
             events=self.events,
             principal=system_principal("avc", {Right.CONTROL, Right.SETPOINT}),
-            standing=lambda: Standing("", "", {}, {}),
+            standing=lambda: Standing((), {}),
             operations={},
             view=self.view,
             clock=self.disk.clock,

@@ -37,9 +37,30 @@ def test_the_last_order_of_each_kind_holds(audit):
     ordered(audit, channel=pb.ChannelCommand(channel="A", action="interrogate"))
     audit.append(AuditRow("control", "select", "operator", evidence=b"not a mode"))
     orders = standing_orders(audit.records())
-    assert (orders.agc, orders.avc) == ("off", "on")
-    assert orders.unit_modes["u1"].base_mode == "AUTO"
+    assert [one.WhichOneof("target") for one in orders.modes] == ["avc", "agc", "unit"]
+    assert (orders.modes[1].agc, orders.modes[0].avc) == ("off", "on")
+    assert orders.modes[2].unit.base_mode == "AUTO"
     assert orders.quarantined == {"A": "li"}
+
+
+def test_areas_units_and_loops_stand_apart(audit):
+    ordered(audit, agc="on", area="East")
+    ordered(audit, agc="monitor", area="West")
+    ordered(audit, control_mode="CFC", area="East")
+    ordered(audit, loop=pb.LoopOrder(mrid="u1", loop="closed"))
+    ordered(audit, loop=pb.LoopOrder(mrid="u2", loop="open"))
+    ordered(audit, agc="off", area="East")
+    ordered(audit, unlock="u1")
+    found = [(one.WhichOneof("target"), one.area, one.loop.mrid) for one in standing_orders(audit.records()).modes]
+    loops = [("loop", "", "u1"), ("loop", "", "u2")]
+    assert found == [("agc", "West", ""), ("control_mode", "East", ""), *loops, ("agc", "East", "")]
+
+
+def test_a_test_does_not_outlive_its_server(audit):
+    ordered(audit, loop=pb.LoopOrder(mrid="u1", loop="closed"))
+    ordered(audit, loop=pb.LoopOrder(mrid="u1", loop="test", test_value=80.0))
+    (order,) = standing_orders(audit.records()).modes
+    assert (order.loop.mrid, order.loop.loop) == ("u1", "open")
 
 
 def test_only_accepted_orders_of_dispatch_are_taken_up_again(audit):
