@@ -105,6 +105,21 @@ class AgcTuning(Section):
     response_band: float = Field(
         0.02, gt=0, le=1, description="Part of the unit's maximum by which it may differ from its set-point and still follow."
     )
+    response_delay_s: float = Field(
+        0.0, ge=0, description="Time after a command before not following counts, s (dead time of a mill or of telecontrol)."
+    )
+    droop: float = Field(
+        0.04, gt=0, le=1, description="Droop assumed when judging whether a unit follows: its primary response is allowed for; [K]."
+    )
+    pulse_settle_s: float = Field(
+        20.0, gt=0, description="How long what a raise or lower pulse should move is waited for before it counts as lost, s; [K]."
+    )
+    share: Literal["factor", "economic", "ramp", "margin", "capacity"] = Field(
+        "factor", description="How a unit takes part in regulation where the model does not say it."
+    )
+    economic_cycles: int = Field(
+        15, ge=1, description="Cycles between two economic dispatches of the units of base mode CECO (and shares of PROP)."
+    )
     refusals: int = Field(3, ge=1, description="Set-points refused in a row that take a unit off control.")
     soc_minimum: float = Field(10.0, ge=0, le=100, description="Lowest state of charge used, %.")
     soc_maximum: float = Field(90.0, ge=0, le=100, description="Highest state of charge used, %.")
