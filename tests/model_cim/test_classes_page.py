@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "model" / "classes.md"
 USES = {
     "points": ("addresses", "channels", "controls", "limits", "modbus", "points", "objects"),
-    "AGC, AVC": ("applications",),
+    "AGC, AVC": ("applications/*",),
     "place, topology": ("bay_roles", "cim", "locate", "topology", "topology_graph", "topology_columns"),
     "instrument": ("instrument*",),
     "spreadsheets": ("sheets/*",),

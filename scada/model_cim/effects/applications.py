@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from scada.model_cim.address_text import address_text
 from scada.model_cim.effects.kinds import Effect, EffectKind
 from scada.model_cim.effects.values import Names, flat
+from scada.model_cim.regulation import VoltageZone
 from scada.model_cim.tables import ForwardedControl, ForwardedPoint, ModelTables, UpstreamStation
 
-_POINTS: Final = ("power", "remote", "available", "state_of_charge", "position", "voltage", "frequency", "flow")
-_CONTROLS: Final = ("setpoint", "control")
+_POINTS: Final = (
+    *("power", "remote", "available", "state_of_charge", "position", "voltage", "frequency", "flow", "active", "running"),
+    *(
+        "telemetered_base",
+        "raise_blocked",
+        "lower_blocked",
+        "irradiance",
+        "interchange_meter",
+        "time_error",
+        "tripped",
+        "blocked",
+    ),
+)
+_CONTROLS: Final = ("setpoint", "control", "raise_lower")
 _ACTS: Final = (*_CONTROLS, "sign", "raise_increases_voltage")
 """Fields by which regulation acts on something else, or the other way round."""
 Parts = dict[str, dict[str, str]]
@@ -89,15 +102,25 @@ def _parts(whole: Any, tables: ModelTables, leave: str, *groups: Sequence[Any]) 
 
 
 def _areas(tables: ModelTables) -> dict[str, _Whole]:
-    return {one.mrid: _Whole(one.name, _parts(one, tables, "mrid ties units", one.ties, one.units)) for one in tables.areas}
+    found = {}
+    for one in tables.areas:
+        names = {group.mrid: group.name for group in one.groups}
+        units = [replace(unit, group=names.get(unit.group, unit.group), members=()) for unit in one.units]
+        groups = [replace(group, parent=names.get(group.parent, group.parent)) for group in one.groups]
+        members = [replace(member, name=f"{unit.name}/{member.name}") for unit in one.units for member in unit.members]
+        found[one.mrid] = _Whole(one.name, _parts(one, tables, "mrid ties units groups", one.ties, units, groups, members))
+    return found
 
 
 def _zones(tables: ModelTables) -> dict[str, _Whole]:
     """By name: a zone is no object of its own."""
-    return {
-        one.name: _Whole(one.name, _parts(one, tables, "name pilots sources devices", one.pilots, one.sources, one.devices))
-        for one in tables.zones
-    }
+    return {one.name: _Whole(one.name, _zone_parts(one, tables)) for one in tables.zones}
+
+
+def _zone_parts(zone: VoltageZone, tables: ModelTables) -> Parts:
+    names = {plant.mrid: plant.name for plant in zone.plants}
+    sources = [replace(source, plant=names.get(source.plant, source.plant)) for source in zone.sources]
+    return _parts(zone, tables, "name pilots sources devices plants", zone.pilots, sources, zone.devices, zone.plants)
 
 
 def _stations(tables: ModelTables) -> dict[str, _Whole]:

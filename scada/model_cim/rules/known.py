@@ -83,14 +83,36 @@ station.name|warning|two stations of one name|厂站重名
 area.frequency|error|a controlled area without frequency source|受控区域没有频率来源
 area.bias|error|a controlled area without negative bias|受控区域频率偏差系数不为负
 area.tie|error|a tie flow without measurement|联络线没有量测
+area.bias-sum|error|a bias of the interconnection weaker than that of the area|互联电网频率偏差系数之和小于本区
+group.parent|error|a regulation group under a group of another area|调节组的上级组不在本控制区
+group.cycle|error|regulation groups in a circle|调节组循环
+group.limits|error|a regulation group without room between its limits|调节组上下限颠倒
+group.unit|error|a unit in a regulation group of another area|机组的调节组不在本控制区
+group.empty|warning|a regulation group of nobody|调节组没有成员
 unit.missing|error|a member of an area that names no unit|区域成员没有机组
 unit.incomplete|error|a unit AGC cannot use|AGC 不能使用的机组
 unit.limits|error|a unit whose minimum is not below its maximum|机组下限不低于上限
 unit.ramp|error|a unit without ramp rate|机组没有爬坡速率
 unit.forbidden-zone|error|a forbidden zone upside down|禁止运行区上下限颠倒
+unit.pulse|error|a unit moved by pulses that AGC cannot move|脉冲调节机组缺升降命令或脉冲量
+unit.economic|error|economic limits outside the operating limits|经济出力限值不在运行限值内
+unit.state-of-charge|error|limits of the state of charge that cannot be|荷电状态限值无效
+unit.efficiency|error|an efficiency that cannot be|效率无效
+unit.positive|error|a figure that has to be above 0|参数应大于 0
+unit.cost|error|a heat rate without a price|有热耗曲线而无燃料价格
+unit.cost-curve|error|an incremental cost that falls|微增成本曲线下降
+curve.unusable|error|a curve that cannot be used|曲线数据点无效
+member.twice|error|a member of two plants|一个成员属于两个电站
+member.incomplete|error|a member of a plant that cannot be used|电站成员缺量测或出力范围
+member.benchmark|warning|a plant of nothing but benchmarks|电站成员全部为样板机
 avc.pilot|error|a pilot node without measured voltage or target|中枢点没有电压量测或目标值
 avc.source|error|a reactive source without measured Q or set-point|无功源没有无功量测或设定
 avc.device|error|a device of AVC without control, feedback or pilot|AVC 设备缺控制、返校或中枢点
+avc.weight|error|a pilot node of no weight|中枢点权重无效
+avc.plant|error|a source in a reactive plant of another zone|无功源的电站不在本分区
+avc.source-voltage|error|voltage limits of a source that cannot be|无功源电压限值颠倒
+avc.capability|error|a capability curve upside down|无功能力曲线上下限颠倒
+avc.parallel|error|transformers that cannot move in parallel|并列变压器不能同步调节
 upstream.port|error|an upstream station without valid port|上级站没有有效端口
 upstream.common-address|error|an upstream station with a wrong common address|上级站公共地址有误
 upstream.duplicate|error|two upstream stations of one name or address|上级站名称或监听地址重复

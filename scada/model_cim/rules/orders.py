@@ -11,6 +11,7 @@ from scada.model_cim.findings import Severity
 from scada.model_cim.rules.catalogue import Hits, rule
 from scada.model_cim.rules.tabled import controls_of, listed, tables_of
 from scada.model_cim.rules.view import View
+from scada.model_cim.sc_profile import sc_profile
 from scada.model_cim.tables import ControlKind, PointKind
 
 _ORDERS: Final = {
@@ -129,6 +130,8 @@ def unit_setpoint_range(view: View) -> Iterator[Hits]:
     found = []
     for area in tables_of(view).areas:
         for unit in area.units:
+            if unit.setpoint < 0:
+                continue
             order = controls[unit.setpoint]
             if order.minimum > unit.minimum or order.maximum < unit.maximum:
                 told = f"{order.minimum:g} .. {order.maximum:g} MW"
@@ -139,14 +142,17 @@ def unit_setpoint_range(view: View) -> Iterator[Hits]:
 
 @rule("unit.modes", Severity.ERROR, "a mode of AGC that does not exist", "AGC 机组模式无效")
 def unit_modes(view: View) -> Iterator[Hits]:
-    """BaseMode is AUTO, SCHE or BASE, regulationMode O, R, A or E."""
+    """BaseMode and regulationMode are words of the profile."""
+    base, regulation = (
+        tuple(word for word in sc_profile().enumerations[name] if word) for name in ("BaseMode", "RegulationMode")
+    )
     found = (
         (unit.mrid, f"baseMode {unit.base_mode!r}, regulationMode {unit.reg_mode!r}")
         for area in tables_of(view).areas
         for unit in area.units
-        if unit.base_mode not in ("AUTO", "SCHE", "BASE") or unit.reg_mode not in ("O", "R", "A", "E")
+        if unit.base_mode not in base or unit.reg_mode not in regulation
     )
-    yield from listed(view, found, hint="AUTO, SCHE or BASE; O, R, A or E")
+    yield from listed(view, found, hint=f"{', '.join(base)}; {', '.join(regulation)}")
 
 
 @rule("area.empty", Severity.WARNING, "a controlled area without units or ties", "受控区域没有机组或联络线")
