@@ -109,7 +109,10 @@ class AgcTuning(Section):
         0.0, ge=0, description="Time after a command before not following counts, s (dead time of a mill or of telecontrol)."
     )
     droop: float = Field(
-        0.04, gt=0, le=1, description="Droop assumed when judging whether a unit follows: its primary response is allowed for; [K]."
+        0.04,
+        gt=0,
+        le=1,
+        description="Droop assumed when judging whether a unit follows: its primary response is allowed for; [K].",
     )
     pulse_settle_s: float = Field(
         20.0, gt=0, description="How long what a raise or lower pulse should move is waited for before it counts as lost, s; [K]."

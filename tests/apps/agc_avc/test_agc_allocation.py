@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scada.apps.agc_avc.agc.allocation import ZoneTable, allocate
+from scada.apps.agc_avc.agc.allocation import allocate, zone_table
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "data" / "profiles" / "golden_cases.json"
 
@@ -84,9 +84,9 @@ def test_the_order_of_units_does_not_matter(order, demand):
     base, alpha = np.array([30.0, 60, 20, 80, 10, 50]), np.array([1.0, 2, 0.5, 3, 1, 0])
     lo, hi = np.array([10.0, 20, 0, 40, -10, 50]), np.array([80.0, 100, 40, 120, 30, 50])
     zones = [((40.0, 55.0),), (), ((5.0, 15.0), (25.0, 30.0)), (), (), ()]
-    plain = allocate(base, alpha, lo, hi, demand, ZoneTable.of(zones))
+    plain = allocate(base, alpha, lo, hi, demand, zone_table(zones))
     index = np.array(order)
-    mixed = allocate(base[index], alpha[index], lo[index], hi[index], demand, ZoneTable.of([zones[i] for i in order]))
+    mixed = allocate(base[index], alpha[index], lo[index], hi[index], demand, zone_table([zones[i] for i in order]))
     assert mixed.power == pytest.approx(plain.power[index], abs=1e-6)
 
 
@@ -104,7 +104,7 @@ def test_never_inside_a_zone_and_met_when_single_sides_allow(case):
     lo, hi = np.zeros(len(rows)), np.full(len(rows), 100.0)
     zones = [((start, start + length),) for _, _, start, length in rows]
     demand = share * 100 * len(rows)
-    result = allocate(base, alpha, lo, hi, demand, ZoneTable.of(zones))
+    result = allocate(base, alpha, lo, hi, demand, zone_table(zones))
     for power, ((start, end),) in zip(result.power, zones, strict=True):
         assert not start + 1e-9 < power < end - 1e-9
     assert result.power.sum() + result.unmet == pytest.approx(demand, abs=1e-6)
@@ -120,7 +120,7 @@ def test_single_flip_repairs_the_balance():
     """Snapping to the nearer edge misses the demand; the other side of one unit meets it."""
     base, alpha = np.array([22.0, 60.0]), np.array([1.0, 1.0])
     lo, hi = np.array([0.0, 30.0]), np.array([50.0, 60.0])
-    zones = ZoneTable.of([[(20.0, 40.0)], []])
+    zones = zone_table([[(20.0, 40.0)], []])
     result = allocate(base, alpha, lo, hi, 85.0, zones)
     assert result.unmet == 0
     assert result.power == pytest.approx([40.0, 45.0])

@@ -1,29 +1,27 @@
-"""Sharing a demand among units: exact water-filling with limits and forbidden zones.
+"""Sharing a demand among units: exact water-filling with limits, groups and forbidden zones; economic dispatch alike.
 
 The problem, for units ``i`` with base ``b``, participation ``a > 0`` and window ``[lo, hi]``::
 
-    minimise  sum (x_i - b_i)^2 / (2 a_i)   subject to  sum x_i = D,  lo_i <= x_i <= hi_i
+    minimise  sum (x_i - b_i)^2 / (2 a_i)   subject to  sum x_i = D,  lo_i <= x_i <= hi_i,  sums of groups within theirs
 
-Its optimality conditions give ``x_i = clip(b_i + a_i * lam, lo_i, hi_i)`` with one ``lam`` for all, found here by a safeguarded
-Newton iteration on the piecewise linear ``sum x_i(lam)``. With ``b = -b_cost / (2 c)`` and ``a = 1 / (2 c)`` the same kernel is
-economic dispatch of quadratic costs and ``lam`` the system's incremental cost (Wood and Wollenberg, Power Generation, Operation
-and Control, ch. 3).
+Its optimality conditions give ``x_i = clip(b_i + a_i * lam, lo_i, hi_i)``, one ``lam`` for all outside of binding groups. With
+``b = -b_cost / (2 c)`` and ``a = 1 / (2 c)`` the same kernel is economic dispatch of quadratic costs and ``lam`` the system's
+incremental cost (Wood and Wollenberg, Power Generation, Operation and Control, ch. 3).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-F8 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int64]
+from scada.apps.agc_avc.agc.water_filling import F8, NO_GROUPS, GroupLimits
+from scada.apps.agc_avc.agc.zones import ZoneTable, choose_sides
 
-TOLERANCE_MW = 1e-9
-"""Imbalance accepted, per unit of the demand or of 1 MW, whichever is larger."""
+_FLAT = 1e-5
+"""Least rise of the incremental cost over a piece of a curve, per unit of it or of 1: a flat piece has no answer to a price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +39,31 @@ class Allocation:
     unmet: float
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneTable:
-    """Forbidden zones of all units as columns; a unit may have several, they do not overlap.
-
-    Attributes:
-        unit: index of the unit of each zone.
-        lo: lower edge, MW; the edges themselves are allowed.
-        hi: upper edge, MW.
-    """
-
-    unit: I8
-    lo: F8
-    hi: F8
-
-    @classmethod
-    def of(cls, zones: Sequence[Sequence[Sequence[float]]]) -> ZoneTable:
-        """Columns from one list of ``(lo, hi)`` per unit."""
-        rows = [(i, lo, hi) for i, unit in enumerate(zones) for lo, hi, *_ in unit]
-        unit, lo, hi = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
-        return cls(np.array(unit, np.int64), np.array(lo, np.float64), np.array(hi, np.float64))
+def zone_table(zones: Sequence[Sequence[Sequence[float]]]) -> ZoneTable:
+    """Columns from one list of ``(lo, hi)`` per unit."""
+    rows = [(i, lo, hi) for i, unit in enumerate(zones) for lo, hi, *_ in unit]
+    unit, lo, hi = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    return ZoneTable(np.array(unit, np.int64), np.array(lo, np.float64), np.array(hi, np.float64))
 
 
-NO_ZONES = ZoneTable.of([])
+NO_ZONES = zone_table([])
 
 
-def allocate(base: F8, alpha: F8, lo: F8, hi: F8, demand: float, zones: ZoneTable = NO_ZONES) -> Allocation:
+def allocate(
+    base: F8,
+    alpha: F8,
+    lo: F8,
+    hi: F8,
+    demand: float,
+    zones: ZoneTable = NO_ZONES,
+    *,
+    groups: GroupLimits = NO_GROUPS,
+) -> Allocation:
     """Share ``demand`` (MW) among units; see the module for the problem solved.
 
-    A unit that would land inside a forbidden zone is held to the side of the nearer edge that its window reaches, and the rest
-    is shared again; if the demand is then missed, the other side of single zones is tried. The result need not be the cheapest
-    choice of sides. A unit whose whole window lies inside a zone keeps its place there (the caller crosses zones).
+    No unit ends up inside a forbidden zone unless its whole window lies in one: then it keeps its place there (the caller crosses
+    zones). With up to 12 units inside zones at once and up to 512 units the choice of sides is the best one, and the balance is
+    met whenever any choice meets it; beyond that the nearer sides are taken, and others searched if they miss the balance.
 
     Args:
         base: preferred MW of each unit.
@@ -80,110 +72,93 @@ def allocate(base: F8, alpha: F8, lo: F8, hi: F8, demand: float, zones: ZoneTabl
         hi: upper end; ``lo <= hi``.
         demand: total MW wanted.
         zones: forbidden zones.
+        groups: limits of sums.
     """
     power = np.empty(len(base))
-    lam, unmet = _allocate(base, alpha, lo.copy(), hi.copy(), demand, zones.unit, zones.lo, zones.hi, power)
+    lam, unmet = choose_sides(base, alpha, lo.copy(), hi.copy(), demand, zones, groups, power)
     return Allocation(power, lam, unmet)
 
 
-@njit(cache=True, nogil=True)
-def _water_fill(  # noqa: PLR0912 - one loop over the units, so that it compiles to one kernel
-    base: F8, alpha: F8, lo: F8, hi: F8, demand: float, x: F8
-) -> tuple[float, float]:
-    """Fill ``x``; returns (lam, unmet)."""
-    n = len(base)
-    left, right = np.inf, -np.inf
-    sum_lo, sum_hi, sum_base, sum_alpha = 0.0, 0.0, 0.0, 0.0
-    for i in range(n):
-        if alpha[i] > 0.0:
-            left = min(left, (lo[i] - base[i]) / alpha[i])
-            right = max(right, (hi[i] - base[i]) / alpha[i])
-            sum_lo += lo[i]
-            sum_hi += hi[i]
-            sum_base += base[i]
-            sum_alpha += alpha[i]
-        else:
-            fixed = min(max(base[i], lo[i]), hi[i])
-            sum_lo += fixed
-            sum_hi += fixed
-            sum_base += fixed
-    tolerance = TOLERANCE_MW * max(1.0, abs(demand))
-    lam = np.nan
-    if sum_alpha > 0.0:
-        if demand <= sum_lo:
-            lam = left
-        elif demand >= sum_hi:
-            lam = right
-        else:
-            lam = min(max((demand - sum_base) / sum_alpha, left), right)
-    for _ in range(200):
-        total, slope = 0.0, 0.0
-        for i in range(n):
-            wanted = base[i] + alpha[i] * lam if alpha[i] > 0.0 else base[i]
-            x[i] = min(max(wanted, lo[i]), hi[i])
-            total += x[i]
-            if alpha[i] > 0.0 and lo[i] < wanted < hi[i]:
-                slope += alpha[i]
-        miss = demand - total
-        if abs(miss) <= tolerance or demand <= sum_lo or demand >= sum_hi:
-            break
-        if miss > 0.0:
-            left = lam
-        else:
-            right = lam
-        step = lam + miss / slope if slope > 0.0 else np.inf
-        lam = step if left < step < right else 0.5 * (left + right)
-    return lam, miss if abs(miss) > tolerance else 0.0
+@dataclass(frozen=True, slots=True)
+class CostCurves:
+    """Incremental costs of units: ``b + 2 c P``, or a curve of (MW, currency/MWh) where given.
+
+    Attributes:
+        b: incremental cost at no load.
+        c: half its slope, >= 0.
+        curves: per unit, ascending in both columns; empty = b and c.
+    """
+
+    b: F8
+    c: F8
+    curves: Sequence[Sequence[tuple[float, float]]]
 
 
-@njit(cache=True, nogil=True)
-def _settle(
-    base: F8, alpha: F8, lo: F8, hi: F8, demand: float, zone_unit: I8, zone_lo: F8, zone_hi: F8, x: F8
-) -> tuple[float, float]:
-    """Fill, hold units inside zones to a side by narrowing ``lo``/``hi``, fill again until none is inside."""
-    lam, unmet = _water_fill(base, alpha, lo, hi, demand, x)
-    for _ in range(len(zone_unit)):
-        moved = False
-        for z in range(len(zone_unit)):
-            i = zone_unit[z]
-            if zone_lo[z] < x[i] < zone_hi[z]:
-                down, up = zone_lo[z] >= lo[i], zone_hi[z] <= hi[i]
-                if down and (not up or x[i] - zone_lo[z] <= zone_hi[z] - x[i]):
-                    hi[i] = zone_lo[z]
-                    moved = True
-                elif up:
-                    lo[i] = zone_hi[z]
-                    moved = True
-        if not moved:
-            break
-        lam, unmet = _water_fill(base, alpha, lo, hi, demand, x)
-    return lam, unmet
+def economic_dispatch(costs: CostCurves, lo: F8, hi: F8, demand: float, zones: ZoneTable = NO_ZONES) -> Allocation:
+    """Cheapest way to generate ``demand``; ``lam`` is the incremental cost.
+
+    A curve is cut into its pieces, each a unit of the kernel; because the incremental cost rises, they fill in their order. A
+    unit with several pieces and forbidden zones is first held to the cheaper side of its zones by its mean slope.
+    A flat incremental cost counts as one that rises by 1e-5 over its piece.
+
+    Args:
+        costs: incremental costs.
+        lo: lower end of each window, MW.
+        hi: upper end.
+        demand: total MW.
+        zones: forbidden zones.
+    """
+    curves = [_curve(costs, i, float(lo[i]), float(hi[i])) for i in range(len(lo))]
+    if all(len(curve) == 2 for curve in curves) or len(zones.unit):
+        slope = np.array([(curve[-1][0] - curve[0][0]) / (curve[-1][1] - curve[0][1]) for curve in curves])
+        start = np.array([curve[0][0] for curve in curves]) - slope * np.array([curve[0][1] for curve in curves])
+        found = allocate(start, slope, lo, hi, demand, zones)
+        if all(len(curve) == 2 for curve in curves):
+            return found
+        lo, hi = _sides(found.power, lo, hi, zones)
+    rows = [
+        (i, at[0], then[0] - at[0], at[1], (then[0] - at[0]) / (then[1] - at[1]))
+        for i, curve in enumerate(curves)
+        for at, then in itertools.pairwise(curve)
+    ]
+    unit = np.array([row[0] for row in rows])
+    offset, width, price, alpha = (np.array([row[k] for row in rows]) for k in (1, 2, 3, 4))
+    least = np.clip(lo[unit] - offset, 0.0, width)
+    most = np.clip(hi[unit] - offset, 0.0, width)
+    floor = np.array([curve[0][0] for curve in curves])
+    found = allocate(-alpha * price, alpha, least, most, demand - float(floor.sum()))
+    return Allocation(floor + np.bincount(unit, found.power, len(lo)), found.lam, found.unmet)
 
 
-@njit(cache=True, nogil=True)
-def _allocate(
-    base: F8, alpha: F8, lo: F8, hi: F8, demand: float, zone_unit: I8, zone_lo: F8, zone_hi: F8, x: F8
-) -> tuple[float, float]:
-    window_lo, window_hi = lo.copy(), hi.copy()
-    lam, unmet = _settle(base, alpha, lo, hi, demand, zone_unit, zone_lo, zone_hi, x)
-    if unmet == 0.0:
-        return lam, unmet
-    trial = np.empty_like(x)
-    chosen_lo, chosen_hi = lo.copy(), hi.copy()
-    for z in range(len(zone_unit)):
-        i = zone_unit[z]
-        other_lo, other_hi = chosen_lo.copy(), chosen_hi.copy()
-        if chosen_hi[i] == zone_lo[z] and zone_hi[z] <= window_hi[i]:
-            other_lo[i], other_hi[i] = zone_hi[z], window_hi[i]
-        elif chosen_lo[i] == zone_hi[z] and zone_lo[z] >= window_lo[i]:
-            other_lo[i], other_hi[i] = window_lo[i], zone_lo[z]
-        else:
-            continue
-        trial_lam, trial_unmet = _settle(base, alpha, other_lo, other_hi, demand, zone_unit, zone_lo, zone_hi, trial)
-        if abs(trial_unmet) < abs(unmet):
-            x[:] = trial
-            lam, unmet = trial_lam, trial_unmet
-    return lam, unmet
+def _curve(costs: CostCurves, i: int, lo: float, hi: float) -> list[tuple[float, float]]:
+    """Incremental cost of a unit over its window, rising strictly; the ends of a given curve are drawn on."""
+    given = [(mw, price) for mw, price in costs.curves[i]] if i < len(costs.curves) else []
+    hi = max(hi, lo + 1e-6)
+    if not given:
+        b, c = float(costs.b[i]), float(costs.c[i])
+        given = [(lo, b + 2 * c * lo), (hi, b + 2 * c * hi)]
+    points = sorted(given)
+    if points[0][0] > lo:
+        points.insert(0, (lo, points[0][1]))
+    if points[-1][0] < hi:
+        points.append((hi, points[-1][1]))
+    rising = [points[0]]
+    for mw, price in points[1:]:
+        if mw > rising[-1][0]:
+            least = rising[-1][1] + _FLAT * max(1.0, abs(rising[-1][1]))
+            rising.append((mw, max(price, least)))
+    return rising
+
+
+def _sides(power: F8, lo: F8, hi: F8, zones: ZoneTable) -> tuple[F8, F8]:
+    """Windows narrowed to the side of each zone on which a unit stands."""
+    lo, hi = lo.copy(), hi.copy()
+    for i, below, above in zip(zones.unit.tolist(), zones.lo.tolist(), zones.hi.tolist(), strict=True):
+        if power[i] <= below + 1e-9:
+            hi[i] = min(hi[i], below)
+        elif power[i] >= above - 1e-9:
+            lo[i] = max(lo[i], above)
+    return lo, hi
 
 
 def warm_up() -> None:

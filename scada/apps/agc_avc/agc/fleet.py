@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.agc_avc.agc.allocation import ZoneTable, allocate
+from scada.apps.agc_avc.agc.allocation import allocate, zone_table
 from scada.apps.agc_avc.agc.requirement import Zone
 from scada.apps.agc_avc.agc.units import UnitControl, UnitMode
 from scada.apps.agc_avc.errors import RegulationError
@@ -246,7 +246,7 @@ class UnitFleet:
         low = np.array([control.low for control in active])
         high = np.array([control.high for control in active])
         self._bound_demand(active, low, high)
-        zones = ZoneTable.of([control.unit.forbidden for control in active])
+        zones = zone_table([control.unit.forbidden for control in active])
         wanted = allocate(base, alpha, low, high, self._demand, zones)
         windows = [control.window(float(mw), dt) for control, mw in zip(active, wanted.power, strict=True)]
         lo = np.array([window.lo for window in windows])
