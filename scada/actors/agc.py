@@ -1,10 +1,10 @@
-"""AGC actor: one control area's automatic generation control, on the ordinary control path with standing rights."""
+"""AGC actor: automatic generation control of every controlled area, on the ordinary control path with standing rights."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,22 +17,25 @@ from scada.actors.messages import (
     ApplyDerived,
     DirectControl,
     DirectDone,
+    ExplainAsked,
     Report,
     SetBasePoint,
     SetInterchange,
     SetState,
     Tick,
 )
+from scada.actors.regulator import Regulator
 from scada.actors.standing import Standing
 from scada.apps.agc_avc.agc.controller import AgcController, AgcDecision
 from scada.apps.agc_avc.errors import RegulationError
-from scada.apps.agc_avc.inputs import Measurements
+from scada.apps.agc_avc.explanation import Explanation
 from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
-from scada.core.batch import PointBatch
 from scada.core.agc_settings import AgcSettings
+from scada.core.batch import PointBatch
 from scada.core.clock import Clock
 from scada.core.quality import Quality
+from scada.core.settings import CycleSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.regulation import ControlArea
 from scada.model_cim.tables import AlarmClass, Control, ModelTables
@@ -45,19 +48,38 @@ CALCULATED = int(Quality.CALCULATED)
 
 @dataclass(slots=True)
 class AgcView:
-    """AGC as of its last cycle; replaced as a whole, written by the AGC actor alone."""
+    """AGC as of its last cycle, by area; statuses are replaced as a whole, written by the AGC actor alone."""
 
-    status: pb.AgcStatus = field(default_factory=lambda: pb.AgcStatus(state="off", reason="no cycle yet"))
+    statuses: Mapping[str, pb.AgcStatus] = field(default_factory=dict)
+
+    def of(self, area: str = "") -> pb.AgcStatus:
+        """Status of an area; empty = the first; what is not known is off."""
+        found = self.statuses.get(area) if area else next(iter(self.statuses.values()), None)
+        return pb.AgcStatus(area=area, state="off", reason="no cycle yet") if found is None else found
+
+
+@dataclass(slots=True)
+class _Area:
+    """A controlled area and where its results are shown."""
+
+    regulator: Regulator[AgcController]
+    controls: Sequence[Control]
+    ace_pid: int | None
+    regulation_pid: int | None
+
+    @property
+    def area(self) -> ControlArea:
+        return self.regulator.controller.area
 
 
 class AgcActor(Actor):
-    """Runs :class:`~scada.apps.agc_avc.agc.controller.AgcController` each cycle; its set-points go through the control actor.
+    """Runs :class:`~scada.apps.agc_avc.agc.controller.AgcController` of each area; set-points go through the control actor.
 
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
         tables: the model.
-        area: the controlled area.
         settings: cycle, gains, state at start.
+        cycles: where cycles are recorded.
         snapshot: reads the database.
         rtdb: gets ACE and requirement as points.
         control: carries the set-points.
@@ -75,8 +97,8 @@ class AgcActor(Actor):
         failed: Callable[[BaseException], None],
         *,
         tables: ModelTables,
-        area: ControlArea,
         settings: AgcSettings,
+        cycles: CycleSettings,
         snapshot: Callable[[np.ndarray[Any, np.dtype[np.uint32]]], Snapshot],
         rtdb: Address,
         control: Address,
@@ -88,9 +110,7 @@ class AgcActor(Actor):
         tags: Callable[[Control, float], str] = no_tags,
     ) -> None:
         super().__init__(address, failed)
-        self._controller = AgcController(area, settings, clock)
         self._tags = tags
-        self._setpoints = [tables.controls[cid] for cid in area.controls]
         self._snapshot = snapshot
         self._rtdb = rtdb
         self._control = control
@@ -99,53 +119,68 @@ class AgcActor(Actor):
         self._standing = standing
         self._view = view
         self._clock = clock
-        self._names = {unit.mrid: unit.name for unit in area.units}
+        self._areas = [self._make(tables, area, settings, cycles) for area in controlled_areas(tables)]
+        self._of_unit = {unit.mrid: one for one in self._areas for unit in one.area.units}
+        self._of_control = {control.cid: one for one in self._areas for control in one.controls}
+        self._names = {unit.mrid: unit.name for one in self._areas for unit in one.area.units}
+        self._followed: dict[tuple[str, str], float] = {}
         self._refused: set[str] = set()
+
+    def _make(self, tables: ModelTables, area: ControlArea, settings: AgcSettings, cycles: CycleSettings) -> _Area:
+        regulator = Regulator(
+            lambda clock: AgcController(area, settings, clock),
+            application="agc",
+            name=area.name,
+            subject=area,
+            settings=settings,
+            model=tables.version,
+            cycles=cycles,
+            clock=self._clock,
+            failed=lambda text: self._tell(area, "agc.notice", {"text": text}),
+        )
         own = {point.expression: point.pid for point in tables.points if point.equipment == area.mrid}
-        self._ace_pid, self._regulation_pid = own.get("agc.ace"), own.get("agc.regulation")
+        controls = [tables.controls[cid] for cid in area.controls]
+        return _Area(regulator, controls, own.get("agc.ace"), own.get("agc.regulation"))
 
     def started(self) -> None:
         """Take over what operators ordered: what was switched off stays off. An order that was refused then is refused again."""
         for request in self._standing().modes:
-            if request.WhichOneof("target") in {"agc", "unit"}:
-                with contextlib.suppress(RegulationError):
-                    self._order(request)
+            with contextlib.suppress(RegulationError):
+                self._order(request)
+
+    def stopped(self) -> None:
+        """End the recordings."""
+        for one in self._areas:
+            one.regulator.close()
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
         match message:
             case Tick():
-                self._cycle()
+                for one in self._areas:
+                    self._cycle(one)
             case DirectDone(cid, reply):
+                regulator = self._of_control[cid].regulator
                 if reply.state is SequenceState.SUCCESS:
-                    self._controller.confirmed(cid)
+                    regulator.order("confirmed", cid)
                 else:
-                    self._controller.refused(cid, reply.reason or reply.code or reply.state.value)
+                    regulator.order("refused", cid, reply.reason or reply.code or reply.state.value)
             case SetInterchange() | SetBasePoint():
                 self._follow_dispatch(message)
             case SetState(request, principal):
                 return self._set(request, principal)
+            case ExplainAsked(mrid):
+                return self._explain(mrid)
             case _:
                 return super().receive(message)
         return None
 
-    def _follow_dispatch(self, order: SetInterchange | SetBasePoint) -> None:
-        """Take what is in force; dispatch repeats it, so a fault is told once."""
-        try:
-            match order:
-                case SetInterchange(area, mw) if area == self._controller.area.name:
-                    self._controller.set_interchange(mw)
-                case SetBasePoint(unit, mw):
-                    self._controller.set_base_point(unit, mw)
-        except RegulationError as error:
-            if str(error) not in self._refused:
-                self._refused.add(str(error))
-                _log.error("agc cannot follow dispatch", cause=str(error))
-                self._tell("agc.notice", {"text": str(error)})
+    # ------------------------------------------------------------ the cycle
 
-    def _cycle(self) -> None:
-        forbidden = {control.cid: text for control in self._setpoints if (text := self._tags(control, math.nan))}
-        decision = self._controller.cycle(Measurements(self._snapshot(self._controller.pids), forbidden))
+    def _cycle(self, one: _Area) -> None:
+        regulator = one.regulator
+        forbidden = {control.cid: text for control in one.controls if (text := self._tags(control, math.nan))}
+        decision: AgcDecision = regulator.cycle(self._snapshot(regulator.pids), forbidden)
         for setpoint in decision.setpoints:
             self._control.tell(
                 DirectControl(
@@ -156,14 +191,17 @@ class AgcActor(Actor):
                     lambda reply, cid=setpoint.cid: self.address.tell(DirectDone(cid, reply)),  # type: ignore[misc]
                 )
             )
-        self._publish_points(decision)
-        self._view.status = agc_status(decision)
+        self._publish_points(one, decision)
+        self._view.statuses = {**self._view.statuses, one.area.name: self._status(decision)}
         for notice in decision.notices:
-            _log.info("agc", notice=notice)
-            self._tell("agc.notice", {"text": notice}, suspended="suspend" in notice)
+            _log.info("agc", area=one.area.name, notice=notice)
+            self._tell(one.area, "agc.notice", {"text": notice}, suspended="suspend" in notice)
 
-    def _publish_points(self, decision: AgcDecision) -> None:
-        pairs = [(self._ace_pid, decision.ace_mw), (self._regulation_pid, decision.regulation_mw)]
+    def _status(self, decision: AgcDecision) -> pb.AgcStatus:
+        return agc_status(decision)
+
+    def _publish_points(self, one: _Area, decision: AgcDecision) -> None:
+        pairs = [(one.ace_pid, decision.ace_mw), (one.regulation_pid, decision.regulation_mw)]
         known = [(pid, value) for pid, value in pairs if pid is not None]
         if not known:
             return
@@ -172,29 +210,94 @@ class AgcActor(Actor):
         now = self._clock.now_ns()
         self._rtdb.tell(ApplyDerived(PointBatch.of(pids, values, quality=quality, received_at=now, source="agc")))
 
+    # ------------------------------------------------------------ orders
+
+    def _follow_dispatch(self, order: SetInterchange | SetBasePoint) -> None:
+        """Take what is in force; dispatch repeats it, so what is known is passed over and a fault is told once."""
+        place: _Area | None
+        match order:
+            case SetInterchange(area, mw):
+                place, name = next((one for one in self._areas if one.area.name == area), None), area
+                call: tuple[Any, ...] = ("set_interchange", mw)
+            case SetBasePoint(unit, mw):
+                place, name, call = self._of_unit.get(unit), unit, ("set_base_point", unit, mw)
+        what = (call[0], name)
+        if self._followed.get(what) == mw:
+            return
+        fault = "" if place is not None else f"dispatch speaks of {name!r}, which is not under AGC"
+        if place is not None:
+            try:
+                place.regulator.order(*call)
+                self._followed[what] = mw
+            except RegulationError as error:
+                fault = str(error)
+        if fault and fault not in self._refused:
+            self._refused.add(fault)
+            _log.error("agc cannot follow dispatch", cause=fault)
+            self._tell((place or self._areas[0]).area, "agc.notice", {"text": fault})
+
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:
-            self._order(request)
+            one = self._order(request)
         except RegulationError as error:
             return ModeReply(False, "invalid", str(error))
-        unit, user = request.unit, principal.name
-        if request.WhichOneof("target") == "agc":
-            self._tell("agc.state", {"state": request.agc, "user": user}, actor=user)
-        else:
-            mode = f"{unit.base_mode} {unit.reg_mode}"
-            self._tell("agc.unit_mode", {"unit": self._names.get(unit.unit, unit.unit), "mode": mode, "user": user}, actor=user)
+        user = {"user": principal.name}
+        match request.WhichOneof("target"):
+            case "agc":
+                key, words = "agc.state", {"state": request.agc}
+            case "control_mode":
+                key, words = "agc.control_mode", {"mode": request.control_mode}
+            case "unit":
+                unit = request.unit
+                words = {"unit": self._names.get(unit.unit, unit.unit), "mode": f"{unit.base_mode} {unit.reg_mode}"}
+                key = "agc.unit_mode"
+            case "loop":
+                loop = request.loop
+                test = f" {loop.test_value:g} MW" if loop.loop == "test" else ""
+                key, words = "agc.loop", {"unit": self._names.get(loop.mrid, loop.mrid), "loop": f"{loop.loop}{test}"}
+            case _:
+                key, words = "agc.unlocked", {"unit": self._names.get(request.unlock, request.unlock)}
+        self._tell(one.area, key, words | user, actor=principal.name)
         return ModeReply(True)
 
-    def _order(self, request: pb.SetModeRequest) -> None:
-        unit = request.unit
-        if request.WhichOneof("target") == "unit":
-            self._controller.set_unit_mode(unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
-        else:
-            self._controller.set_state(request.agc)
+    def _order(self, request: pb.SetModeRequest) -> _Area:
+        """Carry out an order of a person; returns the area it was for.
 
-    def _tell(self, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
+        Raises:
+            RegulationError: it cannot be taken.
+        """
+        unit = request.unit
+        match request.WhichOneof("target"):
+            case "agc":
+                one = self._area(request.area)
+                one.regulator.order("set_state", request.agc)
+            case "unit":
+                one = self._unit(unit.unit)
+                one.regulator.order("set_unit_mode", unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
+            case what:
+                raise RegulationError(f"{what} cannot be ordered")
+        return one
+
+    def _area(self, name: str) -> _Area:
+        if not name and len(self._areas) == 1:
+            return self._areas[0]
+        for one in self._areas:
+            if one.area.name == name:
+                return one
+        names = ", ".join(one.area.name for one in self._areas)
+        raise RegulationError(f"no control area {name!r}" if name else "several control areas: name one", mend=f"one of {names}")
+
+    def _unit(self, mrid: str) -> _Area:
+        if mrid not in self._of_unit:
+            raise RegulationError(f"no unit {mrid!r} under AGC", mend="take the mRID from the AGC status")
+        return self._of_unit[mrid]
+
+    def _explain(self, mrid: str) -> Explanation | None:
+        del mrid
+        return None
+
+    def _tell(self, area: ControlArea, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
         alarm_class = AlarmClass.ABNORMAL if suspended else AlarmClass.NOTICE
-        area = self._controller.area
         event = Event(
             self._clock.now_ns(),
             EventKind.AGC,
@@ -206,6 +309,11 @@ class AgcActor(Actor):
             actor=actor,
         )
         self._events.tell(Report((event,)))
+
+
+def controlled_areas(tables: ModelTables) -> list[ControlArea]:
+    """The areas that AGC controls."""
+    return [area for area in tables.areas if area.controlled]
 
 
 def agc_status(decision: AgcDecision) -> pb.AgcStatus:

@@ -12,7 +12,7 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import DirectControl, DirectDone, ModelChanged, Report, SetState, Tick
+from scada.actors.messages import DirectControl, DirectDone, ExplainAsked, ModelChanged, Report, SetState, Tick
 from scada.actors.standing import Standing
 from scada.apps.agc_avc.avc.controller import AvcController
 from scada.apps.agc_avc.avc.network import VoltageNetwork
@@ -119,6 +119,8 @@ class AvcActor(Actor):
                 self._use_network(generation.network)
             case SetState(request, principal):
                 return self._set(request, principal)
+            case ExplainAsked():
+                return None
             case _:
                 return super().receive(message)
         return None

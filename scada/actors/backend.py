@@ -153,12 +153,16 @@ class Backend(Protocol):
         """The overview."""
         ...
 
-    def agc(self) -> pb.AgcStatus:
-        """AGC of the controlled area, as of its last cycle."""
+    def agc(self, area: str = "") -> pb.AgcStatus:
+        """AGC of a controlled area (empty = the first), as of its last cycle."""
         ...
 
     def avc(self) -> pb.AvcStatus:
         """AVC, as of its last cycle."""
+        ...
+
+    async def explain(self, mrid: str) -> pb.Explanation | None:
+        """Why a unit, source or device was told what it was told; None = under neither AGC nor AVC."""
         ...
 
     async def dispatch_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:

@@ -15,11 +15,13 @@ from scada.actors.answers import answer_of, answer_once_up
 from scada.actors.channel_detail import channel_detail
 from scada.actors.channel_orders import ORDER_S
 from scada.actors.engineering import Engineering
+from scada.actors.explaining import explanation
 from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,
     ChannelAction,
     DispatchAsked,
+    ExplainAsked,
     FollowChanges,
     FollowEvents,
     HistoryAsked,
@@ -106,7 +108,7 @@ class Facade:
             system.channel_views,
             system.alarm_view,
             system.supervisor.addresses(),
-            system.agc_view.status,
+            system.agc_view.of(),
             system.avc_view.status,
         )
 
@@ -238,9 +240,13 @@ class Facade:
         await asyncio.to_thread(self._system.audit.append, row)
         if target == "channel":
             return await self._channel(request.channel, principal)
-        application = self._system.avc if target == "avc" else self._system.agc
+        mrid = request.loop.mrid or request.unlock
+        application = self._system.avc if target == "avc" or (mrid and not self._is_unit(mrid)) else self._system.agc
         reply: ModeReply = await answer_of(application, SetState(request, principal))
         return reply
+
+    def _is_unit(self, mrid: str) -> bool:
+        return any(unit.mrid == mrid for area in self._system.tables.areas for unit in area.units)
 
     async def _channel(self, request: pb.ChannelCommand, principal: Principal) -> ModeReply:
         spec = next((view.spec for view in self._system.channel_views if view.spec.name == request.channel), None)
@@ -336,16 +342,23 @@ class Facade:
 
     # ---------------------------------------------------------------- applications
 
-    def agc(self) -> pb.AgcStatus:
-        """AGC of the controlled area, with what dispatch asked."""
+    def agc(self, area: str = "") -> pb.AgcStatus:
+        """AGC of a controlled area, with what dispatch asked."""
         status = pb.AgcStatus()
-        status.CopyFrom(self._system.agc_view.status)
+        status.CopyFrom(self._system.agc_view.of(area))
         status.dispatch.CopyFrom(self.dispatch())
         return status
 
     def avc(self) -> pb.AvcStatus:
         """AVC."""
         return self._system.avc_view.status
+
+    async def explain(self, mrid: str) -> pb.Explanation | None:
+        """Why a unit, source or device was told what it was told."""
+        application = "agc" if self._is_unit(mrid) else "avc"
+        address = self._system.agc if application == "agc" else self._system.avc
+        found = await answer_of(address, ExplainAsked(mrid))
+        return None if found is None else explanation(application, found)
 
     async def dispatch_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
         """Upstream set-point."""
@@ -377,7 +390,7 @@ class Facade:
         """Orders and what is in force."""
         status = pb.DispatchStatus()
         status.CopyFrom(self._system.dispatch_view.status)
-        status.interchange_mw = self._system.agc_view.status.interchange_mw
+        status.interchange_mw = self._system.agc_view.of().interchange_mw
         return status
 
     # ---------------------------------------------------------------- history, replay, diagrams

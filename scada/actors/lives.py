@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.agc import AgcActor
+from scada.actors.agc import AgcActor, controlled_areas
 from scada.actors.archive import ArchiveActor
 from scada.actors.avc import AvcActor
 from scada.actors.base import Actor, Address, Factory
@@ -30,7 +30,6 @@ from scada.actors.rtdb import RtdbActor
 from scada.actors.topology import TopologyActor
 from scada.events.records import EventKind
 from scada.history.postgres import Beside, PostgresHistorian
-from scada.model_cim.regulation import ControlArea
 from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import Driver
 from scada.protocols.registry import make_driver
@@ -67,7 +66,7 @@ class Lives:
         lives += [(system.operator, self._operator), (system.control, self._control), (system.dispatch, self.dispatch)]
         lives += [(system.replay, self._replay), (system.resources, self._resources), (system.recorder, self._recorder)]
         lives += [(system.avc, self.avc), (system.model, self._model)]
-        if controlled_area(system.tables.areas) is not None:
+        if controlled_areas(system.tables):
             lives.append((system.agc, self.agc))
         return lives
 
@@ -242,11 +241,9 @@ class Lives:
 
     def agc(self, address: Address, failed: Failed) -> Actor:
         """A life of AGC; there must be a controlled area."""
-        system = self._system
-        area = controlled_area(system.tables.areas)
-        assert area is not None
+        system, settings = self._system, self._system.settings
         shared: dict[str, Any] = {"rtdb": system.rtdb, "view": system.agc_view, **self._acts("agc")}
-        return AgcActor(address, failed, area=area, settings=system.settings.agc, **shared)
+        return AgcActor(address, failed, settings=settings.agc, cycles=settings.cycles, **shared)
 
     def avc(self, address: Address, failed: Failed) -> Actor:
         """A life of AVC."""
@@ -318,11 +315,6 @@ class Lives:
             recorder=system.recorder,
             sink=system.sinks[index],
         )
-
-
-def controlled_area(areas: Sequence[ControlArea]) -> ControlArea | None:
-    """The area that AGC controls, None if there is none."""
-    return next((area for area in areas if area.controlled), None)
 
 
 def fed_by(tables: ModelTables, index: int) -> npt.NDArray[np.uint32]:

@@ -428,6 +428,13 @@ class SetState(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainAsked(Message):
+    """Ask AGC or AVC: why a unit, source or device was told what it was told; the reply is an Explanation, or None."""
+
+    mrid: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetInterchange(Message):
     """From dispatch to AGC: net scheduled interchange of an area in MW (export positive)."""
 

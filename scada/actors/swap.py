@@ -27,11 +27,10 @@ import numpy as np
 import pykka
 import structlog
 
-from scada.actors.agc import AgcView
+from scada.actors.agc import controlled_areas
 from scada.actors.base import Address, Factory
 from scada.actors.dispatch import bounds_of
 from scada.actors.generation import Generation, SwapReport, unconfigured
-from scada.actors.lives import controlled_area
 from scada.actors.messages import AdoptControls, Grow, ModelChanged, Rebind, RecordedChannels, ReserveControls, ShowAgain
 from scada.actors.model_change import ModelChange, alike, compare, same_channel, same_stations, used_by_area, used_by_zones
 from scada.actors.upstreams import Upstreams
@@ -271,15 +270,15 @@ class Swap:
             self._replace(system.avc, progress)
         elif pickle.dumps(before.network) != pickle.dumps(after.network):
             system.avc.ask(changed).get(timeout=ANSWER_S)
-        areas = controlled_area(before.tables.areas), controlled_area(after.tables.areas)
+        areas = controlled_areas(before.tables), controlled_areas(after.tables)
         match areas:
-            case None, None:
+            case [], []:
                 pass
-            case None, _:
+            case [], _:
                 self._start(system.agc, system.lives.agc, progress)
-            case _, None:
+            case _, []:
                 system.supervisor.retire(system.agc.name)
-                system.agc_view.status = AgcView().status
+                system.agc_view.statuses = {}
                 progress.actors_restarted.append(system.agc.name)
             case one, other:
                 used = any(change.uses(*used_by_area(tables)) for tables in (before.tables, after.tables))

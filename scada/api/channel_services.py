@@ -9,7 +9,7 @@ import grpc
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
-from scada.api.faults import CallError
+from scada.api.faults import CallError, not_found
 from scada.api.gate import Gate, Method
 from scada.api.responsibility import check_channel
 from scada.control.records import Principal
@@ -79,9 +79,7 @@ class ChannelServices:
     def _check_known(self, name: str) -> None:
         names = [channel.name for channel in self._backend.tables.live_channels]
         if name not in names:
-            raise CallError(
-                grpc.StatusCode.NOT_FOUND, "not_found", f"no channel {name!r}", mend=f"channels are {', '.join(names) or 'none'}"
-            )
+            raise not_found(f"no channel {name!r}", f"channels are {', '.join(names) or 'none'}")
 
     def view_methods(self, gate: Gate) -> tuple[Method, ...]:
         """What the view server offers."""

@@ -10,7 +10,7 @@ import grpc
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
-from scada.api.faults import CallError
+from scada.api.faults import CallError, not_found
 from scada.api.gate import Gate, Method
 from scada.control.records import Principal
 from scada.core.errors import ModelError
@@ -45,7 +45,7 @@ class EngineeringServices:
         try:
             return await self._backend.engineering.detail(request)
         except ModelError as error:
-            raise _not_found(error) from error
+            raise not_found(error.what, error.mend) from error
 
     async def get_log(self, request: pb.VersionLogRequest, principal: Principal) -> pb.VersionLog:
         """Entries of the log, the newest first."""
@@ -60,7 +60,7 @@ class EngineeringServices:
                 for at in range(0, len(data), CHUNK):
                     yield pb.FileChunk(data=data[at : at + CHUNK])
         except ModelError as error:
-            raise _not_found(error) from error
+            raise not_found(error.what, error.mend) from error
 
     async def upload(self, chunks: AsyncIterator[pb.FileChunk], principal: Principal) -> pb.UploadReply:
         """Take a file in; it is kept under its SHA-256 for the proposal that names it."""
@@ -125,7 +125,3 @@ async def _in_time(chunks: AsyncIterator[pb.FileChunk]) -> AsyncGenerator[pb.Fil
         except TimeoutError as error:
             raise ModelError(f"nothing came for {PIECE_S:g} s", mend="send it again") from error
         yield chunk
-
-
-def _not_found(error: ModelError) -> CallError:
-    return CallError(grpc.StatusCode.NOT_FOUND, "not_found", error.what, mend=error.mend)

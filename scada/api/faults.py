@@ -31,6 +31,11 @@ def malformed(what: str) -> CallError:
     return CallError(grpc.StatusCode.INVALID_ARGUMENT, "malformed", what)
 
 
+def not_found(what: str, mend: str) -> CallError:
+    """What was asked for does not exist (``NOT_FOUND``)."""
+    return CallError(grpc.StatusCode.NOT_FOUND, "not_found", what, mend=mend)
+
+
 def must_resync(what: str) -> CallError:
     """The stream cannot go on without a loss; open it again and start from its full frame (``RESOURCE_EXHAUSTED``)."""
     return CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, "resync", what, mend="subscribe again")

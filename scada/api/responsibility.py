@@ -33,11 +33,11 @@ def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTa
         raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {names} ({what})")
     if target == "channel":
         check_channel(request.channel.channel, principal, tables)
-    elif target == "unit":
-        _check(principal, tables, request.unit.unit, _areas_of_unit(tables, request.unit.unit))
+    elif mrid := request.unit.unit or request.loop.mrid or request.unlock:
+        _check(principal, tables, mrid, _areas_of_unit(tables, mrid) or _stations_of_device(tables, mrid))
     else:
         for area in tables.areas:
-            if area.controlled:
+            if area.controlled and request.area in {"", area.name}:
                 _check(principal, tables, target.upper(), [area.name])
 
 
@@ -118,6 +118,13 @@ def check_points(pids: Sequence[int], principal: Principal, tables: ModelTables)
 
 def _areas_of_unit(tables: ModelTables, mrid: str) -> list[str]:
     return [area.name for area in tables.areas if any(unit.mrid == mrid for unit in area.units)]
+
+
+def _stations_of_device(tables: ModelTables, mrid: str) -> list[str]:
+    """Stations of what AVC sends to a source or device."""
+    cids = [source.setpoint for zone in tables.zones for source in zone.sources if source.mrid == mrid]
+    cids += [device.control for zone in tables.zones for device in zone.devices if device.mrid == mrid]
+    return [tables.controls[cid].station for cid in cids if cid >= 0]
 
 
 def _check_stations(principal: Principal, tables: ModelTables, what: str, station: str) -> None:

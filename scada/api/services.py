@@ -19,11 +19,12 @@ from scada.api.channel_services import ChannelServices
 from scada.api.engineering_services import EngineeringServices
 from scada.api.event_feed import EventFeed
 from scada.api.event_services import EventServices
-from scada.api.faults import CallError, malformed
+from scada.api.faults import CallError, malformed, not_found
 from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
+from scada.api.regulation_services import RegulationServices
 from scada.api.responsibility import check_dispatch, check_mode
 from scada.api.search_service import SearchService
 from scada.control.records import Principal
@@ -52,6 +53,7 @@ class Services:
         self._channels = ChannelServices(backend)
         self._engineering = EngineeringServices(backend)
         self._search = SearchService(backend)
+        self._regulation = RegulationServices(backend)
 
     # ------------------------------------------------------------------ model
 
@@ -92,7 +94,7 @@ class Services:
         found = next((drawing for drawing in drawings if drawing.diagram), None)
         if found is None:
             what = f"area {request.area!r}" if request.area else f"station {request.station!r}"
-            raise _not_found(f"no diagram of {what} was drawn", mend="scada model diagrams makes them")
+            raise not_found(f"no diagram of {what} was drawn", mend="scada model diagrams makes them")
         svg, metadata = self._backend.diagram(found.diagram)
         return pb.Diagram(
             station=request.station,
@@ -200,16 +202,6 @@ class Services:
 
     # ------------------------------------------------------------------ applications
 
-    async def get_agc(self, request: pb.GetAgcRequest, principal: Principal) -> pb.AgcStatus:
-        """AGC as of its last cycle."""
-        del request, principal
-        return self._backend.agc()
-
-    async def get_avc(self, request: pb.GetAvcRequest, principal: Principal) -> pb.AvcStatus:
-        """AVC as of its last cycle."""
-        del request, principal
-        return self._backend.avc()
-
     async def send_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
         """Upstream set-point of an area's net interchange."""
         if not np.isfinite(request.interchange_mw):
@@ -267,8 +259,7 @@ class Services:
                 gate.query("Realtime/GetStatus", pb.GetStatusRequest, self.get_status),
                 *self._events.view_methods(gate),
                 gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
-                gate.query("Regulation/GetAgc", pb.GetAgcRequest, self.get_agc),
-                gate.query("Regulation/GetAvc", pb.GetAvcRequest, self.get_avc),
+                *self._regulation.view_methods(gate),
                 gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
                 *self._history.view_methods(gate),
                 *self._channels.view_methods(gate),
@@ -309,7 +300,3 @@ def _matches(point: Point, station: str, query: str) -> bool:
     if point.removed or station not in ("", point.station):
         return False
     return query in point.path.casefold() or query in point.name.casefold() or query == point.mrid.casefold()
-
-
-def _not_found(what: str, mend: str) -> CallError:
-    return CallError(grpc.StatusCode.NOT_FOUND, "not_found", what, mend=mend)

@@ -33,11 +33,13 @@ from scada.actors.status import StatusReport
 from scada.actors.timers import Timers
 from scada.actors.wire import FLUSH_RECORDS, Feed, Wire
 from scada.control.records import ControlReply, SequenceState
+from scada.core.agc_settings import AgcSettings
+from scada.core.avc_settings import AvcSettings
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import ScaledClock, VirtualClock
 from scada.core.errors import PortInUseError
 from scada.core.quality import Quality
-from scada.core.settings import AgcSettings, AvcSettings, MetricsSettings
+from scada.core.settings import CycleSettings, MetricsSettings
 from scada.protocols.driver import LinkState
 from scada.security.roles import Right, system_principal
 
@@ -139,8 +141,8 @@ class Regulation:
             AgcActor,
             name="agc",
             tables=tables,
-            area=self.area,
             settings=AgcSettings(start="on"),
+            cycles=CycleSettings(record=False),
             snapshot=self.disk.store.snapshot,
             rtdb=self.rtdb,
             control=self.control,
@@ -170,7 +172,7 @@ def agc(demo, tmp_path):
 
 def test_a_lack_of_power_raises_units_on_the_ordinary_way(agc):
     agc.cycle()
-    assert agc.view.status.state == "on"
+    assert agc.view.of().state == "on"
     agc.put(dict.fromkeys(agc.area.frequency, 49.8))
     agc.cycle(4)
     sent = agc.control.take(DirectControl)
@@ -197,7 +199,7 @@ def test_without_a_frequency_nothing_is_sent_and_the_ace_says_so(agc):
     assert agc.control.take(DirectControl) == []
     row = agc.rtdb.take(ApplyDerived)[-1].batch.records[0]
     assert row["quality"] & Quality.INVALID
-    assert agc.view.status.state != "on"
+    assert agc.view.of().state != "on"
 
 
 def test_off_stays_off_and_a_wrong_mode_is_answered(agc):

@@ -313,7 +313,14 @@ class TableBackend(OperatorTable):
             seq=self.seq,
         )
 
-    def agc(self):
+    async def explain(self, mrid):
+        if mrid != "g1":
+            return None
+        steps = [pb.ExplainedTerm(key="demand", value=120.0, unit="MW")]
+        return pb.Explanation(mrid="g1", name="G1", application="agc", output=80.0, unit="MW", steps=steps)
+
+    def agc(self, area=""):
+        del area
         return pb.AgcStatus(area="East", state="on", ace_mw=-3.5, frequency_hz=50.01, units=[pb.AgcUnitStatus(name="G1")])
 
     def avc(self):

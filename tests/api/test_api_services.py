@@ -80,6 +80,15 @@ async def test_read(operator, backend):
         await operator.call("Realtime/Read", pb.ReadRequest(pids=[99]))
 
 
+async def test_why_an_output_is_what_it_is(operator):
+    found = await operator.call("Regulation/Explain", pb.ExplainRequest(mrid="g1"))
+    assert (found.application, found.output, found.steps[0].key) == ("agc", 80.0, "demand")
+    with pytest.raises(CallError, match="neither under AGC nor under AVC"):
+        await operator.call("Regulation/Explain", pb.ExplainRequest(mrid="g2"))
+    with pytest.raises(CallError, match="no controlled area 'Nowhere'"):
+        await operator.call("Regulation/GetAgc", pb.GetAgcRequest(area="Nowhere"))
+
+
 async def test_status_regulation_dispatch_history_replay(operator):
     assert (await operator.call("Realtime/GetStatus", pb.GetStatusRequest())).points_total == 12
     assert (await operator.call("Regulation/GetAgc", pb.GetAgcRequest())).units[0].name == "G1"

@@ -1,0 +1,120 @@
+"""A controller of AGC or AVC with its clock and its recording: every order and every cycle passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from scada.actors.cycle_files import CycleFile
+from scada.apps.agc_avc.agc.controller import AgcController
+from scada.apps.agc_avc.avc.controller import AvcController
+from scada.apps.agc_avc.inputs import Measurements
+from scada.apps.agc_avc.recording import RecordedOrder, RunHeader
+from scada.core.agc_settings import AgcSettings
+from scada.core.avc_settings import AvcSettings
+from scada.core.clock import Clock, HeldClock
+from scada.core.settings import CycleSettings
+from scada.rtdb.changes import Snapshot
+
+C = TypeVar("C", AgcController, AvcController)
+
+
+class Regulator(Generic[C]):
+    """Runs a controller so that a recording can run it again.
+
+    The controller sees one moment in each cycle and order. :meth:`begin` comes before the first order and the first cycle, once
+    everything that is no order (counts from before a restart) is in place.
+
+    Args:
+        make: makes the controller with the clock it shall use.
+        application: ``agc`` or ``avc``.
+        name: control area, empty for AVC.
+        subject: what it regulates, as the recording shall hold it.
+        settings: of the application.
+        model: digest of the model version.
+        cycles: where recordings go.
+        clock: the running clock.
+        failed: told what is not recorded.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Clock], C],
+        *,
+        application: str,
+        name: str,
+        subject: Any,
+        settings: AgcSettings | AvcSettings,
+        model: str,
+        cycles: CycleSettings,
+        clock: Clock,
+        failed: Callable[[str], None],
+    ) -> None:
+        self._clock = HeldClock(clock)
+        self._running = clock
+        self.controller: C = make(self._clock)
+        self._application = application
+        self._name = name
+        self._subject = TypeAdapter(type(subject)).dump_python(subject)
+        self._settings = settings
+        self._model = model
+        self._cycles = cycles
+        self._failed = failed
+        self._orders: list[RecordedOrder] = []
+        self._file: CycleFile | None = None
+        self.pids: npt.NDArray[np.uint32] = self.controller.pids
+
+    def begin(self, pids: npt.NDArray[np.uint32] | None = None) -> None:
+        """Begin the recording, or a new file of it because other points are read from now on.
+
+        Args:
+            pids: points of the measurements, ascending; None = those of the controller.
+        """
+        self.pids = self.controller.pids if pids is None else pids
+        self._orders.clear()
+        if self._file is None:
+            name = "-".join(part for part in (self._application, self._name) if part)
+            self._file = CycleFile(self._cycles, self._running, self._header, name, self._failed)
+        else:
+            self._file.begin()
+
+    def order(self, name: str, *arguments: Any) -> Any:
+        """Call a method of the controller that is an order.
+
+        Raises:
+            RegulationError: the controller refuses it.
+        """
+        self._clock.hold()
+        self._orders.append(RecordedOrder(self._clock.now_ns(), self._clock.monotonic(), name, arguments))
+        return getattr(self.controller, name)(*arguments)
+
+    def cycle(self, snapshot: Snapshot, forbidden: Mapping[int, str], extra: Any = None) -> Any:
+        """Run a cycle.
+
+        Args:
+            snapshot: of :attr:`pids`.
+            forbidden: cid -> tag that forbids it.
+            extra: a dataclass of arrays that the cycle needs too (sensitivities); None = there are none.
+
+        Returns:
+            The decision of the controller.
+        """
+        self._clock.hold()
+        inputs, controller = Measurements(snapshot, forbidden), self.controller
+        decision = controller.cycle(inputs) if isinstance(controller, AgcController) else controller.cycle(inputs, extra)
+        self._orders.clear()
+        return decision
+
+    def close(self) -> None:
+        """End the recording."""
+        if self._file is not None:
+            self._file.close()
+
+    def _header(self, now: int) -> RunHeader:
+        settings = self._settings.model_dump(mode="json")
+        pids = self.pids.tolist()
+        return RunHeader(self._application, self._name, self._model, settings, self._subject, now, pids, {})
