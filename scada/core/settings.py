@@ -17,6 +17,7 @@ from scada.core.agc_settings import AgcSettings
 from scada.core.avc_settings import AvcSettings as AvcSettings  # noqa: PLC0414 - one place to import settings from
 from scada.core.avc_settings import AvcTuning as AvcTuning  # noqa: PLC0414
 from scada.core.errors import ConfigError
+from scada.core.performance_settings import PerformanceSettings
 from scada.core.section import Section as _Section
 
 _Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -262,6 +263,7 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     agc: AgcSettings = AgcSettings()
     avc: AvcSettings = AvcSettings()
+    performance: PerformanceSettings = PerformanceSettings()
     replay: ReplaySettings = ReplaySettings()
     recording: RecordingSettings = RecordingSettings()
     cycles: CycleSettings = CycleSettings()
@@ -283,6 +285,8 @@ _PATHS = (
     ("events", "path"),
     ("events", "recalls"),
     ("operator", "path"),
+    ("performance", "path"),
+    ("performance", "rules_file"),
     ("security", "keys"),
     ("security", "audit"),
     ("replay", "path"),
