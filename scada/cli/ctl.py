@@ -11,6 +11,7 @@ import click
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.cli.ctl_marks import MARKS
+from scada.cli.ctl_modes import MODES
 from scada.cli.ctl_orders import ORDERS
 from scada.cli.ctl_regulation import REGULATION
 from scada.cli.ctl_search import search
@@ -36,7 +37,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     make_link(ctx, given)
 
 
-for _command in (*ORDERS, *MARKS, *REGULATION, search):
+for _command in (*ORDERS, *MODES, *MARKS, *REGULATION, search):
     command.add_command(_command)
 
 

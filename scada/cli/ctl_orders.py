@@ -1,4 +1,4 @@
-"""Orders of ``scada ctl``: acknowledge, operate, modes, channels. Each is signed; exit code 1 if it was not done."""
+"""Orders of ``scada ctl``: acknowledge and operate. Each is signed; exit code 1 if it was not done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from scada.core.errors import ScadaError
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
-_ON_OFF = click.Choice(["on", "off"])
 _DEVICE = click.option("--number", "device", default="", help="Device number, as a second naming of the object.")
 
 
@@ -165,50 +164,4 @@ def _print_reply(link: Link, reply: pb.ControlReply, present: str = "") -> None:
     )
 
 
-# ---------------------------------------------------------------------- modes
-
-
-@click.command()
-@click.argument("application", type=click.Choice(["agc", "avc"]))
-@click.argument("state", type=_ON_OFF)
-@pass_link
-def mode(link: Link, *, application: str, state: str) -> None:
-    """Switch AGC or AVC on or off."""
-    sys.exit(_set_mode(link, pb.SetModeRequest(agc=state) if application == "agc" else pb.SetModeRequest(avc=state)))
-
-
-@click.command(name="unit-mode")
-@click.argument("unit")
-@click.argument("base", type=click.Choice(["AUTO", "SCHE", "BASE"], case_sensitive=False))
-@click.argument("reg", type=click.Choice(["O", "R", "A", "E"], case_sensitive=False))
-@click.option("--mw", type=float, default=0.0, help="Base point for BASE, MW.")
-@pass_link
-def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
-    """Set base-point mode and regulation mode of UNIT (name or mRID)."""
-
-    async def _work(client: ScadaClient) -> pb.ModeReply:
-        agc: pb.AgcStatus = await client.call("Regulation/GetAgc", pb.GetAgcRequest())
-        exact = [found.mrid for found in agc.units if unit in (found.name, found.mrid)]
-        if len(exact) != 1:
-            raise ScadaError(f"AGC has no unit {unit!r}", mend="see `scada ctl agc`")
-        wanted = pb.UnitMode(unit=exact[0], base_mode=base.upper(), reg_mode=reg.upper(), base_point_mw=mw)
-        reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(unit=wanted))
-        return reply
-
-    sys.exit(_print_mode(link, link.run(_work)))
-
-
-def _set_mode(link: Link, request: pb.SetModeRequest) -> int:
-    reply: pb.ModeReply = link.run(lambda client: client.signed("Control/SetMode", request))
-    return _print_mode(link, reply)
-
-
-def _print_mode(link: Link, reply: pb.ModeReply) -> int:
-    """Print the answer; 0 if accepted, else 1."""
-    key = "ctl.mode_accepted" if reply.accepted else "ctl.mode_refused"
-    click.echo(link.text(key, reason=reply.reason, code=reply.code))
-    return int(not reply.accepted)
-
-
-ORDERS = (ack, select, execute, cancel, operate, mode, unit_mode)
-"""Commands that act."""
+ORDERS = (ack, select, execute, cancel, operate)

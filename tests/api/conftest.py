@@ -321,7 +321,14 @@ class TableBackend(OperatorTable):
 
     def agc(self, area=""):
         del area
-        return pb.AgcStatus(area="East", state="on", ace_mw=-3.5, frequency_hz=50.01, units=[pb.AgcUnitStatus(name="G1")])
+        return pb.AgcStatus(
+            area="East",
+            state="on",
+            ace_mw=-3.5,
+            frequency_hz=50.01,
+            areas=["East"],
+            units=[pb.AgcUnitStatus(mrid="g1", name="G1")],
+        )
 
     def avc(self):
         return pb.AvcStatus(state="off", zones=[pb.AvcZoneStatus(name="Z1", pilots=[pb.AvcPilotStatus(name="B1")])])

@@ -112,8 +112,34 @@ def test_modes(run, live):
     first, second, third = (request for _, request, _, _ in live.acted)
     assert (first.agc, second.avc) == ("on", "off")
     assert (third.unit.base_mode, third.unit.base_point_mw) == ("BASE", 80.0)
-    with pytest.raises(ScadaError, match="AGC has no unit"):
+    with pytest.raises(ScadaError, match="neither AGC nor AVC has 'G9'"):
         run(ctl, "unit-mode", "G9", "AUTO", "R")
+
+
+def test_areas_loops_and_locks(run, live):
+    run(ctl, "mode", "agc", "monitor", "--area", "East")
+    run(ctl, "control-mode", "tlbc+tec")
+    run(ctl, "loop", "G1", "test", "--value", "-12.5")
+    run(ctl, "loop", "g1", "open")
+    run(ctl, "unlock", "G1")
+    asked = [request for _, request, _, _ in live.acted]
+    assert (asked[0].agc, asked[0].area, asked[1].control_mode) == ("monitor", "East", "TLBC+TEC")
+    assert [(one.loop.mrid, one.loop.loop, one.loop.test_value) for one in asked[2:4]] == [
+        ("g1", "test", -12.5),
+        ("g1", "open", 0),
+    ]
+    assert asked[4].unlock == "g1"
+    for wrong in (("G1", "test"), ("G1", "closed", "--value", "3")):
+        with pytest.raises(ScadaError, match="a test needs --value"):
+            run(ctl, "loop", *wrong)
+    assert len(live.acted) == 5
+
+
+def test_why(run, live):
+    shown = run(ctl, "why", "G1")
+    assert "G1: 80 MW advised, not sent" in shown
+    assert re.search(r"demand +120 +MW", shown)
+    assert "建议 80 MW" in run(ctl, "why", "G1", lang="zh")
 
 
 def test_without_the_right(run, live):

@@ -1301,7 +1301,7 @@ class AgcUnitStatus(_message.Message):
     def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class AgcStatus(_message.Message):
-    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent")
+    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "areas")
     AREA_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -1320,6 +1320,7 @@ class AgcStatus(_message.Message):
     UNITS_FIELD_NUMBER: _ClassVar[int]
     DISPATCH_FIELD_NUMBER: _ClassVar[int]
     CPS1_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
     area: str
     state: str
     reason: str
@@ -1338,7 +1339,8 @@ class AgcStatus(_message.Message):
     units: _containers.RepeatedCompositeFieldContainer[AgcUnitStatus]
     dispatch: DispatchStatus
     cps1_percent: float
-    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ...) -> None: ...
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("mrid",)
