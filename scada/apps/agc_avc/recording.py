@@ -204,6 +204,11 @@ class CycleReader:
         self.cut = not zipped.eof
 
 
+def packed_state(state: Mapping[str, Any]) -> bytes:
+    """A controller's state as a recording holds it; two states are the same if these octets are."""
+    return bytes(msgpack.packb(state, default=_plain))
+
+
 def _array(shape: Sequence[int], octets: bytes) -> F8:
     return np.frombuffer(octets, np.float64).reshape(shape)
 
