@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import structlog
+from google.protobuf.message import Message
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
@@ -317,10 +318,31 @@ def controlled_areas(tables: ModelTables) -> list[ControlArea]:
 
 
 def agc_status(decision: AgcDecision) -> pb.AgcStatus:
-    """The decision as the API shows it."""
-    names = [f.name for f in pb.AgcStatus.DESCRIPTOR.fields if f.name not in {"units", "dispatch"}]
-    status = pb.AgcStatus(**{name: getattr(decision, name) for name in names})
+    """The decision as the API shows it: fields of the same name, messages within it too."""
+    status = pb.AgcStatus()
+    _fill(status, decision, frozenset({"units", "dispatch", "areas"}))
     for unit in decision.units:
-        shown = {f.name: getattr(unit, f.name) for f in pb.AgcUnitStatus.DESCRIPTOR.fields if f.name != "forbidden"}
-        status.units.add(**shown, forbidden=[edge for zone in unit.forbidden for edge in (zone.low, zone.high)])
+        shown = status.units.add()
+        _fill(shown, unit, frozenset({"forbidden"}))
+        shown.forbidden.extend(edge for zone in unit.forbidden for edge in (zone.low, zone.high))
     return status
+
+
+def _fill(message: Message, source: Any, beside: Collection[str] = ()) -> None:
+    """Copy what a message has by name out of a record; fields in ``beside`` are left alone."""
+    for part in message.DESCRIPTOR.fields:
+        if part.name in beside:
+            continue
+        value = getattr(source, part.name)
+        if part.message_type is None:
+            if part.is_repeated:
+                getattr(message, part.name).extend(value)
+            else:
+                setattr(message, part.name, value)
+        elif part.is_repeated:
+            for one in value:
+                _fill(getattr(message, part.name).add(), one)
+        else:
+            inner = getattr(message, part.name)
+            inner.SetInParent()
+            _fill(inner, value)

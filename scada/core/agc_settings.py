@@ -36,6 +36,11 @@ class AgcTuning(Section):
         ge=0,
         description="A frequency source that normally moves and stood still for so long is skipped as frozen, s; 0 = off.",
     )
+    all_frozen_s: float = Field(
+        300.0,
+        ge=0,
+        description="All frequency sources standing still for so long suspend, s; 0 = never. A quiet grid needs more.",
+    )
     mismatch_mw: float | None = Field(
         None, gt=0, description="Largest difference of the sum of ties and the independent meter, MW; default 3 dead bands."
     )

@@ -10,6 +10,7 @@ import pytest
 from scada.apps.agc_avc.agc.ace import AceCalculator
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.agc_avc.performance.cps import PerformanceIndex
+from scada.core.agc_settings import AgcTuning
 from scada.core.clock import NS_PER_S
 from scada.core.quality import Quality
 from scada.model_cim.regulation import ControlArea, TieLine
@@ -79,14 +80,14 @@ def test_first_good_source_wins():
 def test_bad_or_stale_values_are_never_used(flag):
     lost_tie = AceCalculator(area()).calculate(inputs({0: 50.0, 10: 1.0}, {10: int(flag)}))
     assert math.isnan(lost_tie.ace_mw)
-    assert "tie 0" in lost_tie.faults[0]
+    assert "tie 0" in lost_tie.faults[0].text
     lost_frequency = AceCalculator(area()).calculate(inputs({0: 50.0, 10: 1.0}, {0: int(flag)}))
     assert math.isnan(lost_frequency.frequency_hz)
-    assert "frequency" in lost_frequency.faults[0]
+    assert "frequency" in lost_frequency.faults[0].text
 
 
 def test_a_tie_is_held_for_some_cycles_and_the_frequency_never():
-    calculator = AceCalculator(area(), hold_cycles=2)
+    calculator = AceCalculator(area(), tuning=AgcTuning(hold_cycles=2))
     calculator.calculate(inputs({0: 50.0, 10: 5.0}))
     for _ in range(2):
         held = calculator.calculate(inputs({0: 50.0}))
@@ -98,7 +99,7 @@ def test_a_tie_is_held_for_some_cycles_and_the_frequency_never():
 
 
 def test_a_tie_that_was_never_seen_is_not_held():
-    assert AceCalculator(area(), hold_cycles=5).calculate(inputs({0: 50.0})).faults
+    assert AceCalculator(area(), tuning=AgcTuning(hold_cycles=5)).calculate(inputs({0: 50.0})).faults
 
 
 def test_constant_frequency_control_needs_no_tie():
@@ -110,7 +111,7 @@ def test_constant_frequency_control_needs_no_tie():
 
 def test_sources_that_disagree_may_be_two_islands():
     result = AceCalculator(area(frequency=(0, 1))).calculate(inputs({0: 50.0, 1: 50.5, 10: 0.0}))
-    assert "split" in result.faults[0]
+    assert "split" in result.faults[0].text
 
 
 def test_cps1_of_a_hand_worked_hour():

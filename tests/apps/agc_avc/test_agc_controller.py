@@ -440,7 +440,8 @@ def test_pids_name_everything_that_is_read():
 def closed_loop(seconds, load_step, dt=0.05):
     """Two areas of 1 GW after the two-area model of the textbooks; area 1 under AGC. Yields (time, decision, powers)."""
     clock = VirtualClock()
-    agc = controller(units=UNITS[:5], clock=clock)
+    # a plant without noise stands still in its steady state, which would be a frozen frequency
+    agc = controller(units=UNITS[:5], clock=clock, tuning=AgcTuning(frozen_s=0))
     units, count = UNITS[:5], round(4 / dt)
     order, reference, power = np.array(POWER[:5]), np.array(POWER[:5]), np.array(POWER[:5])
     low, high = np.array([u.minimum for u in units]), np.array([u.maximum for u in units])

@@ -1300,8 +1300,74 @@ class AgcUnitStatus(_message.Message):
     forbidden: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ...) -> None: ...
 
+class AgcCause(_message.Message):
+    __slots__ = ("key", "suspends", "active", "count", "last_ns", "text")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAST_NS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    suspends: bool
+    active: bool
+    count: int
+    last_ns: int
+    text: str
+    def __init__(self, key: _Optional[str] = ..., suspends: _Optional[bool] = ..., active: _Optional[bool] = ..., count: _Optional[int] = ..., last_ns: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class AgcSource(_message.Message):
+    __slots__ = ("name", "value", "unit", "source", "sources", "pid", "state", "note")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    unit: str
+    source: int
+    sources: int
+    pid: int
+    state: str
+    note: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., source: _Optional[int] = ..., sources: _Optional[int] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class AgcInadvertent(_message.Message):
+    __slots__ = ("hour_mwh", "on_peak_mwh", "off_peak_mwh", "primary_on_mwh", "primary_off_mwh", "on_peak", "unknown_s")
+    HOUR_MWH_FIELD_NUMBER: _ClassVar[int]
+    ON_PEAK_MWH_FIELD_NUMBER: _ClassVar[int]
+    OFF_PEAK_MWH_FIELD_NUMBER: _ClassVar[int]
+    PRIMARY_ON_MWH_FIELD_NUMBER: _ClassVar[int]
+    PRIMARY_OFF_MWH_FIELD_NUMBER: _ClassVar[int]
+    ON_PEAK_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_S_FIELD_NUMBER: _ClassVar[int]
+    hour_mwh: float
+    on_peak_mwh: float
+    off_peak_mwh: float
+    primary_on_mwh: float
+    primary_off_mwh: float
+    on_peak: bool
+    unknown_s: float
+    def __init__(self, hour_mwh: _Optional[float] = ..., on_peak_mwh: _Optional[float] = ..., off_peak_mwh: _Optional[float] = ..., primary_on_mwh: _Optional[float] = ..., primary_off_mwh: _Optional[float] = ..., on_peak: _Optional[bool] = ..., unknown_s: _Optional[float] = ...) -> None: ...
+
+class AgcReserve(_message.Message):
+    __slots__ = ("key", "available_mw", "required_mw", "short")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_MW_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_MW_FIELD_NUMBER: _ClassVar[int]
+    SHORT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    available_mw: float
+    required_mw: float
+    short: bool
+    def __init__(self, key: _Optional[str] = ..., available_mw: _Optional[float] = ..., required_mw: _Optional[float] = ..., short: _Optional[bool] = ...) -> None: ...
+
 class AgcStatus(_message.Message):
-    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "areas")
+    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "causes", "sources", "control_modes", "sign", "scheduled_frequency_hz", "time_error_s", "time_correction", "inadvertent", "correction_mw", "meter_error_mw", "meter_mw", "proportional_mw", "integral_mw", "cps_mw", "quiet", "without_ace_s", "reserves", "areas")
     AREA_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -1320,6 +1386,23 @@ class AgcStatus(_message.Message):
     UNITS_FIELD_NUMBER: _ClassVar[int]
     DISPATCH_FIELD_NUMBER: _ClassVar[int]
     CPS1_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    CAUSES_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_MODES_FIELD_NUMBER: _ClassVar[int]
+    SIGN_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULED_FREQUENCY_HZ_FIELD_NUMBER: _ClassVar[int]
+    TIME_ERROR_S_FIELD_NUMBER: _ClassVar[int]
+    TIME_CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    INADVERTENT_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_MW_FIELD_NUMBER: _ClassVar[int]
+    METER_ERROR_MW_FIELD_NUMBER: _ClassVar[int]
+    METER_MW_FIELD_NUMBER: _ClassVar[int]
+    PROPORTIONAL_MW_FIELD_NUMBER: _ClassVar[int]
+    INTEGRAL_MW_FIELD_NUMBER: _ClassVar[int]
+    CPS_MW_FIELD_NUMBER: _ClassVar[int]
+    QUIET_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_ACE_S_FIELD_NUMBER: _ClassVar[int]
+    RESERVES_FIELD_NUMBER: _ClassVar[int]
     AREAS_FIELD_NUMBER: _ClassVar[int]
     area: str
     state: str
@@ -1339,8 +1422,25 @@ class AgcStatus(_message.Message):
     units: _containers.RepeatedCompositeFieldContainer[AgcUnitStatus]
     dispatch: DispatchStatus
     cps1_percent: float
+    causes: _containers.RepeatedCompositeFieldContainer[AgcCause]
+    sources: _containers.RepeatedCompositeFieldContainer[AgcSource]
+    control_modes: _containers.RepeatedScalarFieldContainer[str]
+    sign: str
+    scheduled_frequency_hz: float
+    time_error_s: float
+    time_correction: int
+    inadvertent: AgcInadvertent
+    correction_mw: float
+    meter_error_mw: float
+    meter_mw: float
+    proportional_mw: float
+    integral_mw: float
+    cps_mw: float
+    quiet: str
+    without_ace_s: float
+    reserves: _containers.RepeatedCompositeFieldContainer[AgcReserve]
     areas: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., causes: _Optional[_Iterable[_Union[AgcCause, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AgcSource, _Mapping]]] = ..., control_modes: _Optional[_Iterable[str]] = ..., sign: _Optional[str] = ..., scheduled_frequency_hz: _Optional[float] = ..., time_error_s: _Optional[float] = ..., time_correction: _Optional[int] = ..., inadvertent: _Optional[_Union[AgcInadvertent, _Mapping]] = ..., correction_mw: _Optional[float] = ..., meter_error_mw: _Optional[float] = ..., meter_mw: _Optional[float] = ..., proportional_mw: _Optional[float] = ..., integral_mw: _Optional[float] = ..., cps_mw: _Optional[float] = ..., quiet: _Optional[str] = ..., without_ace_s: _Optional[float] = ..., reserves: _Optional[_Iterable[_Union[AgcReserve, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("mrid",)

@@ -1,21 +1,38 @@
 """Area control error: which measurements to believe, and the formula.
 
-Reporting ACE in the sign convention of NERC BAL-001: ``ACE = (NIA - NIS) - 10 B (FA - FS)`` with B < 0 in MW/0.1 Hz and export
-positive, so that ACE < 0 means that the area generates too little.
+Reporting ACE in the sign convention of NERC BAL-001: ``ACE = (NIA - NIS) - 10 B (FA - FS) - IME`` with B < 0 in MW/0.1 Hz and
+export positive, so that ACE < 0 means that the area generates too little. Modes:
+
+============ ==================================================================================================
+``CFC``      constant frequency: ``-10 B (FA - FS)``
+``CIC``      constant interchange: ``NIA - NIS - IME``
+``TLBC``     tie-line bias control: all of it
+``TLBC+TEC`` with the scheduled frequency offset while time error is corrected, see :class:`TimeError`
+``TLBC+II``  with unilateral payback of inadvertent interchange, see :class:`Inadvertent`
+``TLBC+ATEC`` with the automatic time error correction of WECC (IATEC)
+============ ==================================================================================================
+
+What is shown may have the other sign (``[agc] sign``); everything inside has this one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, get_args
 
+from scada.apps.agc_avc.agc.inadvertent import Inadvertent, MeterError
+from scada.apps.agc_avc.agc.sources import FrequencyReading, FrequencySources, Reading, Source
+from scada.apps.agc_avc.agc.suspension import Fault
+from scada.apps.agc_avc.agc.time_error import TimeError
+from scada.apps.agc_avc.agc.tuning import mismatch
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
+from scada.core.agc_settings import AceMode, AgcTuning
 from scada.model_cim.regulation import ControlArea
 
-ControlMode = Literal["TLBC", "CFC", "CIC"]
-"""Tie-line bias control (both terms), constant frequency (frequency only), constant interchange (interchange only)."""
+MODES: tuple[AceMode, ...] = get_args(AceMode)
+"""Every control mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,84 +42,209 @@ class Ace:
     Attributes:
         ace_mw: area control error.
         frequency_hz: frequency used.
-        interchange_mw: net interchange actual, export positive.
+        scheduled_hz: scheduled frequency.
+        interchange_mw: net interchange actual, sum of ties, export positive.
         scheduled_mw: net interchange scheduled.
-        faults: why the value must not be used, one sentence each; empty = usable.
+        meter_mw: net interchange by the independent meter.
+        meter_error_mw: IME, taken off the sum of ties.
+        correction_mw: payback or IATEC, added.
+        faults: why the value must not be used; empty = usable.
+        doubt: what will be a fault if it lasts, empty = nothing: nothing may move meanwhile.
+        notes: alarms that do not spoil the ACE.
         held: names of inputs whose last good value stands in.
+        readings: every input and its source.
+        corrected: a correction has just been changed in a step.
     """
 
     ace_mw: float
     frequency_hz: float
+    scheduled_hz: float
     interchange_mw: float
     scheduled_mw: float
-    faults: tuple[str, ...]
+    meter_mw: float
+    meter_error_mw: float
+    correction_mw: float
+    faults: tuple[Fault, ...]
+    doubt: str
+    notes: tuple[Fault, ...]
     held: tuple[str, ...]
-
-
-class _Source:
-    """One quantity with several measurements: the first good one wins, the last good value stands in for some cycles."""
-
-    def __init__(self, name: str, pids: Sequence[int], hold_cycles: int) -> None:
-        self.name = name
-        self.held = False
-        self._pids = pids
-        self._hold_cycles = hold_cycles
-        self._last: float | None = None
-        self._age = 0
-
-    def read(self, inputs: Measurements) -> float | None:
-        value = inputs.first_good(self._pids)
-        self.held = False
-        if value is not None:
-            self._last, self._age = value, 0
-            return value
-        self._age += 1
-        if self._last is None or self._age > self._hold_cycles:
-            return None
-        self.held = True
-        return self._last
+    readings: tuple[Reading, ...]
+    corrected: bool
 
 
 class AceCalculator:
-    """Computes the ACE of one area, cycle by cycle.
+    """Computes the ACE of one area, cycle by cycle, and keeps its accounts of time error and interchange.
 
     Args:
         area: the area; its sources are in order of priority.
         mode: control mode.
-        hold_cycles: cycles for which the last good value of a tie flow stands in. Frequency is never held.
-        frequency_spread_hz: largest difference of good frequency sources; more means that the area is split.
+        tuning: holding, limits, corrections.
+
+    Attributes:
+        scheduled_mw: net interchange scheduled now.
+        time_error, inadvertent, meter_error: the accounts.
     """
 
-    def __init__(
-        self, area: ControlArea, mode: ControlMode = "TLBC", hold_cycles: int = 0, frequency_spread_hz: float = 0.2
-    ) -> None:
+    def __init__(self, area: ControlArea, mode: AceMode = "TLBC", tuning: AgcTuning | None = None) -> None:
+        tuning = tuning or AgcTuning()
         self.area = area
-        self.mode = mode
         self.scheduled_mw = area.scheduled_interchange
-        self._spread = frequency_spread_hz
-        self._ties = [_Source(tie.name, tie.flow, hold_cycles) for tie in area.ties]
+        self.time_error = TimeError(area.nominal_hz, tuning)
+        self.inadvertent = Inadvertent(area, tuning)
+        self.meter_error = MeterError(area, tuning)
+        self._tuning = tuning
+        self._frequency = FrequencySources(area.frequency, tuning.frozen_s, tuning.all_frozen_s)
+        self._ties = [Source(tie.name, "MW", tie.flow, tuning.hold_cycles) for tie in area.ties]
+        self._meter = Source("interchange meter", "MW", area.interchange_meter)
+        self._clock = Source("time error", "s", () if area.time_error is None else (area.time_error,))
+        self._mismatches = 0
+        self._offset_hz = 0.0
+        self.mode: AceMode = mode if self.lacks(mode) == "" else "TLBC"
 
-    def calculate(self, inputs: Measurements) -> Ace:
-        """ACE of this cycle; call once a cycle (holding counts calls)."""
-        frequency, faults = self._frequency(inputs)
-        flows = [(tie.sign, source.read(inputs)) for tie, source in zip(self.area.ties, self._ties, strict=True)]
-        interchange = math.fsum(sign * flow if flow is not None else math.nan for sign, flow in flows)
-        if self.mode != "CFC":
-            missing = [source.name for source, (_, flow) in zip(self._ties, flows, strict=True) if flow is None]
-            faults += [f"tie {name} has no good measurement" for name in missing]
-        deviation = frequency - self.area.nominal_hz
-        ace = 0.0
-        if self.mode != "CFC":
-            ace += interchange - self.scheduled_mw
+    def set_mode(self, mode: str) -> None:
+        """Form the ACE in another way from the next cycle on.
+
+        Raises:
+            RegulationError: no such mode, or the area lacks what it needs.
+        """
+        if mode not in MODES:
+            raise RegulationError(
+                f"AGC has no control mode {mode!r}", where=self.area.name, mend=f"use one of {', '.join(MODES)}"
+            )
+        if lack := self.lacks(mode):
+            raise RegulationError(lack, where=self.area.name, mend="give it in the model, or use another mode")
+        self.mode = mode
+
+    def lacks(self, mode: str) -> str:
+        """What the area lacks for a control mode; empty = nothing."""
+        needs = mode == "TLBC+ATEC" and math.isnan(self.inadvertent.share)
+        return f"mode {mode} needs the frequency bias of the interconnection" if needs else ""
+
+    def calculate(self, inputs: Measurements, dt: float = 0.0, now_ns: int = 0) -> Ace:
+        """ACE of this cycle; call once a cycle (holding counts calls).
+
+        Args:
+            inputs: measurements.
+            dt: seconds since the last cycle.
+            now_ns: ns UTC.
+        """
+        frequency = self._frequency.read(inputs, dt)
+        ties = [source.read(inputs) for source in self._ties]
+        meter = self._meter.read(inputs)
+        clock = self._clock.read(inputs)
+        flows = [tie.sign * one.value for tie, one in zip(self.area.ties, ties, strict=True)]
+        interchange = math.fsum(flows)
+        uses_ties = self.mode != "CFC"
+        held = tuple(one.name for one in ties if one.state == "held") if uses_ties else ()
+        faults = self._frequency_faults(frequency, self._tuning)
+        if uses_ties:
+            faults += [Fault("tie_missing", f"tie {one.name} has no good measurement") for one in ties if one.state == "missing"]
+        apart = self._judge_meter(interchange if not held else math.nan, meter.value, flows)
+        if apart and uses_ties and self._mismatches >= self._tuning.mismatch_cycles:
+            faults.append(Fault("tie_mismatch", apart))
+        corrected = self._keep_accounts(
+            frequency.reading.value, interchange, meter.value if not apart else math.nan, clock, dt, now_ns
+        )
+        offset = self.time_error.offset_hz if self.mode == "TLBC+TEC" else 0.0
+        corrected |= offset != self._offset_hz
+        self._offset_hz = offset
+        scheduled_hz = self.area.nominal_hz + offset
+        correction = {"TLBC+II": self.inadvertent.payback_mw, "TLBC+ATEC": self.inadvertent.iatec_mw}.get(self.mode, 0.0)
+        ace = correction
+        if uses_ties:
+            ace += interchange - self.scheduled_mw - self.meter_error.error_mw
         if self.mode != "CIC":
-            ace += -10.0 * self.area.bias * deviation
-        held = tuple(source.name for source in self._ties if source.held) if self.mode != "CFC" else ()
-        return Ace(ace, frequency, interchange, self.scheduled_mw, tuple(faults), held)
+            ace += -10.0 * self.area.bias * (frequency.reading.value - scheduled_hz)
+        return Ace(
+            ace_mw=ace,
+            frequency_hz=frequency.reading.value,
+            scheduled_hz=scheduled_hz,
+            interchange_mw=interchange,
+            scheduled_mw=self.scheduled_mw,
+            meter_mw=meter.value,
+            meter_error_mw=self.meter_error.error_mw,
+            correction_mw=correction,
+            faults=tuple(faults),
+            doubt=apart if uses_ties else "",
+            notes=self._notes(frequency, meter),
+            held=held,
+            readings=(
+                frequency.reading,
+                *ties,
+                *((meter,) if self.area.interchange_meter else ()),
+                *((clock,) if self.area.time_error is not None else ()),
+            ),
+            corrected=corrected,
+        )
 
-    def _frequency(self, inputs: Measurements) -> tuple[float, list[str]]:
-        good = [value for pid in self.area.frequency if (value := inputs.read(pid)) is not None]
-        if not good:
-            return math.nan, ["no frequency source is good"]
-        if max(good) - min(good) > self._spread:
-            return good[0], [f"frequency sources differ by {max(good) - min(good):.3f} Hz: the area may be split"]
-        return good[0], []
+    @staticmethod
+    def _frequency_faults(frequency: FrequencyReading, tuning: AgcTuning) -> list[Fault]:
+        if frequency.frozen:
+            return [Fault("frequency_frozen", f"every good frequency source stands still for {tuning.all_frozen_s:g} s or more")]
+        if frequency.reading.state == "missing":
+            return [Fault("frequency_missing", "no frequency source is good")]
+        if frequency.spread_hz > tuning.frequency_spread_hz:
+            text = f"frequency sources differ by {frequency.spread_hz:.3f} Hz: the area may be split"
+            return [Fault("frequency_spread", text)]
+        return []
+
+    def _notes(self, frequency: FrequencyReading, meter: Reading) -> tuple[Fault, ...]:
+        notes = []
+        if frequency.reading.note.endswith("is frozen") and not frequency.frozen:
+            notes.append(Fault("frequency_source_frozen", f"frequency {frequency.reading.note}"))
+        if self.area.interchange_meter and meter.state == "missing":
+            notes.append(Fault("meter_missing", "the independent meter of the interchange has no good measurement"))
+        if self.time_error.direction:
+            notes.append(Fault("time_error_large", f"time error {self.time_error.error_s:+.1f} s"))
+        return tuple(notes)
+
+    def _judge_meter(self, interchange: float, meter: float, flows: list[float]) -> str:
+        """Why sum of ties and independent meter do not fit together; empty = they do, or one is unknown."""
+        limit = mismatch(self._tuning, self.area)
+        error = interchange - self.meter_error.error_mw - meter
+        if not abs(error) > limit:
+            self._mismatches = 0
+            return ""
+        self._mismatches += 1
+        text = f"sum of ties {interchange:.1f} MW and independent meter {meter:.1f} MW differ by {abs(error):.1f} MW"
+        # a tie whose sign is wrong explains twice its flow
+        turned = [tie.name for tie, flow in zip(self.area.ties, flows, strict=True) if abs(error - 2 * flow) <= limit]
+        return f"{text}; the sign of {' or '.join(turned)} may be wrong" if turned else text
+
+    def _keep_accounts(
+        self, frequency_hz: float, interchange: float, meter: float, clock: Reading, dt: float, now_ns: int
+    ) -> bool:
+        """Carry time error, meter error and inadvertent interchange on; True if a correction in use has stepped."""
+        self.time_error.update(frequency_hz, dt, clock.value)
+        stepped = self.meter_error.update(interchange - meter, dt, now_ns) and self.mode != "CFC"
+        beside = interchange - self.meter_error.error_mw - self.scheduled_mw
+        closed = self.inadvertent.update(beside, dt, now_ns, self.time_error.error_s)
+        return stepped or (closed and self.mode in {"TLBC+II", "TLBC+ATEC"})
+
+    def state(self) -> dict[str, Any]:
+        """What must survive a restart."""
+        return {
+            "mode": self.mode,
+            "scheduled_mw": self.scheduled_mw,
+            "mismatches": self._mismatches,
+            "offset_hz": self._offset_hz,
+            "frequency": self._frequency.state(),
+            "ties": {source.name: source.state() for source in self._ties},
+            "time_error": self.time_error.state(),
+            "inadvertent": self.inadvertent.state(),
+            "meter_error": self.meter_error.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up where :meth:`state` was asked; ties that no longer exist and a mode that no longer fits are left out."""
+        if state["mode"] in MODES and not self.lacks(state["mode"]):
+            self.mode = state["mode"]
+        self.scheduled_mw, self._mismatches = float(state["scheduled_mw"]), int(state["mismatches"])
+        self._offset_hz = float(state["offset_hz"])
+        self._frequency.restore(state["frequency"])
+        for source in self._ties:
+            if source.name in state["ties"]:
+                source.restore(state["ties"][source.name])
+        self.time_error.restore(state["time_error"])
+        self.inadvertent.restore(state["inadvertent"])
+        self.meter_error.restore(state["meter_error"])

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from scada.apps.agc_avc.agc.ace import MODES
 from scada.apps.agc_avc.agc.area import AgcState, AreaControl, AreaCycle
 from scada.apps.agc_avc.agc.fleet import Regulation, SetPoint, UnitDecision, UnitFleet
+from scada.apps.agc_avc.agc.inadvertent import InadvertentStatus
+from scada.apps.agc_avc.agc.reserve import ReserveStatus
+from scada.apps.agc_avc.agc.sources import Reading
+from scada.apps.agc_avc.agc.suspension import Cause
 from scada.apps.agc_avc.agc.units import UnitMode
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
@@ -46,6 +52,33 @@ class AgcDecision:
     """To be sent through the control path; empty unless ``on``."""
     notices: tuple[str, ...]
     """What changed since the last cycle, for the event log."""
+    causes: tuple[Cause, ...]
+    """What suspends AGC or is an alarm, counted."""
+    sources: tuple[Reading, ...]
+    """Every input of the ACE and the source used."""
+    control_modes: tuple[str, ...]
+    """Modes that can be ordered."""
+    sign: str
+    """Of the ACE shown: ``nerc`` or ``reversed``."""
+    scheduled_frequency_hz: float
+    time_error_s: float
+    time_correction: int
+    """+1 slow clocks are speeded up, -1 fast ones are slowed down, 0 no correction."""
+    inadvertent: InadvertentStatus
+    correction_mw: float
+    """Payback or IATEC in the ACE."""
+    meter_error_mw: float
+    meter_mw: float
+    """Net interchange by the independent meter."""
+    proportional_mw: float
+    integral_mw: float
+    cps_mw: float
+    """Parts of :attr:`regulation_mw`."""
+    quiet: str
+    """Why nothing is asked for: ``dead`` zone, ``permissive``, or empty."""
+    without_ace_s: float
+    """Seconds since the last usable ACE."""
+    reserves: tuple[ReserveStatus, ...]
 
 
 class AgcController:
@@ -73,17 +106,17 @@ class AgcController:
         self._control = AreaControl(area, settings)
         self._fleet = UnitFleet(area.units, settings.tuning, clock, area.name)
         self._last_cycle = math.nan
-        self._controls = False
+        self._controls = self._sends = False
 
     @property
-    def state(self) -> AgcState:
-        """``off``, ``on`` or ``suspended`` (wanted, but not possible now)."""
-        return self._control.state
+    def regime(self) -> AgcState:
+        """``on``, ``monitor``, ``off`` or ``suspended`` (wanted, but not possible now)."""
+        return self._control.regime
 
     # ------------------------------------------------------------ orders
 
     def set_state(self, state: str) -> None:
-        """Switch on or off. On takes effect at the next cycle, without a bump; off at once.
+        """Switch on, to monitor or off. On and monitor take effect at the next cycle, without a bump; off at once.
 
         Raises:
             RegulationError: not a state.
@@ -91,6 +124,14 @@ class AgcController:
         self._control.set_state(state)
         if state == "off":
             self._release()
+
+    def set_control_mode(self, mode: str) -> None:
+        """Form the ACE in another way, see :data:`~scada.apps.agc_avc.agc.ace.MODES`; without a bump.
+
+        Raises:
+            RegulationError: no such mode, or the area lacks what it needs.
+        """
+        self._control.set_control_mode(mode)
 
     def set_unit_mode(self, mrid: str, base: str, reg: str, base_point_mw: float = math.nan) -> None:
         """Change a unit's mode; also the way back for a unit that was put off control.
@@ -141,20 +182,20 @@ class AgcController:
         # a late cycle must not make up for lost time with one large step
         dt = min(max(elapsed, 0.0), 3 * self._settings.cycle_s)
         self._last_cycle = now
-        found = self._control.cycle(inputs, dt, self._clock.now_ns())
+        found = self._control.cycle(inputs, dt, self._clock.now_ns(), max(elapsed, 0.0))
         if not found.controls:
             self._release()
-        if found.controls and not self._controls:
+        if found.controls and (not self._controls or found.sends != self._sends):
             self._fleet.prime(inputs)
         else:
             self._fleet.read(inputs)
-        self._controls = found.controls
+        self._controls, self._sends = found.controls, found.sends
         setpoints: list[SetPoint] = []
         if found.acts:
             requirement = self._control.requirement
             asked = (found.change_mw, requirement.requirement_mw, requirement.zone)
-            setpoints = self._fleet.regulate(Regulation(*asked, found.deviation_hz, self.area.nominal_hz, dt, now))
-        return self._decision(found, setpoints)
+            setpoints = self._fleet.regulate(Regulation(*asked, found.deviation_hz, self.area.nominal_hz, dt, now, found.sends))
+        return self._decision(found, setpoints if found.sends else ())
 
     def _release(self) -> None:
         if self._controls:
@@ -167,16 +208,18 @@ class AgcController:
         notices = (*control.notices, *self._fleet.notices)
         control.notices.clear()
         self._fleet.notices.clear()
+        ace, accounts = found.ace, control.accounts
+        sign = -1.0 if self._settings.sign == "reversed" else 1.0
         return AgcDecision(
             area=self.area.name,
-            state=control.state,
+            state=control.regime,
             reason=control.reason,
             control_mode=control.mode,
-            frequency_hz=found.ace.frequency_hz,
-            ace_mw=found.ace.ace_mw,
-            filtered_ace_mw=requirement.filtered_mw,
-            interchange_mw=found.ace.interchange_mw,
-            scheduled_interchange_mw=found.ace.scheduled_mw,
+            frequency_hz=ace.frequency_hz,
+            ace_mw=sign * ace.ace_mw,
+            filtered_ace_mw=sign * requirement.filtered_mw,
+            interchange_mw=ace.interchange_mw,
+            scheduled_interchange_mw=ace.scheduled_mw,
             interchange_target_mw=control.interchange_target_mw,
             regulation_mw=requirement.requirement_mw,
             zone=requirement.zone.label,
@@ -185,7 +228,42 @@ class AgcController:
             unmet_mw=self._fleet.unmet_mw,
             cycle_ns=self._clock.now_ns(),
             cps1_percent=control.cps1_percent,
-            units=self._fleet.decisions(control.state),
+            units=self._fleet.decisions(control.regime),
             setpoints=tuple(setpoints),
             notices=notices,
+            causes=control.causes,
+            sources=ace.readings,
+            control_modes=tuple(mode for mode in MODES if not accounts.lacks(mode)),
+            sign=self._settings.sign,
+            scheduled_frequency_hz=ace.scheduled_hz,
+            time_error_s=accounts.time_error.error_s,
+            time_correction=accounts.time_error.direction if control.mode == "TLBC+TEC" else 0,
+            inadvertent=accounts.inadvertent.status,
+            correction_mw=ace.correction_mw,
+            meter_error_mw=ace.meter_error_mw,
+            meter_mw=ace.meter_mw,
+            proportional_mw=requirement.proportional_mw,
+            integral_mw=requirement.integral_mw,
+            cps_mw=requirement.cps_mw,
+            quiet=requirement.quiet,
+            without_ace_s=control.without_ace_s,
+            reserves=control.reserves,
         )
+
+    # ------------------------------------------------------------ record and take-over
+
+    def state(self) -> dict[str, Any]:
+        """What must survive a restart or a take-over."""
+        return {
+            "area": self._control.state(),
+            "controls": self._controls,
+            "sends": self._sends,
+            "last_cycle": self._last_cycle,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up where :meth:`state` was asked; under another clock the first cycle counts as one of usual length."""
+        self._control.restore(state["area"])
+        self._controls, self._sends = bool(state["controls"]), bool(state["sends"])
+        last = float(state["last_cycle"])
+        self._last_cycle = last if 0 <= self._clock.monotonic() - last <= 10 * self._settings.cycle_s else math.nan

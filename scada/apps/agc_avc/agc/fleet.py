@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scada.apps.agc_avc.agc.allocation import allocate, zone_table
 from scada.apps.agc_avc.agc.requirement import Zone
+from scada.apps.agc_avc.agc.reserve import Reserve
 from scada.apps.agc_avc.agc.units import UnitControl, UnitMode
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements, and_substituted
@@ -31,6 +32,7 @@ class Regulation:
         nominal_hz: nominal frequency.
         dt: seconds since the last cycle.
         now: monotonic seconds.
+        sends: False in monitor: everything is computed, nothing is sent.
     """
 
     change_mw: float
@@ -40,14 +42,7 @@ class Regulation:
     nominal_hz: float
     dt: float
     now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
-    """What the units under control could still give within the reserve time, MW."""
-
-    up_mw: float
-    down_mw: float
+    sends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +288,8 @@ class UnitFleet:
 
     def _bound(self, control: UnitControl) -> str:
         """What keeps the target from going further, for people."""
-        if control.free:
-            return "runs free"
+        if control.free or math.isnan(control.target):
+            return "runs free" if control.free else ""
         if control.setpoint() != control.target:
             return "forbidden zone, crossing"
         if control.target >= control.high - 1e-6:
@@ -315,11 +310,10 @@ class UnitFleet:
     @property
     def reserve(self) -> Reserve:
         """What regulating units could still give."""
-        minutes = self._tuning.reserve_minutes
         able = [control for control in self._units if not control.reason and control.mode.reg != "O"]
-        up = sum(max(0.0, min(control.high - control.power, control.unit.ramp_up * minutes)) for control in able)
-        down = sum(max(0.0, min(control.power - control.low, control.unit.ramp_down * minutes)) for control in able)
-        return Reserve(up, down)
+        spinning = _reserve(able, self._tuning.reserve_minutes)
+        regulating = _reserve([control for control in able if control.mode.reg == "R"], self._tuning.regulating_minutes)
+        return Reserve(*spinning, *regulating)
 
     def decisions(self, state: str) -> tuple[UnitDecision, ...]:
         """Every unit after this cycle; ``state`` is the area's."""
@@ -348,3 +342,10 @@ class UnitFleet:
             participation=unit.participation,
             forbidden=unit.forbidden,
         )
+
+
+def _reserve(units: Sequence[UnitControl], minutes: float) -> tuple[float, float]:
+    """What units can give upwards and downwards in some minutes."""
+    up = sum(max(0.0, min(control.high - control.power, control.unit.ramp_up * minutes)) for control in units)
+    down = sum(max(0.0, min(control.power - control.low, control.unit.ramp_down * minutes)) for control in units)
+    return up, down
