@@ -5,7 +5,7 @@ from __future__ import annotations
 from cimxml import SC, Profile, Ref, mrid
 from network import Network
 from parts import Bay, Level, Station, Unit
-from regulation import Regulation, VoltageDevice
+from regulation import MEMBERS, Regulation, VoltageDevice
 from remote import channels
 from writer import PointWriter, Signal
 
@@ -120,6 +120,8 @@ class Instrument:
             self._unit(station, unit)
         for signal in STATION:
             self._writer.signal((station.name,), signal, station.identity)
+        for unit in station.units:
+            self._members(station, unit)
         self._writer.write_limits(station)
         self._frequency = self._frequency or mrid(station.name, station.levels[0].name, "Bus I", "Frequency", "value")
         return file
@@ -253,3 +255,12 @@ class Instrument:
             self._writer.analog(where, "SOC", "StateOfCharge", unit.identity, "", "%", limits="state of charge", deadband=0.1)
         self._writer.setpoint(where, unit, "P", "ActivePower", "MW", (unit.low, unit.high))
         self._writer.setpoint(where, unit, "Q", "ReactivePower", "Mvar", (unit.min_q, unit.max_q))
+
+    def _members(self, station: Station, unit: Unit) -> None:
+        """Power of each part of a plant, measured behind its controller."""
+        where = (station.name, f"{unit.kv:g}kV", unit.name)
+        for name, _ in MEMBERS.get(unit.name, ()):
+            member = mrid("member", unit.name, name)
+            self._writer.analog(
+                where, f"{name} P", "ThreePhaseActivePower", member, unit.terminal, "MW", deadband=0.02, generator=True
+            )

@@ -31,6 +31,21 @@ DISPATCH = {
 }
 """AGC of a unit: base mode, regulation mode, cost b and c."""
 
+GROUPS = {"Heishan section": (("G1", "G2"), 200.0, 440.0)}
+"""Units that AGC keeps within common limits: least and greatest sum, MW. One of the three lines of the plant may be out."""
+COSTS = {"G1": (100.0, 135.0, 170.0, 205.0, 240.0), "G2": (90.0, 125.0, 160.0, 195.0, 230.0)}
+"""MW at which the operating cost of a unit is given, as an engineer reads it off a heat-rate test: a + b P + c P²."""
+NO_LOAD_COST = 450.0
+"""a of that cost, currency/h."""
+CAPABILITY = {"G1": ((100.0, -80.0, 130.0), (180.0, -70.0, 120.0), (240.0, -50.0, 95.0))}
+"""P-Q diagram of a machine: MW, least and greatest Mvar."""
+MEMBERS = {"PV1": tuple((f"Block {number}", number == 1) for number in range(1, 5))}
+"""Parts of a plant behind its controller, each a quarter of it: name, benchmark."""
+PLANTS = {"Heishan": ("margin", ("G1", "G2")), "Fenghe": ("capacity", ("W1", "B1"))}
+"""Plants that share their reactive power: how, units."""
+PARALLEL = ("Beishan",)
+"""Stations whose main transformers feed one busbar, the section breaker closed."""
+
 
 @dataclass(frozen=True)
 class VoltageDevice:
@@ -43,6 +58,7 @@ class VoltageDevice:
     kind: str
 
 
+FAR_METER = "Interchange at the far ends"
 INTERCHANGE_MW = 250.0
 """What the two tie lines can carry together with one of them out of service; orders of dispatch are clipped to it."""
 
@@ -95,6 +111,9 @@ class Regulation:
                     },
                 )
             self._ties(name, area)
+            if controlled:
+                self._groups(area)
+                self._meter(name, area)
             self._area_units(name, area)
             self._area_points(name, area, controlled=controlled)
 
@@ -135,6 +154,31 @@ class Regulation:
                 },
             )
 
+    def _groups(self, area: str) -> None:
+        for group, (_, low, high) in GROUPS.items():
+            self._file.put(
+                "sc:RegulationGroup",
+                mrid("group", group),
+                {
+                    "IdentifiedObject.name": group,
+                    "sc:RegulationGroup.ControlArea": Ref(area),
+                    "sc:RegulationGroup.minimumP": low,
+                    "sc:RegulationGroup.maximumP": high,
+                },
+            )
+
+    def _meter(self, name: str, area: str) -> None:
+        """Net interchange as the meters at the far ends of the tie lines see it: apart from those that AGC sums."""
+        self._file.put(
+            "sc:AltInterchangeMeas",
+            mrid("area", name, "interchange meter"),
+            {
+                "sc:AltInterchangeMeas.ControlArea": Ref(area),
+                "sc:AltInterchangeMeas.AnalogValue": Ref(mrid(name, FAR_METER, "value")),
+                "sc:AltInterchangeMeas.priority": "1",
+            },
+        )
+
     def _area_units(self, name: str, area: str) -> None:
         for station in self._network.stations:
             if station.area != name:
@@ -174,7 +218,16 @@ class Regulation:
         }
         if unit.fuel == "storage":
             properties["sc:GeneratingUnit.energyCapacity"] = 60.0
+            properties |= {"sc:GeneratingUnit.socMinimum": 10.0, "sc:GeneratingUnit.socMaximum": 90.0}
+            properties |= {"sc:GeneratingUnit.socReference": 50.0, "sc:GeneratingUnit.efficiency": 0.95}
+        if unit.fuel == "thermal":
+            properties |= {"GeneratingUnit.minEconomicP": unit.low, "GeneratingUnit.maxEconomicP": unit.high}
+        for group, (members, _, _) in GROUPS.items():
+            if unit.name in members:
+                properties["sc:GeneratingUnit.RegulationGroup"] = Ref(mrid("group", group))
         self._file.put(kinds[unit.fuel], unit.identity, properties, about=True)
+        self._cost(unit, cost_b, cost_c)
+        self._members(unit)
         if unit.name == "H2":
             self._file.put(
                 "sc:ForbiddenZone",
@@ -183,6 +236,34 @@ class Regulation:
                     "sc:ForbiddenZone.GeneratingUnit": Ref(unit.identity),
                     "sc:ForbiddenZone.lowP": 18.0,
                     "sc:ForbiddenZone.highP": 30.0,
+                    "sc:ForbiddenZone.permittedTime": 120.0,
+                },
+            )
+
+    def _cost(self, unit: Unit, linear: float, square: float) -> None:
+        if unit.name not in COSTS:
+            return
+        curve = {"IdentifiedObject.name": f"{unit.name} cost", "GenUnitOpCostCurve.GeneratingUnit": Ref(unit.identity)}
+        identity = self._file.put("GenUnitOpCostCurve", mrid("cost", unit.name), {**curve, **_curve("W", "none")})
+        for mw in COSTS[unit.name]:
+            self._curve_point(identity, mw, round(NO_LOAD_COST + linear * mw + square * mw * mw, 3))
+
+    def _curve_point(self, curve: str, *values: float) -> None:
+        names = ("CurveData.xvalue", "CurveData.y1value", "CurveData.y2value")
+        point: dict[str, Value | list[Value]] = {"CurveData.Curve": Ref(curve)}
+        self._file.put("CurveData", mrid("curve", curve, f"{values[0]:g}"), point | dict(zip(names, values, strict=False)))
+
+    def _members(self, unit: Unit) -> None:
+        for name, benchmark in MEMBERS.get(unit.name, ()):
+            self._file.put(
+                "sc:PlantMember",
+                mrid("member", unit.name, name),
+                {
+                    "IdentifiedObject.name": name,
+                    "sc:PlantMember.Plant": Ref(unit.identity),
+                    "sc:PlantMember.kind": unit.fuel,
+                    "sc:PlantMember.maximumP": unit.high / len(MEMBERS[unit.name]),
+                    "sc:PlantMember.benchmark": benchmark,
                 },
             )
 
@@ -196,6 +277,10 @@ class Regulation:
             ("Load", "AreaLoad", f'"{name}/Generation" - "{name}/Interchange"'),
         ]
         if controlled:
+            far = ", ".join(
+                f'"{other.level.station.name}/{other.level.name}/{other.name}/P"' for _, other in self._tie_bays(name)
+            )
+            points += [(FAR_METER, "AreaInterchangeMeter", f"0 - sum({far})")]
             points += [("ACE", "AreaControlError", "agc.ace"), ("Regulation", "AreaRegulation", "agc.regulation")]
         for point, measures, expression in points:
             span = (-INTERCHANGE_MW, INTERCHANGE_MW) if measures == "AreaInterchange" else None
@@ -217,10 +302,35 @@ class Regulation:
                 if unit.name in DISPATCH:
                     step = {"sc:RegulatingCondEq.reactiveStep": 0.1 * (unit.max_q - unit.min_q)}
                     zone: dict[str, Value | list[Value]] = {"sc:RegulatingCondEq.VoltageControlZone": Ref(central)}
-                    self._file.put("SynchronousMachine", unit.machine, zone | step, about=True)
+                    more = self._capability(unit) | self._reactive_plant(unit)
+                    self._file.put("SynchronousMachine", unit.machine, zone | step | more, about=True)
+        for name, (share, _) in PLANTS.items():
+            self._file.put(
+                "sc:ReactivePlant",
+                mrid("reactive plant", name),
+                {
+                    "IdentifiedObject.name": name,
+                    "sc:ReactivePlant.VoltageControlZone": Ref(central),
+                    "sc:ReactivePlant.share": share,
+                },
+            )
         for name, kvs in (("Beishan", (110.0, 10.0)), ("Donghu", (110.0, 35.0)), ("Nanping", (10.0,)), ("Xicheng", (10.0,))):
             zone_id = self._zone(name, [levels[name, kv] for kv in kvs])
             self._zone_devices(name, zone_id, [levels[name, kv] for kv in kvs])
+
+    @staticmethod
+    def _reactive_plant(unit: Unit) -> dict[str, Value | list[Value]]:
+        plant = next((name for name, (_, units) in PLANTS.items() if unit.name in units), None)
+        return {"sc:RegulatingCondEq.ReactivePlant": Ref(mrid("reactive plant", plant))} if plant else {}
+
+    def _capability(self, unit: Unit) -> dict[str, Value | list[Value]]:
+        if unit.name not in CAPABILITY:
+            return {}
+        curve = {"IdentifiedObject.name": f"{unit.name} capability", **_curve("W", "VAr", "VAr")}
+        identity = self._file.put("ReactiveCapabilityCurve", mrid("capability", unit.name), curve)
+        for values in CAPABILITY[unit.name]:
+            self._curve_point(identity, *values)
+        return {"SynchronousMachine.InitialReactiveCapabilityCurve": Ref(identity)}
 
     def _zone(self, name: str, levels: list[Level], *, one: bool = False) -> str:
         first_bus = levels[0].buses[0][0]
@@ -257,7 +367,7 @@ class Regulation:
             if device.kind == "tap":
                 if device.place != station:
                     continue
-                bus = levels[0].buses[tap_number][0]
+                bus = levels[0].buses[0 if station in PARALLEL else tap_number][0]
                 tap_number += 1
             if bus not in buses:
                 continue
@@ -272,5 +382,20 @@ class Regulation:
                     "sc:VoltageControlDevice.raiseIncreasesVoltage": device.kind != "tap",
                     "sc:VoltageControlDevice.minInterval": 60.0 if device.kind == "tap" else 300.0,
                     "sc:VoltageControlDevice.dailyLimit": "20" if device.kind == "tap" else "8",
+                    **self._parallel(station, device),
                 },
             )
+
+    @staticmethod
+    def _parallel(station: str, device: VoltageDevice) -> dict[str, Value | list[Value]]:
+        together = device.kind == "tap" and station in PARALLEL
+        return {"sc:VoltageControlDevice.parallelGroup": f"{station} main transformers"} if together else {}
+
+
+def _curve(*units: str) -> dict[str, Value | list[Value]]:
+    """Style and units (of x, y1, y2) of a curve in MW and Mvar, or of one of money."""
+    found: dict[str, Value | list[Value]] = {"Curve.curveStyle": Enum("CurveStyle.straightLineYValues")}
+    for axis, unit in zip(("x", "y1", "y2"), units, strict=False):
+        found[f"Curve.{axis}Unit"] = Enum(f"UnitSymbol.{unit}")
+        found[f"Curve.{axis}Multiplier"] = Enum("UnitMultiplier.none" if unit == "none" else "UnitMultiplier.M")
+    return found

@@ -29,6 +29,7 @@ _BEYOND: Final = {
     "Control": "Command AnalogControl AccumulatorReset",
     "AnalogControl": "SetPoint RaiseLowerCommand",
     "Switch": "Recloser Sectionaliser ProtectedSwitch",
+    "Curve": "GenUnitOpCostCurve IncrementalHeatRateCurve",
 }
 """Classes of IEC 61970-301 (CIM17) that we read and that no CGMES profile has; by parent."""
 

@@ -18,6 +18,7 @@ from scada.core.quality import Quality
 from scada.model_cim.cim import CimModel
 from scada.model_cim.tables import Point, PointKind
 from scada.sim.faults import PointFaults
+from scada.sim.members import Members
 from scada.sim.plant import Plant
 from scada.sim.switchgear import Switchgear
 
@@ -85,6 +86,7 @@ class Instruments:
         self._transformers = self._transformer_rows()
         self._layout = _Layout()
         machines = len(grid.machine_ids)
+        self._members = Members(model, switchgear.unit_index)
         for name, count in (
             ("zero", 1),
             ("none", 1),
@@ -99,6 +101,7 @@ class Instruments:
             *[(name, machines) for name in dict.fromkeys(_UNIT.values())],
             ("local", 1 + max((point.channel for point in points), default=0)),
             ("temperature", 1),
+            ("member", len(self._members)),
         ):
             self._layout.add(name, count)
         self._oil = np.full(len(self._transformers), math.nan)
@@ -146,6 +149,8 @@ class Instruments:
         start = self._layout.start
         measures, where = point.measurement_type, self.plant.equipment.node_of
         place = point.terminal or point.equipment
+        if measures == "ThreePhaseActivePower" and point.equipment in self._members.row:
+            return start["member"] + self._members.row[point.equipment], 1.0
         if measures in _FLOWS:
             return self._bind_flow(point)
         if measures in _UNIT and point.equipment in self.switchgear.unit_index:
@@ -243,6 +248,7 @@ class Instruments:
             "wind": plant.weather.wind_m_s,
             "local": local,
             "temperature": np.full(1, plant.weather.temperature_c),
+            "member": self._members.power(plant.machine_p, plant.available),
         }
         return np.concatenate([blocks[name] for name in self._layout.start])
 

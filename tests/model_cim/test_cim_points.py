@@ -49,7 +49,7 @@ def test_the_demo_has_what_it_promises(demo):
     assert len(east.frequency) >= 2
     assert len(west.frequency) >= 2
     assert sorted(unit.fuel for unit in east.units) == ["hydro", "hydro", "pv", "storage", "thermal", "thermal", "wind"]
-    assert [unit.forbidden for unit in east.units if unit.forbidden] == [(ForbiddenZone(18.0, 30.0),)]
+    assert [unit.forbidden for unit in east.units if unit.forbidden] == [(ForbiddenZone(18.0, 30.0, 120.0),)]
     assert all(unit.ramp_up > 0 and unit.remote is not None for unit in east.units)
     assert east.scheduled_interchange == -65.0
     assert len(tables.stations) == 10

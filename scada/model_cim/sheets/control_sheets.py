@@ -7,6 +7,7 @@ from typing import Final
 
 from scada.core.ids import derived_mrid
 from scada.model_cim.forwarding import CONTROL, POINT
+from scada.model_cim.sc_profile import sc_profile
 from scada.model_cim.sheets.columns import address_columns, column, integer, mrid_column, number, words
 from scada.model_cim.sheets.faults import CellError
 from scada.model_cim.sheets.kinds import Literal, Name, Objects, Reference, References
@@ -21,6 +22,11 @@ _RC: Final = "RegulatingControl"
 _VCD: Final = "sc:VoltageControlDevice"
 _MUST_BE_1: Final = ("Paths of points that must be 1, ; between them", "须为 1 的测点路径, 以 ; 分隔")
 _MACHINE: Final = "SynchronousMachine"
+
+
+def _words(enumeration: str) -> tuple[str, ...]:
+    """Words of an enumeration of the SC profile."""
+    return tuple(word for word in sc_profile().enumerations[enumeration] if word)
 
 
 def _controls(names: Names) -> list[dict[str, str]]:
@@ -203,6 +209,15 @@ AREAS: Final = Sheet(
             "Negative",
             "负值",
         ),
+        column(
+            "bias_sum",
+            "Bias of the interconnection MW/0.1 Hz",
+            "互联电网频率偏差系数 MW/0.1Hz",
+            number("area", "sc:ControlArea.biasSum", high=0),
+            "Negative",
+            "负值",
+        ),
+        column("performance_rules", "Performance rules", "考核规则", Literal("area", "sc:ControlArea.performanceRules")),
     ),
 )
 
@@ -235,13 +250,33 @@ UNITS: Final = Sheet(
         column("participation", "Participation", "分配系数", number("unit", f"{_GU}.normalPF", 0)),
         column("deadband", "Dead band MW", "死区 MW", number("unit", f"{_GU}.controlDeadband", 0)),
         column("fuel", "Fuel", "类型", words("unit", f"sc:{_GU}.fuel", "thermal", "hydro", "pv", "wind", "storage")),
-        column("base_mode", "Base mode", "基点模式", words("unit", f"sc:{_GU}.baseMode", "AUTO", "SCHE", "BASE")),
-        column("regulation_mode", "Regulation mode", "调节模式", words("unit", f"sc:{_GU}.regulationMode", "O", "R", "A", "E")),
+        column("base_mode", "Base mode", "基点模式", words("unit", f"sc:{_GU}.baseMode", *_words("BaseMode"))),
+        column(
+            "regulation_mode", "Regulation mode", "调节模式", words("unit", f"sc:{_GU}.regulationMode", *_words("RegulationMode"))
+        ),
         column("cost_b", "Cost b", "成本 b", number("unit", f"sc:{_GU}.costB")),
         column("cost_c", "Cost c", "成本 c", number("unit", f"sc:{_GU}.costC")),
         column("energy", "Energy MWh", "储能容量 MWh", number("unit", f"sc:{_GU}.energyCapacity", 0)),
+        column("group", "Group", "调节组", Reference("unit", f"sc:{_GU}.RegulationGroup", "regulation group")),
+        column("share", "Share", "分配方式", words("unit", f"sc:{_GU}.share", *_words("ShareKind"))),
+        column("economic_minimum", "Economic minimum MW", "经济下限 MW", number("unit", f"{_GU}.minEconomicP")),
+        column("economic_maximum", "Economic maximum MW", "经济上限 MW", number("unit", f"{_GU}.maxEconomicP")),
+        column("emergency_ramp", "Emergency ramp MW/min", "紧急爬坡 MW/分", number("unit", f"sc:{_GU}.emergencyRampRate", 0)),
+        column("pulse", "Pulse MW", "脉冲量 MW", number("unit", f"sc:{_GU}.pulseP", 0)),
+        column("maximum_step", "Largest step MW", "最大步长 MW", number("unit", f"sc:{_GU}.maximumStep", 0)),
+        column("minimum_interval", "Least interval s", "最小间隔 秒", number("unit", f"sc:{_GU}.minimumInterval", 0)),
+        column("waits", "Waits for the unit", "等待到位", Literal("unit", f"sc:{_GU}.waitsForUnit", "truth")),
+        column("soc_minimum", "SOC minimum %", "荷电下限 %", number("unit", f"sc:{_GU}.socMinimum", 0, 100)),
+        column("soc_maximum", "SOC maximum %", "荷电上限 %", number("unit", f"sc:{_GU}.socMaximum", 0, 100)),
+        column("soc_reference", "SOC reference %", "荷电目标 %", number("unit", f"sc:{_GU}.socReference", 0, 100)),
+        column("efficiency", "Efficiency one way", "单程效率", number("unit", f"sc:{_GU}.efficiency", 0, 1)),
         column(
-            "forbidden", "Forbidden zones MW", "禁止运行区 MW", ForbiddenZones(), "Such as 18..30; 40..45", "例如 18..30; 40..45"
+            "forbidden",
+            "Forbidden zones MW",
+            "禁止运行区 MW",
+            ForbiddenZones(),
+            "Such as 18..30/120; 40..45 (crossed within 120 s)",
+            "例如 18..30/120; 40..45 (120 秒内穿越)",
         ),
     ),
 )
@@ -271,6 +306,7 @@ PILOTS: Final = Sheet(
         column("deadband", "Dead band kV", "死区 kV", number("pilot", f"{_RC}.targetDeadband", 0)),
         column("minimum", "Minimum kV", "电压下限 kV", number("pilot", f"sc:{_RC}.minimumValue", 0)),
         column("maximum", "Maximum kV", "电压上限 kV", number("pilot", f"sc:{_RC}.maximumValue", 0)),
+        column("weight", "Weight", "权重", number("pilot", f"sc:{_RC}.weight", 0)),
     ),
 )
 
@@ -292,6 +328,12 @@ SOURCES: Final = Sheet(
         column("minimum", "Minimum Mvar", "最小无功 Mvar", Literal("machine", f"{_MACHINE}.minQ", "number")),
         column("maximum", "Maximum Mvar", "最大无功 Mvar", Literal("machine", f"{_MACHINE}.maxQ", "number")),
         column("step", "Step Mvar", "步长 Mvar", number("machine", "sc:RegulatingCondEq.reactiveStep", 0), "A cycle", "每周期"),
+        column("kind", "Kind", "类型", words("machine", "sc:RegulatingCondEq.kind", *_words("ReactiveKind"))),
+        column("plant", "Plant", "电站", Reference("machine", "sc:RegulatingCondEq.ReactivePlant", "reactive plant")),
+        column("lowest_voltage", "Lowest voltage kV", "机端下限 kV", number("machine", "sc:RegulatingCondEq.minimumVoltage", 0)),
+        column(
+            "highest_voltage", "Highest voltage kV", "机端上限 kV", number("machine", "sc:RegulatingCondEq.maximumVoltage", 0)
+        ),
     ),
 )
 
@@ -326,6 +368,8 @@ DEVICES: Final = Sheet(
         column("raises", "Raise increases voltage", "升档升压", Literal("device", f"{_VCD}.raiseIncreasesVoltage", "truth")),
         column("min_interval", "Minimum interval s", "最小间隔 秒", number("device", f"{_VCD}.minInterval", 0)),
         column("daily_limit", "Daily limit", "日动作次数", integer("device", f"{_VCD}.dailyLimit", 0, 100_000)),
+        column("discharge", "Discharge s", "放电时间 秒", number("device", f"{_VCD}.dischargeTime", 0)),
+        column("parallel", "Parallel group", "并列组", Literal("device", f"{_VCD}.parallelGroup")),
     ),
 )
 

@@ -289,7 +289,7 @@ class Feedback:
 
 @dataclass(frozen=True)
 class ForbiddenZones:
-    """Ranges of power a unit must not stay in: ``18..30; 40..45``."""
+    """Ranges of power a unit must not stay in, each with the seconds it may be inside: ``18..30/120; 40..45``."""
 
     choices: tuple[str, ...] = ()
     numeric: bool = False
@@ -302,31 +302,40 @@ class ForbiddenZones:
     def write(self, row: Row, text: str | None) -> None:
         """Exactly these ranges."""
         unit = row.owner("unit")
-        wanted: set[str] = set()
-        for part in (text or "").split(";"):
-            if part.strip():
-                low, _, high = part.strip().partition("..")
-                if not parse_number(low.strip()) < parse_number(high.strip()):
-                    raise CellError("range", value=low.strip(), low="-∞", high=high.strip())
-                wanted.add(f"{low.strip()}..{high.strip()}")
+        wanted = {self._read(part.strip()) for part in (text or "").split(";") if part.strip()}
         present = self._present(row.names, unit)
         for zone in sorted(present.keys() - wanted):
             row.edits.remove(present[zone])
         for zone in sorted(wanted - present.keys()):
             mrid = derived_mrid("sheet", "zone", unit, zone)
-            low, _, high = zone.partition("..")
+            span, _, permitted = zone.partition("/")
+            low, _, high = span.partition("..")
             row.edits.create(mrid, "sc:ForbiddenZone")
             row.edits.put(mrid, "sc:ForbiddenZone.GeneratingUnit", unit, ValueKind.REF)
             row.edits.put(mrid, "sc:ForbiddenZone.lowP", low)
             row.edits.put(mrid, "sc:ForbiddenZone.highP", high)
+            if permitted:
+                row.edits.put(mrid, "sc:ForbiddenZone.permittedTime", permitted)
+
+    @staticmethod
+    def _read(part: str) -> str:
+        span, slash, permitted = (one.strip() for one in part.partition("/"))
+        low, _, high = (one.strip() for one in span.partition(".."))
+        if not parse_number(low) < parse_number(high):
+            raise CellError("range", value=low, low="-∞", high=high)
+        if slash and not parse_number(permitted) > 0:
+            raise CellError("range", value=permitted, low="0", high="∞")
+        return f"{low}..{high}" + (f"/{permitted}" if slash else "")
 
     @staticmethod
     def _present(names: Names, unit: str) -> dict[str, str]:
         model = names.model
-        return {
-            f"{model.text(one, 'sc:ForbiddenZone.lowP') or ''}..{model.text(one, 'sc:ForbiddenZone.highP') or ''}": one
-            for one in model.refs_to(unit, "sc:ForbiddenZone.GeneratingUnit")
-        }
+        found = {}
+        for one in model.refs_to(unit, "sc:ForbiddenZone.GeneratingUnit"):
+            low, high = (model.text(one, prop) or "" for prop in ("sc:ForbiddenZone.lowP", "sc:ForbiddenZone.highP"))
+            permitted = model.text(one, "sc:ForbiddenZone.permittedTime")
+            found[f"{low}..{high}" + (f"/{permitted}" if permitted else "")] = one
+        return found
 
 
 def _low(zone: str) -> tuple[float, str]:

@@ -19,6 +19,8 @@ _NAMED: Final = {
     "zone": "VoltageControlZone",
     "area": "ControlArea",
     "upstream station": "sc:UpstreamStation",
+    "regulation group": "sc:RegulationGroup",
+    "reactive plant": "sc:ReactivePlant",
 }
 _CONTAINED: Final = (
     "Equipment.EquipmentContainer",
