@@ -1500,8 +1500,89 @@ class Explanation(_message.Message):
     objective: str
     def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., application: _Optional[str] = ..., output: _Optional[float] = ..., unit: _Optional[str] = ..., output_ns: _Optional[int] = ..., sent: _Optional[bool] = ..., reason: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ExplainedTerm, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[ExplainedTerm, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[ExplainedLimit, _Mapping]]] = ..., objective: _Optional[str] = ...) -> None: ...
 
+class WhatIfRequest(_message.Message):
+    __slots__ = ("application", "area", "from_ns", "to_ns", "changes")
+    class ChangesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    application: str
+    area: str
+    from_ns: int
+    to_ns: int
+    changes: _containers.ScalarMap[str, str]
+    def __init__(self, application: _Optional[str] = ..., area: _Optional[str] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., changes: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class WhatIfSide(_message.Message):
+    __slots__ = ("cycles_on", "commands", "mileage", "requirement_rms")
+    CYCLES_ON_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    MILEAGE_FIELD_NUMBER: _ClassVar[int]
+    REQUIREMENT_RMS_FIELD_NUMBER: _ClassVar[int]
+    cycles_on: int
+    commands: int
+    mileage: float
+    requirement_rms: float
+    def __init__(self, cycles_on: _Optional[int] = ..., commands: _Optional[int] = ..., mileage: _Optional[float] = ..., requirement_rms: _Optional[float] = ...) -> None: ...
+
+class WhatIfControl(_message.Message):
+    __slots__ = ("cid", "name", "commands", "mileage", "last", "commands_other", "mileage_other", "last_other")
+    CID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    MILEAGE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_OTHER_FIELD_NUMBER: _ClassVar[int]
+    MILEAGE_OTHER_FIELD_NUMBER: _ClassVar[int]
+    LAST_OTHER_FIELD_NUMBER: _ClassVar[int]
+    cid: int
+    name: str
+    commands: int
+    mileage: float
+    last: float
+    commands_other: int
+    mileage_other: float
+    last_other: float
+    def __init__(self, cid: _Optional[int] = ..., name: _Optional[str] = ..., commands: _Optional[int] = ..., mileage: _Optional[float] = ..., last: _Optional[float] = ..., commands_other: _Optional[int] = ..., mileage_other: _Optional[float] = ..., last_other: _Optional[float] = ...) -> None: ...
+
+class WhatIfReply(_message.Message):
+    __slots__ = ("cycles", "faithful", "first_deviation_ns", "recorded", "other", "controls", "time_ns", "ace", "regulation", "regulation_other", "ordered", "ordered_other")
+    CYCLES_FIELD_NUMBER: _ClassVar[int]
+    FAITHFUL_FIELD_NUMBER: _ClassVar[int]
+    FIRST_DEVIATION_NS_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ACE_FIELD_NUMBER: _ClassVar[int]
+    REGULATION_FIELD_NUMBER: _ClassVar[int]
+    REGULATION_OTHER_FIELD_NUMBER: _ClassVar[int]
+    ORDERED_FIELD_NUMBER: _ClassVar[int]
+    ORDERED_OTHER_FIELD_NUMBER: _ClassVar[int]
+    cycles: int
+    faithful: int
+    first_deviation_ns: int
+    recorded: WhatIfSide
+    other: WhatIfSide
+    controls: _containers.RepeatedCompositeFieldContainer[WhatIfControl]
+    time_ns: _containers.RepeatedScalarFieldContainer[int]
+    ace: _containers.RepeatedScalarFieldContainer[float]
+    regulation: _containers.RepeatedScalarFieldContainer[float]
+    regulation_other: _containers.RepeatedScalarFieldContainer[float]
+    ordered: _containers.RepeatedScalarFieldContainer[float]
+    ordered_other: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, cycles: _Optional[int] = ..., faithful: _Optional[int] = ..., first_deviation_ns: _Optional[int] = ..., recorded: _Optional[_Union[WhatIfSide, _Mapping]] = ..., other: _Optional[_Union[WhatIfSide, _Mapping]] = ..., controls: _Optional[_Iterable[_Union[WhatIfControl, _Mapping]]] = ..., time_ns: _Optional[_Iterable[int]] = ..., ace: _Optional[_Iterable[float]] = ..., regulation: _Optional[_Iterable[float]] = ..., regulation_other: _Optional[_Iterable[float]] = ..., ordered: _Optional[_Iterable[float]] = ..., ordered_other: _Optional[_Iterable[float]] = ...) -> None: ...
+
 class AvcPilotStatus(_message.Message):
-    __slots__ = ("name", "mrid", "voltage_kv", "target_kv", "deadband_kv", "minimum_kv", "maximum_kv", "valid")
+    __slots__ = ("name", "mrid", "voltage_kv", "target_kv", "deadband_kv", "minimum_kv", "maximum_kv", "valid", "cell", "target_source", "target_note", "qualified_today_percent")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MRID_FIELD_NUMBER: _ClassVar[int]
     VOLTAGE_KV_FIELD_NUMBER: _ClassVar[int]
@@ -1510,6 +1591,10 @@ class AvcPilotStatus(_message.Message):
     MINIMUM_KV_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_KV_FIELD_NUMBER: _ClassVar[int]
     VALID_FIELD_NUMBER: _ClassVar[int]
+    CELL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_NOTE_FIELD_NUMBER: _ClassVar[int]
+    QUALIFIED_TODAY_PERCENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     mrid: str
     voltage_kv: float
@@ -1518,10 +1603,14 @@ class AvcPilotStatus(_message.Message):
     minimum_kv: float
     maximum_kv: float
     valid: bool
-    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., voltage_kv: _Optional[float] = ..., target_kv: _Optional[float] = ..., deadband_kv: _Optional[float] = ..., minimum_kv: _Optional[float] = ..., maximum_kv: _Optional[float] = ..., valid: _Optional[bool] = ...) -> None: ...
+    cell: str
+    target_source: str
+    target_note: str
+    qualified_today_percent: float
+    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., voltage_kv: _Optional[float] = ..., target_kv: _Optional[float] = ..., deadband_kv: _Optional[float] = ..., minimum_kv: _Optional[float] = ..., maximum_kv: _Optional[float] = ..., valid: _Optional[bool] = ..., cell: _Optional[str] = ..., target_source: _Optional[str] = ..., target_note: _Optional[str] = ..., qualified_today_percent: _Optional[float] = ...) -> None: ...
 
 class AvcSourceStatus(_message.Message):
-    __slots__ = ("name", "mrid", "reactive_mvar", "setpoint_mvar", "minimum_mvar", "maximum_mvar", "available", "reason")
+    __slots__ = ("name", "mrid", "reactive_mvar", "setpoint_mvar", "minimum_mvar", "maximum_mvar", "available", "reason", "loop", "advice_mvar", "limited", "plant", "kind", "active_mw", "bus_kv")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MRID_FIELD_NUMBER: _ClassVar[int]
     REACTIVE_MVAR_FIELD_NUMBER: _ClassVar[int]
@@ -1530,6 +1619,13 @@ class AvcSourceStatus(_message.Message):
     MAXIMUM_MVAR_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_MVAR_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_FIELD_NUMBER: _ClassVar[int]
+    PLANT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_MW_FIELD_NUMBER: _ClassVar[int]
+    BUS_KV_FIELD_NUMBER: _ClassVar[int]
     name: str
     mrid: str
     reactive_mvar: float
@@ -1538,10 +1634,17 @@ class AvcSourceStatus(_message.Message):
     maximum_mvar: float
     available: bool
     reason: str
-    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., reactive_mvar: _Optional[float] = ..., setpoint_mvar: _Optional[float] = ..., minimum_mvar: _Optional[float] = ..., maximum_mvar: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+    loop: str
+    advice_mvar: float
+    limited: str
+    plant: str
+    kind: str
+    active_mw: float
+    bus_kv: float
+    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., reactive_mvar: _Optional[float] = ..., setpoint_mvar: _Optional[float] = ..., minimum_mvar: _Optional[float] = ..., maximum_mvar: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., loop: _Optional[str] = ..., advice_mvar: _Optional[float] = ..., limited: _Optional[str] = ..., plant: _Optional[str] = ..., kind: _Optional[str] = ..., active_mw: _Optional[float] = ..., bus_kv: _Optional[float] = ...) -> None: ...
 
 class AvcDeviceStatus(_message.Message):
-    __slots__ = ("name", "mrid", "kind", "position", "operations_today", "daily_limit", "lock", "last_operation_ns")
+    __slots__ = ("name", "mrid", "kind", "position", "operations_today", "daily_limit", "lock", "last_operation_ns", "lock_key", "lock_clears", "raise_barred", "lower_barred", "others_today", "loop", "quota_now", "advice")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MRID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -1550,6 +1653,14 @@ class AvcDeviceStatus(_message.Message):
     DAILY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     LOCK_FIELD_NUMBER: _ClassVar[int]
     LAST_OPERATION_NS_FIELD_NUMBER: _ClassVar[int]
+    LOCK_KEY_FIELD_NUMBER: _ClassVar[int]
+    LOCK_CLEARS_FIELD_NUMBER: _ClassVar[int]
+    RAISE_BARRED_FIELD_NUMBER: _ClassVar[int]
+    LOWER_BARRED_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_TODAY_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_NOW_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
     name: str
     mrid: str
     kind: str
@@ -1558,31 +1669,92 @@ class AvcDeviceStatus(_message.Message):
     daily_limit: int
     lock: str
     last_operation_ns: int
-    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., kind: _Optional[str] = ..., position: _Optional[float] = ..., operations_today: _Optional[int] = ..., daily_limit: _Optional[int] = ..., lock: _Optional[str] = ..., last_operation_ns: _Optional[int] = ...) -> None: ...
+    lock_key: str
+    lock_clears: str
+    raise_barred: str
+    lower_barred: str
+    others_today: int
+    loop: str
+    quota_now: int
+    advice: float
+    def __init__(self, name: _Optional[str] = ..., mrid: _Optional[str] = ..., kind: _Optional[str] = ..., position: _Optional[float] = ..., operations_today: _Optional[int] = ..., daily_limit: _Optional[int] = ..., lock: _Optional[str] = ..., last_operation_ns: _Optional[int] = ..., lock_key: _Optional[str] = ..., lock_clears: _Optional[str] = ..., raise_barred: _Optional[str] = ..., lower_barred: _Optional[str] = ..., others_today: _Optional[int] = ..., loop: _Optional[str] = ..., quota_now: _Optional[int] = ..., advice: _Optional[float] = ...) -> None: ...
 
 class AvcZoneStatus(_message.Message):
-    __slots__ = ("name", "pilots", "sources", "devices")
+    __slots__ = ("name", "pilots", "sources", "devices", "state", "reason", "cause", "suspensions", "loading", "qualified_today_percent")
+    class SuspensionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     PILOTS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    SUSPENSIONS_FIELD_NUMBER: _ClassVar[int]
+    LOADING_FIELD_NUMBER: _ClassVar[int]
+    QUALIFIED_TODAY_PERCENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     pilots: _containers.RepeatedCompositeFieldContainer[AvcPilotStatus]
     sources: _containers.RepeatedCompositeFieldContainer[AvcSourceStatus]
     devices: _containers.RepeatedCompositeFieldContainer[AvcDeviceStatus]
-    def __init__(self, name: _Optional[str] = ..., pilots: _Optional[_Iterable[_Union[AvcPilotStatus, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AvcSourceStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[AvcDeviceStatus, _Mapping]]] = ...) -> None: ...
+    state: str
+    reason: str
+    cause: str
+    suspensions: _containers.ScalarMap[str, int]
+    loading: float
+    qualified_today_percent: float
+    def __init__(self, name: _Optional[str] = ..., pilots: _Optional[_Iterable[_Union[AvcPilotStatus, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AvcSourceStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[AvcDeviceStatus, _Mapping]]] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., cause: _Optional[str] = ..., suspensions: _Optional[_Mapping[str, int]] = ..., loading: _Optional[float] = ..., qualified_today_percent: _Optional[float] = ...) -> None: ...
 
 class AvcStatus(_message.Message):
-    __slots__ = ("state", "reason", "cycle_ns", "zones")
+    __slots__ = ("state", "reason", "cycle_ns", "zones", "advice", "evaluation")
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     CYCLE_NS_FIELD_NUMBER: _ClassVar[int]
     ZONES_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
     state: str
     reason: str
     cycle_ns: int
     zones: _containers.RepeatedCompositeFieldContainer[AvcZoneStatus]
-    def __init__(self, state: _Optional[str] = ..., reason: _Optional[str] = ..., cycle_ns: _Optional[int] = ..., zones: _Optional[_Iterable[_Union[AvcZoneStatus, _Mapping]]] = ...) -> None: ...
+    advice: _containers.RepeatedCompositeFieldContainer[AvcAdvice]
+    evaluation: AvcEvaluation
+    def __init__(self, state: _Optional[str] = ..., reason: _Optional[str] = ..., cycle_ns: _Optional[int] = ..., zones: _Optional[_Iterable[_Union[AvcZoneStatus, _Mapping]]] = ..., advice: _Optional[_Iterable[_Union[AvcAdvice, _Mapping]]] = ..., evaluation: _Optional[_Union[AvcEvaluation, _Mapping]] = ...) -> None: ...
+
+class AvcAdvice(_message.Message):
+    __slots__ = ("mrid", "value", "why", "discrete")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DISCRETE_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    value: float
+    why: str
+    discrete: bool
+    def __init__(self, mrid: _Optional[str] = ..., value: _Optional[float] = ..., why: _Optional[str] = ..., discrete: _Optional[bool] = ...) -> None: ...
+
+class AvcEvaluation(_message.Message):
+    __slots__ = ("qualified_percent", "compliance_percent", "commands", "availability_percent", "operations", "losses_mwh", "reference")
+    QUALIFIED_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    COMPLIANCE_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_MWH_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    qualified_percent: float
+    compliance_percent: float
+    commands: int
+    availability_percent: float
+    operations: int
+    losses_mwh: float
+    reference: str
+    def __init__(self, qualified_percent: _Optional[float] = ..., compliance_percent: _Optional[float] = ..., commands: _Optional[int] = ..., availability_percent: _Optional[float] = ..., operations: _Optional[int] = ..., losses_mwh: _Optional[float] = ..., reference: _Optional[str] = ...) -> None: ...
 
 class AreaSetpoint(_message.Message):
     __slots__ = ("area", "interchange_mw", "valid_from_ns", "valid_until_ns", "order_id")

@@ -1609,6 +1609,11 @@ class RegulationStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.Explanation.FromString,
                 _registered_method=True)
+        self.WhatIf = channel.unary_unary(
+                '/scadapb.v1.Regulation/WhatIf',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.WhatIfRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.WhatIfReply.FromString,
+                _registered_method=True)
 
 
 class RegulationServicer:
@@ -1634,6 +1639,13 @@ class RegulationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhatIf(self, request, context):
+        """recorded cycles run again, with other parameters beside
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegulationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1651,6 +1663,11 @@ def add_RegulationServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.ExplainRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.Explanation.SerializeToString,
+            ),
+            'WhatIf': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhatIf,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.WhatIfRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.WhatIfReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1736,6 +1753,33 @@ class Regulation:
             '/scadapb.v1.Regulation/Explain',
             scadapb_dot_v1_dot_scada__pb2.ExplainRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.Explanation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatIf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Regulation/WhatIf',
+            scadapb_dot_v1_dot_scada__pb2.WhatIfRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.WhatIfReply.FromString,
             options,
             channel_credentials,
             insecure,
