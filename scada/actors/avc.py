@@ -81,7 +81,7 @@ class AvcActor(Actor):
         # a life after a failure goes on from the counts its forerunner published
         done = {row.mrid: (row.operations_today, row.last_operation_ns) for zone in view.status.zones for row in zone.devices}
         for mrid in {*operations, *done}:
-            self._controller.restore(mrid, *max(operations.get(mrid, (0, 0)), done.get(mrid, (0, 0))))
+            self._controller.restore_operations(mrid, *max(operations.get(mrid, (0, 0)), done.get(mrid, (0, 0))))
         self._tables = tables
         self._use_network(network)
         self._snapshot = snapshot
@@ -98,11 +98,11 @@ class AvcActor(Actor):
         for request in self._standing().modes:
             if request.WhichOneof("target") == "avc":
                 with contextlib.suppress(RegulationError):
-                    self._controller.set_state(request.avc)  # type: ignore[arg-type]
+                    self._controller.set_state(request.avc)
         if not self._view.status.zones:
             idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
             self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))
-        self._view.status.state, self._view.status.reason = self._controller.state, "no cycle yet"
+        self._view.status.state, self._view.status.reason = self._controller.condition, "no cycle yet"
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
@@ -128,6 +128,7 @@ class AvcActor(Actor):
     def _use_network(self, network: VoltageNetwork | None) -> None:
         """Compute sensitivities in this network from now on."""
         self._network = network
+        self._controller.use_network(network is not None)
         self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
 
     def _cycle(self) -> None:
@@ -159,7 +160,7 @@ class AvcActor(Actor):
 
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:
-            self._controller.set_state(request.avc)  # type: ignore[arg-type]
+            self._controller.set_state(request.avc)
         except RegulationError as error:
             return ModeReply(False, "invalid", str(error))
         if request.avc == "on":  # a person has looked at it: what was locked after refusals may be tried again
@@ -176,11 +177,26 @@ class AvcActor(Actor):
 
 
 def avc_status(decision: AvcDecision) -> pb.AvcStatus:
-    """The decision as the API shows it."""
+    """The decision as the API shows it: fields of the same name."""
     status = pb.AvcStatus(state=decision.state, reason=decision.reason, cycle_ns=decision.cycle_ns)
     for zone in decision.zones:
-        shown = status.zones.add(name=zone.name)
+        shown = status.zones.add(
+            name=zone.name,
+            state=zone.state,
+            reason=zone.reason,
+            cause=zone.cause,
+            suspensions=zone.suspensions,
+            loading=zone.loading,
+            qualified_today_percent=zone.qualified_today_percent,
+        )
         for rows, target in ((zone.pilots, shown.pilots), (zone.sources, shown.sources), (zone.devices, shown.devices)):
             for row in rows:
-                target.add(**{name: getattr(row, name) for name in row.__slots__})
+                message = target.add()
+                for part in message.DESCRIPTOR.fields:
+                    setattr(message, part.name, getattr(row, part.name))
+    for one in decision.advice:
+        status.advice.add(mrid=one.mrid, value=one.value, why=one.why, discrete=one.discrete)
+    status.evaluation.CopyFrom(
+        pb.AvcEvaluation(**{name: getattr(decision.evaluation, name) for name in decision.evaluation.__slots__})
+    )
     return status

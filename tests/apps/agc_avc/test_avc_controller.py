@@ -12,9 +12,9 @@ from scada.apps.agc_avc.avc.nine_zone import NINE_ZONES, ReactiveBalance, Voltag
 from scada.apps.agc_avc.avc.records import AvcSensitivity
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
+from scada.core.avc_settings import AvcDiscreteSettings, AvcSettings, AvcSuspendSettings, AvcTuning
 from scada.core.clock import NS_PER_S, VirtualClock
 from scada.core.quality import Quality
-from scada.core.settings import AvcSettings, AvcTuning
 from scada.model_cim.regulation import DiscreteDevice, PilotNode, ReactiveSource, VoltageZone
 from scada.rtdb.changes import Snapshot
 
@@ -26,6 +26,10 @@ INVERTED = DiscreteDevice("T2", "t2", "tap", 12, 102, "bus", low_step=-8, high_s
 SOURCE = ReactiveSource("G1", "g1", 20, 200, -40.0, 60.0, 5.0, remote=21)
 OTHER = ReactiveSource("G2", "g2", 22, 201, -20.0, 30.0, 3.0)
 OPEN, CLOSED = 1.0, 2.0
+EAGER = AvcSettings(
+    discrete=AvcDiscreteSettings(reversal_s=0.0, hold_s=0.0, quota=[]), suspend=AvcSuspendSettings(late_cycles=1e9)
+)
+"""Nothing but what the model of each device says bars it; time may leap."""
 
 
 def measured(kv=110.0, cap=OPEN, reactor=OPEN, tap=0.0, q1=0.0, q2=0.0, remote=1.0):
@@ -41,7 +45,7 @@ def inputs(values, quality=None):
 
 def controller(devices=(), sources=(), clock=None, start="on", tuning=None, pilots=(PILOT,)):
     zone = VoltageZone("Z", pilots, sources, devices)
-    return AvcController([zone], AvcSettings(start=start), clock or VirtualClock(), tuning)
+    return AvcController([zone], EAGER.model_copy(update={"start": start}), clock or VirtualClock(), tuning)
 
 
 def effects(devices=(1.2,), sources=()):
@@ -156,8 +160,8 @@ def test_interval_and_daily_count():
 def test_counts_survive_a_restart():
     clock = VirtualClock()
     avc = controller([CAP], clock=clock)
-    avc.restore("c1", 2, clock.now_ns() - 100 * NS_PER_S)
-    avc.restore("gone from the model", 2, 0)
+    avc.restore_operations("c1", 2, clock.now_ns() - 100 * NS_PER_S)
+    avc.restore_operations("gone from the model", 2, 0)
     device = avc.cycle(inputs(measured(kv=108.0)), effects()).zones[0].devices[0]
     assert device.operations_today == 2
     assert "100 s ago" in device.lock

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from scada.apps.agc_avc.avc.bounded_least_squares import solve_bounded
-from scada.apps.agc_avc.avc.devices import DeviceControl
-from scada.apps.agc_avc.avc.nine_zone import NINE_ZONES, ReactiveBalance, VoltageBand, reactive_balance, voltage_band
-from scada.apps.agc_avc.avc.records import (
-    AvcCommand,
-    AvcDecision,
-    AvcSensitivity,
-    AvcState,
-    PilotDecision,
-    ZoneDecision,
-)
+from scada.apps.agc_avc.avc.device_explanation import explain_device, explain_source
+from scada.apps.agc_avc.avc.device_times import NEVER, Stopwatch
+from scada.apps.agc_avc.avc.devices import LOOPS, DeviceControl
+from scada.apps.agc_avc.avc.evaluation import AvcAccount
+from scada.apps.agc_avc.avc.records import AvcCommand, AvcDecision, AvcEvaluation, AvcSensitivity, AvcState
 from scada.apps.agc_avc.avc.sources import SourceControl
+from scada.apps.agc_avc.avc.suspension import CAUSES, GRID_CAUSED
+from scada.apps.agc_avc.avc.tertiary import TertiaryControl, VoltageReference
+from scada.apps.agc_avc.avc.zone import ZoneControl
 from scada.apps.agc_avc.errors import RegulationError
+from scada.apps.agc_avc.explanation import Explanation
 from scada.apps.agc_avc.inputs import Measurements
 from scada.core.avc_settings import AvcSettings, AvcTuning
 from scada.core.clock import Clock
-from scada.model_cim.regulation import PilotNode, VoltageZone
+from scada.model_cim.regulation import VoltageZone
 
-F8 = npt.NDArray[np.float64]
-
-_SMALLEST_DEADBAND = 1e-3
-"""kV; a model without dead band must not divide by it."""
-_USELESS = 0.02
-"""An effect smaller than this part of a pilot's dead band is none."""
+Wanted = Literal["on", "monitor", "off"]
 
 
 class AvcController:
@@ -40,35 +32,43 @@ class AvcController:
 
     Call :meth:`cycle` once a cycle and send the commands of the decision through the control path; tell the outcome of each by
     :meth:`confirmed` or :meth:`refused`. In one cycle each zone operates at most one discrete device. Nothing is sent while
-    ``off`` or ``suspended``.
+    ``monitor``, ``off`` or ``suspended`` but the test command of an operator. A zone that cannot be regulated is suspended while
+    the others go on.
 
     Args:
         zones: the zones with their pilot nodes, sources and devices.
-        settings: state at start.
+        settings: state at start, devices, suspension, references.
         clock: for intervals between operations.
-        tuning: further parameters.
+        tuning: further parameters, those of ``settings`` if None.
 
     Attributes:
-        state: ``off``, ``on`` or ``suspended`` (wanted, but no zone has a usable pilot node).
+        wanted: state that was ordered: ``on``, ``monitor`` or ``off``.
         pids: points that :class:`~scada.apps.agc_avc.inputs.Measurements` needs.
         pilots, sources, devices: mRIDs in the order of the rows and columns of :class:`AvcSensitivity`.
+        account: what AVC is judged by.
     """
 
     def __init__(
         self, zones: Sequence[VoltageZone], settings: AvcSettings, clock: Clock, tuning: AvcTuning | None = None
     ) -> None:
-        self.state: AvcState = settings.start
+        self.wanted: Wanted = settings.start
+        self._settings = settings
         self._clock = clock
         tuning = tuning or settings.tuning
-        self._zones: list[_Zone] = []
+        self._tuning = tuning
+        self._zones: list[ZoneControl] = []
         rows = columns = places = 0
         for zone in zones:
-            self._zones.append(_Zone(zone, clock, tuning, rows, columns, places))
+            self._zones.append(ZoneControl(zone, settings, tuning, clock, row=rows, column=columns, place=places))
             rows, columns, places = rows + len(zone.pilots), columns + len(zone.sources), places + len(zone.devices)
         self.pilots = [pilot.mrid for zone in zones for pilot in zone.pilots]
         self.sources = [source.mrid for zone in zones for source in zone.sources]
         self.devices = [device.mrid for zone in zones for device in zone.devices]
         self.pids = np.array(sorted({int(pid) for zone in zones for pid in zone.points}), dtype=np.uint32)
+        self.account = AvcAccount({zone.name: [pilot.mrid for pilot in zone.pilots] for zone in zones}, tuning.day_offset_s)
+        every_pilot = [pilot for zone in zones for pilot in zone.pilots]
+        self._tertiary = TertiaryControl(every_pilot, settings.references, tuning.day_offset_s)
+        self._reference = ""
         self._actuators: dict[int, DeviceControl | SourceControl] = {}
         self._by_mrid: dict[str, DeviceControl | SourceControl] = {}
         for group in self._zones:
@@ -76,20 +76,42 @@ class AvcController:
                 self._actuators[device.device.control] = self._by_mrid[device.device.mrid] = device
             for source in group.sources:
                 self._actuators[source.source.setpoint] = self._by_mrid[source.source.mrid] = source
-        self._reasons: dict[str, str] = {}
+        self._told: dict[str, str] = {}
+        self._suspended = False
+        self._unsolved = 0
+        self._has_network = False
+        self._front_end_lost = False
+        self._watch = Stopwatch(clock)
+        self._last: dict[str, tuple[AvcCommand, int, bool]] = {}
+        """Last command or advice by mRID, when, and whether it was sent."""
+
+    @property
+    def condition(self) -> AvcState:
+        """``off``, ``on``, ``monitor`` or ``suspended`` (wanted, but no zone can be regulated)."""
+        return "suspended" if self._suspended and self.wanted != "off" else self.wanted
 
     # ------------------------------------------------------------ orders
 
-    def set_state(self, state: Literal["on", "off"]) -> None:
-        """Switch on or off, from the next cycle.
+    def set_state(self, state: str) -> None:
+        """Switch on, to monitor (computes and advises, sends nothing) or off, from the next cycle.
 
         Raises:
             RegulationError: not a state.
         """
-        if state not in ("on", "off"):
-            raise RegulationError(f"AVC has no state {state!r}", mend="use on or off")
-        if state == "off" or self.state == "off":
-            self.state = state
+        if state not in ("on", "monitor", "off"):
+            raise RegulationError(f"AVC has no state {state!r}", mend="use on, monitor or off")
+        self.wanted = state  # type: ignore[assignment]
+
+    def set_loop(self, mrid: str, loop: str, test_value: float = math.nan) -> None:
+        """Close or open the loop of a device or source, or test it: then only the test value is sent, once.
+
+        Raises:
+            RegulationError: no such device, source or loop, or a test value that is not allowed.
+        """
+        control = self._find(mrid)
+        if loop not in LOOPS:
+            raise RegulationError(f"no loop {loop!r}", mend="use closed, open or test")
+        control.set_loop(loop, test_value)
 
     def confirmed(self, cid: int) -> None:
         """The command on this control succeeded."""
@@ -102,20 +124,36 @@ class AvcController:
             self._actuators[cid].refused()
 
     def unlock(self, mrid: str) -> None:
-        """An operator opens the lock of a device or source.
+        """An operator opens the lock of a device or source, and acknowledges a trip of its protection.
 
         Raises:
             RegulationError: no such device or source.
         """
+        self._find(mrid).unlock()
+
+    def _find(self, mrid: str) -> DeviceControl | SourceControl:
         if mrid not in self._by_mrid:
             raise RegulationError(f"no device or source {mrid!r} under AVC", mend="take the mRID from the AVC status")
-        self._by_mrid[mrid].unlock()
+        return self._by_mrid[mrid]
 
-    def restore(self, mrid: str, operations_today: int, last_operation_ns: int) -> None:
+    def use_reference(self, plan: VoltageReference | None, digest: str = "") -> None:
+        """Take a plan of targets (None = none any more); its digest is shown in the status."""
+        self._tertiary.use(plan)
+        self._reference = digest if plan is not None else ""
+
+    def use_network(self, present: bool) -> None:
+        """Say whether there is a network to compute sensitivities from: without a solution for some cycles AVC then suspends."""
+        self._has_network = present
+
+    def front_end(self, lost: bool) -> None:
+        """Say that our own front end is lost (nothing measured can be trusted to be recent) or back."""
+        self._front_end_lost = lost
+
+    def restore_operations(self, mrid: str, operations_today: int, last_operation_ns: int) -> None:
         """Give a device the count and last operation from before a restart; unknown devices are ignored (an edited model)."""
         device = self._by_mrid.get(mrid)
         if isinstance(device, DeviceControl):
-            device.restore(operations_today, last_operation_ns)
+            device.restore_count(operations_today, last_operation_ns)
 
     # ------------------------------------------------------------ the cycle
 
@@ -129,244 +167,159 @@ class AvcController:
         """
         if sensitivity is not None and not self._fits(sensitivity):
             sensitivity = None
+        now_ns = self._clock.now_ns()
+        common = self._common(sensitivity)
+        targets = self._tertiary.targets(now_ns)
+        notices: list[str] = []
         for zone in self._zones:
-            zone.read(inputs)
-        notices = self._judge()
+            zone.read(inputs, targets)
+            notices += zone.judge(common, sensitivity)
+        notices += self._judge()
         commands: list[AvcCommand] = []
         for zone in self._zones:
-            if self.state == "on":
-                commands += zone.act(sensitivity)
-            if zone.reason != self._reasons.get(zone.zone.name, ""):
-                notices.append(f"zone {zone.zone.name}: {zone.reason or 'regulated'}")
-            self._reasons[zone.zone.name] = zone.reason
-        return AvcDecision(
-            state=self.state,
-            reason=self._reason(),
-            cycle_ns=self._clock.now_ns(),
-            zones=tuple(zone.decision() for zone in self._zones),
-            commands=tuple(commands),
-            notices=tuple(notices),
-        )
+            commands += zone.tested()
+            if self.wanted != "off" and not zone.suspension.cause:
+                commands += zone.act(sensitivity, send=self.wanted == "on")
+        notices += self._changes()
+        self._evaluate(commands, now_ns, math.nan if sensitivity is None else sensitivity.losses_mw)
+        return self._decision(commands, notices, now_ns)
 
     def _fits(self, sensitivity: AvcSensitivity) -> bool:
         rows = len(self.pilots)
         return sensitivity.sources.shape == (rows, len(self.sources)) and sensitivity.devices.shape == (rows, len(self.devices))
 
+    def _common(self, sensitivity: AvcSensitivity | None) -> str:
+        """Cause of a suspension that stands for all zones; empty = none."""
+        self._unsolved = self._unsolved + 1 if self._has_network and sensitivity is None else 0
+        waited = self._watch.since("cycle")
+        self._watch.start("cycle")
+        if self._front_end_lost:
+            return "front_end"
+        if self._unsolved >= self._settings.suspend.unsolved_cycles:
+            return "unsolved"
+        return "late" if waited != NEVER and waited > self._settings.suspend.late_cycles * self._settings.cycle_s else ""
+
     def _judge(self) -> list[str]:
-        usable = any(zone.usable for zone in self._zones)
-        if self.state == "on" and not usable:
-            self.state = "suspended"
-            return ["AVC suspended: no pilot node has a usable voltage"]
-        if self.state == "suspended" and usable:
-            self.state = "on"
-            return ["AVC resumed"]
-        return []
+        before, self._suspended = self._suspended, all(zone.suspension.cause for zone in self._zones)
+        if before == self._suspended or self.wanted == "off":
+            return []
+        return [f"AVC suspended: {self._why()}" if self._suspended else "AVC resumed"]
+
+    def _why(self) -> str:
+        causes = sorted({zone.suspension.cause for zone in self._zones if zone.suspension.cause}, key=list(CAUSES).index)
+        return "; ".join(CAUSES[cause] for cause in causes) or "it has no zone"
+
+    def _changes(self) -> list[str]:
+        """What each zone says that it did not say in the last cycle."""
+        notices = []
+        for zone in self._zones:
+            cause = zone.suspension.cause
+            said = "; ".join(text for text in (f"suspended: {CAUSES[cause]}" if cause else "", zone.reason) if text)
+            if said != self._told.get(zone.zone.name, ""):
+                notices.append(f"zone {zone.zone.name}: {said or 'regulated'}")
+            self._told[zone.zone.name] = said
+        return notices
 
     def _reason(self) -> str:
-        if self.state == "off":
+        if self.wanted == "off":
             return "switched off"
-        if self.state == "suspended":
-            return "no pilot node has a usable voltage"
-        return "; ".join(f"{zone.zone.name}: {zone.reason}" for zone in self._zones if zone.reason)
+        if self._suspended:
+            return self._why()
+        return "; ".join(f"{zone}: {said}" for zone, said in self._told.items() if said)
 
+    def _evaluate(self, commands: Sequence[AvcCommand], now_ns: int, losses_mw: float) -> None:
+        account = self.account
+        elapsed = account.elapsed(now_ns)
+        for zone in self._zones:
+            rows = zip(zone.zone.pilots, zone.voltage.tolist(), strict=True)
+            account.voltages(((pilot.mrid, kv, pilot.minimum, pilot.maximum) for pilot, kv in rows), elapsed)
+            cause = zone.suspension.cause
+            account.served(zone.zone.name, elapsed, counts=cause not in GRID_CAUSED, serves=self.wanted == "on" and not cause)
+            for device in zone.devices:
+                account.compliance.measured(device.device.mrid, device.position, now_ns)
+            for source in zone.sources:
+                account.compliance.measured(source.source.mrid, source.reactive, now_ns)
+        account.devices(device for zone in self._zones for device in zone.devices)
+        account.lost(losses_mw, elapsed)
+        for command in commands:
+            control = self._by_mrid[command.mrid]
+            if isinstance(control, DeviceControl):
+                account.compliance.commanded(command.mrid, control.aim, 0.0, now_ns)
+            else:
+                span = control.source.maximum - control.source.minimum
+                tolerance = max(self._tuning.response_percent / 100.0 * span, 2.0 * self._tuning.source_deadband_mvar)
+                account.compliance.commanded(command.mrid, command.value, tolerance, now_ns)
 
-class _Zone:
-    """One zone: judges its pilots, picks at most one discrete operation, then moves its sources."""
-
-    def __init__(self, zone: VoltageZone, clock: Clock, tuning: AvcTuning, row: int, column: int, place: int) -> None:
-        self.zone = zone
-        self.reason = ""
-        self.sources = [SourceControl(source, tuning) for source in zone.sources]
-        self.devices = [DeviceControl(device, clock, tuning) for device in zone.devices]
-        self._rows = slice(row, row + len(zone.pilots))
-        self._columns = slice(column, column + len(zone.sources))
-        self._places = slice(place, place + len(zone.devices))
-        self._tuning = tuning
-        self._voltage: F8 = np.full(len(zone.pilots), math.nan)
-        self._target = np.array([pilot.target for pilot in zone.pilots])
-        self._deadband = np.array([max(pilot.deadband, _SMALLEST_DEADBAND) for pilot in zone.pilots])
-        self._minimum = np.array([pilot.minimum for pilot in zone.pilots])
-        self._maximum = np.array([pilot.maximum for pilot in zone.pilots])
-
-    @property
-    def usable(self) -> bool:
-        """True if at least one pilot node has a voltage to go by."""
-        return bool(np.isfinite(self._voltage).any())
-
-    def read(self, inputs: Measurements) -> None:
-        """Take the measurements of all parts; sets ``reason`` to what is missing."""
-        self._voltage = np.array([self._pilot_voltage(pilot, inputs) for pilot in self.zone.pilots], dtype=np.float64)
-        for device in self.devices:
-            device.read(inputs)
-        for source in self.sources:
-            source.read(inputs)
-        missing = [pilot.name for pilot, kv in zip(self.zone.pilots, self._voltage, strict=True) if math.isnan(kv)]
-        self.reason = f"no usable voltage of {', '.join(missing)}" if missing else ""
-        held = [pilot.name for pilot in self.zone.pilots if inputs.rests_on_held(pilot.voltage)]
-        if held:
-            self._note(f"substituted: voltage of {', '.join(held)}")
-
-    def _pilot_voltage(self, pilot: PilotNode, inputs: Measurements) -> float:
-        """Voltage of a pilot, NaN if none is good or if it shows a fault, a dead bus or a wrong measurement."""
-        kv = inputs.first_good(pilot.voltage)
-        if kv is None or not self._tuning.plausible_low * pilot.target <= kv <= self._tuning.plausible_high * pilot.target:
-            return math.nan
-        return kv
-
-    def act(self, sensitivity: AvcSensitivity | None) -> list[AvcCommand]:
-        """Decide; ``reason`` gains what could not be done."""
-        if not self.usable:
-            return []
-        commands, expected = self._discrete(sensitivity)
-        if sensitivity is None:
-            if self.sources:
-                self._note("no sensitivities: continuous sources are not moved")
-            return commands
-        return commands + self._continuous(sensitivity.sources[self._rows, self._columns], expected)
-
-    def _note(self, text: str) -> None:
-        self.reason = f"{self.reason}; {text}" if self.reason else text
-
-    # ------------------------------------------------------------ discrete
-
-    def _discrete(self, sensitivity: AvcSensitivity | None) -> tuple[list[AvcCommand], F8]:
-        """At most one operation, for the pilot that is furthest out, and the voltages expected after it."""
-        balance = self._balance()
-        error = np.abs(self._voltage - self._target) / self._deadband
-        for p in np.argsort(-np.where(np.isnan(error), -np.inf, error), kind="stable"):
-            if math.isnan(self._voltage[p]):
-                continue
-            band = voltage_band(self._voltage[p], self._target[p], self._deadband[p])
-            for kind, raising in NINE_ZONES[band, balance]:
-                found = self._best(int(p), band, kind, raising, sensitivity)
-                if found is not None:
-                    return found
-        return [], self._voltage
-
-    def _balance(self) -> ReactiveBalance:
-        able = [source for source in self.sources if not source.reason]
-        return reactive_balance(
-            sum(source.reactive for source in able),
-            sum(source.source.minimum for source in able),
-            sum(source.source.maximum for source in able),
-            self._tuning.lack_loading,
+    def _decision(self, commands: Sequence[AvcCommand], notices: Sequence[str], now_ns: int) -> AvcDecision:
+        account = self.account
+        advice = tuple(one for zone in self._zones for one in zone.advice)
+        for sent, ones in ((False, advice), (True, commands)):
+            self._last |= {one.mrid: (one, now_ns, sent) for one in ones}
+        qualified = {mrid: account.qualified_today([mrid]) for mrid in self.pilots}
+        return AvcDecision(
+            state=self.condition,
+            reason=self._reason(),
+            cycle_ns=now_ns,
+            zones=tuple(zone.decision(self.wanted, qualified, account.zone_today(zone.zone.name)) for zone in self._zones),
+            commands=tuple(commands),
+            notices=tuple(notices),
+            advice=advice,
+            evaluation=AvcEvaluation(
+                qualified_percent=account.qualified_today(),
+                compliance_percent=account.compliance.percent,
+                commands=account.compliance.met + account.compliance.missed,
+                availability_percent=account.available_today,
+                operations=account.operations_today,
+                losses_mwh=account.losses_today,
+                reference=self._reference,
+            ),
         )
 
-    def _best(
-        self, p: int, band: VoltageBand, kind: str, raising: bool, sensitivity: AvcSensitivity | None
-    ) -> tuple[list[AvcCommand], F8] | None:
-        """The device of a kind that brings pilot ``p`` nearest to its target without pushing any pilot out."""
-        candidates = []
-        for d, control in enumerate(self.devices):
-            if (control.device.kind == "tap") != (kind == "tap") or control.device.pilot != self.zone.pilots[p].mrid:
-                continue
-            value = control.command(raising=raising)
-            if control.lock or not value:
-                continue
-            effect, known = self._effect(d, p, sensitivity)
-            expected = self._voltage + (effect if raising else -effect)
-            if self._allowed(p, band, expected):
-                residual = abs(expected[p] - self._target[p])
-                candidates.append((residual, control.operations_today, d, value, expected, known))
-        if not candidates:
-            return None
-        _, _, d, value, expected, known = min(candidates, key=lambda candidate: candidate[:3])
-        control = self.devices[d]
-        control.commanded()
-        pilot = self.zone.pilots[p]
-        why = (
-            f"{pilot.name} {self._voltage[p]:.2f} kV, target {pilot.target:.2f} +-{pilot.deadband:.2f}; "
-            f"expected {expected[p]:.2f} kV by {'computed' if known else 'assumed'} effect"
-        )
-        return [AvcCommand(control.device.control, control.device.mrid, float(value), why, discrete=True)], expected
+    # ------------------------------------------------------------ why
 
-    def _effect(self, d: int, p: int, sensitivity: AvcSensitivity | None) -> tuple[F8, bool]:
-        """Effect on every pilot of one raising operation, kV, and whether it was computed."""
-        if sensitivity is not None:
-            effect = sensitivity.devices[self._rows, self._places][:, d]
-            if np.isfinite(effect[np.isfinite(self._voltage)]).all():
-                return np.nan_to_num(effect), True
-        assumed = np.zeros(len(self._voltage))
-        assumed[p] = self._tuning.assumed_effect * self._target[p]
-        return assumed, False
+    def explain(self, mrid: str) -> Explanation:
+        """Why a device or source was told what it was told, or why it is left alone.
 
-    def _allowed(self, p: int, band: VoltageBand, expected: F8) -> bool:
-        """Nobody leaves limits (or gets further out), and a pilot outside its dead band really comes nearer."""
-        known = np.isfinite(expected)
-        now = np.maximum(self._voltage - self._maximum, self._minimum - self._voltage)[known]
-        then = np.maximum(expected - self._maximum, self._minimum - expected)[known]
-        if (then > np.maximum(now, 0.0)).any():
-            return False
-        change = abs(expected[p] - self._voltage[p])
-        if band is VoltageBand.OK:
-            return True
-        gained = abs(self._voltage[p] - self._target[p]) - abs(expected[p] - self._target[p])
-        return bool(change > _USELESS * self._deadband[p] and gained > 0)
+        Raises:
+            RegulationError: no such device or source.
+        """
+        control = self._find(mrid)
+        zone = next(zone for zone in self._zones if control in zone.devices or control in zone.sources)
+        command, when, sent = self._last.get(mrid, (None, 0, False))
+        if isinstance(control, DeviceControl):
+            return explain_device(control, zone, command, when, sent=sent)
+        return explain_source(control, zone, command, when, sent=sent)
 
-    # ------------------------------------------------------------ continuous
+    # ------------------------------------------------------------ state
 
-    def _continuous(self, matrix: F8, expected: F8) -> list[AvcCommand]:
-        """Move sources so that the voltages expected after the discrete operation come to their targets."""
-        rows = np.flatnonzero(np.isfinite(expected) & np.isfinite(matrix).any(axis=1))
-        error = (expected - self._target)[rows]
-        if not (np.abs(error) > self._deadband[rows]).any():
-            return []
-        able = np.array([not source.reason for source in self.sources], dtype=np.bool_)
-        movable = np.flatnonzero(able & np.isfinite(matrix[rows]).all(axis=0) & matrix[rows].any(axis=0))
-        if not len(movable):
-            self._note("no continuous source can help")
-            return []
-        change = self._solve(matrix[np.ix_(rows, movable)], expected[rows], rows, [self.sources[s] for s in movable])
-        commands = []
-        for s, dq in zip(movable, change, strict=True):
-            control, source = self.sources[s], self.sources[s].source
-            if abs(dq) < self._tuning.source_deadband_mvar:
-                continue
-            control.sent = min(max(control.reactive + float(dq), source.minimum), source.maximum)
-            worst = int(rows[np.argmax(np.abs(error) / self._deadband[rows])])
-            pilot = self.zone.pilots[worst]
-            why = f"{dq:+.2f} Mvar for {pilot.name}: expected {expected[worst]:.2f} kV, target {pilot.target:.2f} kV"
-            commands.append(AvcCommand(source.setpoint, source.mrid, control.sent, why, discrete=False))
-        return commands
+    def state(self) -> dict[str, Any]:
+        """Everything that a later life needs to go on from here; orders of operators included."""
+        return {
+            "wanted": self.wanted,
+            "zones": {zone.zone.name: zone.state() for zone in self._zones},
+            "sources": {source.source.mrid: source.state() for zone in self._zones for source in zone.sources},
+            "tertiary": self._tertiary.state(),
+            "account": self.account.state(),
+            "told": dict(self._told),
+            "suspended": self._suspended,
+            "unsolved": self._unsolved,
+            "has_network": self._has_network,
+            "front_end_lost": self._front_end_lost,
+            "watch": self._watch.state(),
+        }
 
-    def _solve(self, matrix: F8, voltage: F8, rows: npt.NDArray[np.int64], sources: Sequence[SourceControl]) -> F8:
-        """Bounded ``min |gain * error + S dq|^2 / deadband^2 + loading``; voltage limits are soft: there is always an answer."""
-        tuning = self._tuning
-        lo, hi = (np.array(column) for column in zip(*(source.bounds() for source in sources), strict=True))
-        reactive = np.array([source.reactive for source in sources])
-        middle = np.array([0.5 * (source.source.maximum + source.source.minimum) for source in sources])
-        half = np.array([max(0.5 * (source.source.maximum - source.source.minimum), 1e-9) for source in sources])
-        weight = 1.0 / self._deadband[rows]
-        loading = math.sqrt(tuning.loading_weight) / half
-        a = np.vstack([matrix * weight[:, None], np.diag(loading)])
-        b = np.concatenate([-tuning.gain * (voltage - self._target[rows]) * weight, -(reactive - middle) * loading])
-        change = solve_bounded(a, b, lo, hi)
-        limit = np.full(len(rows), math.nan)
-        while True:  # each round binds one more limit at least
-            then = voltage + matrix @ change
-            broken = np.isnan(limit) & ((then > self._maximum[rows]) | (then < self._minimum[rows]))
-            if not broken.any():
-                return change
-            limit[broken] = np.clip(then, self._minimum[rows], self._maximum[rows])[broken]
-            bound = np.isfinite(limit)
-            heavy = math.sqrt(tuning.limit_weight) * weight.max()
-            a_soft = np.vstack([a, matrix[bound] * heavy])
-            change = solve_bounded(a_soft, np.concatenate([b, (limit - voltage)[bound] * heavy]), lo, hi)
-
-    def decision(self) -> ZoneDecision:
-        """Its state for the status."""
-        pilots = tuple(
-            PilotDecision(
-                pilot.name,
-                pilot.mrid,
-                float(kv),
-                pilot.target,
-                pilot.deadband,
-                pilot.minimum,
-                pilot.maximum,
-                valid=math.isfinite(kv),
-            )
-            for pilot, kv in zip(self.zone.pilots, self._voltage, strict=True)
-        )
-        sources = tuple(source.decision() for source in self.sources)
-        return ZoneDecision(self.zone.name, self.reason, pilots, sources, tuple(device.decision() for device in self.devices))
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; what the model no longer has is ignored."""
+        self.wanted = state["wanted"]
+        for zone in self._zones:
+            if zone.zone.name in state["zones"]:
+                zone.restore(state["zones"][zone.zone.name])
+            for source in zone.sources:
+                if source.source.mrid in state["sources"]:
+                    source.restore(state["sources"][source.source.mrid])
+        self._tertiary.restore(state["tertiary"])
+        self.account.restore(state["account"])
+        self._told = dict(state["told"])
+        self._suspended, self._unsolved = bool(state["suspended"]), int(state["unsolved"])
+        self._has_network, self._front_end_lost = bool(state["has_network"]), bool(state["front_end_lost"])
+        self._watch.restore(state["watch"])

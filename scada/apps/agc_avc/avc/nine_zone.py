@@ -2,11 +2,12 @@
 
 The plane is cut in three by the voltage (high, in band, low) and in three by the reactive balance, judged here by how the zone's
 continuous sources are loaded: near their upper limit reactive power is lacking, near their lower one there is a surplus. "Bank
-up" stands for what raises the voltage: a capacitor on or a reactor off.
+up" stands for what raises the voltage: a capacitor on or a reactor off. The table is data: see :data:`SOURCE`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -30,20 +31,58 @@ class ReactiveBalance(IntEnum):
 Action = tuple[str, bool]
 """Kind of device (``tap`` or ``bank``) and whether it raises the voltage."""
 
-_TAP_UP, _TAP_DOWN = ("tap", True), ("tap", False)
-_BANK_UP, _BANK_DOWN = ("bank", True), ("bank", False)
+Cell = tuple[VoltageBand, ReactiveBalance]
+Table = Mapping[Cell, tuple[Action, ...]]
 
-NINE_ZONES: Final[dict[tuple[VoltageBand, ReactiveBalance], tuple[Action, ...]]] = {
-    (VoltageBand.HIGH, ReactiveBalance.OK): (_TAP_DOWN, _BANK_DOWN),
-    (VoltageBand.HIGH, ReactiveBalance.LACK): (_TAP_DOWN,),
-    (VoltageBand.HIGH, ReactiveBalance.SURPLUS): (_BANK_DOWN, _TAP_DOWN),
-    (VoltageBand.OK, ReactiveBalance.OK): (),
-    (VoltageBand.OK, ReactiveBalance.LACK): (_BANK_UP,),
-    (VoltageBand.OK, ReactiveBalance.SURPLUS): (_BANK_DOWN,),
-    (VoltageBand.LOW, ReactiveBalance.OK): (_TAP_UP, _BANK_UP),
-    (VoltageBand.LOW, ReactiveBalance.LACK): (_BANK_UP, _TAP_UP),
-    (VoltageBand.LOW, ReactiveBalance.SURPLUS): (_TAP_UP,),
+ACTIONS: Final[dict[str, Action]] = {
+    "tap_up": ("tap", True),
+    "tap_down": ("tap", False),
+    "bank_up": ("bank", True),
+    "bank_down": ("bank", False),
 }
+"""By the names of the configuration."""
+
+SOURCE: Final = "common practice of the nine-zone diagram (VQC); no standard text at hand: check against the site's own rule"
+
+_DEFAULT: Final[dict[str, tuple[str, ...]]] = {
+    "high/ok": ("tap_down", "bank_down"),
+    "high/lack": ("tap_down",),
+    "high/surplus": ("bank_down", "tap_down"),
+    "ok/ok": (),
+    "ok/lack": ("bank_up",),
+    "ok/surplus": ("bank_down",),
+    "low/ok": ("tap_up", "bank_up"),
+    "low/lack": ("bank_up", "tap_up"),
+    "low/surplus": ("tap_up",),
+}
+
+
+def cell_name(cell: Cell) -> str:
+    """Name of a cell as the configuration writes it.
+
+    >>> cell_name((VoltageBand.HIGH, ReactiveBalance.LACK))
+    'high/lack'
+    """
+    return f"{cell[0].name}/{cell[1].name}".lower()
+
+
+def nine_zone_table(*changes: Mapping[str, Sequence[str]]) -> dict[Cell, tuple[Action, ...]]:
+    """The table with the cells that a site sets otherwise.
+
+    Args:
+        changes: actions by cell name; later ones count.
+
+    Raises:
+        KeyError: a cell or an action that does not exist (the schema of the configuration refuses both before).
+    """
+    cells = {cell_name((band, balance)): (band, balance) for band in VoltageBand for balance in ReactiveBalance}
+    rules: dict[str, Sequence[str]] = dict(_DEFAULT)
+    for change in changes:
+        rules |= change
+    return {cells[name]: tuple(ACTIONS[action] for action in actions) for name, actions in rules.items()}
+
+
+NINE_ZONES: Final = nine_zone_table()
 """Actions to try, in order. Where both axes are wrong and one action would mend one and worsen the other, the voltage comes first
 and the other follows in a later cycle."""
 
