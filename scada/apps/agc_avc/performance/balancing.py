@@ -84,14 +84,14 @@ def a1(lowest_mw: Column, highest_mw: Column) -> Share:
     return share_of((lowest_mw <= 0) & (highest_mw >= 0), known)
 
 
-def a2(means_mw: Column, limit_mw: float) -> Share:
+def a2(means_mw: Column, limit_mw: float | Column) -> Share:
     """Criterion A2: ``|mean ACE| <= Ld`` in every period of 10 minutes.
 
     Args:
         means_mw: mean ACE of each period, NaN = unavailable.
         limit_mw: see :func:`a2_limit`; NaN = not known, then no period counts.
     """
-    return share_of(np.abs(means_mw) <= limit_mw, np.isfinite(means_mw) & math.isfinite(limit_mw))
+    return share_of(np.abs(means_mw) <= limit_mw, np.isfinite(means_mw) & np.isfinite(limit_mw))
 
 
 def a2_limit(load_change_mw: float) -> float:

@@ -110,14 +110,14 @@ def share_of(good: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Share
     return Share(int((good & known).sum()), counted, len(known) - counted)
 
 
-def cps2(means_mw: Column, limit_mw: float) -> Share:
+def cps2(means_mw: Column, limit_mw: float | Column) -> Share:
     """CPS2: ``[1 - violations / (total - unavailable)] 100`` of the periods with ``|mean ACE| <= L10`` (NERC BAL-001-0).
 
     Args:
         means_mw: mean ACE of each period, NaN = unavailable (:func:`period_means`).
         limit_mw: L10; NaN = not known, then no period counts.
     """
-    known = np.isfinite(means_mw) & math.isfinite(limit_mw)
+    known = np.isfinite(means_mw) & np.isfinite(limit_mw)
     return share_of(np.abs(means_mw) <= limit_mw, known)
 
 
@@ -134,7 +134,7 @@ class ChineseCps:
     share: Share
 
 
-def chinese_cps(factors: Column, means_mw: Column, eps1_hz: float, limit_mw: float, length: int = 15) -> ChineseCps:
+def chinese_cps(factors: Column, means_mw: Column, eps1_hz: float, limit_mw: float | Column, length: int = 15) -> ChineseCps:
     """Judge each period: KCPS >= 2 qualifies; 1 <= KCPS < 2 qualifies if ``|mean ACE| <= L10``; below 1 fails.
 
     [K: general knowledge of the CPS assessment of Chinese grids; the length of a period differs by grid]
@@ -151,7 +151,7 @@ def chinese_cps(factors: Column, means_mw: Column, eps1_hz: float, limit_mw: flo
     within = np.abs(means_mw) <= limit_mw
     good = (kcps >= 2.0) | ((kcps >= 1.0) & within)
     # between 1 and 2 the limit decides; without one there is no verdict
-    known &= (kcps >= 2.0) | (kcps < 1.0) | math.isfinite(limit_mw)
+    known &= (kcps >= 2.0) | (kcps < 1.0) | np.isfinite(limit_mw)
     return ChineseCps(kcps, share_of(good, known))
 
 
