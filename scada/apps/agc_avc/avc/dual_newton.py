@@ -3,8 +3,8 @@
 With the multipliers ``l`` of the rows ``y = C x`` everything else is a formula (``x(l)`` and ``y(l)`` are clipped straight
 lines), so the dual is a concave, piecewise quadratic function of as many unknowns as there are rows. Newton's system on its
 gradient ``C x(l) - y(l)`` has the matrix ``C_F diag(1/w) C_F' + D`` over the sources ``F`` between their bounds. A step that
-would go too far ends where the dual stops rising: its slope along a line is piecewise linear and never rises, so that place is found
-exactly.
+would go too far ends where the dual stops rising: its slope along a line is piecewise linear and never rises, so that place is
+found exactly.
 
 Rows without error weight (only a band) have a kink at ``l = 0``. They take part while their band is broken or their multiplier
 is not 0, on the side where they are, and a step ends at the kink (two-metric projection, Bertsekas 1982).
