@@ -145,6 +145,8 @@ class AgcActor(Actor):
 
     def started(self) -> None:
         """Take over what operators ordered: what was switched off stays off. An order that was refused then is refused again."""
+        for one in self._areas:
+            one.regulator.begin()
         for request in self._standing().modes:
             with contextlib.suppress(RegulationError):
                 self._order(request)

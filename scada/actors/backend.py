@@ -161,6 +161,14 @@ class Backend(Protocol):
         """AVC, as of its last cycle."""
         ...
 
+    async def what_if(self, request: pb.WhatIfRequest) -> pb.WhatIfReply:
+        """Recorded cycles run again, with other parameters beside.
+
+        Raises:
+            ScadaError: nothing is recorded, a parameter that does not exist, or another one runs.
+        """
+        ...
+
     async def explain(self, mrid: str) -> pb.Explanation | None:
         """Why a unit, source or device was told what it was told; None = under neither AGC nor AVC."""
         ...

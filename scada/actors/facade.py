@@ -38,6 +38,7 @@ from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.recordings import recordings_in
 from scada.actors.system import System
 from scada.actors.tracing import NOT_HEARD, TraceQueue
+from scada.actors.what_if import WhatIfProcess
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
 from scada.core.errors import ScadaError
@@ -75,6 +76,7 @@ class Facade:
         self.site = system.site
         self.clock = system.clock
         self.engineering = Engineering(system.model, system.running.store, system.model_view, system.settings.model)
+        self.what_if = WhatIfProcess(system.settings.cycles.path).run
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self._analysts = ThreadPoolExecutor(READERS, "analysis")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,7 +14,8 @@ from scada.actors.cycle_files import CycleFile
 from scada.apps.agc_avc.agc.controller import AgcController
 from scada.apps.agc_avc.avc.controller import AvcController
 from scada.apps.agc_avc.inputs import Measurements
-from scada.apps.agc_avc.recording import RecordedOrder, RunHeader
+from scada.apps.agc_avc.recording import RecordedCycle, RecordedOrder, RunHeader
+from scada.apps.agc_avc.rerun import outputs_of
 from scada.core.agc_settings import AgcSettings
 from scada.core.avc_settings import AvcSettings
 from scada.core.clock import Clock, HeldClock
@@ -98,7 +100,7 @@ class Regulator(Generic[C]):
         Args:
             snapshot: of :attr:`pids`.
             forbidden: cid -> tag that forbids it.
-            extra: a dataclass of arrays that the cycle needs too (sensitivities); None = there are none.
+            extra: a dataclass of arrays and numbers that the cycle needs too (sensitivities); None = there are none.
 
         Returns:
             The decision of the controller.
@@ -106,7 +108,12 @@ class Regulator(Generic[C]):
         self._clock.hold()
         inputs, controller = Measurements(snapshot, forbidden), self.controller
         decision = controller.cycle(inputs) if isinstance(controller, AgcController) else controller.cycle(inputs, extra)
-        self._orders.clear()
+        orders, self._orders = tuple(self._orders), []
+        if self._file is not None:
+            further = None if extra is None else {one.name: getattr(extra, one.name) for one in fields(extra)}
+            now, monotonic = self._clock.now_ns(), self._clock.monotonic()
+            values = (snapshot.value, snapshot.quality)
+            self._file.put(RecordedCycle(now, monotonic, orders, *values, forbidden, further, outputs_of(decision)))
         return decision
 
     def close(self) -> None:
@@ -117,4 +124,4 @@ class Regulator(Generic[C]):
     def _header(self, now: int) -> RunHeader:
         settings = self._settings.model_dump(mode="json")
         pids = self.pids.tolist()
-        return RunHeader(self._application, self._name, self._model, settings, self._subject, now, pids, {})
+        return RunHeader(self._application, self._name, self._model, settings, self._subject, now, pids, self.controller.state())

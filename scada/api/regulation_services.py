@@ -5,9 +5,13 @@ from __future__ import annotations
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
-from scada.api.faults import not_found
+from scada.api.faults import malformed, not_found
 from scada.api.gate import Gate, Method
 from scada.control.records import Principal
+from scada.core.clock import NS_PER_S
+
+MOST_NS = 24 * 3600 * NS_PER_S
+"""Longest span of a what-if."""
 
 
 class RegulationServices:
@@ -40,10 +44,20 @@ class RegulationServices:
             raise not_found(f"{request.mrid!r} is neither under AGC nor under AVC", "take the mRID from their status")
         return found
 
+    async def what_if(self, request: pb.WhatIfRequest, principal: Principal) -> pb.WhatIfReply:
+        """Recorded cycles run again, with other parameters beside."""
+        del principal
+        if request.application not in {"agc", "avc"}:
+            raise malformed("the application is agc or avc")
+        if not 0 < request.to_ns - request.from_ns <= MOST_NS:
+            raise malformed("a what-if needs a span of at most 24 h that ends after it starts")
+        return await self._backend.what_if(request)
+
     def view_methods(self, gate: Gate) -> tuple[Method, ...]:
         """What the view server offers."""
         return (
             gate.query("Regulation/GetAgc", pb.GetAgcRequest, self.get_agc),
             gate.query("Regulation/GetAvc", pb.GetAvcRequest, self.get_avc),
             gate.query("Regulation/Explain", pb.ExplainRequest, self.explain),
+            gate.query("Regulation/WhatIf", pb.WhatIfRequest, self.what_if),
         )

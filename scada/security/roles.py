@@ -118,6 +118,7 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Regulation/GetAgc": _VIEW,
         "/scadapb.v1.Regulation/GetAvc": _VIEW,
         "/scadapb.v1.Regulation/Explain": _VIEW,
+        "/scadapb.v1.Regulation/WhatIf": _REPLAY,
         "/scadapb.v1.Dispatch/SendSetpoint": _DISPATCH,
         "/scadapb.v1.Dispatch/SendSchedule": _DISPATCH,
         "/scadapb.v1.Dispatch/GetDispatch": _VIEW,

@@ -74,7 +74,7 @@ class RecordedCycle:
         value: of each point of the header.
         quality: the same.
         forbidden: cid -> tag that forbids it.
-        arrays: further inputs by name (sensitivities); None = there were none.
+        extra: further inputs by name (sensitivities): arrays, numbers, None; None = there were none.
         outputs: (cid, value) sent.
     """
 
@@ -84,7 +84,7 @@ class RecordedCycle:
     value: F8
     quality: U4
     forbidden: Mapping[int, str]
-    arrays: Mapping[str, F8] | None
+    extra: Mapping[str, Any] | None
     outputs: tuple[tuple[int, float], ...]
 
 
@@ -110,7 +110,6 @@ class CycleWriter:
         if self._first:
             changed, self._first = np.arange(len(cycle.value)), False
         self._value, self._quality = cycle.value.copy(), cycle.quality.copy()
-        arrays = cycle.arrays
         self._write(
             {
                 "t": cycle.now_ns,
@@ -120,7 +119,7 @@ class CycleWriter:
                 "v": cycle.value[changed].tobytes(),
                 "q": cycle.quality[changed].tobytes(),
                 "f": dict(cycle.forbidden),
-                "a": None if arrays is None else {name: [list(one.shape), one.tobytes()] for name, one in arrays.items()},
+                "a": None if cycle.extra is None else {name: _packed(one) for name, one in cycle.extra.items()},
                 "r": [list(pair) for pair in cycle.outputs],
             }
         )
@@ -175,7 +174,7 @@ class CycleReader:
                 value, quality = value.copy(), quality.copy()
                 value[at] = np.frombuffer(record["v"], np.float64)
                 quality[at] = np.frombuffer(record["q"], np.uint32)
-                arrays = record["a"]
+                extra = record["a"]
                 yield RecordedCycle(
                     record["t"],
                     record["m"],
@@ -183,7 +182,7 @@ class CycleReader:
                     value,
                     quality,
                     record["f"],
-                    None if arrays is None else {name: _array(*one) for name, one in arrays.items()},
+                    None if extra is None else {name: _unpacked(one) for name, one in extra.items()},
                     tuple((int(cid), float(sent)) for cid, sent in record["r"]),
                 )
             except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -209,8 +208,15 @@ def packed_state(state: Mapping[str, Any]) -> bytes:
     return bytes(msgpack.packb(state, default=_plain))
 
 
-def _array(shape: Sequence[int], octets: bytes) -> F8:
-    return np.frombuffer(octets, np.float64).reshape(shape)
+def _packed(value: Any) -> Any:
+    return [value.dtype.str, list(value.shape), value.tobytes()] if isinstance(value, np.ndarray) else value
+
+
+def _unpacked(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    kind, shape, octets = value
+    return np.frombuffer(octets, np.dtype(kind)).reshape(shape)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ HEADER = RunHeader("agc", "East", "abc", {"cycle_s": 4.0}, {"name": "East", "uni
 
 
 def cycle(n, values, quality=(0, 0, 0), **more):
-    fields = {"orders": (), "forbidden": {}, "arrays": None, "outputs": ()} | more
+    fields = {"orders": (), "forbidden": {}, "extra": None, "outputs": ()} | more
     return RecordedCycle(n, n / 3, value=np.array(values, float), quality=np.array(quality, np.uint32), **fields)
 
 
@@ -33,10 +33,13 @@ def same(one, other):
     assert dict(one.forbidden) == dict(other.forbidden)
     assert one.value.tobytes() == other.value.tobytes()
     assert one.quality.tolist() == other.quality.tolist()
-    assert (one.arrays is None) == (other.arrays is None)
-    for name in one.arrays or {}:
-        assert one.arrays[name].tobytes() == other.arrays[name].tobytes()
-        assert one.arrays[name].shape == other.arrays[name].shape
+    assert (one.extra is None) == (other.extra is None)
+    for name, value in (one.extra or {}).items():
+        if isinstance(value, np.ndarray):
+            assert other.extra[name].tobytes() == value.tobytes()
+            assert (other.extra[name].shape, other.extra[name].dtype) == (value.shape, value.dtype)
+        else:
+            assert other.extra[name] == value
 
 
 floats = st.floats(width=64)
@@ -56,10 +59,11 @@ def test_every_bit_comes_back(rows):
 
 def test_orders_tags_and_sensitivities_come_back():
     order = RecordedOrder(5, 1.25, "set_unit_mode", ("u1", "BASE", "R", math.inf))
-    arrays = {"sources": np.array([[1.0, np.nan], [2.0, -3.0], [0.0, 5.0]])}
+    numbers = np.array([[1.0, np.nan], [2.0, -3.0], [0.0, 5.0]])
+    extra = {"sources": numbers, "dead": np.array([True, False]), "buses": None, "losses_mw": 1.5}
     cycles = [
-        cycle(1, [1, 2, 3], orders=(order,), forbidden={4: "earth"}, arrays=arrays, outputs=((4, 80.0), (5, -0.0))),
-        cycle(2, [1, 2, 4], arrays={"sources": np.zeros((0, 2))}),
+        cycle(1, [1, 2, 3], orders=(order,), forbidden={4: "earth"}, extra=extra, outputs=((4, 80.0), (5, -0.0))),
+        cycle(2, [1, 2, 4], extra={"sources": np.zeros((0, 2))}),
     ]
     reader = CycleReader([written(cycles)])
     assert reader.header == HEADER
