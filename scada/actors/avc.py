@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from scada.apps.agc_avc.inputs import Measurements
 from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.clock import Clock
+from scada.core.errors import ScadaError
 from scada.core.settings import AvcSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, Control, ModelTables
@@ -92,6 +94,9 @@ class AvcActor(Actor):
         self._view = view
         self._clock = clock
         self._told = ""
+        self._references = settings.references
+        self._plan_seen = -1
+        self._plan_told = ""
 
     def started(self) -> None:
         """Take over what operators ordered, and publish zones and devices; the first cycle comes when measurements are there."""
@@ -131,7 +136,27 @@ class AvcActor(Actor):
         self._controller.use_network(network is not None)
         self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
 
+    def _read_plan(self) -> None:
+        """Take the plan of targets when its file changed; one with faults is refused, and what was in force stays."""
+        place = self._references.path
+        if not place:
+            return
+        path = Path(place)
+        try:
+            seen = path.stat().st_mtime_ns
+            if seen == self._plan_seen:
+                return
+            self._plan_seen = seen
+            self._controller.use_plan(path.name, path.read_text("utf-8"))
+            text, refused = f"voltage targets of {path.name} in force", False
+        except (OSError, UnicodeDecodeError, ScadaError) as error:
+            text, refused = f"plan of voltage targets refused, what was in force stays: {error}", True
+        if text != self._plan_told:
+            self._plan_told = text
+            self._tell("avc.notice", {"text": text}, suspended=refused)
+
     def _cycle(self) -> None:
+        self._read_plan()
         inputs = Measurements(self._snapshot(self._pids), self._forbidden())
         sensitivity, why_not = (None, "no network model") if self._network is None else self._network.sensitivity(inputs)
         if why_not != self._told:

@@ -12,6 +12,7 @@ from scada.core.errors import ScadaError
 
 COMMANDS = {
     "alarms": "Alarms of a running server: list, shelve, take out of service, figures after EEMUA 191.",
+    "avc": "Voltage control: check plans of targets.",
     "channel": "Front-end channels: diagnosis, live frames, orders, recordings.",
     "config": "Check a configuration, print its schema or a commented example.",
     "ctl": "Operate a running server from a terminal.",

@@ -379,4 +379,8 @@ def parse_settings(raw: dict[str, Any], *, base: Path, where: str = "settings") 
     }
     upstream = settings.upstream.model_copy(update={"stations": stations})
     places = {name: str(base / place) if ".py:" in place else place for name, place in settings.drivers.items()}
+    references = settings.avc.references
+    if references.path:
+        references = references.model_copy(update={"path": str(base / references.path)})
+        settings = settings.model_copy(update={"avc": settings.avc.model_copy(update={"references": references})})
     return settings.model_copy(update={"channels": channels, "upstream": upstream, "drivers": places})

@@ -13,6 +13,7 @@ from scada.apps.agc_avc.avc.device_times import NEVER, Stopwatch
 from scada.apps.agc_avc.avc.devices import LOOPS, DeviceControl
 from scada.apps.agc_avc.avc.evaluation import AvcAccount
 from scada.apps.agc_avc.avc.records import AvcCommand, AvcDecision, AvcEvaluation, AvcSensitivity, AvcState
+from scada.apps.agc_avc.avc.reference_plan import read_plan
 from scada.apps.agc_avc.avc.sources import SourceControl
 from scada.apps.agc_avc.avc.suspension import CAUSES, GRID_CAUSED
 from scada.apps.agc_avc.avc.tertiary import TertiaryControl, VoltageReference
@@ -55,7 +56,6 @@ class AvcController:
         self._settings = settings
         self._clock = clock
         tuning = tuning or settings.tuning
-        self._tuning = tuning
         self._zones: list[ZoneControl] = []
         rows = columns = places = 0
         for zone in zones:
@@ -135,6 +135,19 @@ class AvcController:
         if mrid not in self._by_mrid:
             raise RegulationError(f"no device or source {mrid!r} under AVC", mend="take the mRID from the AVC status")
         return self._by_mrid[mrid]
+
+    def use_plan(self, name: str, text: str) -> None:
+        """Take a file of targets (:mod:`scada.apps.agc_avc.avc.reference_plan`); an empty text = none any more.
+
+        Raises:
+            PlanError: it has faults; what was in force stays.
+        """
+        if not text:
+            self.use_reference(None)
+            return
+        pilots = [pilot for zone in self._zones for pilot in zone.zone.pilots]
+        plan = read_plan(text, name, pilots, self._settings.tuning.day_offset_s)
+        self.use_reference(plan, plan.digest)
 
     def use_reference(self, plan: VoltageReference | None, digest: str = "") -> None:
         """Take a plan of targets (None = none any more); its digest is shown in the status."""
@@ -246,9 +259,7 @@ class AvcController:
             if isinstance(control, DeviceControl):
                 account.compliance.commanded(command.mrid, control.aim, 0.0, now_ns)
             else:
-                span = control.source.maximum - control.source.minimum
-                tolerance = max(self._tuning.response_percent / 100.0 * span, 2.0 * self._tuning.source_deadband_mvar)
-                account.compliance.commanded(command.mrid, command.value, tolerance, now_ns)
+                account.compliance.commanded(command.mrid, command.value, control.tolerance, now_ns)
 
     def _decision(self, commands: Sequence[AvcCommand], notices: Sequence[str], now_ns: int) -> AvcDecision:
         account = self.account

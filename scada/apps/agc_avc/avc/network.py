@@ -15,7 +15,7 @@ from scada.apps.agc_avc.avc.records import AvcSensitivity
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.network.busbranch import BusBranch, reduce
 from scada.apps.network.equipment import read_equipment
-from scada.apps.network.powerflow import Injections, solve
+from scada.apps.network.powerflow import Injections, PowerFlow
 from scada.apps.network.sensitivity import Sensitivity
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
@@ -46,6 +46,7 @@ class VoltageNetwork:
 
     def __init__(self, model: CimModel, tables: ModelTables, zones: Sequence[VoltageZone]) -> None:
         self._equipment = read_equipment(model)
+        self._solver = PowerFlow()
         grid = self._equipment.grid
         points = {(point.equipment, point.measurement_type): int(point.pid) for point in tables.points if not point.removed}
         self._switch = [points.get((mrid, "SwitchPosition")) for mrid in grid.switch_ids]
@@ -87,18 +88,27 @@ class VoltageNetwork:
             return None, f"{assumed:.0%} of the loads are not measured"
         machine_p, machine_q = self._machines(inputs)
         network = reduce(grid, open_, tap, equipment.sections)
-        solution = solve(network, self._injections(network, load, machine_p, machine_q))
+        injections = self._injections(network, load, machine_p, machine_q)
+        solution = self._solver.solve(network, injections)
         if not solution.converged:
             reasons = "; ".join(island.reason for island in solution.islands if not island.converged)
             return None, f"the power flow of the present state has no solution: {reasons}"
-        answers = Sensitivity(network, self._injections(network, load, machine_p, machine_q), solution)
+        answers = Sensitivity(network, injections, solution, self._solver.islands)
         pilots = network.bus_of_node[self._pilot_node]
         sources = answers.dv_dq(network.bus_of_node[grid.machine_node[self._source_row]])[pilots]
         dead = ~solution.live[pilots]
         devices = np.column_stack([self._device(answers, network, tap, device)[pilots] for device in self._devices] or [])
         devices = devices.reshape(len(pilots), len(self._devices))
         sources[dead] = devices[dead] = np.nan
-        return AvcSensitivity(sources, devices), ""
+        main = np.bincount(network.island[solution.live]).argmax() if solution.live.any() else -1
+        s_from, s_to = network.branch_flow(solution.voltage)
+        return AvcSensitivity(
+            sources,
+            devices,
+            dead=dead,
+            islanded=(network.island[pilots] != main) & ~dead,
+            losses_mw=float((s_from + s_to).real.sum()),
+        ), ""
 
     def _loads(self, inputs: Measurements) -> tuple[npt.NDArray[np.complex128], float]:
         """Loads in MVA, and the part of them taken from the model."""

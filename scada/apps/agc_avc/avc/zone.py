@@ -198,8 +198,8 @@ class ZoneControl:
             self._minimum,
             self._maximum,
             sum(source.reactive for source in able),
-            sum(source.source.minimum for source in able),
-            sum(source.source.maximum for source in able),
+            sum(source.minimum for source in able),
+            sum(source.maximum for source in able),
             None if sensitivity is None else sensitivity.devices[self._rows, self._places],
         )
 
@@ -271,12 +271,10 @@ class ZoneControl:
             control.commanded(value)
             commands.append(AvcCommand(control.device.control, control.device.mrid, float(value), "test command", discrete=True))
         for source in self.sources:
-            if source.loop == "test" and math.isfinite(source.test_value) and source.reason == "test loop":
-                lo, hi = source.bounds()
-                mvar = source.reactive + min(max(source.test_value - source.reactive, lo), hi)
+            mvar = source.test_setpoint()
+            if math.isfinite(mvar):
+                source.commanded(mvar)
                 commands.append(AvcCommand(source.source.setpoint, source.source.mrid, mvar, "test set-point", discrete=False))
-                if mvar == source.test_value:
-                    source.test_value = math.nan
         return commands
 
     # ------------------------------------------------------------ state
