@@ -1,4 +1,4 @@
-"""Storage under AGC: usable power, headroom, pull, the split by frequency, and a day in which its charge never leaves its bounds."""
+"""Storage under AGC: usable power, headroom, pull, the split by frequency; a day in which its charge stays within its bounds."""
 
 import math
 
