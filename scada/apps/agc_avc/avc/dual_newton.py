@@ -318,7 +318,7 @@ def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the prob
             if np.isinf(y_lo[j]):
                 multiplier[j] = max(multiplier[j], 0.0)
     tolerance = _EXACT * size
-    smallest = _SMALL_PIVOT * spread if spread > 0.0 else 1.0
+    smallest = _SMALL_PIVOT * spread if spread > 0.0 else _SMALL_PIVOT
 
     for taken in range(most_steps):
         _state(w, c, lo, hi, by_source, multiplier, u, x, y)

@@ -167,19 +167,19 @@ def _solution(
 def kkt_residual(problem: VoltageProgramme, change: F8, multiplier: F8) -> float:
     """How far an answer is from the optimality conditions; each part relative to the size of what it is made of, at least 1.
 
-    The largest of: a gradient that is not 0 between the bounds or does not press onto them; a change outside its bounds; a
-    voltage that does not belong to its multiplier.
+    The largest of: a gradient that is not 0 and does not press onto a bound (or the way to that bound, if less); a change outside
+    its bounds; a voltage that does not belong to its multiplier.
     """
     pull = problem.effect.T @ multiplier
     gradient = problem.weight * change + problem.linear + pull
     scale = max(1.0, float((np.abs(problem.linear) + np.abs(pull)).max()))
-    uphill = np.where(change > problem.lower, np.maximum(gradient, 0.0), 0.0)
-    downhill = np.where(change < problem.upper, np.maximum(-gradient, 0.0), 0.0)
+    uphill = np.minimum(np.maximum(gradient, 0.0) / scale, change - problem.lower)
+    downhill = np.minimum(np.maximum(-gradient, 0.0) / scale, problem.upper - change)
     outside = max(0.0, float((problem.lower - change).max()), float((change - problem.upper).max()))
     y = problem.effect @ change
     low, high = _voltage(problem, multiplier)
     miss = float(np.maximum(np.maximum(low - y, y - high), 0.0).max())
-    return max(float(uphill.max()) / scale, float(downhill.max()) / scale, outside, miss / _size(problem))
+    return max(float(uphill.max()), float(downhill.max()), outside, miss / _size(problem))
 
 
 def _voltage(problem: VoltageProgramme, multiplier: F8) -> tuple[F8, F8]:
