@@ -33,7 +33,9 @@ class PlantSettings(Section):
     response_s: float = Field(10.0, ge=0, description="Time in which members are expected to reach their set-points, s.")
 
     # ------------------------------------------------------------ available power
-    benchmark_minimum: int = Field(2, ge=1, description="Good benchmark members of one kind needed for an available power.")
+    benchmark_minimum: int = Field(
+        1, ge=1, description="Good benchmark members of one kind needed for an available power; from 3 on they check each other."
+    )
     benchmark_settle_s: float = Field(300.0, ge=0, description="Time a benchmark must have been uncurtailed to count, s.")
     benchmark_frozen_s: float = Field(
         300.0, gt=0, description="A benchmark that stood still for so long while the others moved is skipped, s."

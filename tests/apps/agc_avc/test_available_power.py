@@ -19,7 +19,7 @@ def on(power, *, uncurtailed=True):
 
 def benchmarks(count=3, capacities=None, **changes):
     capacities = capacities or [10.0] * count
-    settings = PlantSettings(**({"benchmark_settle_s": 0.0} | changes))
+    settings = PlantSettings(**({"benchmark_settle_s": 0.0, "benchmark_minimum": 2} | changes))
     return Benchmarks([f"m{i}" for i in range(count)], capacities, range(count), settings)
 
 
