@@ -168,11 +168,14 @@ class SourceControl:
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest change of this cycle from :attr:`base`, Mvar.
 
-        A source outside its range may only come back, by steps. A block the one way leaves 0.
+        A source outside its range may only come back, at once: no set-point lies outside. A block the one way leaves 0.
         """
         step, base = self.source.step, self.base
-        hi = max(min(self.maximum - base, step), -step)
-        lo = min(max(self.minimum - base, -step), step)
+        hi, lo = min(self.maximum - base, step), max(self.minimum - base, -step)
+        if base > self.maximum:
+            lo = min(lo, hi)
+        elif base < self.minimum:
+            hi = max(lo, hi)
         if self._blocks[0]:
             hi = min(hi, 0.0)
         if self._blocks[1]:

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.agc_avc.avc.bounded_least_squares import solve_bounded
 from scada.apps.agc_avc.avc.devices import DeviceControl
 from scada.apps.agc_avc.avc.discrete import DiscreteControl, Operation, Situation
 from scada.apps.agc_avc.avc.locks import Lock
 from scada.apps.agc_avc.avc.nine_zone import nine_zone_table
 from scada.apps.agc_avc.avc.records import AvcCommand, AvcSensitivity, AvcState, PilotDecision, ZoneDecision
+from scada.apps.agc_avc.avc.secondary import SecondaryControl, ZoneVoltages
 from scada.apps.agc_avc.avc.sources import SourceControl
 from scada.apps.agc_avc.avc.suspension import CAUSES, Suspension
 from scada.apps.agc_avc.avc.tertiary import Target
@@ -54,6 +54,7 @@ class ZoneControl:
         self.reason = ""
         self.advice: list[AvcCommand] = []
         self.sources = [SourceControl(source, tuning) for source in zone.sources]
+        self.secondary = SecondaryControl(zone, self.sources, tuning)
         self.devices = [DeviceControl(device, clock, tuning, settings.discrete) for device in zone.devices]
         self.suspension = Suspension(settings.suspend.resume_cycles)
         rules = settings.discrete
@@ -181,7 +182,11 @@ class ZoneControl:
         if advised is not None:
             self.advice.append(_command(advised))
         if sensitivity is not None:
-            commands += self._continuous(sensitivity.sources[self._rows, self._columns], expected)
+            moves = self.secondary.act(self._voltages(sensitivity, expected, chosen), send=send)
+            commands += moves.commands
+            self.advice += moves.advice
+            for text in moves.reasons:
+                self._note(text)
         elif self.sources:
             self._note("no sensitivities: continuous sources are not moved")
         if not send:
@@ -203,55 +208,21 @@ class ZoneControl:
             None if sensitivity is None else sensitivity.devices[self._rows, self._places],
         )
 
-    # ------------------------------------------------------------ continuous
-
-    def _continuous(self, matrix: F8, expected: F8) -> list[AvcCommand]:
-        """Move sources so that the voltages expected after the discrete operation come to their targets."""
-        rows = np.flatnonzero(np.isfinite(expected) & np.isfinite(matrix).any(axis=1))
-        error = (expected - self.target)[rows]
-        if not (np.abs(error) > self._deadband[rows]).any():
-            return []
-        able = np.array([not source.reason for source in self.sources], dtype=np.bool_)
-        movable = np.flatnonzero(able & np.isfinite(matrix[rows]).all(axis=0) & matrix[rows].any(axis=0))
-        if not len(movable):
-            self._note("no continuous source can help")
-            return []
-        change = self._solve(matrix[np.ix_(rows, movable)], expected[rows], rows, [self.sources[s] for s in movable])
-        commands = []
-        for s, dq in zip(movable, change, strict=True):
-            control, source = self.sources[s], self.sources[s].source
-            if abs(dq) < self._tuning.source_deadband_mvar:
-                continue
-            control.sent = min(max(control.reactive + float(dq), source.minimum), source.maximum)
-            worst = int(rows[np.argmax(np.abs(error) / self._deadband[rows])])
-            pilot = self.zone.pilots[worst]
-            why = f"{dq:+.2f} Mvar for {pilot.name}: expected {expected[worst]:.2f} kV, target {self.target[worst]:.2f} kV"
-            commands.append(AvcCommand(source.setpoint, source.mrid, control.sent, why, discrete=False))
-        return commands
-
-    def _solve(self, matrix: F8, voltage: F8, rows: npt.NDArray[np.int64], sources: Sequence[SourceControl]) -> F8:
-        """Bounded ``min |gain * error + S dq|^2 / deadband^2 + loading``; voltage limits are soft: there is always an answer."""
-        tuning = self._tuning
-        lo, hi = (np.array(column) for column in zip(*(source.bounds() for source in sources), strict=True))
-        reactive = np.array([source.reactive for source in sources])
-        middle = np.array([0.5 * (source.source.maximum + source.source.minimum) for source in sources])
-        half = np.array([max(0.5 * (source.source.maximum - source.source.minimum), 1e-9) for source in sources])
-        weight = 1.0 / self._deadband[rows]
-        loading = math.sqrt(tuning.loading_weight) / half
-        a = np.vstack([matrix * weight[:, None], np.diag(loading)])
-        b = np.concatenate([-tuning.gain * (voltage - self.target[rows]) * weight, -(reactive - middle) * loading])
-        change = solve_bounded(a, b, lo, hi)
-        limit = np.full(len(rows), math.nan)
-        while True:  # each round binds one more limit at least
-            then = voltage + matrix @ change
-            broken = np.isnan(limit) & ((then > self._maximum[rows]) | (then < self._minimum[rows]))
-            if not broken.any():
-                return change
-            limit[broken] = np.clip(then, self._minimum[rows], self._maximum[rows])[broken]
-            bound = np.isfinite(limit)
-            heavy = math.sqrt(tuning.limit_weight) * weight.max()
-            a_soft = np.vstack([a, matrix[bound] * heavy])
-            change = solve_bounded(a_soft, np.concatenate([b, (limit - voltage)[bound] * heavy]), lo, hi)
+    def _voltages(self, sensitivity: AvcSensitivity, expected: F8, chosen: Operation | None) -> ZoneVoltages:
+        """What the continuous sources are to do after the operation chosen."""
+        bus_change = None
+        if chosen is not None and sensitivity.device_buses is not None:
+            place = self.devices.index(chosen.control)
+            effect = sensitivity.device_buses[self._columns, self._places][:, place]
+            bus_change = effect if chosen.raising else -effect
+        return ZoneVoltages(
+            expected,
+            self.target,
+            self._deadband,
+            sensitivity.sources[self._rows, self._columns],
+            None if sensitivity.buses is None else sensitivity.buses[self._columns, self._columns],
+            bus_change,
+        )
 
     # ------------------------------------------------------------ orders
 
@@ -284,6 +255,7 @@ class ZoneControl:
         return {
             "suspension": self.suspension.state(),
             "discrete": self.discrete.state(),
+            "secondary": self.secondary.state(),
             "devices": {control.device.mrid: control.state() for control in self.devices},
         }
 
@@ -291,6 +263,7 @@ class ZoneControl:
         """Go on from a state; devices that the model no longer has are ignored."""
         self.suspension.restore(state["suspension"])
         self.discrete.restore(state["discrete"])
+        self.secondary.restore(state["secondary"])
         for control in self.devices:
             if control.device.mrid in state["devices"]:
                 control.restore(state["devices"][control.device.mrid])
