@@ -181,6 +181,18 @@ class Backend(Protocol):
         """Upstream schedule."""
         ...
 
+    async def edit_schedule(self, request: pb.ScheduleEdit, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """A change of a plan by an operator."""
+        ...
+
+    async def list_schedules(self, request: pb.ListSchedulesRequest) -> pb.ScheduleList:
+        """Versions of plans and what may have one."""
+        ...
+
+    async def get_schedule(self, request: pb.GetScheduleRequest) -> pb.ScheduleVersion | None:
+        """Points of a version; None = there is none."""
+        ...
+
     def dispatch(self) -> pb.DispatchStatus:
         """What dispatch asked and what became of it."""
         ...

@@ -1,40 +1,38 @@
-"""Dispatch actor: owns the orders of upstream dispatch and tells AGC what is in force."""
+"""Dispatch actor: owns the orders and plans of upstream dispatch and tells AGC what is in force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, tzinfo
 from typing import Any
 
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.agc import AgcView
 from scada.actors.base import Actor, Address
-from scada.actors.messages import DispatchAsked, Report, SetBasePoint, SetInterchange, Tick
-from scada.apps.dispatch.desk import Answer, Bounds, DispatchDesk, ScheduleOrder, SetpointOrder, Verdict
-from scada.core.clock import Clock
+from scada.actors.dispatch_requests import (
+    Order,
+    PastOrder,
+    bounds_of,
+    judge,
+    reply_of,
+    schedule_info,
+    shown_order,
+)
+from scada.actors.messages import DispatchAsked, PlansAsked, Report, SetBasePoint, SetInterchange, Tick
+from scada.apps.dispatch.days import day_of
+from scada.apps.dispatch.desk import DispatchDesk
+from scada.apps.dispatch.following import EnergyAccounts
+from scada.apps.dispatch.orders import ACCEPTED, Answer
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.dispatch_settings import DispatchSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables
-from scada.security.audit import AuditRecord
 
-_CODES = {
-    Verdict.ACCEPTED: pb.DISPATCH_CODE_ACCEPTED,
-    Verdict.CLIPPED: pb.DISPATCH_CODE_CLIPPED,
-    Verdict.REFUSED: pb.DISPATCH_CODE_REFUSED,
-    Verdict.DUPLICATE: pb.DISPATCH_CODE_DUPLICATE,
-    Verdict.LATE: pb.DISPATCH_CODE_LATE,
-}
-
-
-Order = pb.AreaSetpoint | pb.Schedule
-
-
-@dataclass(frozen=True, slots=True)
-class PastOrder:
-    """An accepted order of an earlier run."""
-
-    request: Order
-    sender: str
-    received_ns: int
+STALE_S = 60
+"""A value of AGC older than this is not what flows now."""
 
 
 @dataclass(slots=True)
@@ -42,20 +40,26 @@ class DispatchView:
     """Orders and what is in force; replaced as a whole, written by the dispatch actor alone."""
 
     status: pb.DispatchStatus = field(default_factory=pb.DispatchStatus)
+    energy: Mapping[str, Any] = field(default_factory=dict)
+    """What was counted of the day, for the actor's next life."""
 
 
 class DispatchActor(Actor):
-    """Judges orders, keeps them, follows schedules.
+    """Judges orders, keeps versions of plans, follows them.
 
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
         tables: areas, units and their limits.
-        past: accepted orders of earlier runs with their senders and times of receipt, oldest first (:func:`past_orders`).
+        past: accepted orders of earlier runs with their senders and times of receipt, oldest first
+            (:func:`~scada.actors.dispatch_requests.past_orders`).
         seen: every order id of earlier runs.
         agc: follows what is in force.
         events: told of every order and of each one that expires.
         view: where orders are published.
         clock: stamps and validity.
+        settings: how plans are judged.
+        zone: time zone in which the day of a plan begins.
+        measured: AGC as of its last cycle, for actual values.
     """
 
     def __init__(
@@ -70,22 +74,34 @@ class DispatchActor(Actor):
         events: Address,
         view: DispatchView,
         clock: Clock,
+        settings: DispatchSettings | None = None,
+        zone: tzinfo = UTC,
+        measured: AgcView | None = None,
     ) -> None:
         super().__init__(address, failed)
-        self._desk = make_desk(tables)
+        self._settings = settings or DispatchSettings()
+        self._zone = zone
+        self._desk = DispatchDesk(*bounds_of(tables), self._settings, zone)
         for one in past:
-            self._judge(one.request, one.sender, one.received_ns)
+            judge(self._desk, one.request, one.sender, one.received_ns)
         self._desk.remember(seen)
+        self._desk.clean(clock.now_ns())
+        self._units = {unit.mrid: (unit.name, area.name) for area in tables.areas if area.controlled for unit in area.units}
         self._agc = agc
         self._events = events
         self._view = view
         self._clock = clock
+        self._measured = measured or AgcView()
+        self._energy = EnergyAccounts(zone)
+        self._energy.restore(view.energy)
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
         match message:
             case DispatchAsked(request, principal):
                 return self._order(request, principal.name)
+            case PlansAsked(request):
+                return self._list(request) if isinstance(request, pb.ListSchedulesRequest) else self._get(request)
             case Tick():
                 self._follow()
             case _:
@@ -93,25 +109,12 @@ class DispatchActor(Actor):
         return None
 
     def _order(self, request: Order, sender: str) -> pb.DispatchReply:
-        now = self._clock.now_ns()
-        answer = self._judge(request, sender, now)
+        answer = judge(self._desk, request, sender, self._clock.now_ns())
         self._report(answer)
         self._follow()
-        return pb.DispatchReply(
-            code=_CODES[answer.verdict],
-            reason=answer.reason,
-            applied_mw=answer.applied_mw,
-            order_id=answer.order_id,
-            time_ns=now,
-        )
+        return reply_of(answer)
 
-    def _judge(self, request: Order, sender: str, now: int) -> Answer:
-        if isinstance(request, pb.AreaSetpoint):
-            until = request.valid_until_ns
-            order = SetpointOrder(request.order_id, sender, request.area, request.interchange_mw, request.valid_from_ns, until)
-            return self._desk.setpoint(order, now)
-        plan = (request.area, request.unit, request.start_ns, int(request.step_s), tuple(request.mw))
-        return self._desk.schedule(ScheduleOrder(request.order_id, sender, *plan), now)
+    # ------------------------------------------------------------------ following
 
     def _follow(self) -> None:
         now = self._clock.now_ns()
@@ -124,13 +127,102 @@ class DispatchActor(Actor):
         for order in force.expired:
             parameters = {"order": order.order_id, "area": order.area, "mw": f"{order.mw:g}", "sender": order.sender}
             self._tell("dispatch.expired", AlarmClass.ABNORMAL, 2, parameters, order.sender)
+        for target in force.ended:
+            key = "dispatch.unit_plan_ended" if target in self._units else "dispatch.plan_ended"
+            parameters = {"target": self._name(target), "mw": f"{force.interchange.get(target, math.nan):g}"}
+            self._tell(key, AlarmClass.ABNORMAL, 2, parameters, "")
+        for target, day in self._desk.missing(now):
+            parameters = {"target": self._name(target), "day": f"{day}"}
+            self._tell("dispatch.plan_missing", AlarmClass.ABNORMAL, 2, parameters, "")
         self._view.status = pb.DispatchStatus(
             interchange_setpoint_mw=next(iter(force.interchange.values()), float("nan")),
-            orders=[_shown(answer) for answer in reversed(self._desk.answers)],
+            orders=[shown_order(answer) for answer in reversed(self._desk.answers)],
+            followed=self._followed(now),
+        )
+        self._view.energy = self._energy.state()
+
+    def _followed(self, now: int) -> list[pb.ScheduleFollowed]:
+        actual = self._actual(now)
+        today = day_of(now, self._zone)
+        found = []
+        for target in self._desk.targets:
+            one = self._energy.follow(target, self._desk.plans.curve(target), actual.get(target, math.nan), now)
+            if one is None:
+                continue
+            newest = self._desk.plans.newest(target, today)
+            found.append(
+                pb.ScheduleFollowed(
+                    target=target,
+                    name=self._name(target),
+                    day=f"{today}",
+                    version=newest.number if newest is not None else 0,
+                    mw=one.mw,
+                    next_mw=one.next_mw,
+                    next_ns=one.next_ns,
+                    actual_mw=one.actual_mw,
+                    deviation_mw=one.deviation_mw,
+                    planned_mwh=one.planned_mwh,
+                    executed_mwh=one.executed_mwh,
+                    since_ns=one.since_ns,
+                    unknown_s=one.unknown_s,
+                )
+            )
+        return found
+
+    def _actual(self, now: int) -> dict[str, float]:
+        """Measured interchange of areas and power of units, as AGC had them in its last cycle."""
+        found = {}
+        for area, status in self._measured.statuses.items():
+            if 0 <= now - status.cycle_ns <= STALE_S * NS_PER_S:
+                found[area] = status.interchange_mw
+                found.update({unit.mrid: unit.power_mw for unit in status.units})
+        return found
+
+    # ------------------------------------------------------------------ versions
+
+    def _list(self, request: pb.ListSchedulesRequest) -> pb.ScheduleList:
+        found = pb.ScheduleList(
+            time_zone=str(self._zone),
+            today=f"{day_of(self._clock.now_ns(), self._zone)}",
+            at_midnight=self._settings.first_point == "midnight",
+        )
+        for (target, day), versions in sorted(self._desk.plans.all().items()):
+            if request.day in ("", f"{day}"):
+                chosen = versions if request.day else versions[-1:]
+                found.schedules.extend(schedule_info(one, self._name(target), len(versions)) for one in chosen)
+        for target, bounds in self._desk.targets.items():
+            unit = target in self._units
+            area = self._units[target][1] if unit else target
+            found.targets.add(
+                target=target,
+                name=self._name(target),
+                unit=unit,
+                minimum=bounds.minimum,
+                maximum=bounds.maximum,
+                area=area,
+            )
+        return found
+
+    def _get(self, request: pb.GetScheduleRequest) -> pb.ScheduleVersion | None:
+        try:
+            versions = self._desk.plans.versions(request.target, date.fromisoformat(request.day))
+        except ValueError:
+            return None
+        if not 0 <= request.version <= len(versions) or not versions:
+            return None
+        version = versions[request.version - 1]
+        return pb.ScheduleVersion(
+            info=schedule_info(version, self._name(request.target), len(versions)),
+            points=[pb.SchedulePoint(time_ns=one.time_ns, mw=one.mw, step_s=one.step_s) for one in version.points],
         )
 
+    def _name(self, target: str) -> str:
+        return self._units[target][0] if target in self._units else target
+
+    # ------------------------------------------------------------------ events
+
     def _report(self, answer: Answer) -> None:
-        bad = answer.verdict not in {Verdict.ACCEPTED, Verdict.CLIPPED}
+        bad = answer.verdict not in ACCEPTED
         parameters = {
             "order": answer.order_id,
             "sender": answer.sender,
@@ -139,6 +231,9 @@ class DispatchActor(Actor):
             "applied": f"{answer.applied_mw:g}",
             "verdict": answer.verdict.value,
             "reason": answer.reason,
+            "kind": answer.kind,
+            "day": answer.day,
+            "version": f"{answer.version}",
         }
         alarm_class = AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE
         self._tell(f"dispatch.{answer.verdict.value}", alarm_class, 2 if bad else 3, parameters, answer.sender)
@@ -146,56 +241,3 @@ class DispatchActor(Actor):
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str], actor: str) -> None:
         event = Event(self._clock.now_ns(), EventKind.DISPATCH, alarm_class, priority, key, parameters, actor=actor)
         self._events.tell(Report((event,)))
-
-
-def make_desk(tables: ModelTables) -> DispatchDesk:
-    """A desk for the areas and units we are responsible for; limits are those of the interchange point and of the units."""
-    return DispatchDesk(*bounds_of(tables))
-
-
-def bounds_of(tables: ModelTables) -> tuple[dict[str, tuple[Bounds, float]], dict[str, Bounds]]:
-    """All that the dispatch desk knows of a model: of each area bounds and scheduled interchange, of each unit bounds."""
-    own = [area for area in tables.areas if area.controlled]
-    exchange = {point.equipment: point for point in tables.points if point.measurement_type == "AreaInterchange"}
-    areas = {}
-    for area in own:
-        point = exchange.get(area.mrid)
-        bounds = Bounds(point.minimum, point.maximum) if point is not None else Bounds(float("nan"), float("nan"))
-        areas[area.name] = (bounds, area.scheduled_interchange)
-    units = {unit.mrid: Bounds(unit.minimum, unit.maximum) for area in own for unit in area.units}
-    return areas, units
-
-
-def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> list[PastOrder]:
-    """The orders of the audit log that were answered with acceptance, oldest first.
-
-    Args:
-        records: the audit log; its evidence is the envelope as it was verified.
-        accepted: order ids whose acceptance is in the event log.
-    """
-    found = []
-    for record in records:
-        row = record.row
-        if row.kind != "dispatch" or row.sequence_id not in accepted or not row.evidence:
-            continue
-        signed = pb.Signed.FromString(row.evidence)
-        method = pb.Header.FromString(signed.header).method
-        request = (pb.AreaSetpoint if method.endswith("/SendSetpoint") else pb.Schedule).FromString(signed.body)
-        found.append(PastOrder(request, row.actor, record.time_ns))
-    return found
-
-
-def _shown(answer: Answer) -> pb.DispatchOrder:
-    return pb.DispatchOrder(
-        order_id=answer.order_id,
-        sender=answer.sender,
-        received_ns=answer.received_ns,
-        code=_CODES[answer.verdict],
-        reason=answer.reason,
-        kind=answer.kind,
-        mw=answer.mw,
-        applied_mw=answer.applied_mw,
-        valid_until_ns=answer.valid_until_ns,
-        target=answer.target,
-        signature_ok=True,
-    )

@@ -26,6 +26,7 @@ from scada.actors.messages import (
     FollowEvents,
     HistoryAsked,
     OperatorAsked,
+    PlansAsked,
     ReplayAsked,
     Report,
     SetState,
@@ -370,12 +371,31 @@ class Facade:
         """Upstream schedule."""
         return await self._order(request, principal, evidence, request.unit or request.area, float("nan"))
 
+    async def edit_schedule(self, request: pb.ScheduleEdit, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """A change of a plan by an operator."""
+        return await self._order(request, principal, evidence, request.unit or request.area, float("nan"))
+
+    async def list_schedules(self, request: pb.ListSchedulesRequest) -> pb.ScheduleList:
+        """Versions of plans and what may have one."""
+        found: pb.ScheduleList = await answer_of(self._system.dispatch, PlansAsked(request))
+        return found
+
+    async def get_schedule(self, request: pb.GetScheduleRequest) -> pb.ScheduleVersion | None:
+        """Points of a version; None = there is none."""
+        found: pb.ScheduleVersion | None = await answer_of(self._system.dispatch, PlansAsked(request))
+        return found
+
     async def _order(
-        self, request: pb.AreaSetpoint | pb.Schedule, principal: Principal, evidence: bytes, target: str, mw: float
+        self,
+        request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit,
+        principal: Principal,
+        evidence: bytes,
+        target: str,
+        mw: float,
     ) -> pb.DispatchReply:
         row = AuditRow(
             "dispatch",
-            "order",
+            "edit" if isinstance(request, pb.ScheduleEdit) else "order",
             principal.name,
             principal.station,
             principal.session,

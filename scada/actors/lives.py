@@ -16,7 +16,8 @@ from scada.actors.base import Actor, Address, Factory
 from scada.actors.calc import CalcActor
 from scada.actors.channel import ChannelActor
 from scada.actors.control import ControlActor
-from scada.actors.dispatch import DispatchActor, past_orders
+from scada.actors.dispatch import DispatchActor
+from scada.actors.dispatch_requests import past_orders
 from scada.actors.events import EventActor
 from scada.actors.history import HistoryActor
 from scada.actors.model import ModelActor
@@ -236,7 +237,8 @@ class Lives:
         answered = system.log.query(kinds=[EventKind.DISPATCH], limit=10_000)
         accepted = {event.parameters["order"] for event in answered if event.key in {"dispatch.accepted", "dispatch.clipped"}}
         past = past_orders(system.audit.records(), accepted)
-        orders: dict[str, Any] = {"past": past, "seen": sorted(accepted)}
+        orders: dict[str, Any] = {"past": past, "seen": sorted(accepted), "measured": system.agc_view}
+        orders |= {"settings": system.settings.dispatch, "zone": system.zone}
         return DispatchActor(address, failed, agc=system.agc, view=system.dispatch_view, **orders, **self._common())
 
     def agc(self, address: Address, failed: Failed) -> Actor:

@@ -464,8 +464,15 @@ class SetBasePoint(Message):
 class DispatchAsked(Message):
     """Ask: an upstream order; the reply is a DispatchReply."""
 
-    request: pb.AreaSetpoint | pb.Schedule
+    request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit
     principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class PlansAsked(Message):
+    """Ask: versions of plans; the reply is a ScheduleList, or a ScheduleVersion or None."""
+
+    request: pb.ListSchedulesRequest | pb.GetScheduleRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ import structlog
 
 from scada.actors.agc import controlled_areas
 from scada.actors.base import Address, Factory
-from scada.actors.dispatch import bounds_of
+from scada.actors.dispatch_requests import bounds_of
 from scada.actors.generation import Generation, SwapReport, unconfigured
 from scada.actors.messages import AdoptControls, Grow, ModelChanged, Rebind, RecordedChannels, ReserveControls, ShowAgain
 from scada.actors.model_change import ModelChange, alike, compare, same_channel, same_stations, used_by_area, used_by_zones

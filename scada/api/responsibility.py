@@ -52,13 +52,26 @@ def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
             _check_stations(principal, tables, name, channel.station)
 
 
-def check_dispatch(request: pb.AreaSetpoint | pb.Schedule, principal: Principal, tables: ModelTables) -> None:
+def check_edit(request: pb.ScheduleEdit, principal: Principal, tables: ModelTables) -> None:
+    """An edit of a plan needs the rights to change modes and to send set-points, within the sender's areas.
+
+    Raises:
+        CallError: ``unauthorised`` or ``no_area``.
+    """
+    if missing := {Right.SETPOINT, Right.MODE} - principal.rights:
+        names = ", ".join(sorted(missing))
+        what = f"{principal.name} has no right {names} (edit of a plan)"
+        raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", what)
+    check_dispatch(request, principal, tables)
+
+
+def check_dispatch(request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit, principal: Principal, tables: ModelTables) -> None:
     """An order is within the sender's areas: the named one, and that of the unit if it is for a unit.
 
     Raises:
         CallError: ``no_area``.
     """
-    if isinstance(request, pb.Schedule) and request.unit:
+    if not isinstance(request, pb.AreaSetpoint) and request.unit:
         _check(principal, tables, request.unit, _areas_of_unit(tables, request.unit))
     else:
         _check(principal, tables, request.area, [request.area])

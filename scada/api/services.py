@@ -16,6 +16,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.backend import Backend
 from scada.api import messages
 from scada.api.channel_services import ChannelServices
+from scada.api.dispatch_services import DispatchServices
 from scada.api.engineering_services import EngineeringServices
 from scada.api.event_feed import EventFeed
 from scada.api.event_services import EventServices
@@ -25,7 +26,7 @@ from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
 from scada.api.regulation_services import RegulationServices
-from scada.api.responsibility import check_dispatch, check_mode
+from scada.api.responsibility import check_mode
 from scada.api.search_service import SearchService
 from scada.control.records import Principal
 from scada.model_cim.tables import AreaDiagram, Point, Station
@@ -53,6 +54,7 @@ class Services:
         self._channels = ChannelServices(backend)
         self._engineering = EngineeringServices(backend)
         self._search = SearchService(backend)
+        self._dispatch = DispatchServices(backend)
         self._regulation = RegulationServices(backend)
 
     # ------------------------------------------------------------------ model
@@ -202,25 +204,6 @@ class Services:
 
     # ------------------------------------------------------------------ applications
 
-    async def send_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
-        """Upstream set-point of an area's net interchange."""
-        if not np.isfinite(request.interchange_mw):
-            raise malformed("the set-point must be a finite number")
-        check_dispatch(request, principal, self._backend.tables)
-        return await self._backend.dispatch_setpoint(request, principal, evidence)
-
-    async def send_schedule(self, request: pb.Schedule, principal: Principal, evidence: bytes) -> pb.DispatchReply:
-        """Upstream schedule of an area or a unit."""
-        if not request.mw or not np.isfinite(np.array(request.mw)).all():
-            raise malformed("a schedule needs at least one value, all of them finite numbers")
-        check_dispatch(request, principal, self._backend.tables)
-        return await self._backend.dispatch_schedule(request, principal, evidence)
-
-    async def get_dispatch(self, request: pb.GetDispatchRequest, principal: Principal) -> pb.DispatchStatus:
-        """What dispatch asked and what became of it."""
-        del request, principal
-        return self._backend.dispatch()
-
     async def start_replay(self, request: pb.ReplayRequest, principal: Principal) -> pb.ReplayState:
         """Start an isolated replay of a recorded trace."""
         del principal
@@ -260,7 +243,7 @@ class Services:
                 *self._events.view_methods(gate),
                 gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
                 *self._regulation.view_methods(gate),
-                gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
+                *self._dispatch.view_methods(gate),
                 *self._history.view_methods(gate),
                 *self._channels.view_methods(gate),
                 *self._engineering.view_methods(gate),
@@ -289,9 +272,7 @@ class Services:
                 gate.order("OperatorData/AddNote", pb.NoteRequest, self.add_note),
                 gate.order("OperatorData/Remove", pb.RemoveRequest, self.remove_mark),
                 gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
-                gate.order("Dispatch/SendSetpoint", pb.AreaSetpoint, self.send_setpoint),
-                gate.order("Dispatch/SendSchedule", pb.Schedule, self.send_schedule),
-                gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
+                *self._dispatch.orders(gate),
             )
         )
 

@@ -1,111 +1,36 @@
 """The dispatch desk: accepts, clips or refuses orders with a reason, and says at any moment what is in force.
 
-In force for an area's net interchange is, in this order: the newest valid set-point, the newest schedule that covers the moment,
-the plan of the model. Between the points of a schedule the value is ramped linearly, as dispatch plans are executed.
+In force for an area's net interchange is, in this order: the newest valid set-point, the plan of the day, the plan of the model.
+Each accepted plan, edit or restoration is a numbered version of its target and day (:mod:`scada.apps.dispatch.plans`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, replace
+from datetime import UTC, date, timedelta, tzinfo
 
-import numpy as np
-
+from scada.apps.dispatch.days import day_bounds, day_of, local
+from scada.apps.dispatch.judging import Bounds, PointFinding, judge_points
+from scada.apps.dispatch.orders import (
+    ACCEPTED,
+    Answer,
+    EditOrder,
+    InForce,
+    ScheduleOrder,
+    SetpointOrder,
+    Verdict,
+)
+from scada.apps.dispatch.plans import PlanBook, PlanPoint, PlanVersion
 from scada.core.clock import NS_PER_S
+from scada.core.dispatch_settings import DispatchSettings
 
 KEEP = 200
 """Orders kept for display."""
 SCHEDULE_POINTS = 2000
 STEPS_S = (60, 300, 900, 1800, 3600)
-
-
-class Verdict(Enum):
-    """What became of an order."""
-
-    ACCEPTED = "accepted"
-    CLIPPED = "clipped"
-    REFUSED = "refused"
-    DUPLICATE = "duplicate"
-    LATE = "late"
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What an order may ask, MW: the interchange limits of an area (export positive) or the power limits of a unit."""
-
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True, slots=True)
-class SetpointOrder:
-    """Net interchange of an area."""
-
-    order_id: str
-    sender: str
-    area: str
-    mw: float
-    valid_from_ns: int = 0
-    """0 = now."""
-    valid_until_ns: int = 0
-    """0 = until replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleOrder:
-    """Day plan of an area's interchange (``unit`` empty) or of a unit's base point (its mRID)."""
-
-    order_id: str
-    sender: str
-    area: str
-    unit: str
-    start_ns: int
-    step_s: int
-    mw: Sequence[float]
-
-    @property
-    def end_ns(self) -> int:
-        """Time of the last point."""
-        return self.start_ns + (len(self.mw) - 1) * self.step_s * NS_PER_S
-
-    def at(self, now_ns: int) -> float | None:
-        """Value in force, linear between points; None outside the plan."""
-        if not self.start_ns <= now_ns <= self.end_ns:
-            return None
-        position = (now_ns - self.start_ns) / (self.step_s * NS_PER_S)
-        return float(np.interp(position, np.arange(len(self.mw)), self.mw))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Reply to one order."""
-
-    order_id: str
-    sender: str
-    kind: str
-    """``setpoint`` or ``schedule``."""
-    target: str
-    """Area name, or mRID of the unit."""
-    verdict: Verdict
-    reason: str
-    mw: float
-    applied_mw: float
-    received_ns: int
-    valid_until_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """What AGC shall follow now."""
-
-    interchange: Mapping[str, float]
-    """Area -> MW, export positive."""
-    base_points: Mapping[str, float]
-    """Unit mRID -> MW; only units that a schedule covers."""
-    expired: Sequence[SetpointOrder] = ()
-    """Set-points whose validity ended since the last call: dispatch is silent, the plan is in force again."""
+REASON_LENGTH = 200
 
 
 @dataclass(slots=True)
@@ -113,7 +38,8 @@ class _Target:
     bounds: Bounds
     plan: float | None = None
     setpoint: SetpointOrder | None = None
-    schedules: list[ScheduleOrder] = field(default_factory=list)
+    planned: bool = False
+    """A plan was in force when it was last asked."""
 
 
 class DispatchDesk:
@@ -122,17 +48,36 @@ class DispatchDesk:
     Args:
         areas: controlled areas by name: bounds of the interchange and the plan in MW.
         units: units by mRID: bounds of the base point.
+        settings: how plans are judged.
+        zone: time zone in which the day of a plan begins.
     """
 
-    def __init__(self, areas: Mapping[str, tuple[Bounds, float]], units: Mapping[str, Bounds]) -> None:
+    def __init__(
+        self,
+        areas: Mapping[str, tuple[Bounds, float]],
+        units: Mapping[str, Bounds],
+        settings: DispatchSettings | None = None,
+        zone: tzinfo = UTC,
+    ) -> None:
         self._areas = {name: _Target(bounds, plan) for name, (bounds, plan) in areas.items()}
         self._units = {mrid: _Target(bounds) for mrid, bounds in units.items()}
+        self._settings = settings or DispatchSettings()
+        self._zone = zone
         self._seen: set[str] = set()
+        self._missing: set[tuple[str, date]] = set()
+        self.plans = PlanBook()
         self.answers: list[Answer] = []
+
+    @property
+    def targets(self) -> dict[str, Bounds]:
+        """Bounds of every area (by name) and unit (by mRID)."""
+        return {name: target.bounds for name, target in [*self._areas.items(), *self._units.items()]}
 
     def remember(self, order_ids: Iterable[str]) -> None:
         """Treat these order ids as received before."""
         self._seen.update(order_ids)
+
+    # ------------------------------------------------------------------ orders
 
     def setpoint(self, order: SetpointOrder, now_ns: int) -> Answer:
         """Judge a set-point; an accepted one is in force from its start."""
@@ -145,46 +90,149 @@ class DispatchDesk:
         applied = math.nan
         if verdict is None:
             assert target is not None
-            applied, verdict, reason = _clip(order.mw, target.bounds)
+            applied, reason = target.bounds.clip(order.mw)
+            verdict = Verdict.CLIPPED if reason else Verdict.ACCEPTED
             target.setpoint = SetpointOrder(
                 order.order_id, order.sender, order.area, applied, order.valid_from_ns or now_ns, order.valid_until_ns
             )
-        return self._answer(order, "setpoint", order.area, verdict, reason, order.mw, applied, now_ns, order.valid_until_ns)
+        return self._answered(
+            Answer(
+                order.order_id,
+                order.sender,
+                "setpoint",
+                order.area,
+                verdict,
+                reason,
+                order.mw,
+                applied,
+                now_ns,
+                order.valid_until_ns,
+            )
+        )
 
     def schedule(self, order: ScheduleOrder, now_ns: int) -> Answer:
-        """Judge a schedule; an accepted one replaces earlier ones where it covers them."""
+        """Judge a schedule; an accepted one is the next version of the day of its first point, where it covers it."""
+        name = order.unit or order.area
         target = self._units.get(order.unit) if order.unit else self._areas.get(order.area)
-        verdict, reason = self._judge(
-            order.order_id, order.mw, target, f"unit {order.unit}" if order.unit else f"area {order.area!r}"
-        )
-        if verdict is None and (order.step_s not in {60, 300, 900, 1800, 3600} or not 2 <= len(order.mw) <= SCHEDULE_POINTS):
+        what = f"unit {order.unit}" if order.unit else f"area {order.area!r}"
+        verdict, reason = self._judge(order.order_id, order.mw, target, what)
+        if verdict is None and (order.step_s not in STEPS_S or not 2 <= len(order.mw) <= SCHEDULE_POINTS):
             verdict, reason = (
                 Verdict.REFUSED,
                 f"a schedule has 2 to {SCHEDULE_POINTS} points each 60, 300, 900, 1800 or 3600 s apart",
             )
         if verdict is None and order.end_ns <= now_ns:
             verdict, reason = Verdict.LATE, "its last point is in the past"
-        applied = math.nan
+        newest = None
         if verdict is None:
-            assert target is not None
-            clipped = [_clip(value, target.bounds) for value in order.mw]
-            values = [value for value, _, _ in clipped]
-            verdict, reason = next(((v, r) for _, v, r in clipped if v is Verdict.CLIPPED), (Verdict.ACCEPTED, ""))
-            kept = ScheduleOrder(order.order_id, order.sender, order.area, order.unit, order.start_ns, order.step_s, values)
-            target.schedules = [*[one for one in target.schedules if one.end_ns > now_ns][-7:], kept]
-            present = kept.at(now_ns)
-            applied = values[0] if present is None else present
-        return self._answer(
-            order,
-            "schedule",
-            order.unit or order.area,
-            verdict,
-            reason,
-            order.mw[0] if order.mw else math.nan,
-            applied,
+            newest = self.plans.newest(name, day_of(order.start_ns, self._zone))
+            if newest is not None and 0 < order.issued_ns < newest.issued_ns:
+                verdict, reason = Verdict.OUT_OF_ORDER, f"version {newest.number}, which is in force, was issued later"
+        asked = order.mw[0] if order.mw else math.nan
+        if verdict is not None:
+            refused = Answer(order.order_id, order.sender, "schedule", name, verdict, reason, asked, math.nan, now_ns)
+            return self._answered(refused)
+        times = (order.start_ns + number * order.step_s * NS_PER_S for number in range(len(order.mw)))
+        points = [PlanPoint(time, float(mw), order.step_s) for time, mw in zip(times, order.mw, strict=True)]
+        made = PlanVersion(
+            name,
+            day_of(order.start_ns, self._zone),
+            1,
+            tuple(points),
+            order.order_id,
+            order.sender,
             now_ns,
-            0,
+            "schedule",
+            issued_ns=order.issued_ns,
         )
+        return self._version(made, asked, target, whole=False)
+
+    def edit(self, order: EditOrder, now_ns: int) -> Answer:
+        """Judge an edit or a restoration; an accepted one is the next version of the plan."""
+        name = order.unit or order.area
+        target = self._units.get(order.unit) if order.unit else self._areas.get(order.area)
+        kind = "restore" if order.restore else "edit"
+        values = [order.mw, *(order.points or {}).values()]
+        what = f"unit {order.unit}" if order.unit else f"area {order.area!r}"
+        verdict, reason = self._judge(order.order_id, values, target, what)
+        versions = self.plans.versions(name, order.day)
+        if verdict is None:
+            verdict, reason = _editable(order, versions)
+        points: tuple[PlanPoint, ...] = ()
+        if verdict is None:
+            points, verdict, reason = _edited(order, versions, now_ns)
+        if verdict is not None:
+            refused = Answer(
+                order.order_id, order.sender, kind, name, verdict, reason, order.mw, math.nan, now_ns, 0, 0, f"{order.day}"
+            )
+            return self._answered(refused)
+        newest = versions[-1]
+        made = PlanVersion(
+            name,
+            order.day,
+            1,
+            points,
+            order.order_id,
+            order.sender,
+            now_ns,
+            kind,
+            order.reason.strip(),
+            order.restore or newest.number,
+            newest.issued_ns,
+        )
+        return self._version(made, order.mw, target, whole=True)
+
+    def _version(self, made: PlanVersion, asked: float, target: _Target | None, *, whole: bool) -> Answer:
+        """Judge the points of a plan and keep it as the next version."""
+        assert target is not None
+        points, findings = judge_points(made.points, target.bounds)
+        verdict, reason = self._by_findings(findings)
+        number, applied = 0, math.nan
+        if verdict in ACCEPTED:
+            newest = self.plans.newest(made.target, made.day)
+            kept = tuple(points) if whole else self.plans.merged(made.target, made.day, points)
+            version = replace(made, number=(newest.number if newest else 0) + 1, points=kept)
+            if newest is not None and version.digest == newest.digest:
+                number, reason = newest.number, reason or f"the same as version {newest.number}, which is in force"
+            else:
+                self.plans.add(version)
+                number = version.number
+            present = self.plans.curve(made.target).at(made.received_ns)
+            applied = points[0].mw if present is None else present
+        return self._answered(
+            Answer(
+                made.order_id,
+                made.sender,
+                made.kind,
+                made.target,
+                verdict,
+                reason,
+                asked,
+                applied,
+                made.received_ns,
+                0,
+                number,
+                f"{made.day}",
+                tuple(findings),
+            )
+        )
+
+    def _by_findings(self, findings: Sequence[PointFinding]) -> tuple[Verdict, str]:
+        """Verdict, and a reason that names the first finding and counts the rest."""
+        if not findings:
+            return Verdict.ACCEPTED, ""
+        limits = [one for one in findings if one.code == "limit"]
+        first = limits[0] if limits else findings[0]
+        more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+        reason = f"{local(first.time_ns, self._zone):%H:%M}: {first.reason}{more}"
+        refused = (limits and self._settings.beyond_limits == "refuse") or (
+            len(limits) < len(findings) and self._settings.beyond_ramp == "refuse"
+        )
+        if refused:
+            return Verdict.REFUSED, reason
+        return Verdict.CLIPPED if limits else Verdict.ACCEPTED, reason
+
+    # ------------------------------------------------------------------ what is followed
 
     def in_force(self, now_ns: int) -> InForce:
         """What AGC shall follow at ``now_ns``."""
@@ -198,12 +246,43 @@ class DispatchDesk:
             if order is not None and order.valid_from_ns <= now_ns:
                 interchange[name] = order.mw
                 continue
-            scheduled = _scheduled(target, now_ns)
+            scheduled = self.plans.curve(name).at(now_ns)
             value = scheduled if scheduled is not None else target.plan
             if value is not None:
                 interchange[name] = value
-        units = {mrid: value for mrid, target in self._units.items() if (value := _scheduled(target, now_ns)) is not None}
-        return InForce(interchange, units, tuple(expired))
+        units = {mrid: value for mrid in self._units if (value := self.plans.curve(mrid).at(now_ns)) is not None}
+        return InForce(interchange, units, tuple(expired), tuple(self._ended(now_ns)))
+
+    def _ended(self, now_ns: int) -> Iterable[str]:
+        for name, target in [*self._areas.items(), *self._units.items()]:
+            planned = self.plans.curve(name).at(now_ns) is not None
+            if target.planned and not planned:
+                yield name
+            target.planned = planned
+
+    def missing(self, now_ns: int) -> list[tuple[str, date]]:
+        """Targets that have a plan for today and none for tomorrow, once each, from the time of day that is set."""
+        moment = local(now_ns, self._zone)
+        due = self._settings.next_day_by
+        if not due or f"{moment:%H:%M}" < due:
+            return []
+        today = moment.date()
+        tomorrow = today + timedelta(days=1)
+        found = []
+        for name in [*self._areas, *self._units]:
+            key = (name, tomorrow)
+            curve = self.plans.curve(name)
+            wanted = curve.has_within(*day_bounds(today, self._zone)) and not curve.has_within(*day_bounds(tomorrow, self._zone))
+            if wanted and key not in self._missing:
+                found.append(key)
+                self._missing.add(key)
+        return found
+
+    def clean(self, now_ns: int) -> None:
+        """Drop versions of days that are no longer kept; the audit log has them."""
+        self.plans.forget_before(day_of(now_ns, self._zone) - timedelta(days=self._settings.keep_days))
+
+    # ------------------------------------------------------------------ judging
 
     def _judge(self, order_id: str, values: Sequence[float], target: _Target | None, what: str) -> tuple[Verdict | None, str]:
         if not order_id or len(order_id) > 64:
@@ -216,38 +295,47 @@ class DispatchDesk:
             return Verdict.REFUSED, "a value is not a finite number"
         return None, ""
 
-    def _answer(
-        self,
-        order: SetpointOrder | ScheduleOrder,
-        kind: str,
-        target: str,
-        verdict: Verdict | None,
-        reason: str,
-        mw: float,
-        applied: float,
-        now_ns: int,
-        until_ns: int,
-    ) -> Answer:
-        assert verdict is not None
-        if verdict in {Verdict.ACCEPTED, Verdict.CLIPPED}:
-            self._seen.add(order.order_id)
-        answer = Answer(order.order_id, order.sender, kind, target, verdict, reason, mw, applied, now_ns, until_ns)
+    def _answered(self, answer: Answer) -> Answer:
+        if answer.verdict in ACCEPTED:
+            self._seen.add(answer.order_id)
         self.answers = [*self.answers[-(KEEP - 1) :], answer]
         return answer
 
 
-def _clip(value: float, bounds: Bounds) -> tuple[float, Verdict, str]:
-    low = bounds.minimum if math.isfinite(bounds.minimum) else -math.inf
-    high = bounds.maximum if math.isfinite(bounds.maximum) else math.inf
-    applied = min(max(value, low), high)
-    if applied == value:
-        return value, Verdict.ACCEPTED, ""
-    return applied, Verdict.CLIPPED, f"{value:g} MW is outside {low:g} .. {high:g} MW"
+def _editable(order: EditOrder, versions: Sequence[PlanVersion]) -> tuple[Verdict | None, str]:
+    """Whether there is what shall be edited, and a reason."""
+    ways = (bool(order.points), order.range_ns is not None, bool(order.restore))
+    if not versions:
+        return Verdict.REFUSED, f"there is no plan of {order.unit or order.area} for {order.day}"
+    if not order.reason.strip() or len(order.reason) > REASON_LENGTH:
+        return Verdict.REFUSED, f"an edit needs a reason of 1 to {REASON_LENGTH} characters"
+    if sum(ways) != 1:
+        return Verdict.REFUSED, "an edit names single points, one range, or one earlier version"
+    newest = versions[-1].number
+    if order.based_on != newest:
+        return Verdict.REFUSED, f"it was made from version {order.based_on}; version {newest} is in force"
+    if order.restore and not 0 < order.restore < newest:
+        return Verdict.REFUSED, f"there is no earlier version {order.restore}"
+    return None, ""
 
 
-def _scheduled(target: _Target, now_ns: int) -> float | None:
-    for order in reversed(target.schedules):
-        value = order.at(now_ns)
-        if value is not None:
-            return value
-    return None
+def _edited(order: EditOrder, versions: Sequence[PlanVersion], now_ns: int) -> tuple[tuple[PlanPoint, ...], Verdict | None, str]:
+    """Points of the plan after an edit, or why there are none."""
+    plan = versions[-1].points
+    if order.restore:
+        return versions[order.restore - 1].points, None, ""
+    wanted: dict[int, float] = {}
+    if order.points:
+        unknown = order.points.keys() - {point.time_ns for point in plan}
+        if unknown:
+            return (), Verdict.REFUSED, f"{len(unknown)} of its times are no points of the plan"
+        wanted = dict(order.points)
+    elif order.range_ns is not None:
+        first, last = order.range_ns
+        inside = [point for point in plan if first <= point.time_ns <= last]
+        if not inside:
+            return (), Verdict.REFUSED, "no point of the plan stands in its range"
+        wanted = {point.time_ns: point.mw + order.mw if order.add else order.mw for point in inside}
+    if min(wanted) <= now_ns:
+        return (), Verdict.LATE, "a point that it changes is in the past"
+    return tuple(point._replace(mw=wanted.get(point.time_ns, point.mw)) for point in plan), None, ""

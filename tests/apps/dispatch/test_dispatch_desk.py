@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from scada.apps.dispatch.desk import Bounds, DispatchDesk, ScheduleOrder, SetpointOrder, Verdict
+from scada.apps.dispatch.desk import DispatchDesk
+from scada.apps.dispatch.judging import Bounds
+from scada.apps.dispatch.orders import ScheduleOrder, SetpointOrder, Verdict
 from scada.core.clock import NS_PER_S
 
 NOW = 1_700_000_000 * NS_PER_S

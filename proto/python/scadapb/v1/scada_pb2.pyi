@@ -63,6 +63,7 @@ class DispatchCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DISPATCH_CODE_REFUSED: _ClassVar[DispatchCode]
     DISPATCH_CODE_DUPLICATE: _ClassVar[DispatchCode]
     DISPATCH_CODE_LATE: _ClassVar[DispatchCode]
+    DISPATCH_CODE_OUT_OF_ORDER: _ClassVar[DispatchCode]
 POINT_KIND_UNSPECIFIED: PointKind
 POINT_KIND_ANALOG: PointKind
 POINT_KIND_STATUS: PointKind
@@ -102,6 +103,7 @@ DISPATCH_CODE_CLIPPED: DispatchCode
 DISPATCH_CODE_REFUSED: DispatchCode
 DISPATCH_CODE_DUPLICATE: DispatchCode
 DISPATCH_CODE_LATE: DispatchCode
+DISPATCH_CODE_OUT_OF_ORDER: DispatchCode
 
 class Header(_message.Message):
     __slots__ = ("version", "algorithm", "key_id", "sender", "recipient", "method", "time_us", "sequence", "nonce", "session", "expires_us")
@@ -1367,7 +1369,7 @@ class AgcReserve(_message.Message):
     def __init__(self, key: _Optional[str] = ..., available_mw: _Optional[float] = ..., required_mw: _Optional[float] = ..., short: _Optional[bool] = ...) -> None: ...
 
 class AgcStatus(_message.Message):
-    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "causes", "sources", "control_modes", "sign", "scheduled_frequency_hz", "time_error_s", "time_correction", "inadvertent", "correction_mw", "meter_error_mw", "meter_mw", "proportional_mw", "integral_mw", "cps_mw", "quiet", "without_ace_s", "reserves", "areas")
+    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "causes", "sources", "control_modes", "sign", "scheduled_frequency_hz", "time_error_s", "time_correction", "inadvertent", "correction_mw", "meter_error_mw", "meter_mw", "proportional_mw", "integral_mw", "cps_mw", "quiet", "without_ace_s", "reserves", "performance", "performance_rules", "disturbances", "areas")
     AREA_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -1403,6 +1405,9 @@ class AgcStatus(_message.Message):
     QUIET_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_ACE_S_FIELD_NUMBER: _ClassVar[int]
     RESERVES_FIELD_NUMBER: _ClassVar[int]
+    PERFORMANCE_FIELD_NUMBER: _ClassVar[int]
+    PERFORMANCE_RULES_FIELD_NUMBER: _ClassVar[int]
+    DISTURBANCES_FIELD_NUMBER: _ClassVar[int]
     AREAS_FIELD_NUMBER: _ClassVar[int]
     area: str
     state: str
@@ -1439,8 +1444,198 @@ class AgcStatus(_message.Message):
     quiet: str
     without_ace_s: float
     reserves: _containers.RepeatedCompositeFieldContainer[AgcReserve]
+    performance: _containers.RepeatedCompositeFieldContainer[PerformancePeriod]
+    performance_rules: str
+    disturbances: _containers.RepeatedCompositeFieldContainer[PerformanceDisturbance]
     areas: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., causes: _Optional[_Iterable[_Union[AgcCause, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AgcSource, _Mapping]]] = ..., control_modes: _Optional[_Iterable[str]] = ..., sign: _Optional[str] = ..., scheduled_frequency_hz: _Optional[float] = ..., time_error_s: _Optional[float] = ..., time_correction: _Optional[int] = ..., inadvertent: _Optional[_Union[AgcInadvertent, _Mapping]] = ..., correction_mw: _Optional[float] = ..., meter_error_mw: _Optional[float] = ..., meter_mw: _Optional[float] = ..., proportional_mw: _Optional[float] = ..., integral_mw: _Optional[float] = ..., cps_mw: _Optional[float] = ..., quiet: _Optional[str] = ..., without_ace_s: _Optional[float] = ..., reserves: _Optional[_Iterable[_Union[AgcReserve, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., causes: _Optional[_Iterable[_Union[AgcCause, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AgcSource, _Mapping]]] = ..., control_modes: _Optional[_Iterable[str]] = ..., sign: _Optional[str] = ..., scheduled_frequency_hz: _Optional[float] = ..., time_error_s: _Optional[float] = ..., time_correction: _Optional[int] = ..., inadvertent: _Optional[_Union[AgcInadvertent, _Mapping]] = ..., correction_mw: _Optional[float] = ..., meter_error_mw: _Optional[float] = ..., meter_mw: _Optional[float] = ..., proportional_mw: _Optional[float] = ..., integral_mw: _Optional[float] = ..., cps_mw: _Optional[float] = ..., quiet: _Optional[str] = ..., without_ace_s: _Optional[float] = ..., reserves: _Optional[_Iterable[_Union[AgcReserve, _Mapping]]] = ..., performance: _Optional[_Iterable[_Union[PerformancePeriod, _Mapping]]] = ..., performance_rules: _Optional[str] = ..., disturbances: _Optional[_Iterable[_Union[PerformanceDisturbance, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PerformanceShare(_message.Message):
+    __slots__ = ("good", "counted", "unavailable")
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    good: int
+    counted: int
+    unavailable: int
+    def __init__(self, good: _Optional[int] = ..., counted: _Optional[int] = ..., unavailable: _Optional[int] = ...) -> None: ...
+
+class PerformancePeriod(_message.Message):
+    __slots__ = ("period", "begin_ns", "end_ns", "minutes", "valid_minutes", "on_percent", "cps1_percent", "cps2", "chinese", "kcps", "baal_low", "baal_high", "baal_violations", "baal_longest", "a1", "a2", "ace_mean_mw", "ace_rms_mw", "deviation_rms_hz", "time_error_s", "inadvertent_mwh")
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_NS_FIELD_NUMBER: _ClassVar[int]
+    END_NS_FIELD_NUMBER: _ClassVar[int]
+    MINUTES_FIELD_NUMBER: _ClassVar[int]
+    VALID_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    ON_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    CPS1_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    CPS2_FIELD_NUMBER: _ClassVar[int]
+    CHINESE_FIELD_NUMBER: _ClassVar[int]
+    KCPS_FIELD_NUMBER: _ClassVar[int]
+    BAAL_LOW_FIELD_NUMBER: _ClassVar[int]
+    BAAL_HIGH_FIELD_NUMBER: _ClassVar[int]
+    BAAL_VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
+    BAAL_LONGEST_FIELD_NUMBER: _ClassVar[int]
+    A1_FIELD_NUMBER: _ClassVar[int]
+    A2_FIELD_NUMBER: _ClassVar[int]
+    ACE_MEAN_MW_FIELD_NUMBER: _ClassVar[int]
+    ACE_RMS_MW_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_RMS_HZ_FIELD_NUMBER: _ClassVar[int]
+    TIME_ERROR_S_FIELD_NUMBER: _ClassVar[int]
+    INADVERTENT_MWH_FIELD_NUMBER: _ClassVar[int]
+    period: str
+    begin_ns: int
+    end_ns: int
+    minutes: int
+    valid_minutes: int
+    on_percent: float
+    cps1_percent: float
+    cps2: PerformanceShare
+    chinese: PerformanceShare
+    kcps: float
+    baal_low: int
+    baal_high: int
+    baal_violations: int
+    baal_longest: int
+    a1: PerformanceShare
+    a2: PerformanceShare
+    ace_mean_mw: float
+    ace_rms_mw: float
+    deviation_rms_hz: float
+    time_error_s: float
+    inadvertent_mwh: float
+    def __init__(self, period: _Optional[str] = ..., begin_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., minutes: _Optional[int] = ..., valid_minutes: _Optional[int] = ..., on_percent: _Optional[float] = ..., cps1_percent: _Optional[float] = ..., cps2: _Optional[_Union[PerformanceShare, _Mapping]] = ..., chinese: _Optional[_Union[PerformanceShare, _Mapping]] = ..., kcps: _Optional[float] = ..., baal_low: _Optional[int] = ..., baal_high: _Optional[int] = ..., baal_violations: _Optional[int] = ..., baal_longest: _Optional[int] = ..., a1: _Optional[_Union[PerformanceShare, _Mapping]] = ..., a2: _Optional[_Union[PerformanceShare, _Mapping]] = ..., ace_mean_mw: _Optional[float] = ..., ace_rms_mw: _Optional[float] = ..., deviation_rms_hz: _Optional[float] = ..., time_error_s: _Optional[float] = ..., inadvertent_mwh: _Optional[float] = ...) -> None: ...
+
+class PerformanceUnit(_message.Message):
+    __slots__ = ("mrid", "name", "fuel", "rated_mw", "begin_ns", "end_ns", "minutes", "valid_minutes", "on_minutes", "energy_mwh", "error_mw", "up_mw", "down_mw", "commands", "judged", "k", "depth_mw", "pjm")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FUEL_FIELD_NUMBER: _ClassVar[int]
+    RATED_MW_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_NS_FIELD_NUMBER: _ClassVar[int]
+    END_NS_FIELD_NUMBER: _ClassVar[int]
+    MINUTES_FIELD_NUMBER: _ClassVar[int]
+    VALID_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    ON_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_MWH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MW_FIELD_NUMBER: _ClassVar[int]
+    UP_MW_FIELD_NUMBER: _ClassVar[int]
+    DOWN_MW_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_MW_FIELD_NUMBER: _ClassVar[int]
+    PJM_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    fuel: str
+    rated_mw: float
+    begin_ns: int
+    end_ns: int
+    minutes: float
+    valid_minutes: float
+    on_minutes: float
+    energy_mwh: float
+    error_mw: float
+    up_mw: float
+    down_mw: float
+    commands: int
+    judged: int
+    k: _containers.RepeatedScalarFieldContainer[float]
+    depth_mw: float
+    pjm: float
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., rated_mw: _Optional[float] = ..., begin_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., minutes: _Optional[float] = ..., valid_minutes: _Optional[float] = ..., on_minutes: _Optional[float] = ..., energy_mwh: _Optional[float] = ..., error_mw: _Optional[float] = ..., up_mw: _Optional[float] = ..., down_mw: _Optional[float] = ..., commands: _Optional[int] = ..., judged: _Optional[int] = ..., k: _Optional[_Iterable[float]] = ..., depth_mw: _Optional[float] = ..., pjm: _Optional[float] = ...) -> None: ...
+
+class PerformanceDisturbance(_message.Message):
+    __slots__ = ("begin_ns", "loss_mw", "cause", "ace_before_mw", "ace_best_mw", "recovered_s", "valid", "closed", "percent")
+    BEGIN_NS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_MW_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    ACE_BEFORE_MW_FIELD_NUMBER: _ClassVar[int]
+    ACE_BEST_MW_FIELD_NUMBER: _ClassVar[int]
+    RECOVERED_S_FIELD_NUMBER: _ClassVar[int]
+    VALID_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    begin_ns: int
+    loss_mw: float
+    cause: str
+    ace_before_mw: float
+    ace_best_mw: float
+    recovered_s: float
+    valid: float
+    closed: bool
+    percent: float
+    def __init__(self, begin_ns: _Optional[int] = ..., loss_mw: _Optional[float] = ..., cause: _Optional[str] = ..., ace_before_mw: _Optional[float] = ..., ace_best_mw: _Optional[float] = ..., recovered_s: _Optional[float] = ..., valid: _Optional[float] = ..., closed: _Optional[bool] = ..., percent: _Optional[float] = ...) -> None: ...
+
+class PerformanceRules(_message.Message):
+    __slots__ = ("name", "title", "source", "certain", "effective_from", "effective_to", "labels")
+    class TitleEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CERTAIN_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_FROM_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_TO_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: _containers.ScalarMap[str, str]
+    source: str
+    certain: bool
+    effective_from: str
+    effective_to: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[_Mapping[str, str]] = ..., source: _Optional[str] = ..., certain: _Optional[bool] = ..., effective_from: _Optional[str] = ..., effective_to: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PerformanceRequest(_message.Message):
+    __slots__ = ("area", "from_ns", "to_ns", "period", "profile", "units")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    from_ns: int
+    to_ns: int
+    period: str
+    profile: str
+    units: bool
+    def __init__(self, area: _Optional[str] = ..., from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., period: _Optional[str] = ..., profile: _Optional[str] = ..., units: _Optional[bool] = ...) -> None: ...
+
+class PerformanceReply(_message.Message):
+    __slots__ = ("area", "periods", "units", "disturbances", "rules", "profiles", "areas")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    PERIODS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    DISTURBANCES_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    periods: _containers.RepeatedCompositeFieldContainer[PerformancePeriod]
+    units: _containers.RepeatedCompositeFieldContainer[PerformanceUnit]
+    disturbances: _containers.RepeatedCompositeFieldContainer[PerformanceDisturbance]
+    rules: PerformanceRules
+    profiles: _containers.RepeatedCompositeFieldContainer[PerformanceRules]
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, area: _Optional[str] = ..., periods: _Optional[_Iterable[_Union[PerformancePeriod, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[PerformanceUnit, _Mapping]]] = ..., disturbances: _Optional[_Iterable[_Union[PerformanceDisturbance, _Mapping]]] = ..., rules: _Optional[_Union[PerformanceRules, _Mapping]] = ..., profiles: _Optional[_Iterable[_Union[PerformanceRules, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PerformanceReportRequest(_message.Message):
+    __slots__ = ("what", "format", "language")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    what: PerformanceRequest
+    format: str
+    language: str
+    def __init__(self, what: _Optional[_Union[PerformanceRequest, _Mapping]] = ..., format: _Optional[str] = ..., language: _Optional[str] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("mrid",)
@@ -1771,34 +1966,220 @@ class AreaSetpoint(_message.Message):
     def __init__(self, area: _Optional[str] = ..., interchange_mw: _Optional[float] = ..., valid_from_ns: _Optional[int] = ..., valid_until_ns: _Optional[int] = ..., order_id: _Optional[str] = ...) -> None: ...
 
 class Schedule(_message.Message):
-    __slots__ = ("area", "unit", "start_ns", "step_s", "mw", "order_id")
+    __slots__ = ("area", "unit", "start_ns", "step_s", "mw", "order_id", "issued_ns")
     AREA_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     START_NS_FIELD_NUMBER: _ClassVar[int]
     STEP_S_FIELD_NUMBER: _ClassVar[int]
     MW_FIELD_NUMBER: _ClassVar[int]
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_NS_FIELD_NUMBER: _ClassVar[int]
     area: str
     unit: str
     start_ns: int
     step_s: int
     mw: _containers.RepeatedScalarFieldContainer[float]
     order_id: str
-    def __init__(self, area: _Optional[str] = ..., unit: _Optional[str] = ..., start_ns: _Optional[int] = ..., step_s: _Optional[int] = ..., mw: _Optional[_Iterable[float]] = ..., order_id: _Optional[str] = ...) -> None: ...
+    issued_ns: int
+    def __init__(self, area: _Optional[str] = ..., unit: _Optional[str] = ..., start_ns: _Optional[int] = ..., step_s: _Optional[int] = ..., mw: _Optional[_Iterable[float]] = ..., order_id: _Optional[str] = ..., issued_ns: _Optional[int] = ...) -> None: ...
+
+class ScheduleEdit(_message.Message):
+    __slots__ = ("area", "unit", "day", "based_on", "points", "range", "restore", "reason", "order_id")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    unit: str
+    day: str
+    based_on: int
+    points: _containers.RepeatedCompositeFieldContainer[SchedulePoint]
+    range: ScheduleRange
+    restore: int
+    reason: str
+    order_id: str
+    def __init__(self, area: _Optional[str] = ..., unit: _Optional[str] = ..., day: _Optional[str] = ..., based_on: _Optional[int] = ..., points: _Optional[_Iterable[_Union[SchedulePoint, _Mapping]]] = ..., range: _Optional[_Union[ScheduleRange, _Mapping]] = ..., restore: _Optional[int] = ..., reason: _Optional[str] = ..., order_id: _Optional[str] = ...) -> None: ...
+
+class SchedulePoint(_message.Message):
+    __slots__ = ("time_ns", "mw", "step_s")
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    MW_FIELD_NUMBER: _ClassVar[int]
+    STEP_S_FIELD_NUMBER: _ClassVar[int]
+    time_ns: int
+    mw: float
+    step_s: int
+    def __init__(self, time_ns: _Optional[int] = ..., mw: _Optional[float] = ..., step_s: _Optional[int] = ...) -> None: ...
+
+class ScheduleRange(_message.Message):
+    __slots__ = ("from_ns", "to_ns", "mw", "add")
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    MW_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
+    from_ns: int
+    to_ns: int
+    mw: float
+    add: bool
+    def __init__(self, from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., mw: _Optional[float] = ..., add: _Optional[bool] = ...) -> None: ...
+
+class ListSchedulesRequest(_message.Message):
+    __slots__ = ("day",)
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    def __init__(self, day: _Optional[str] = ...) -> None: ...
+
+class GetScheduleRequest(_message.Message):
+    __slots__ = ("target", "day", "version")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    day: str
+    version: int
+    def __init__(self, target: _Optional[str] = ..., day: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ScheduleInfo(_message.Message):
+    __slots__ = ("target", "name", "day", "version", "versions", "kind", "sender", "received_ns", "reason", "based_on", "digest", "order_id", "points", "first_ns", "last_ns", "issued_ns")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_NS_FIELD_NUMBER: _ClassVar[int]
+    LAST_NS_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_NS_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    name: str
+    day: str
+    version: int
+    versions: int
+    kind: str
+    sender: str
+    received_ns: int
+    reason: str
+    based_on: int
+    digest: str
+    order_id: str
+    points: int
+    first_ns: int
+    last_ns: int
+    issued_ns: int
+    def __init__(self, target: _Optional[str] = ..., name: _Optional[str] = ..., day: _Optional[str] = ..., version: _Optional[int] = ..., versions: _Optional[int] = ..., kind: _Optional[str] = ..., sender: _Optional[str] = ..., received_ns: _Optional[int] = ..., reason: _Optional[str] = ..., based_on: _Optional[int] = ..., digest: _Optional[str] = ..., order_id: _Optional[str] = ..., points: _Optional[int] = ..., first_ns: _Optional[int] = ..., last_ns: _Optional[int] = ..., issued_ns: _Optional[int] = ...) -> None: ...
+
+class ScheduleTarget(_message.Message):
+    __slots__ = ("target", "name", "unit", "minimum", "maximum", "area")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    name: str
+    unit: bool
+    minimum: float
+    maximum: float
+    area: str
+    def __init__(self, target: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[bool] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., area: _Optional[str] = ...) -> None: ...
+
+class ScheduleList(_message.Message):
+    __slots__ = ("schedules", "targets", "time_zone", "today", "at_midnight")
+    SCHEDULES_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    TODAY_FIELD_NUMBER: _ClassVar[int]
+    AT_MIDNIGHT_FIELD_NUMBER: _ClassVar[int]
+    schedules: _containers.RepeatedCompositeFieldContainer[ScheduleInfo]
+    targets: _containers.RepeatedCompositeFieldContainer[ScheduleTarget]
+    time_zone: str
+    today: str
+    at_midnight: bool
+    def __init__(self, schedules: _Optional[_Iterable[_Union[ScheduleInfo, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[ScheduleTarget, _Mapping]]] = ..., time_zone: _Optional[str] = ..., today: _Optional[str] = ..., at_midnight: _Optional[bool] = ...) -> None: ...
+
+class ScheduleVersion(_message.Message):
+    __slots__ = ("info", "points")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    info: ScheduleInfo
+    points: _containers.RepeatedCompositeFieldContainer[SchedulePoint]
+    def __init__(self, info: _Optional[_Union[ScheduleInfo, _Mapping]] = ..., points: _Optional[_Iterable[_Union[SchedulePoint, _Mapping]]] = ...) -> None: ...
+
+class PointFinding(_message.Message):
+    __slots__ = ("time_ns", "code", "asked_mw", "applied_mw", "reason")
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    ASKED_MW_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_MW_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    time_ns: int
+    code: str
+    asked_mw: float
+    applied_mw: float
+    reason: str
+    def __init__(self, time_ns: _Optional[int] = ..., code: _Optional[str] = ..., asked_mw: _Optional[float] = ..., applied_mw: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ScheduleFollowed(_message.Message):
+    __slots__ = ("target", "name", "day", "version", "mw", "next_mw", "next_ns", "actual_mw", "deviation_mw", "planned_mwh", "executed_mwh", "since_ns", "unknown_s")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MW_FIELD_NUMBER: _ClassVar[int]
+    NEXT_MW_FIELD_NUMBER: _ClassVar[int]
+    NEXT_NS_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_MW_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_MW_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_MWH_FIELD_NUMBER: _ClassVar[int]
+    EXECUTED_MWH_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_S_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    name: str
+    day: str
+    version: int
+    mw: float
+    next_mw: float
+    next_ns: int
+    actual_mw: float
+    deviation_mw: float
+    planned_mwh: float
+    executed_mwh: float
+    since_ns: int
+    unknown_s: float
+    def __init__(self, target: _Optional[str] = ..., name: _Optional[str] = ..., day: _Optional[str] = ..., version: _Optional[int] = ..., mw: _Optional[float] = ..., next_mw: _Optional[float] = ..., next_ns: _Optional[int] = ..., actual_mw: _Optional[float] = ..., deviation_mw: _Optional[float] = ..., planned_mwh: _Optional[float] = ..., executed_mwh: _Optional[float] = ..., since_ns: _Optional[int] = ..., unknown_s: _Optional[float] = ...) -> None: ...
 
 class DispatchReply(_message.Message):
-    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns")
+    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns", "version", "day", "findings")
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     APPLIED_MW_FIELD_NUMBER: _ClassVar[int]
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     code: DispatchCode
     reason: str
     applied_mw: float
     order_id: str
     time_ns: int
-    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ...) -> None: ...
+    version: int
+    day: str
+    findings: _containers.RepeatedCompositeFieldContainer[PointFinding]
+    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ..., version: _Optional[int] = ..., day: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[PointFinding, _Mapping]]] = ...) -> None: ...
 
 class GetDispatchRequest(_message.Message):
     __slots__ = ()
@@ -1831,14 +2212,16 @@ class DispatchOrder(_message.Message):
     def __init__(self, order_id: _Optional[str] = ..., sender: _Optional[str] = ..., received_ns: _Optional[int] = ..., code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., kind: _Optional[str] = ..., mw: _Optional[float] = ..., applied_mw: _Optional[float] = ..., valid_until_ns: _Optional[int] = ..., target: _Optional[str] = ..., signature_ok: _Optional[bool] = ...) -> None: ...
 
 class DispatchStatus(_message.Message):
-    __slots__ = ("interchange_setpoint_mw", "orders", "interchange_mw")
+    __slots__ = ("interchange_setpoint_mw", "orders", "interchange_mw", "followed")
     INTERCHANGE_SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
     INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWED_FIELD_NUMBER: _ClassVar[int]
     interchange_setpoint_mw: float
     orders: _containers.RepeatedCompositeFieldContainer[DispatchOrder]
     interchange_mw: float
-    def __init__(self, interchange_setpoint_mw: _Optional[float] = ..., orders: _Optional[_Iterable[_Union[DispatchOrder, _Mapping]]] = ..., interchange_mw: _Optional[float] = ...) -> None: ...
+    followed: _containers.RepeatedCompositeFieldContainer[ScheduleFollowed]
+    def __init__(self, interchange_setpoint_mw: _Optional[float] = ..., orders: _Optional[_Iterable[_Union[DispatchOrder, _Mapping]]] = ..., interchange_mw: _Optional[float] = ..., followed: _Optional[_Iterable[_Union[ScheduleFollowed, _Mapping]]] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
     __slots__ = ("pids", "from_ns", "to_ns", "buckets", "period_s")

@@ -1614,6 +1614,16 @@ class RegulationStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.WhatIfRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.WhatIfReply.FromString,
                 _registered_method=True)
+        self.GetPerformance = channel.unary_unary(
+                '/scadapb.v1.Regulation/GetPerformance',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.PerformanceRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.PerformanceReply.FromString,
+                _registered_method=True)
+        self.GetReport = channel.unary_stream(
+                '/scadapb.v1.Regulation/GetReport',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.PerformanceReportRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+                _registered_method=True)
 
 
 class RegulationServicer:
@@ -1646,6 +1656,19 @@ class RegulationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPerformance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReport(self, request, context):
+        """HTML or CSV
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegulationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1668,6 +1691,16 @@ def add_RegulationServicer_to_server(servicer, server):
                     servicer.WhatIf,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.WhatIfRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.WhatIfReply.SerializeToString,
+            ),
+            'GetPerformance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPerformance,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.PerformanceRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.PerformanceReply.SerializeToString,
+            ),
+            'GetReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetReport,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.PerformanceReportRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1790,6 +1823,60 @@ class Regulation:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def GetPerformance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Regulation/GetPerformance',
+            scadapb_dot_v1_dot_scada__pb2.PerformanceRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.PerformanceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scadapb.v1.Regulation/GetReport',
+            scadapb_dot_v1_dot_scada__pb2.PerformanceReportRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class DispatchStub:
     """---------------------------------------------------------------- upstream dispatch
@@ -1816,6 +1903,21 @@ class DispatchStub:
                 '/scadapb.v1.Dispatch/GetDispatch',
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.GetDispatchRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchStatus.FromString,
+                _registered_method=True)
+        self.EditSchedule = channel.unary_unary(
+                '/scadapb.v1.Dispatch/EditSchedule',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+                _registered_method=True)
+        self.ListSchedules = channel.unary_unary(
+                '/scadapb.v1.Dispatch/ListSchedules',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListSchedulesRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ScheduleList.FromString,
+                _registered_method=True)
+        self.GetSchedule = channel.unary_unary(
+                '/scadapb.v1.Dispatch/GetSchedule',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.GetScheduleRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ScheduleVersion.FromString,
                 _registered_method=True)
 
 
@@ -1844,6 +1946,25 @@ class DispatchServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EditSchedule(self, request, context):
+        """Signed{ScheduleEdit}: an operator with the rights SETPOINT and MODE changes a plan, or goes back to an earlier version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSchedules(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSchedule(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatchServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1861,6 +1982,21 @@ def add_DispatchServicer_to_server(servicer, server):
                     servicer.GetDispatch,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetDispatchRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchStatus.SerializeToString,
+            ),
+            'EditSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.EditSchedule,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
+            ),
+            'ListSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchedules,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListSchedulesRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ScheduleList.SerializeToString,
+            ),
+            'GetSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchedule,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetScheduleRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ScheduleVersion.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1946,6 +2082,87 @@ class Dispatch:
             '/scadapb.v1.Dispatch/GetDispatch',
             scadapb_dot_v1_dot_scada__pb2.GetDispatchRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.DispatchStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/EditSchedule',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/ListSchedules',
+            scadapb_dot_v1_dot_scada__pb2.ListSchedulesRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ScheduleList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/GetSchedule',
+            scadapb_dot_v1_dot_scada__pb2.GetScheduleRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ScheduleVersion.FromString,
             options,
             channel_credentials,
             insecure,

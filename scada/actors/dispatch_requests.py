@@ -1,0 +1,187 @@
+"""Orders of dispatch and plans between the wire and the dispatch desk."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from google.protobuf.message import Message
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.apps.dispatch.desk import DispatchDesk
+from scada.apps.dispatch.judging import Bounds, PointFinding
+from scada.apps.dispatch.orders import Answer, EditOrder, ScheduleOrder, SetpointOrder, Verdict
+from scada.apps.dispatch.plans import PlanVersion
+from scada.model_cim.tables import ModelTables
+from scada.security.audit import AuditRecord
+
+CODES = {
+    Verdict.ACCEPTED: pb.DISPATCH_CODE_ACCEPTED,
+    Verdict.CLIPPED: pb.DISPATCH_CODE_CLIPPED,
+    Verdict.REFUSED: pb.DISPATCH_CODE_REFUSED,
+    Verdict.DUPLICATE: pb.DISPATCH_CODE_DUPLICATE,
+    Verdict.LATE: pb.DISPATCH_CODE_LATE,
+    Verdict.OUT_OF_ORDER: pb.DISPATCH_CODE_OUT_OF_ORDER,
+}
+Order = pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit
+_METHODS: Mapping[str, type[Message]] = {
+    "SendSetpoint": pb.AreaSetpoint,
+    "SendSchedule": pb.Schedule,
+    "EditSchedule": pb.ScheduleEdit,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PastOrder:
+    """An accepted order of an earlier run."""
+
+    request: Order
+    sender: str
+    received_ns: int
+
+
+def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> list[PastOrder]:
+    """The orders of the audit log that were answered with acceptance, oldest first.
+
+    Args:
+        records: the audit log; its evidence is the envelope as it was verified.
+        accepted: order ids whose acceptance is in the event log.
+    """
+    found = []
+    for record in records:
+        row = record.row
+        if row.kind != "dispatch" or row.sequence_id not in accepted or not row.evidence:
+            continue
+        signed = pb.Signed.FromString(row.evidence)
+        method = pb.Header.FromString(signed.header).method.rpartition("/")[2]
+        if method in _METHODS:
+            request: Order = _METHODS[method].FromString(signed.body)  # type: ignore[assignment]
+            found.append(PastOrder(request, row.actor, record.time_ns))
+    return found
+
+
+def judge(desk: DispatchDesk, request: Order, sender: str, now_ns: int) -> Answer:
+    """Have an order judged by the desk."""
+    if isinstance(request, pb.AreaSetpoint):
+        until = request.valid_until_ns
+        setpoint = SetpointOrder(request.order_id, sender, request.area, request.interchange_mw, request.valid_from_ns, until)
+        return desk.setpoint(setpoint, now_ns)
+    if isinstance(request, pb.Schedule):
+        plan = (request.area, request.unit, request.start_ns, int(request.step_s), tuple(request.mw), request.issued_ns)
+        return desk.schedule(ScheduleOrder(request.order_id, sender, *plan), now_ns)
+    return desk.edit(_edit(request, sender), now_ns)
+
+
+def _edit(request: pb.ScheduleEdit, sender: str) -> EditOrder:
+    try:
+        day = date.fromisoformat(request.day)
+    except ValueError:
+        day = date.min
+    span = request.range
+    return EditOrder(
+        request.order_id,
+        sender,
+        request.area,
+        request.unit,
+        day,
+        int(request.based_on),
+        request.reason,
+        {point.time_ns: point.mw for point in request.points} or None,
+        (span.from_ns, span.to_ns) if request.HasField("range") else None,
+        span.mw,
+        span.add,
+        int(request.restore),
+    )
+
+
+def bounds_of(tables: ModelTables) -> tuple[dict[str, tuple[Bounds, float]], dict[str, Bounds]]:
+    """All that the dispatch desk knows of a model: of each area bounds and scheduled interchange, of each unit bounds."""
+    own = [area for area in tables.areas if area.controlled]
+    exchange = {point.equipment: point for point in tables.points if point.measurement_type == "AreaInterchange"}
+    areas = {}
+    for area in own:
+        point = exchange.get(area.mrid)
+        bounds = Bounds(point.minimum, point.maximum) if point is not None else Bounds(float("nan"), float("nan"))
+        areas[area.name] = (bounds, area.scheduled_interchange)
+    units = {
+        unit.mrid: Bounds(
+            unit.minimum, unit.maximum, unit.ramp_up, unit.ramp_down, tuple((zone.low, zone.high) for zone in unit.forbidden)
+        )
+        for area in own
+        for unit in area.units
+    }
+    return areas, units
+
+
+# ---------------------------------------------------------------- replies
+
+
+def shown_order(answer: Answer) -> pb.DispatchOrder:
+    """An answered order as the list of orders has it."""
+    return pb.DispatchOrder(
+        order_id=answer.order_id,
+        sender=answer.sender,
+        received_ns=answer.received_ns,
+        code=CODES[answer.verdict],
+        reason=answer.reason,
+        kind=answer.kind,
+        mw=answer.mw,
+        applied_mw=answer.applied_mw,
+        valid_until_ns=answer.valid_until_ns,
+        target=answer.target,
+        signature_ok=True,
+    )
+
+
+def reply_of(answer: Answer) -> pb.DispatchReply:
+    """The reply to the sender of an order."""
+    return pb.DispatchReply(
+        code=CODES[answer.verdict],
+        reason=answer.reason,
+        applied_mw=answer.applied_mw,
+        order_id=answer.order_id,
+        time_ns=answer.received_ns,
+        version=answer.version,
+        day=answer.day,
+        findings=[shown_finding(one) for one in answer.findings],
+    )
+
+
+def shown_finding(finding: PointFinding) -> pb.PointFinding:
+    """What is said of a point."""
+    return pb.PointFinding(
+        time_ns=finding.time_ns,
+        code=finding.code,
+        asked_mw=finding.asked_mw,
+        applied_mw=finding.applied_mw,
+        reason=finding.reason,
+    )
+
+
+def schedule_info(version: PlanVersion, name: str, versions: int) -> pb.ScheduleInfo:
+    """A version without its points.
+
+    Args:
+        version: the version.
+        name: of its target, for people.
+        versions: how many the day has.
+    """
+    return pb.ScheduleInfo(
+        target=version.target,
+        name=name,
+        day=f"{version.day}",
+        version=version.number,
+        versions=versions,
+        kind=version.kind,
+        sender=version.sender,
+        received_ns=version.received_ns,
+        reason=version.reason,
+        based_on=version.based_on,
+        digest=version.digest,
+        order_id=version.order_id,
+        points=len(version.points),
+        first_ns=version.points[0].time_ns,
+        last_ns=version.points[-1].time_ns,
+        issued_ns=version.issued_ns,
+    )
