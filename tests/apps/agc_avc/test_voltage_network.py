@@ -117,3 +117,23 @@ def test_a_zone_that_is_not_in_the_network_is_an_error(demo):
     zone = replace(tables.zones[0], pilots=[replace(tables.zones[0].pilots[0], mrid="nowhere", name="Nowhere")])
     with pytest.raises(ModelError, match="Nowhere"):
         VoltageNetwork(model, tables, [zone])
+
+
+def test_a_reactive_step_moves_the_buses_of_the_sources_as_predicted(demo):
+    """Their own buses answer most; the judge is a second power flow."""
+    _, _, network = demo
+    base = measured(network)
+    found, _ = network.sensitivity(Measurements(base))
+    sources, grid = network._sources, network._equipment.grid
+    assert found.buses.shape == (len(sources), len(sources))
+    assert found.device_buses.shape == (len(sources), len(network._devices))
+    row = list(grid.machine_ids).index(sources[0].mrid)
+    pid = network._machine[row][1]
+    after = measured(network, {pid: network._equipment.machines[row].q + 2.0}.items())
+    pilots, network._pilot_node = network._pilot_node, grid.machine_node[network._source_row]
+    try:
+        change = pilot_kv(network, after) - pilot_kv(network, base)
+    finally:
+        network._pilot_node = pilots
+    assert found.buses[:, 0] * 2.0 == pytest.approx(change, abs=2e-3)
+    assert found.buses[0, 0] > 0

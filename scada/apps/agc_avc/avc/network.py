@@ -95,18 +95,24 @@ class VoltageNetwork:
             return None, f"the power flow of the present state has no solution: {reasons}"
         answers = Sensitivity(network, injections, solution, self._solver.islands)
         pilots = network.bus_of_node[self._pilot_node]
-        sources = answers.dv_dq(network.bus_of_node[grid.machine_node[self._source_row]])[pilots]
-        dead = ~solution.live[pilots]
-        devices = np.column_stack([self._device(answers, network, tap, device)[pilots] for device in self._devices] or [])
-        devices = devices.reshape(len(pilots), len(self._devices))
-        sources[dead] = devices[dead] = np.nan
+        own = network.bus_of_node[grid.machine_node[self._source_row]]
+        by_source = answers.dv_dq(own)
+        by_device = np.column_stack(
+            [np.empty((network.bus_count, 0)), *(self._device(answers, network, tap, device) for device in self._devices)]
+        )
+        dead = ~solution.live
+        by_source[dead], by_device[dead] = np.nan, np.nan
+        sources, buses = by_source[pilots], by_source[own]
+        devices, device_buses = by_device[pilots], by_device[own]
         main = np.bincount(network.island[solution.live]).argmax() if solution.live.any() else -1
         s_from, s_to = network.branch_flow(solution.voltage)
         return AvcSensitivity(
             sources,
             devices,
-            dead=dead,
-            islanded=(network.island[pilots] != main) & ~dead,
+            buses,
+            device_buses,
+            dead=dead[pilots],
+            islanded=(network.island[pilots] != main) & ~dead[pilots],
             losses_mw=float((s_from + s_to).real.sum()),
         ), ""
 
