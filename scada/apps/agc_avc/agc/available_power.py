@@ -125,13 +125,14 @@ class Benchmarks:
 
     def update(self, samples: Sequence[Sample], dt: float) -> None:
         """Take the members of this cycle: how long each has been uncurtailed and still, and whose turn it is."""
+        whole = self._uncurtailed(samples)
         for index, sample in enumerate(samples):
             free = sample.in_service and sample.uncurtailed
             self._uncurtailed_s[index] = self._uncurtailed_s[index] + dt if free else 0.0
             if sample.power == self._last[index]:
                 self._still_s[index] += dt
             else:
-                self._still_s[index], self._others_then[index] = 0.0, self._others(index, samples)
+                self._still_s[index], self._others_then[index] = 0.0, self._others(index, sample, whole)
             self._last[index] = sample.power
         self._rotate(samples, dt)
 
@@ -152,7 +153,8 @@ class Benchmarks:
 
     def per_capacity(self, samples: Sequence[Sample]) -> float:
         """``sum P_b / sum Cap_b`` over the benchmarks that can be believed; NaN if they are too few."""
-        good = [index for index in sorted(self.roles) if self._believed(index, samples)]
+        whole = self._uncurtailed(samples)
+        good = [index for index in sorted(self.roles) if self._believed(index, samples[index], whole)]
         ratios = [samples[index].power / self._capacities[index] for index in good]
         if len(good) > 2:  # with two nobody can say which one is wrong
             middle = median(ratios)
@@ -162,28 +164,29 @@ class Benchmarks:
             return math.nan
         return max(0.0, sum(samples[index].power for index in good) / sum(self._capacities[index] for index in good))
 
-    def _believed(self, index: int, samples: Sequence[Sample]) -> bool:
-        sample, capacity = samples[index], self._capacities[index]
+    def _believed(self, index: int, sample: Sample, whole: tuple[float, float]) -> bool:
+        capacity = self._capacities[index]
         if not sample.in_service or math.isnan(sample.power) or capacity <= 0:
             return False
         if self._uncurtailed_s[index] < self._settings.benchmark_settle_s:
             return False
         if not -(_OVERLOAD - 1.0) * capacity <= sample.power <= _OVERLOAD * capacity:
             return False
-        return not self._frozen(index, samples)
+        if self._still_s[index] < self._settings.benchmark_frozen_s or sample.power >= _RATED * capacity:
+            return True
+        return not abs(self._others(index, sample, whole) - self._others_then[index]) > _MOVED
 
-    def _frozen(self, index: int, samples: Sequence[Sample]) -> bool:
-        if self._still_s[index] < self._settings.benchmark_frozen_s:
-            return False
-        if samples[index].power >= _RATED * self._capacities[index]:
-            return False
-        return abs(self._others(index, samples) - self._others_then[index]) > _MOVED
+    def _uncurtailed(self, samples: Sequence[Sample]) -> tuple[float, float]:
+        """(output, capacity) of the members that nothing holds back."""
+        able = [(s.power, cap) for s, cap in zip(samples, self._capacities, strict=True) if _shows(s)]
+        return sum(power for power, _ in able), sum(capacity for _, capacity in able)
 
-    def _others(self, index: int, samples: Sequence[Sample]) -> float:
+    def _others(self, index: int, sample: Sample, whole: tuple[float, float]) -> float:
         """Output per capacity of the other members that nothing holds back, NaN = there are none."""
-        able = [i for i, s in enumerate(samples) if i != index and s.in_service and s.uncurtailed and not math.isnan(s.power)]
-        capacity = sum(self._capacities[i] for i in able)
-        return sum(samples[i].power for i in able) / capacity if capacity > 0 else math.nan
+        power, capacity = whole
+        if _shows(sample):
+            power, capacity = power - sample.power, capacity - self._capacities[index]
+        return power / capacity if capacity > 1e-9 else math.nan
 
     def state(self) -> dict[str, Any]:
         """What a successor needs to go on."""
@@ -204,6 +207,10 @@ class Benchmarks:
         self._turn_s = float(state["turn_s"])
         self._wanted = [index for index, mrid in enumerate(self._mrids) if mrid in set(state["wanted"])] or self._wanted
         self.roles = {index for index, mrid in enumerate(self._mrids) if mrid in set(state["roles"])} | set(self._wanted)
+
+
+def _shows(sample: Sample) -> bool:
+    return sample.in_service and sample.uncurtailed and not math.isnan(sample.power)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scada.apps.agc_avc.agc.available_power import UNKNOWN, WEATHER_KINDS, Available, Benchmarks, KindSample, available_power
+from scada.apps.agc_avc.agc.available_power import (
+    UNKNOWN,
+    WEATHER_KINDS,
+    Available,
+    Benchmarks,
+    KindSample,
+    Sample,
+    available_power,
+)
 from scada.apps.agc_avc.agc.curtailment import CurtailmentAccount
 from scada.apps.agc_avc.agc.plant_member import MemberControl
 from scada.apps.agc_avc.agc.plant_order import MemberSetPoint, PlantOrder
@@ -96,6 +104,8 @@ class PlantControl:
             MemberControl(member, replace(self._limits, energy_mwh=member.energy_mwh), tuning.plants) for member in unit.members
         ]
         self._kinds = {kind: [m for m in self.members if m.member.kind == kind] for kind in WEATHER_KINDS}
+        self._place = {id(control): index for index, control in enumerate(self.members)}
+        self._samples: dict[str, list[Sample]] = {}
         self._benchmarks = {kind: _benchmarks(members, tuning.plants) for kind, members in self._kinds.items() if members}
         self.order = PlantOrder(self.unit, self.members, tuning.plants)
         self.account = CurtailmentAccount(ZoneInfo(tuning.time_zone))
@@ -214,8 +224,9 @@ class PlantControl:
         roles = set()
         for kind, benchmarks in self._benchmarks.items():
             members = self._kinds[kind]
-            benchmarks.update([control.sample for control in members], dt)
-            roles |= {self.members.index(members[index]) for index in benchmarks.roles}
+            self._samples[kind] = [control.sample for control in members]
+            benchmarks.update(self._samples[kind], dt)
+            roles |= {self._place[id(members[index])] for index in benchmarks.roles}
         return roles
 
     def _available(self, inputs: Measurements, power: float) -> tuple[Available, dict[str, Available]]:
@@ -230,7 +241,7 @@ class PlantControl:
 
     def _kind_sample(self, kind: str, whole: float) -> KindSample:
         members = [control for control in self._kinds[kind] if control.in_service]
-        benchmark = self._benchmarks[kind].per_capacity([control.sample for control in self._kinds[kind]])
+        benchmark = self._benchmarks[kind].per_capacity(self._samples[kind])
         at_its_best = self.order.at_its_best(whole) and all(control.at_its_best for control in members)
         capacity, power = sum(control.member.maximum for control in members), sum(control.power for control in members)
         return KindSample(kind, capacity, power, at_its_best, benchmark)
@@ -277,6 +288,8 @@ class PlantControl:
         return ""
 
     def _substituted(self, inputs: Measurements) -> tuple[str, ...]:
+        if not inputs.any_held:
+            return ()
         unit = self.unit
         named = [("available power", unit.available), ("irradiance", unit.irradiance), ("state of charge", unit.state_of_charge)]
         names = [name for name, pid in named if inputs.is_held(pid)]
