@@ -259,6 +259,7 @@ class DeviceControl:
             self._expected = float(value)
         self._under_way = True
         self._watch.start("command")
+        self.locked = Lock("under_way", "command sent, the position did not follow yet")
 
     def refused(self) -> None:
         """The control path did not bring the last command to an end."""
