@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scada.apps.agc_avc.agc.plant_status import plant_status
 from scada.apps.agc_avc.agc.plants import PlantControl, is_plant, with_plant_defaults
 from scada.apps.agc_avc.errors import RegulationError
 from scada.core.plant_settings import PlantSettings
@@ -409,3 +410,19 @@ def test_a_successor_goes_on_to_the_bit(script, at):
         if count >= at:
             assert repr(park.control.reading) == repr(other.control.reading)
             assert repr(park.control.state()) == repr(other.control.state())
+
+
+def test_what_is_shown():
+    park = Rig(with_benchmarks())
+    park.remote[4] = 0.0
+    park.run(400, 30.0)
+    status = plant_status(park.control, park.now_ns)
+    assert (status.available_source, status.curtailed_by) == ("benchmark", "agc")
+    assert status.curtailed_mw == pytest.approx(10.0, abs=0.3)
+    assert status.uncontrolled_mw == pytest.approx(8.0, abs=0.1)
+    # the benchmarks count after 300 s; till then the output was all that was known, and nothing was known once curtailed
+    assert status.curtailed_mwh_today == pytest.approx(status.curtailed_mw * 92 / 3600, rel=0.1)
+    assert 0.2 < status.curtailment_validity < 0.4
+    assert [one.benchmark for one in status.members] == [True, True, False, False, False]
+    assert status.members[4].reason == "not in remote control"
+    assert math.isnan(status.state_of_charge)

@@ -47,6 +47,8 @@ class PlantOrder:
         cause: who ordered it; empty = nobody.
         correction: losses between members and meter.
         unmet: what the members could not take of the last demand, MW.
+        uncontrolled: what members that take no set-points will give in the next cycle, MW; NaN = unknown.
+        roles: indices of the benchmarks.
         notices: sentences for the event log.
     """
 
@@ -63,8 +65,8 @@ class PlantOrder:
         self._released = False
         self._sacrificed = False
         self._power = math.nan
-        self._uncontrolled = math.nan
-        self._roles: set[int] = set()
+        self.uncontrolled = math.nan
+        self.roles: set[int] = set()
         self._available: list[float] = [math.nan] * len(members)
 
     # ------------------------------------------------------------ measurements
@@ -83,13 +85,13 @@ class PlantOrder:
             available: available power of each member.
             dt: seconds since the last cycle.
         """
-        self._power, self._roles, self._available = power, roles, list(available)
+        self._power, self.roles, self._available = power, roles, list(available)
         if not self.splits:
             return
         if not math.isnan(self.told) and not self._released:
             short = any(control.short for control in self._members if not control.reason)
             self.correction.update(self.told, meter, self.unmet or float(short), dt)
-        self._uncontrolled = self._predict(meter, dt)
+        self.uncontrolled = self._predict(meter, dt)
 
     def _predict(self, meter: float, dt: float) -> float:
         """What members that take no set-points will give in the next cycle; those without measurement by what the meter says."""
@@ -135,7 +137,7 @@ class PlantOrder:
     def reach(self) -> tuple[float, float]:
         """(least, greatest) power at the meter that set-points can bring about."""
         able = [(c, mw) for c, mw in zip(self._members, self._available, strict=True) if not c.reason]
-        rest = self._uncontrolled - self.correction.mw
+        rest = self.uncontrolled - self.correction.mw
         high = sum(control.highest(mw) for control, mw in able)
         low = sum(0.0 if self._may_stop(control) else min(control.low, control.highest(mw)) for control, mw in able)
         return low + rest, high + rest
@@ -166,13 +168,13 @@ class PlantOrder:
         self.cause, self._released = cause, headroom > 0
         if math.isnan(self.told):
             self.correction.start(self.members_mw(), self._power)
-            self._uncontrolled = self._predict(self._power, dt)
+            self.uncontrolled = self._predict(self._power, dt)
         if not self.splits:
             self.told = target
             why = f"{'released' if self._released else 'order'} of {target:.2f} MW to the plant's controller"
             return (MemberSetPoint(self._unit.setpoint, self._unit.mrid, target, why),)
         self._ramp(target, dt, headroom)
-        demand = self.told + self.correction.mw - self._uncontrolled
+        demand = self.told + self.correction.mw - self.uncontrolled
         able = [index for index, control in enumerate(self._members) if not control.reason]
         return self._share(able, demand, dt, headroom)
 
@@ -188,10 +190,10 @@ class PlantOrder:
 
     def _share(self, able: Sequence[int], demand: float, dt: float, headroom: float) -> tuple[MemberSetPoint, ...]:
         shares = {index: self._members[index].shareholder(self._available[index], dt, headroom) for index in able}
-        free = [index for index in able if index in self._roles]
+        free = [index for index in able if index in self.roles]
         # while sun and wind are let go, what does not depend on them stays where it is
         still = [index for index in able if self._released and not self._members[index].weather]
-        rest = [index for index in able if index not in self._roles and index not in still]
+        rest = [index for index in able if index not in self.roles and index not in still]
         demand -= sum(shares[index].at for index in still)
         least = sum(0.0 if self._may_stop(self._members[index]) else shares[index].low for index in rest)
         left = demand - sum(self._uncurtailed(index, dt) for index in free)
@@ -269,7 +271,7 @@ class PlantOrder:
         return [
             Term("plant_order", self.told, "MW", self.cause),
             Term("plant_losses", self.correction.mw, "MW"),
-            Term("uncontrolled_power", self._uncontrolled, "MW", note),
+            Term("uncontrolled_power", self.uncontrolled, "MW", note),
             Term("plant_unmet", self.unmet, "MW"),
         ]
 

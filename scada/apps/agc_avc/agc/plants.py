@@ -91,6 +91,7 @@ class PlantControl:
         reading: of the last cycle.
         account: curtailed energy.
         cause: who curtails it now; empty = nobody.
+        charge: state of charge of the plant as a whole, %; NaN = none or unknown.
         notices: sentences for the event log; the fleet takes them each cycle.
     """
 
@@ -110,7 +111,7 @@ class PlantControl:
         self.order = PlantOrder(self.unit, self.members, tuning.plants)
         self.account = CurtailmentAccount(ZoneInfo(tuning.time_zone))
         self._by_kind: dict[str, Available] = {}
-        self._charge = math.nan
+        self.charge = math.nan
         nothing = (math.nan, self.unit.minimum, self.unit.maximum, "", self.unit.ramp_up, self.unit.ramp_down)
         self.reading = PlantReading(*nothing, UNKNOWN, "not read yet", ())
 
@@ -185,7 +186,7 @@ class PlantControl:
         roles = self._update_benchmarks(dt)
         available, self._by_kind = self._available(inputs, power)
         self.order.learn(math.nan if meter is None else meter, power, roles, self._available_of_members(), dt)
-        self._charge = _or_nan(inputs.read(self.unit.state_of_charge))
+        self.charge = _or_nan(inputs.read(self.unit.state_of_charge))
         low, high, limited_by = self._range(available, power)
         up, down = self.order.ramps()
         named = self._substituted(inputs)
@@ -266,8 +267,8 @@ class PlantControl:
                 known, limited_by = max(_finite(power, low), _finite(self.order.told, low)), "available power unknown"
             if known < high:
                 high, limited_by = known, limited_by or "available power"
-        if not math.isnan(self._charge):
-            least, greatest = self._limits.usable(self._charge)
+        if not math.isnan(self.charge):
+            least, greatest = self._limits.usable(self.charge)
             if greatest < high or least > low:
                 limited_by = "state of charge"
             low, high = max(low, least), min(high, greatest)
@@ -279,7 +280,7 @@ class PlantControl:
         return any(not control.weather for control in self.members)
 
     def _reason(self, power: float) -> str:
-        if self.unit.state_of_charge is not None and math.isnan(self._charge):
+        if self.unit.state_of_charge is not None and math.isnan(self.charge):
             return "no good measurement of its state of charge"
         if math.isnan(power):
             return "no good measurement of its power"
@@ -323,14 +324,14 @@ class PlantControl:
         Args:
             direction: > 0 if more generation is asked for.
         """
-        return 1.0 if math.isnan(self._charge) else self._limits.headroom(self._charge, direction)
+        return 1.0 if math.isnan(self.charge) else self._limits.headroom(self.charge, direction)
 
     def pull(self) -> float:
         """Base point that brings the state of charge back while regulation rests, MW; NaN for what stores nothing."""
-        if math.isnan(self._charge) or self.unit.energy_mwh <= 0 or self._settings.soc_pull_per_hour <= 0:
+        if math.isnan(self.charge) or self.unit.energy_mwh <= 0 or self._settings.soc_pull_per_hour <= 0:
             return math.nan
         greatest = self._settings.soc_pull_percent / 100.0 * max(abs(self.unit.minimum), abs(self.unit.maximum))
-        return self._limits.pull(self._charge, self._settings.soc_pull_per_hour, greatest)
+        return self._limits.pull(self.charge, self._settings.soc_pull_per_hour, greatest)
 
     # ------------------------------------------------------------ what is told
 
@@ -350,8 +351,8 @@ class PlantControl:
                 Term("available_power", reading.available.mw, "MW", reading.available.source),
                 Term("curtailed", self.curtailed_mw, "MW", self.cause),
             ]
-        if not math.isnan(self._charge):
-            found.append(Term("state_of_charge", self._charge, "%"))
+        if not math.isnan(self.charge):
+            found.append(Term("state_of_charge", self.charge, "%"))
         if self.splits:
             found += self.order.terms()
         return tuple(found)
