@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from scada.apps.network.busbranch import BusBranch, reduce
 from scada.apps.network.equipment import Equipment
-from scada.apps.network.powerflow import Injections, Solution, solve
+from scada.apps.network.powerflow import Injections, PowerFlow, Solution
 from scada.core.clock import NS_PER_S
 from scada.sim.contacts import contact_matrix, would_earth
 from scada.sim.dynamics import FrequencyDynamics
@@ -92,6 +92,7 @@ class Plant:
         self.weather = Weather(settings.weather, max(1, len(machines)), seed + 100)
         self.load_factor = np.ones(len(equipment.load_p))
         self.network: BusBranch
+        self._solver = PowerFlow()
         none = np.zeros(0)
         self.solution = Solution(none.astype(complex), none.astype(bool), none.astype(bool), none)
         self.machine_p = np.array([machine.p for machine in machines])
@@ -318,7 +319,7 @@ class Plant:
         self._q_min = np.array([machine.q_min for machine in self.equipment.machines]) * holding
         self._q_max = np.array([machine.q_max for machine in self.equipment.machines]) * holding
         start = self.solution.voltage if len(self.solution.voltage) == n else None
-        self.solution = solve(
+        self.solution = self._solver.solve(
             network,
             Injections(p, q, v_set, total(at, self._q_min, n), total(at, self._q_max, n), total(at, weight, n)),
             start=start,

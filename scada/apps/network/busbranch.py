@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from scada.apps.network.admittance import SparseAdmittance, assemble
 from scada.apps.network.tap_changers import TapCurve
 
 F8 = npt.NDArray[np.float64]
@@ -157,16 +158,10 @@ class BusBranch:
         return len(self.bus_kv)
 
     @cached_property
-    def y_bus(self) -> C16:
-        """Dense bus admittance matrix."""
-        n = self.bus_count
-        y = np.zeros((n, n), dtype=np.complex128)
-        ends = (self.branch_from, self.branch_to)
-        for row in (0, 1):
-            for column in (0, 1):
-                np.add.at(y, (ends[row], ends[column]), self.branch_y[:, row, column])
-        y[np.arange(n), np.arange(n)] += self.shunt_y
-        return y
+    def y_bus(self) -> SparseAdmittance:
+        """Bus admittance matrix."""
+        rows = assemble(self.branch_from, self.branch_to, np.ascontiguousarray(self.branch_y), self.shunt_y)
+        return SparseAdmittance(*rows)
 
     def branch_flow(self, voltage: C16) -> tuple[C16, C16]:
         """Complex power in MVA flowing from the bus into each branch at its ``from`` and ``to`` side."""

@@ -1,16 +1,15 @@
-"""DC power flow of large grids: active power and angles only, all voltages at their nominal value, no losses.
-
-Solved by conjugate gradients with a diagonal preconditioner: nothing is factored, memory grows with the branches alone.
-"""
+"""DC power flow: active powers alone, all voltages at their nominal value, no losses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
-from scada.apps.network.busbranch import BASE_MVA, F8, I8, BusBranch
+from scada.apps.network.admittance import assemble
+from scada.apps.network.busbranch import BASE_MVA, F8, BusBranch
+from scada.apps.network.island import Island, Islands
+from scada.apps.network.sparse_lu import WEAK_PIVOT, factor_into, solve_into
 
 _SMALLEST_X = 1e-6
 """Per unit; less makes a branch a closed switch as far as active power goes."""
@@ -23,44 +22,70 @@ class DcFlow:
     Attributes:
         branch_mw: MW from the ``from`` to the ``to`` side of each branch; NaN where the island has no source.
         slack_mw: what injections lack, by island with a source; shared by participation.
-        iterations: of the conjugate gradients.
     """
 
     branch_mw: F8
     slack_mw: tuple[float, ...]
-    iterations: int
 
 
-def dc_flow(network: BusBranch, p: F8, participation: F8, *, tolerance: float = 1e-4) -> DcFlow | None:
-    """Solve all islands at once.
+def dc_flow(network: BusBranch, p: F8, participation: F8, *, islands: Islands | None = None) -> DcFlow | None:
+    """Solve all islands.
 
     Args:
         network: buses and admittances.
         p: MW injected at each bus.
         participation: share of each bus in what its island lacks; an island without any is dead.
-        tolerance: greatest mismatch accepted, MW.
+        islands: of an earlier solve, to be used again while the topology is the same.
 
     Returns:
-        The flows, or None if the iteration did not reach the tolerance.
+        The flows, or None if an island has no solution: a number that is not finite, or reactances that cancel out.
     """
     share = np.bincount(network.island, participation)
     lacks = -np.bincount(network.island, p, len(share))
     live = share > 0
-    per_share = np.divide(lacks, share, out=np.zeros_like(share), where=live)
-    balanced = np.where(live[network.island], p + participation * per_share[network.island], 0.0) / BASE_MVA
+    angle = np.full(network.bus_count, np.nan)
+    for island in (islands or Islands()).of(network, np.flatnonzero(live)):
+        number, buses = island.number, island.buses
+        balanced = p[buses] + participation[buses] * (lacks[number] / share[number])
+        found = angles(network, island, balanced / BASE_MVA, int(np.argmax(participation[buses])))
+        if found is None:
+            return None
+        angle[buses] = found
     susceptance, shift = _series(network)
-    used = live[network.island[network.branch_from]] & (network.branch_from != network.branch_to)
-    one, two = network.branch_from[used], network.branch_to[used]
-    b, turned = susceptance[used], shift[used]
-    rhs = balanced.copy()
-    np.add.at(rhs, one, b * turned)
-    np.subtract.at(rhs, two, b * turned)
-    angle, iterations, rest = _conjugate_gradients(network.bus_count, one, two, b, rhs, tolerance / BASE_MVA)
-    if not rest <= tolerance / BASE_MVA:
+    flow = susceptance * (angle[network.branch_from] - angle[network.branch_to] - shift) * BASE_MVA
+    flow[network.branch_from == network.branch_to] = np.nan
+    return DcFlow(flow, tuple(lacks[live].tolist()))
+
+
+def angles(network: BusBranch, island: Island, p: F8, reference: int) -> F8 | None:
+    """Voltage angles of an island in radians against its reference bus, both in its own bus numbers; None = no solution.
+
+    Args:
+        network: buses and admittances.
+        island: which.
+        p: injected power of each bus, per unit, sum 0.
+        reference: the bus whose angle is 0.
+    """
+    susceptance, shift = _series(network)
+    ports = susceptance[:, None, None] * np.array([[1.0, -1.0], [-1.0, 1.0]])
+    none = np.zeros(network.bus_count, np.complex128)
+    matrix = assemble(network.branch_from, network.branch_to, ports.astype(np.complex128), none)[2]
+    turned = np.zeros(network.bus_count)
+    joins = network.branch_from != network.branch_to
+    np.add.at(turned, network.branch_from[joins], (susceptance * shift)[joins])
+    np.subtract.at(turned, network.branch_to[joins], (susceptance * shift)[joins])
+    blocks = np.zeros((len(island.take), 4))  # the second unknown of each block stays 0
+    blocks[:, 0] = matrix.real[island.take]
+    blocks[island.diagonal, 3] = 1.0
+    blocks[island.of_row == reference, 0] = 0.0
+    blocks[island.diagonal[reference], 0] = 1.0
+    rhs = np.zeros((len(island.buses), 2))
+    rhs[:, 0] = p + turned[island.buses]
+    rhs[reference, 0] = 0.0
+    if not (np.isfinite(blocks).all() and factor_into(island.layout, island.factors, blocks) >= WEAK_PIVOT):
         return None
-    flow = np.full(len(susceptance), np.nan)
-    flow[used] = b * (angle[one] - angle[two] - turned) * BASE_MVA
-    return DcFlow(flow, tuple(lacks[live].tolist()), iterations)
+    solve_into(island.layout, island.factors, rhs, rhs)
+    return np.asarray(rhs[:, 0]) if np.isfinite(rhs).all() else None
 
 
 def _series(network: BusBranch) -> tuple[F8, F8]:
@@ -72,52 +97,3 @@ def _series(network: BusBranch) -> tuple[F8, F8]:
     small = np.abs(reactance) < _SMALLEST_X
     reactance = np.where(small, _SMALLEST_X, reactance)
     return np.asarray(1.0 / reactance), np.asarray(np.angle(-forth * np.conj(root)))
-
-
-@numba.njit(cache=True, nogil=True)
-def _times(one: I8, two: I8, b: F8, x: F8, out: F8) -> None:
-    out[:] = 0.0
-    for branch in range(len(b)):
-        flow = b[branch] * (x[one[branch]] - x[two[branch]])
-        out[one[branch]] += flow
-        out[two[branch]] -= flow
-
-
-@numba.njit(cache=True, nogil=True)
-def _conjugate_gradients(count: int, one: I8, two: I8, b: F8, rhs: F8, tolerance: float) -> tuple[F8, int, float]:
-    """Angles for the injections ``rhs``, whose sum is 0 in every island; rounds needed and greatest mismatch left."""
-    diagonal = np.zeros(count)
-    for branch in range(len(b)):
-        diagonal[one[branch]] += b[branch]
-        diagonal[two[branch]] += b[branch]
-    scale = np.ones(count)
-    for bus in range(count):
-        if diagonal[bus] != 0.0:
-            scale[bus] = 1.0 / abs(diagonal[bus])
-    x, rest = np.zeros(count), rhs.copy()
-    scaled = rest * scale
-    direction, image = scaled.copy(), np.empty(count)
-    size = np.sum(rest * scaled)
-    worst = np.max(np.abs(rest))
-    rounds = 0
-    while worst > tolerance and rounds < 20 * count:
-        _times(one, two, b, direction, image)
-        bend = np.sum(direction * image)
-        if bend == 0.0 or not np.isfinite(bend):
-            break
-        step = size / bend
-        x += step * direction
-        rest -= step * image
-        scaled = rest * scale
-        now = np.sum(rest * scaled)
-        direction = scaled + (now / size) * direction
-        size = now
-        worst = np.max(np.abs(rest))
-        rounds += 1
-    return x, rounds, worst
-
-
-def warm_up() -> None:
-    """Compile the kernels or load them from numba's cache."""
-    rows = np.zeros(1, dtype=np.int64)
-    _conjugate_gradients(2, rows, rows + 1, np.ones(1), np.array([1.0, -1.0]), 1e-6)

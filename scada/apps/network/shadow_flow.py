@@ -15,8 +15,6 @@ from scada.core.errors import ModelError
 
 MOST_ASSUMED = 0.2
 """Part of the load that may be taken from the model's files for want of a live value; with more, no flows are computed."""
-MOST_BUSES = 700
-"""Buses of one island that the dense AC solver takes; a larger grid gets DC flows, and is told so."""
 _P, _Q = "ThreePhaseActivePower", "ThreePhaseReactivePower"
 
 
@@ -91,8 +89,6 @@ class _Flow:
         told = replace(told, buses=int(live.sum()))
         if not len(live):
             return replace(told, reason="no running machine holds a voltage")
-        if live.max() > MOST_BUSES:
-            return self._dc(network, injections, told, f"{live.max()} buses in one island, more than {MOST_BUSES}")
         solution = solve(network, injections)
         if not solution.converged:
             reasons = "; ".join(island.reason for island in solution.islands if not island.converged)
