@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scada.apps.agc_avc.agc.controller import AgcController
+from scada.apps.agc_avc.agc.modes import UnitMode
 from scada.apps.agc_avc.agc.requirement import Zone
-from scada.apps.agc_avc.agc.units import UnitMode, allowed_segments
+from scada.apps.agc_avc.agc.unit_table import allowed_segments
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
 from scada.core.agc_settings import AgcSettings, AgcTuning
@@ -101,13 +102,12 @@ def test_no_setpoint_outside_limits_inside_a_zone_above_the_ramp_or_off_control(
             assert one.minimum - 1e-9 <= point.mw <= one.maximum + 1e-9
             assert not any(lo + 1e-6 < point.mw < hi - 1e-6 for lo, hi, _ in one.forbidden)
             orders[i] = point.mw
-        for control in agc._fleet._units:
-            name, ramp = control.unit.name, control.unit.ramp_up * 4 / 60
-            if name in before and not math.isnan(control.target) and not control.free:
-                assert abs(control.target - before[name]) <= ramp + 1e-6
-        before = {
-            control.unit.name: control.target for control in agc._fleet._units if not (math.isnan(control.target) or control.free)
-        }
+        moving = {one.name: one.target_mw for one in decision.units if one.available and one.reason != "runs free"}
+        for name, target in moving.items():
+            if name in before:
+                ramp = next(one.ramp_up for one in UNITS if one.name == name) * 4 / 60
+                assert abs(target - before[name]) <= ramp + 1e-6
+        before = moving
         assert not ({11} if remote != 1 else set()) & {10 + UNITS.index(u) for u in UNITS if u.mrid in on_control}
         if lost in (31, 11):
             assert "T2" not in on_control
@@ -124,9 +124,7 @@ def test_the_order_of_units_does_not_matter(tie, order):
     for agc in (plain, mixed):
         agc.cycle(snapshot(measured()))
         agc.cycle(snapshot(measured(tie=tie)))
-    one = {control.unit.name: control.target for control in plain._fleet._units}
-    two = {control.unit.name: control.target for control in mixed._fleet._units}
-    assert two == pytest.approx(one, abs=1e-6)
+    assert mixed._fleet.targets == pytest.approx(plain._fleet.targets, abs=1e-6)
 
 
 def test_the_targets_sum_to_the_demand():
@@ -134,11 +132,12 @@ def test_the_targets_sum_to_the_demand():
     agc = controller(units=UNITS[:3], clock=clock)
     run(agc, clock, measured())
     for _ in range(20):
-        run(agc, clock, measured(tie=-10.0))
-        regulating = [control.target for control in agc._fleet._units if control.unit.mrid in agc._fleet._members]
-        reach = sum(control.ramp(control.unit.ramp_up, 4.0) for control in agc._fleet._units)
-        assert sum(regulating) == pytest.approx(agc._fleet._demand, abs=reach + 30 / 60 * 78)
-        assert sum(regulating) <= agc._fleet._demand + 1e-6
+        decision = run(agc, clock, measured(tie=-10.0))
+        regulating = [one.target_mw for one in decision.units if one.regulates]
+        reach = sum(one.ramp_up for one in decision.units) * 4.0 / 60
+        assert len(regulating) == 3
+        assert sum(regulating) == pytest.approx(agc._fleet.demand_mw, abs=reach + 30 / 60 * 78)
+        assert sum(regulating) <= agc._fleet.demand_mw + 1e-6
 
 
 def test_a_unit_crosses_its_zone_at_full_ramp_and_is_never_told_to_stay_inside():
@@ -148,7 +147,7 @@ def test_a_unit_crosses_its_zone_at_full_ramp_and_is_never_told_to_stay_inside()
     for _ in range(40):
         decision = run(agc, clock, {FREQUENCY: 50.0, TIE: -60.0, 10: power[0], 11: power[1]})
         told += [point.mw for point in decision.setpoints if point.mrid == "H"]
-        inside = 60 < agc._fleet._units[0].target < 85
+        inside = 60 < decision.units[0].target_mw < 85
         assert not inside or told[-1] == 85.0
         if told:
             power[0] += max(-4.0, min(4.0, told[-1] - power[0]))
@@ -206,7 +205,7 @@ def test_suspended_within_one_cycle_and_resumed_without_a_bump(change, quality, 
     decision = run(agc, clock, measured(moved))
     assert decision.state == "on"
     assert decision.setpoints == ()
-    assert [control.target for control in agc._fleet._units] == pytest.approx(moved)
+    assert [one.target_mw for one in decision.units] == pytest.approx(moved)
 
 
 def test_a_substitute_tie_measurement_keeps_control():

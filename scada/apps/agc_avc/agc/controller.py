@@ -11,13 +11,17 @@ import numpy as np
 
 from scada.apps.agc_avc.agc.ace import MODES
 from scada.apps.agc_avc.agc.area import AgcState, AreaControl, AreaCycle
-from scada.apps.agc_avc.agc.fleet import Regulation, SetPoint, UnitDecision, UnitFleet
+from scada.apps.agc_avc.agc.fleet import UnitFleet
+from scada.apps.agc_avc.agc.groups import GroupStatus
 from scada.apps.agc_avc.agc.inadvertent import InadvertentStatus
+from scada.apps.agc_avc.agc.modes import BASE_MODES, REG_MODES, UnitMode
 from scada.apps.agc_avc.agc.reserve import ReserveStatus
 from scada.apps.agc_avc.agc.sources import Reading
 from scada.apps.agc_avc.agc.suspension import Cause
-from scada.apps.agc_avc.agc.units import UnitMode
+from scada.apps.agc_avc.agc.unit_decisions import UnitDecision
+from scada.apps.agc_avc.agc.unit_orders import Regulation, SetPoint
 from scada.apps.agc_avc.errors import RegulationError
+from scada.apps.agc_avc.explanation import Explanation
 from scada.apps.agc_avc.inputs import Measurements
 from scada.core.agc_settings import AgcSettings
 from scada.core.clock import Clock
@@ -47,9 +51,9 @@ class AgcDecision:
     """What the regulating units cannot take of the demand within their limits."""
     cycle_ns: int
     cps1_percent: float
-    units: tuple[UnitDecision, ...]
+    units: Sequence[UnitDecision]
     setpoints: tuple[SetPoint, ...]
-    """To be sent through the control path; empty unless ``on``."""
+    """To be sent through the control path; unless ``on`` only test values of operators."""
     notices: tuple[str, ...]
     """What changed since the last cycle, for the event log."""
     causes: tuple[Cause, ...]
@@ -79,6 +83,10 @@ class AgcDecision:
     without_ace_s: float
     """Seconds since the last usable ACE."""
     reserves: tuple[ReserveStatus, ...]
+    groups: tuple[GroupStatus, ...]
+    base_modes: tuple[str, ...]
+    reg_modes: tuple[str, ...]
+    """Unit modes that can be ordered."""
 
 
 class AgcController:
@@ -104,7 +112,7 @@ class AgcController:
         self._settings = settings
         self._clock = clock
         self._control = AreaControl(area, settings)
-        self._fleet = UnitFleet(area.units, settings.tuning, clock, area.name)
+        self._fleet = UnitFleet(area.units, settings.tuning, clock, area.name, area.groups)
         self._last_cycle = math.nan
         self._controls = self._sends = False
 
@@ -142,6 +150,34 @@ class AgcController:
             RegulationError: no such unit or mode, or a base point that is not allowed.
         """
         self._fleet.set_mode(mrid, UnitMode(base, reg, base_point_mw))
+
+    def set_loop(self, mrid: str, loop: str, test_value: float = math.nan) -> None:
+        """Close or open the loop of a unit, or send it a test value alone, whatever the state of the area.
+
+        Raises:
+            RegulationError: no such unit or loop, or no test value.
+        """
+        self._fleet.set_loop(mrid, loop, test_value)
+
+    def unlock(self, mrid: str) -> None:
+        """Give a unit another chance that did not follow or refused.
+
+        Raises:
+            RegulationError: no such unit.
+        """
+        self._fleet.unlock(mrid)
+
+    def set_plan(self, mw: float) -> None:
+        """Set what all units of the area shall generate together (its plan), for those of mode ``LDFC``; NaN = none."""
+        self._fleet.set_plan(mw)
+
+    def explain(self, mrid: str) -> Explanation:
+        """Why a unit was told what it was told.
+
+        Raises:
+            RegulationError: no such unit.
+        """
+        return self._fleet.explain(mrid, self._control.area_terms())
 
     def set_base_point(self, mrid: str, mw: float) -> float:
         """Set the scheduled output of a unit, followed in mode ``SCHE``; returns it as brought into the allowed range.
@@ -186,16 +222,17 @@ class AgcController:
         if not found.controls:
             self._release()
         if found.controls and (not self._controls or found.sends != self._sends):
-            self._fleet.prime(inputs)
+            self._fleet.prime(inputs, dt)
         else:
-            self._fleet.read(inputs)
+            self._fleet.read(inputs, dt)
         self._controls, self._sends = found.controls, found.sends
-        setpoints: list[SetPoint] = []
         if found.acts:
             requirement = self._control.requirement
             asked = (found.change_mw, requirement.requirement_mw, requirement.zone)
             setpoints = self._fleet.regulate(Regulation(*asked, found.deviation_hz, self.area.nominal_hz, dt, now, found.sends))
-        return self._decision(found, setpoints if found.sends else ())
+        else:
+            setpoints = self._fleet.test(dt, now)
+        return self._decision(found, setpoints)
 
     def _release(self) -> None:
         if self._controls:
@@ -248,6 +285,9 @@ class AgcController:
             quiet=requirement.quiet,
             without_ace_s=control.without_ace_s,
             reserves=control.reserves,
+            groups=self._fleet.groups,
+            base_modes=BASE_MODES,
+            reg_modes=REG_MODES,
         )
 
     # ------------------------------------------------------------ record and take-over
@@ -256,6 +296,7 @@ class AgcController:
         """What must survive a restart or a take-over."""
         return {
             "area": self._control.state(),
+            "fleet": self._fleet.state(),
             "controls": self._controls,
             "sends": self._sends,
             "last_cycle": self._last_cycle,
@@ -264,6 +305,7 @@ class AgcController:
     def restore(self, state: dict[str, Any]) -> None:
         """Take up where :meth:`state` was asked; under another clock the first cycle counts as one of usual length."""
         self._control.restore(state["area"])
+        self._fleet.restore(state["fleet"])
         self._controls, self._sends = bool(state["controls"]), bool(state["sends"])
         last = float(state["last_cycle"])
         self._last_cycle = last if 0 <= self._clock.monotonic() - last <= 10 * self._settings.cycle_s else math.nan

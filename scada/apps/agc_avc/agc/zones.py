@@ -190,3 +190,9 @@ def choose_sides(
     if unmet == 0.0:
         return lam, unmet
     return _search(base, alpha, window_lo, window_hi, demand, zones, groups, x, lam, unmet, True)
+
+
+@njit(cache=True, nogil=True)
+def no_zones() -> ZoneTable:
+    """A table of nothing."""
+    return ZoneTable(np.empty(0, np.int64), np.empty(0), np.empty(0))

@@ -1,0 +1,117 @@
+"""The kernel that shares the demand among the units that regulate: participation, windows, zones, groups."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from scada.apps.agc_avc.agc.modes import AUTO, CAPACITY, ECONOMIC, MARGIN, RAMP
+from scada.apps.agc_avc.agc.unit_kernels import Rules
+from scada.apps.agc_avc.agc.unit_motion import base_of, window
+from scada.apps.agc_avc.agc.unit_table import UnitState, UnitTable
+from scada.apps.agc_avc.agc.water_filling import F8, GroupLimits
+from scada.apps.agc_avc.agc.zones import ZoneTable, choose_sides, no_zones
+
+_RULES = 5
+
+
+@njit(cache=True, nogil=True)
+def _participation(t: UnitTable, s: UnitState, direction: float, emergency: bool, alpha: F8) -> None:
+    """Weight of each member by its rule.
+
+    The members of one rule together weigh what their participation factors sum to; the rule says how they split it. In the
+    emergency zone economy does not count: those units take part by their factor.
+    """
+    factors, measures = np.zeros(_RULES), np.zeros(_RULES)
+    for i in range(len(alpha)):
+        rule = t.share[i]
+        alpha[i] = 0.0
+        if not s.member[i]:
+            continue
+        if rule == ECONOMIC:
+            alpha[i] = t.participation[i] if emergency else t.economic_weight[i]
+        elif rule == RAMP:
+            alpha[i] = s.ramp_up[i] if direction >= 0.0 else s.ramp_down[i]
+        elif rule == MARGIN:
+            alpha[i] = max(s.high[i] - s.base[i] if direction >= 0.0 else s.base[i] - s.low[i], 0.0)
+        elif rule == CAPACITY:
+            alpha[i] = t.rated[i]
+        else:
+            alpha[i] = t.participation[i]
+        alpha[i] *= s.factor[i]
+        factors[rule] += t.participation[i]
+        measures[rule] += alpha[i]
+    for i in range(len(alpha)):
+        rule = t.share[i]
+        if measures[rule] > 0.0:
+            alpha[i] *= factors[rule] / measures[rule]
+
+
+@njit(cache=True, nogil=True)
+def share(
+    t: UnitTable,
+    s: UnitState,
+    r: Rules,
+    zones: ZoneTable,
+    groups: GroupLimits,
+    demand: float,
+    change: float,
+    windup_minutes: float,
+    dead: bool,
+) -> tuple[float, float, float, int, float, float]:
+    """Move the targets of the members.
+
+    First where each should end up, zones and groups in view but not ramps; then how far it gets in this cycle.
+
+    Args:
+        t: what the model says.
+        s: what changes.
+        r: parameters of the cycle.
+        zones: forbidden zones.
+        groups: limits of groups, less what their other units generate.
+        demand: on the members so far, MW.
+        change: of the demand in this cycle.
+        windup_minutes: the demand runs ahead of the targets by no more than what they ramp in this time.
+        dead: the dead zone is in force: the demand is what the members stand at.
+
+    Returns:
+        (demand, lam, unmet, members, least, greatest sum the members can give).
+    """
+    n = len(s.power)
+    low, high, base, alpha, x = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+    members, sum_low, sum_high, sum_base, sum_target, reach_up, reach_down = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        if not s.member[i]:
+            continue
+        members += 1
+        s.base[i] = base_of(s, i, r.emergency)
+        # a storage drifts back only once it was under control for a cycle: taking over asks nothing of anybody
+        if dead and s.base_mode[i] == AUTO and not (math.isnan(s.pull[i]) or math.isnan(s.setpoint[i])):
+            s.base[i] = min(max(s.pull[i], s.low[i]), s.high[i])
+        low[i], high[i], base[i] = s.low[i], s.high[i], s.base[i]
+        sum_low += low[i]
+        sum_high += high[i]
+        sum_base += base[i]
+        sum_target += s.target[i]
+        reach_up += s.target[i] + min(max(high[i] - s.target[i], 0.0), s.ramp_up[i] * windup_minutes)
+        reach_down += s.target[i] - min(max(s.target[i] - low[i], 0.0), s.ramp_down[i] * windup_minutes)
+    if members == 0:
+        return demand, math.nan, 0.0, 0, 0.0, 0.0
+    if dead:
+        demand = sum_target
+    demand = min(max(demand + change, reach_down), reach_up)
+    _participation(t, s, demand - sum_base, r.emergency, alpha)
+    lam, unmet = choose_sides(base, alpha, low, high, demand, zones, groups, x)
+    for i in range(n):
+        s.wanted[i] = x[i] if s.member[i] else s.wanted[i]
+        s.alpha[i] = alpha[i]
+        if s.member[i]:
+            low[i], high[i] = window(t, s, r, i, x[i])
+            s.window_lo[i], s.window_hi[i] = low[i], high[i]
+    choose_sides(base, alpha, low, high, demand, no_zones(), groups, x)
+    for i in range(n):
+        if s.member[i]:
+            s.target[i] = x[i]
+    return demand, lam, unmet, members, sum_low, sum_high
