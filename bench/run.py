@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from agc import group as agc
 from capacity import group as capacity
 from chain import group as chain
 from events import group as events
@@ -16,6 +17,7 @@ from opcua import group as opcua
 from rtdb import group as rtdb
 
 GROUPS = {
+    "agc": agc,
     "capacity": capacity,
     "chain": chain,
     "events": events,

@@ -187,7 +187,7 @@ class AgcSettings(Section):
         "nerc",
         description="Sign of the ACE shown and published: nerc = negative asks for generation; reversed = positive does.",
     )
-    proportional: float = Field(0.5, ge=0, description="Kp of the area regulation requirement.")
-    integral: float = Field(0.02, ge=0, description="Ki, 1/s.")
-    filter_s: float = Field(8.0, ge=0, description="Time constant of the ACE filter, s.")
+    proportional: float = Field(0.8, ge=0, description="Kp of the area regulation requirement.")
+    integral: float = Field(0.03, ge=0, description="Ki, 1/s.")
+    filter_s: float = Field(4.0, ge=0, description="Time constant of the ACE filter, s.")
     tuning: AgcTuning = AgcTuning()
