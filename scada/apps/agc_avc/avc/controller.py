@@ -317,6 +317,9 @@ class AvcController:
             "has_network": self._has_network,
             "front_end_lost": self._front_end_lost,
             "watch": self._watch.state(),
+            "last": {
+                mrid: [one.cid, one.value, one.why, one.discrete, when, sent] for mrid, (one, when, sent) in self._last.items()
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -334,3 +337,8 @@ class AvcController:
         self._suspended, self._unsolved = bool(state["suspended"]), int(state["unsolved"])
         self._has_network, self._front_end_lost = bool(state["has_network"]), bool(state["front_end_lost"])
         self._watch.restore(state["watch"])
+        self._last = {
+            mrid: (AvcCommand(int(cid), mrid, float(value), str(why), discrete=bool(discrete)), int(when), bool(sent))
+            for mrid, (cid, value, why, discrete, when, sent) in state["last"].items()
+            if mrid in self._by_mrid
+        }
