@@ -1265,7 +1265,7 @@ class GetAvcRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class AgcUnitStatus(_message.Message):
-    __slots__ = ("mrid", "name", "fuel", "base_mode", "reg_mode", "power_mw", "base_mw", "setpoint_mw", "minimum_mw", "maximum_mw", "ramp_up", "ramp_down", "available", "reason", "last_command_ns", "participation", "forbidden")
+    __slots__ = ("mrid", "name", "fuel", "base_mode", "reg_mode", "power_mw", "base_mw", "setpoint_mw", "minimum_mw", "maximum_mw", "ramp_up", "ramp_down", "available", "reason", "last_command_ns", "participation", "forbidden", "group", "share", "loop", "advised_mw", "target_mw", "mode_en", "mode_zh", "zone_s", "raise_blocked", "lower_blocked", "locked", "misses", "response_mw_per_min", "output", "test_mw", "regulates")
     MRID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     FUEL_FIELD_NUMBER: _ClassVar[int]
@@ -1283,6 +1283,22 @@ class AgcUnitStatus(_message.Message):
     LAST_COMMAND_NS_FIELD_NUMBER: _ClassVar[int]
     PARTICIPATION_FIELD_NUMBER: _ClassVar[int]
     FORBIDDEN_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    ADVISED_MW_FIELD_NUMBER: _ClassVar[int]
+    TARGET_MW_FIELD_NUMBER: _ClassVar[int]
+    MODE_EN_FIELD_NUMBER: _ClassVar[int]
+    MODE_ZH_FIELD_NUMBER: _ClassVar[int]
+    ZONE_S_FIELD_NUMBER: _ClassVar[int]
+    RAISE_BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    LOWER_BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    LOCKED_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_MW_PER_MIN_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    TEST_MW_FIELD_NUMBER: _ClassVar[int]
+    REGULATES_FIELD_NUMBER: _ClassVar[int]
     mrid: str
     name: str
     fuel: str
@@ -1300,7 +1316,23 @@ class AgcUnitStatus(_message.Message):
     last_command_ns: int
     participation: float
     forbidden: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ...) -> None: ...
+    group: str
+    share: str
+    loop: str
+    advised_mw: float
+    target_mw: float
+    mode_en: str
+    mode_zh: str
+    zone_s: float
+    raise_blocked: bool
+    lower_blocked: bool
+    locked: bool
+    misses: int
+    response_mw_per_min: float
+    output: str
+    test_mw: float
+    regulates: bool
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ..., group: _Optional[str] = ..., share: _Optional[str] = ..., loop: _Optional[str] = ..., advised_mw: _Optional[float] = ..., target_mw: _Optional[float] = ..., mode_en: _Optional[str] = ..., mode_zh: _Optional[str] = ..., zone_s: _Optional[float] = ..., raise_blocked: _Optional[bool] = ..., lower_blocked: _Optional[bool] = ..., locked: _Optional[bool] = ..., misses: _Optional[int] = ..., response_mw_per_min: _Optional[float] = ..., output: _Optional[str] = ..., test_mw: _Optional[float] = ..., regulates: _Optional[bool] = ...) -> None: ...
 
 class AgcCause(_message.Message):
     __slots__ = ("key", "suspends", "active", "count", "last_ns", "text")
@@ -1368,8 +1400,28 @@ class AgcReserve(_message.Message):
     short: bool
     def __init__(self, key: _Optional[str] = ..., available_mw: _Optional[float] = ..., required_mw: _Optional[float] = ..., short: _Optional[bool] = ...) -> None: ...
 
+class AgcGroupStatus(_message.Message):
+    __slots__ = ("mrid", "name", "parent", "power_mw", "minimum_mw", "maximum_mw", "unmet_mw", "reason")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    POWER_MW_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_MW_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_MW_FIELD_NUMBER: _ClassVar[int]
+    UNMET_MW_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    parent: str
+    power_mw: float
+    minimum_mw: float
+    maximum_mw: float
+    unmet_mw: float
+    reason: str
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., parent: _Optional[str] = ..., power_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class AgcStatus(_message.Message):
-    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "causes", "sources", "control_modes", "sign", "scheduled_frequency_hz", "time_error_s", "time_correction", "inadvertent", "correction_mw", "meter_error_mw", "meter_mw", "proportional_mw", "integral_mw", "cps_mw", "quiet", "without_ace_s", "reserves", "performance", "performance_rules", "disturbances", "areas")
+    __slots__ = ("area", "state", "reason", "control_mode", "frequency_hz", "ace_mw", "filtered_ace_mw", "interchange_mw", "scheduled_interchange_mw", "regulation_mw", "zone", "reserve_up_mw", "reserve_down_mw", "unmet_mw", "cycle_ns", "units", "dispatch", "cps1_percent", "causes", "sources", "control_modes", "sign", "scheduled_frequency_hz", "time_error_s", "time_correction", "inadvertent", "correction_mw", "meter_error_mw", "meter_mw", "proportional_mw", "integral_mw", "cps_mw", "quiet", "without_ace_s", "reserves", "base_modes", "reg_modes", "groups", "performance", "performance_rules", "disturbances", "areas")
     AREA_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -1405,6 +1457,9 @@ class AgcStatus(_message.Message):
     QUIET_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_ACE_S_FIELD_NUMBER: _ClassVar[int]
     RESERVES_FIELD_NUMBER: _ClassVar[int]
+    BASE_MODES_FIELD_NUMBER: _ClassVar[int]
+    REG_MODES_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     PERFORMANCE_FIELD_NUMBER: _ClassVar[int]
     PERFORMANCE_RULES_FIELD_NUMBER: _ClassVar[int]
     DISTURBANCES_FIELD_NUMBER: _ClassVar[int]
@@ -1444,11 +1499,14 @@ class AgcStatus(_message.Message):
     quiet: str
     without_ace_s: float
     reserves: _containers.RepeatedCompositeFieldContainer[AgcReserve]
+    base_modes: _containers.RepeatedScalarFieldContainer[str]
+    reg_modes: _containers.RepeatedScalarFieldContainer[str]
+    groups: _containers.RepeatedCompositeFieldContainer[AgcGroupStatus]
     performance: _containers.RepeatedCompositeFieldContainer[PerformancePeriod]
     performance_rules: str
     disturbances: _containers.RepeatedCompositeFieldContainer[PerformanceDisturbance]
     areas: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., causes: _Optional[_Iterable[_Union[AgcCause, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AgcSource, _Mapping]]] = ..., control_modes: _Optional[_Iterable[str]] = ..., sign: _Optional[str] = ..., scheduled_frequency_hz: _Optional[float] = ..., time_error_s: _Optional[float] = ..., time_correction: _Optional[int] = ..., inadvertent: _Optional[_Union[AgcInadvertent, _Mapping]] = ..., correction_mw: _Optional[float] = ..., meter_error_mw: _Optional[float] = ..., meter_mw: _Optional[float] = ..., proportional_mw: _Optional[float] = ..., integral_mw: _Optional[float] = ..., cps_mw: _Optional[float] = ..., quiet: _Optional[str] = ..., without_ace_s: _Optional[float] = ..., reserves: _Optional[_Iterable[_Union[AgcReserve, _Mapping]]] = ..., performance: _Optional[_Iterable[_Union[PerformancePeriod, _Mapping]]] = ..., performance_rules: _Optional[str] = ..., disturbances: _Optional[_Iterable[_Union[PerformanceDisturbance, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, area: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., control_mode: _Optional[str] = ..., frequency_hz: _Optional[float] = ..., ace_mw: _Optional[float] = ..., filtered_ace_mw: _Optional[float] = ..., interchange_mw: _Optional[float] = ..., scheduled_interchange_mw: _Optional[float] = ..., regulation_mw: _Optional[float] = ..., zone: _Optional[str] = ..., reserve_up_mw: _Optional[float] = ..., reserve_down_mw: _Optional[float] = ..., unmet_mw: _Optional[float] = ..., cycle_ns: _Optional[int] = ..., units: _Optional[_Iterable[_Union[AgcUnitStatus, _Mapping]]] = ..., dispatch: _Optional[_Union[DispatchStatus, _Mapping]] = ..., cps1_percent: _Optional[float] = ..., causes: _Optional[_Iterable[_Union[AgcCause, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[AgcSource, _Mapping]]] = ..., control_modes: _Optional[_Iterable[str]] = ..., sign: _Optional[str] = ..., scheduled_frequency_hz: _Optional[float] = ..., time_error_s: _Optional[float] = ..., time_correction: _Optional[int] = ..., inadvertent: _Optional[_Union[AgcInadvertent, _Mapping]] = ..., correction_mw: _Optional[float] = ..., meter_error_mw: _Optional[float] = ..., meter_mw: _Optional[float] = ..., proportional_mw: _Optional[float] = ..., integral_mw: _Optional[float] = ..., cps_mw: _Optional[float] = ..., quiet: _Optional[str] = ..., without_ace_s: _Optional[float] = ..., reserves: _Optional[_Iterable[_Union[AgcReserve, _Mapping]]] = ..., base_modes: _Optional[_Iterable[str]] = ..., reg_modes: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[_Union[AgcGroupStatus, _Mapping]]] = ..., performance: _Optional[_Iterable[_Union[PerformancePeriod, _Mapping]]] = ..., performance_rules: _Optional[str] = ..., disturbances: _Optional[_Iterable[_Union[PerformanceDisturbance, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PerformanceShare(_message.Message):
     __slots__ = ("good", "counted", "unavailable")

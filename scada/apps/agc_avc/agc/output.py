@@ -83,5 +83,5 @@ def _pulse_due(t: UnitTable, s: UnitState, r: Rules, i: int, inside: bool) -> bo
     nearer_range = abs(error) >= pulse  # a pulse that does not reach the set-point cannot lead out of what it allows
     if not inside and not nearer_range and (segment(t, i, after) < 0 or not s.low[i] <= after <= s.high[i]):
         return False
-    s.pending[i] = pending + step
+    s.pending[i] = step if pending * step < 0.0 else pending + step
     return True
