@@ -218,8 +218,8 @@ class MemberControl:
         """
         member = self.member
         high = self.highest(available)
-        if self.weather:
-            high = min(high + headroom * member.maximum, member.maximum) if headroom > 0 else high
+        if self.weather and headroom > 0:
+            high = member.maximum if math.isinf(headroom) else min(high + headroom * member.maximum, member.maximum)
         low = min(self.low, high)
         starved = self.weather and (self._short > 0 or self.uncurtailed)
         at = self.power if math.isnan(self.sent) or (starved and self.power < self.sent) else self.sent

@@ -89,7 +89,8 @@ class PlantOrder:
         if not self.splits:
             return
         if not math.isnan(self.told) and not self._released:
-            short = any(control.short for control in self._members if not control.reason)
+            held = [control for index, control in enumerate(self._members) if not control.reason and index not in roles]
+            short = bool(held) and all(control.short for control in held)
             self.correction.update(self.told, meter, self.unmet or float(short), dt)
         self.uncontrolled = self._predict(meter, dt)
 
@@ -184,7 +185,10 @@ class PlantOrder:
         if target < start and not self._released:
             # an order above what the weather gives is no place to ramp down from
             start = min(start, max(self._power, target))
-        goal = min(target + headroom * self._unit.maximum, self._unit.maximum) if self._released else target
+        goal = target
+        if self._released:
+            most = self._unit.maximum
+            goal = most if math.isinf(headroom) else min(target + headroom * most, most)
         up, down = self.ramps()
         self.told = min(max(goal, start - down * dt / 60.0), start + up * dt / 60.0)
 

@@ -212,7 +212,7 @@ class PlantControl:
             headroom = math.inf
         elif self.weather and at_the_end:
             # what is known to be there may be too little: what the plant ramps in a minute shows
-            headroom = reading.ramp_up / abs(self.unit.maximum)
+            headroom = reading.ramp_up / max(abs(self.unit.maximum), _EDGE)
         if self.splits:
             target = min(max(target, reading.low), reading.high)
         orders = self.order.split(target, dt, cause=cause, headroom=headroom)
