@@ -129,7 +129,7 @@ def test_the_order_of_units_does_not_matter(tie, order):
 
 def test_the_targets_sum_to_the_demand():
     clock = VirtualClock()
-    agc = controller(units=UNITS[:3], clock=clock)
+    agc = controller(units=UNITS[:3], clock=clock, proportional=0.5, integral=0.02, filter_s=8.0)
     run(agc, clock, measured())
     for _ in range(20):
         decision = run(agc, clock, measured(tie=-10.0))
