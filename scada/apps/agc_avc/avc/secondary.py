@@ -250,7 +250,7 @@ class SecondaryControl:
         why: str,
         reasons: list[str],
     ) -> list[AvcCommand]:
-        commands = []
+        commands, exhausted = [], []
         expected = np.array([row.voltage for row in rows])
         for mover, change in zip(moving, solution.change, strict=True):
             shares = mover.share(float(change))
@@ -259,6 +259,9 @@ class SecondaryControl:
             for s, setpoint in zip(mover.sources, shares.setpoints, strict=True):
                 source = self._sources[s]
                 dq = setpoint - source.base
+                limit = source.limited(setpoint)
+                if limit:
+                    exhausted.append(f"{source.source.name} ({limit})")
                 self.accounts[source.source.mrid] = Account(
                     tuple(rows),
                     solution.multiplier,
@@ -278,12 +281,6 @@ class SecondaryControl:
             left = _outside(row, kv)
             if abs(left) > max(_KEPT, 1e-3 * row.scale):
                 reasons.append(f"{row.name} stays {abs(left):.2f} kV {_side(row, kv)}")
-        exhausted = [
-            f"{self._sources[s].source.name} ({self._sources[s].limited()})"
-            for m in moving
-            for s in m.sources
-            if self._sources[s].limited()
-        ]
         if exhausted:
             reasons.append(f"at its limit: {', '.join(exhausted)}")
         return commands

@@ -182,17 +182,15 @@ class SourceControl:
             lo = max(lo, 0.0)
         return min(lo, hi), hi
 
-    def limited(self) -> str:
-        """What it stands at and cannot pass, as a key; empty = nothing."""
+    def limited(self, place: float | None = None) -> str:
+        """What stops it there (default: at its set-point), as a key; empty = nothing."""
         if self.fault:
             return ""
-        place = self.base if math.isnan(self.sent) else self.sent
-        limit = self.capability.at(place, _AT_LIMIT)
-        if limit:
-            return limit
+        if place is None:
+            place = self.base if math.isnan(self.sent) else self.sent
         lo, hi = self.bounds()
-        blocked = (self._blocks[0] if hi <= 0 else "") or (self._blocks[1] if lo >= 0 else "")
-        return "blocked" if blocked else ""
+        blocked = (self._blocks[0] and hi <= 0) or (self._blocks[1] and lo >= 0)
+        return self.capability.at(place, _AT_LIMIT) or ("blocked" if blocked else "")
 
     # ------------------------------------------------------------ commands
 
