@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.dispatch_plans import COMMANDS
 from scada.cli.link import Link, link_options, make_link, pass_link
 from scada.cli.rendering import number, table, time_text
 from scada.core.clock import NS_PER_S
@@ -32,6 +33,10 @@ STEPS = (60, 300, 900, 1800, 3600)
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Upstream dispatch: send a signed set-point or schedule and print what came back."""
     make_link(ctx, given)
+
+
+for _one in COMMANDS:
+    command.add_command(_one)
 
 
 @command.command()
@@ -101,6 +106,26 @@ def status(link: Link) -> None:
         ]
         for order in found.orders
     ]
+    if found.followed:
+        click.echo(
+            table(
+                link.heads("object", "day", "version", "plan", "next", "actual", "deviation", "planned_mwh", "executed_mwh"),
+                [
+                    [
+                        one.name,
+                        one.day,
+                        f"{one.version}",
+                        number(one.mw),
+                        number(one.next_mw),
+                        number(one.actual_mw),
+                        number(one.deviation_mw),
+                        number(one.planned_mwh),
+                        number(one.executed_mwh),
+                    ]
+                    for one in found.followed
+                ],
+            )
+        )
     heads = link.heads("time", "order", "sender", "kind", "object", "asked", "applied", "state", "reason")
     click.echo(table(heads, rows))
 
