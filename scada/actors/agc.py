@@ -25,6 +25,7 @@ from scada.actors.messages import (
     SetState,
     Tick,
 )
+from scada.actors.performance import RegulationSampled, sample_of
 from scada.actors.regulator import Regulator
 from scada.actors.standing import Standing
 from scada.apps.agc_avc.agc.controller import AgcController, AgcDecision
@@ -45,6 +46,8 @@ from scada.rtdb.changes import Snapshot
 _log = structlog.get_logger("agc")
 
 CALCULATED = int(Quality.CALCULATED)
+_BESIDE = frozenset({"units", "dispatch", "areas", "performance", "performance_rules", "disturbances"})
+"""Fields of the status that others know."""
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class AgcActor(Actor):
         view: where the status is published.
         clock: stamps.
         tags: which tags forbid a control to a value, empty if none does.
+        performance: is offered a sample of each cycle; None = nobody keeps the accounts.
     """
 
     def __init__(
@@ -109,9 +113,11 @@ class AgcActor(Actor):
         view: AgcView,
         clock: Clock,
         tags: Callable[[Control, float], str] = no_tags,
+        performance: Address | None = None,
     ) -> None:
         super().__init__(address, failed)
         self._tags = tags
+        self._performance = performance
         self._snapshot = snapshot
         self._rtdb = rtdb
         self._control = control
@@ -194,6 +200,8 @@ class AgcActor(Actor):
                     lambda reply, cid=setpoint.cid: self.address.tell(DirectDone(cid, reply)),  # type: ignore[misc]
                 )
             )
+        if self._performance is not None:
+            self._performance.offer(RegulationSampled(one.area, sample_of(decision)))
         self._publish_points(one, decision)
         self._view.statuses = {**self._view.statuses, one.area.name: self._status(decision)}
         for notice in decision.notices:
@@ -322,7 +330,7 @@ def controlled_areas(tables: ModelTables) -> list[ControlArea]:
 def agc_status(decision: AgcDecision) -> pb.AgcStatus:
     """The decision as the API shows it: fields of the same name, messages within it too."""
     status = pb.AgcStatus()
-    _fill(status, decision, frozenset({"units", "dispatch", "areas"}))
+    _fill(status, decision, _BESIDE)
     for unit in decision.units:
         shown = status.units.add()
         _fill(shown, unit, frozenset({"forbidden"}))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.engineering import Engineering
+from scada.actors.performance_desk import PerformanceDesk
 from scada.actors.tracing import TraceQueue
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal
@@ -34,6 +35,7 @@ class Backend(Protocol):
     site: str
     clock: Clock
     engineering: Engineering
+    performance: PerformanceDesk
 
     @property
     def tables(self) -> ModelTables:

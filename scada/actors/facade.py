@@ -36,6 +36,8 @@ from scada.actors.messages import (
     UnfollowEvents,
 )
 from scada.actors.operator import COMMIT_S, mark_readings
+from scada.actors.performance import AreaPerformance
+from scada.actors.performance_desk import PerformanceDesk
 from scada.actors.recordings import recordings_in
 from scada.actors.system import System
 from scada.actors.tracing import NOT_HEARD, TraceQueue
@@ -78,6 +80,9 @@ class Facade:
         self.clock = system.clock
         self.engineering = Engineering(system.model, system.running.store, system.model_view, system.settings.model)
         self.what_if = WhatIfProcess(system.settings.cycles.path).run
+        self.performance = PerformanceDesk(
+            system.stores.performance, system.rules, system.zone, system.settings.performance.period_minutes, system.clock
+        )
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self._analysts = ThreadPoolExecutor(READERS, "analysis")
 
@@ -350,6 +355,10 @@ class Facade:
         status = pb.AgcStatus()
         status.CopyFrom(self._system.agc_view.of(area))
         status.dispatch.CopyFrom(self.dispatch())
+        shown = self._system.performance_view.areas.get(status.area, AreaPerformance())
+        status.performance.extend(shown.periods)
+        status.performance_rules = shown.rules
+        status.disturbances.extend(shown.disturbances)
         return status
 
     def avc(self) -> pb.AvcStatus:

@@ -23,6 +23,7 @@ from scada.actors.history import HistoryActor
 from scada.actors.model import ModelActor
 from scada.actors.model_process import WorkProcess
 from scada.actors.operator import OperatorActor
+from scada.actors.performance import PerformanceActor
 from scada.actors.recall import RecallActor
 from scada.actors.recorder import RecorderActor
 from scada.actors.replay import ReplayActor
@@ -65,6 +66,7 @@ class Lives:
             lives.append((system.recall, self._recall))
         lives += [(system.rtdb, self._rtdb), (system.topology, self._topology), (system.calc, self._calc)]
         lives += [(system.operator, self._operator), (system.control, self._control), (system.dispatch, self.dispatch)]
+        lives.append((system.performance, self._performance))
         lives += [(system.replay, self._replay), (system.resources, self._resources), (system.recorder, self._recorder)]
         lives += [(system.avc, self.avc), (system.model, self._model)]
         if controlled_areas(system.tables):
@@ -244,8 +246,24 @@ class Lives:
     def agc(self, address: Address, failed: Failed) -> Actor:
         """A life of AGC; there must be a controlled area."""
         system, settings = self._system, self._system.settings
-        shared: dict[str, Any] = {"rtdb": system.rtdb, "view": system.agc_view, **self._acts("agc")}
+        views: dict[str, Any] = {"view": system.agc_view, "performance": system.performance}
+        shared: dict[str, Any] = {"rtdb": system.rtdb, **views, **self._acts("agc")}
         return AgcActor(address, failed, settings=settings.agc, cycles=settings.cycles, **shared)
+
+    def _performance(self, address: Address, failed: Failed) -> Actor:
+        system, settings = self._system, self._system.settings
+        return PerformanceActor(
+            address,
+            failed,
+            store=system.stores.performance,
+            agc=settings.agc,
+            settings=settings.performance,
+            profiles=system.rules,
+            zone=system.zone,
+            events=system.events,
+            view=system.performance_view,
+            clock=system.clock,
+        )
 
     def avc(self, address: Address, failed: Failed) -> Actor:
         """A life of AVC."""
@@ -275,6 +293,7 @@ class Lives:
     def _resources(self, address: Address, failed: Failed) -> Actor:
         system, settings = self._system, self._system.settings
         folders = {"rtdb": settings.rtdb.path, "events": settings.events.path, "history": settings.history.path}
+        folders["performance"] = settings.performance.path
         return ResourceActor(
             address,
             failed,

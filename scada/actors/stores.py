@@ -13,6 +13,7 @@ import numpy.typing as npt
 import structlog
 
 from scada.actors.upstream_station import event_capacity, queue_name
+from scada.apps.agc_avc.performance.store import PerformanceStore
 from scada.apps.calc.state import CalcFile
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
@@ -62,6 +63,7 @@ class Stores:
         log: the event log.
         totals: what calculated points remember.
         samples: the historian.
+        performance: accounts of regulation.
         audit: the audit log.
         marks: operator data.
         queues: events that upstream masters have not acknowledged, by mRID of the station.
@@ -88,6 +90,7 @@ class Stores:
             self.log = self._opened("events.damaged", "event log", log)
             self.totals = self._opened("calc.damaged", "totals", CalcFile.open_or_quarantine(settings.rtdb.path, clock))
             self.samples = self._opened("history.damaged", "history", self._open_history())
+            self.performance = self._opened("performance.damaged", "accounts of regulation", self._open_performance())
             self.audit = AuditLog(settings.security.audit, clock)
             self._closing.callback(self.audit.close)
             self._note("audit.repaired", self.audit.repaired)
@@ -145,6 +148,11 @@ class Stores:
         names = {"schema": settings.db_schema, "reader": settings.reader_role}
         archive = Archive(partial(PsycopgConnection, settings.dsn), self._clock, retention=retention, **names)
         return PostgresHistorian.open_with(archive, *kept, map_mb=settings.map_mb, retention=retention)
+
+    def _open_performance(self) -> tuple[PerformanceStore, str]:
+        settings = self._settings.performance
+        kept = {"map_mb": settings.map_mb, "unit_days": settings.unit_days}
+        return PerformanceStore.open_or_quarantine(settings.path, self._clock, **kept)
 
     def _open_marks(self, objects: PlantObjects) -> None:
         """Marks of operators; a damaged or lost file is rebuilt from the audit log: a lost tag could let a control through."""

@@ -34,6 +34,7 @@ from scada.actors.model_adopter import SystemAdopter
 from scada.actors.model_start import running_model
 from scada.actors.model_view import ModelView
 from scada.actors.operator import OperatorView
+from scada.actors.performance import PerformanceView, rules_of
 from scada.actors.recall import Recaller, is_accident
 from scada.actors.recorder import WRITE_S, RecorderView
 from scada.actors.replay import ReplayView
@@ -86,6 +87,8 @@ class System:
         self.clock = clock
         self.site = settings.site.name
         self._started: list[Event] = []
+        self.rules = rules_of(settings.performance)
+        """Rule profiles by which regulation is judged."""
         self.drivers = Drivers(settings.drivers)
         self.running = running_model(settings, clock)
         """The version of the model that runs, and the store of all versions."""
@@ -141,6 +144,7 @@ class System:
 
     def _views(self) -> None:
         self.alarm_view, self.agc_view, self.avc_view = AlarmView(), AgcView(), AvcView()
+        self.performance_view = PerformanceView()
         self.dispatch_view, self.replay_view, self.recorder_view = DispatchView(), ReplayView({}), RecorderView()
         self.change_listeners: list[Callable[[ChangeSet], None]] = []
         self.uncommitted: list[tuple[Callable[[], None], bool]] = []
@@ -153,6 +157,7 @@ class System:
         self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
         self.archive = Address("archive")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
+        self.performance = Address("performance")
         self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
         self.operator, self.recall, self.recorder = Address("operator"), Address("recall"), Address("recorder")
         self.model, self.model_view = Address("model"), ModelView()
@@ -300,6 +305,7 @@ class System:
             "dispatch",
             "avc",
             "agc",
+            "performance",
             "control",
             "operator",
             "rtdb",

@@ -25,6 +25,7 @@ from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
+from scada.api.performance_services import PerformanceServices
 from scada.api.regulation_services import RegulationServices
 from scada.api.responsibility import check_mode
 from scada.api.search_service import SearchService
@@ -56,6 +57,7 @@ class Services:
         self._search = SearchService(backend)
         self._dispatch = DispatchServices(backend)
         self._regulation = RegulationServices(backend)
+        self._performance = PerformanceServices(backend)
 
     # ------------------------------------------------------------------ model
 
@@ -243,6 +245,7 @@ class Services:
                 *self._events.view_methods(gate),
                 gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
                 *self._regulation.view_methods(gate),
+                *self._performance.view_methods(gate),
                 *self._dispatch.view_methods(gate),
                 *self._history.view_methods(gate),
                 *self._channels.view_methods(gate),
