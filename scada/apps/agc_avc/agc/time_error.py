@@ -45,7 +45,7 @@ class TimeError:
         start, stop = self._tuning.time_error_start_s, self._tuning.time_error_stop_s
         if abs(self.error_s) >= start:
             self.direction = -1 if self.error_s > 0 else 1
-        elif self.direction * self.error_s > -stop:
+        elif self.direction * self.error_s >= -stop:
             self.direction = 0
 
     @property
