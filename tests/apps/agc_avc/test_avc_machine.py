@@ -1,13 +1,17 @@
 """AVC under anything that people, plant and network do: what must never be sent is never sent."""
 
-import numpy as np
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.apps.agc_avc.avc_bench import CAP, CLOSED, DAY_S, OPEN, REACTOR, SOURCE, TAP, Bench
 
+TAP = replace(TAP, daily_limit=4, min_interval_s=90.0)
+CAP, REACTOR = replace(CAP, daily_limit=3, min_interval_s=90.0), replace(REACTOR, daily_limit=3, min_interval_s=90.0)
 DEVICES = (TAP, CAP, REACTOR)
+FREE = {"quota": [], "reversal_s": 0.0, "hold_s": 0.0, "hysteresis": 0.0}
 CONTROL = {device.mrid: device.control for device in DEVICES}
 LIMIT = {device.mrid: device.daily_limit for device in DEVICES}
 
@@ -15,10 +19,9 @@ LIMIT = {device.mrid: device.daily_limit for device in DEVICES}
 class Voltages(RuleBasedStateMachine):
     """One zone; a model of what may be sent is kept beside the controller."""
 
-    @initialize(seed=st.integers(0, 2**31))
-    def begin(self, seed):
-        self.rng = np.random.default_rng(seed)
-        self.bench = Bench(DEVICES, [SOURCE], effects=[1.2, 1.1, 1.0])
+    @initialize(free=st.booleans(), table=st.sampled_from([{}, {"low/ok": ["bank_up", "tap_up"], "high/ok": ["bank_down"]}]))
+    def begin(self, free, table):
+        self.bench = Bench(DEVICES, [SOURCE], effects=[1.2, 1.1, 1.0], discrete=(FREE if free else {}) | {"nine_zone": table})
         self.wanted = "on"
         self.loop = dict.fromkeys(CONTROL, "closed")
         self.tests = set()
@@ -77,11 +80,16 @@ class Voltages(RuleBasedStateMachine):
     # ------------------------------------------------------------ time
 
     @rule(
-        kv=st.one_of(st.none(), st.floats(100.0, 120.0)),
-        seconds=st.sampled_from([10.0, 30.0, 100.0, 400.0, 40_000.0]),
+        kv=st.one_of(st.none(), st.sampled_from([106.0, 108.0, 112.0, 114.0]), st.floats(100.0, 120.0)),
+        seconds=st.sampled_from([10.0, 30.0, 100.0, 100.0, 400.0, 40_000.0]),
         obeys=st.sampled_from(["obeys", "refuses", "sleeps"]),
         known=st.booleans(),
+        times=st.integers(1, 6),
     )
+    def cycles(self, kv, seconds, obeys, known, times):
+        for _ in range(times):
+            self.cycle(kv, seconds, obeys, known)
+
     def cycle(self, kv, seconds, obeys, known):
         bench = self.bench
         before = bench.decision.zones[0] if hasattr(bench, "decision") else None
