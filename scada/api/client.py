@@ -288,8 +288,15 @@ class ScadaClient:
         Raises:
             CallError: there is none, no right, or the connection broke.
         """
-        request = pb.DownloadRequest(number=number).SerializeToString()
-        async with aclosing(self.relay_stream("Engineering/Download", _once(request))) as stream:
+        return await self.file("Engineering/Download", pb.DownloadRequest(number=number))
+
+    async def file(self, method: str, request: Message) -> bytes:
+        """A file that a method sends in pieces (``FileChunk``).
+
+        Raises:
+            CallError: it is refused, no right, or the connection broke.
+        """
+        async with aclosing(self.relay_stream(method, _once(request.SerializeToString()))) as stream:
             return b"".join([pb.FileChunk.FromString(message).data async for message in stream])
 
     # ------------------------------------------------------------------ inner parts

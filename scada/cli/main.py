@@ -11,6 +11,7 @@ from scada import __version__
 from scada.core.errors import ScadaError
 
 COMMANDS = {
+    "agc": "Performance of regulation: reports of hours, days and months.",
     "alarms": "Alarms of a running server: list, shelve, take out of service, figures after EEMUA 191.",
     "avc": "Voltage control: check plans of targets.",
     "channel": "Front-end channels: diagnosis, live frames, orders, recordings.",
