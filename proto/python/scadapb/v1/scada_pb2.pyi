@@ -1265,7 +1265,7 @@ class GetAvcRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class AgcUnitStatus(_message.Message):
-    __slots__ = ("mrid", "name", "fuel", "base_mode", "reg_mode", "power_mw", "base_mw", "setpoint_mw", "minimum_mw", "maximum_mw", "ramp_up", "ramp_down", "available", "reason", "last_command_ns", "participation", "forbidden", "group", "share", "loop", "advised_mw", "target_mw", "mode_en", "mode_zh", "zone_s", "raise_blocked", "lower_blocked", "locked", "misses", "response_mw_per_min", "output", "test_mw", "regulates")
+    __slots__ = ("mrid", "name", "fuel", "base_mode", "reg_mode", "power_mw", "base_mw", "setpoint_mw", "minimum_mw", "maximum_mw", "ramp_up", "ramp_down", "available", "reason", "last_command_ns", "participation", "forbidden", "group", "share", "loop", "advised_mw", "target_mw", "mode_en", "mode_zh", "zone_s", "raise_blocked", "lower_blocked", "locked", "misses", "response_mw_per_min", "output", "test_mw", "regulates", "available_mw", "available_source", "curtailed_mw", "curtailed_by", "curtailed_mwh_today", "curtailment_validity", "state_of_charge", "uncontrolled_mw", "members")
     MRID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     FUEL_FIELD_NUMBER: _ClassVar[int]
@@ -1299,6 +1299,15 @@ class AgcUnitStatus(_message.Message):
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     TEST_MW_FIELD_NUMBER: _ClassVar[int]
     REGULATES_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_MW_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CURTAILED_MW_FIELD_NUMBER: _ClassVar[int]
+    CURTAILED_BY_FIELD_NUMBER: _ClassVar[int]
+    CURTAILED_MWH_TODAY_FIELD_NUMBER: _ClassVar[int]
+    CURTAILMENT_VALIDITY_FIELD_NUMBER: _ClassVar[int]
+    STATE_OF_CHARGE_FIELD_NUMBER: _ClassVar[int]
+    UNCONTROLLED_MW_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
     mrid: str
     name: str
     fuel: str
@@ -1332,7 +1341,36 @@ class AgcUnitStatus(_message.Message):
     output: str
     test_mw: float
     regulates: bool
-    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ..., group: _Optional[str] = ..., share: _Optional[str] = ..., loop: _Optional[str] = ..., advised_mw: _Optional[float] = ..., target_mw: _Optional[float] = ..., mode_en: _Optional[str] = ..., mode_zh: _Optional[str] = ..., zone_s: _Optional[float] = ..., raise_blocked: _Optional[bool] = ..., lower_blocked: _Optional[bool] = ..., locked: _Optional[bool] = ..., misses: _Optional[int] = ..., response_mw_per_min: _Optional[float] = ..., output: _Optional[str] = ..., test_mw: _Optional[float] = ..., regulates: _Optional[bool] = ...) -> None: ...
+    available_mw: float
+    available_source: str
+    curtailed_mw: float
+    curtailed_by: str
+    curtailed_mwh_today: float
+    curtailment_validity: float
+    state_of_charge: float
+    uncontrolled_mw: float
+    members: _containers.RepeatedCompositeFieldContainer[AgcMemberStatus]
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., fuel: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., power_mw: _Optional[float] = ..., base_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., ramp_up: _Optional[float] = ..., ramp_down: _Optional[float] = ..., available: _Optional[bool] = ..., reason: _Optional[str] = ..., last_command_ns: _Optional[int] = ..., participation: _Optional[float] = ..., forbidden: _Optional[_Iterable[float]] = ..., group: _Optional[str] = ..., share: _Optional[str] = ..., loop: _Optional[str] = ..., advised_mw: _Optional[float] = ..., target_mw: _Optional[float] = ..., mode_en: _Optional[str] = ..., mode_zh: _Optional[str] = ..., zone_s: _Optional[float] = ..., raise_blocked: _Optional[bool] = ..., lower_blocked: _Optional[bool] = ..., locked: _Optional[bool] = ..., misses: _Optional[int] = ..., response_mw_per_min: _Optional[float] = ..., output: _Optional[str] = ..., test_mw: _Optional[float] = ..., regulates: _Optional[bool] = ..., available_mw: _Optional[float] = ..., available_source: _Optional[str] = ..., curtailed_mw: _Optional[float] = ..., curtailed_by: _Optional[str] = ..., curtailed_mwh_today: _Optional[float] = ..., curtailment_validity: _Optional[float] = ..., state_of_charge: _Optional[float] = ..., uncontrolled_mw: _Optional[float] = ..., members: _Optional[_Iterable[_Union[AgcMemberStatus, _Mapping]]] = ...) -> None: ...
+
+class AgcMemberStatus(_message.Message):
+    __slots__ = ("mrid", "name", "kind", "power_mw", "setpoint_mw", "reason", "benchmark", "stopped")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    POWER_MW_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BENCHMARK_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    name: str
+    kind: str
+    power_mw: float
+    setpoint_mw: float
+    reason: str
+    benchmark: bool
+    stopped: bool
+    def __init__(self, mrid: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., power_mw: _Optional[float] = ..., setpoint_mw: _Optional[float] = ..., reason: _Optional[str] = ..., benchmark: _Optional[bool] = ..., stopped: _Optional[bool] = ...) -> None: ...
 
 class AgcCause(_message.Message):
     __slots__ = ("key", "suspends", "active", "count", "last_ns", "text")

@@ -94,7 +94,7 @@ class UnitFleet:
         self._plants = PlantUnits(self._units, self._table, tuning)
         self._bases = SharedBases(self._units, self._table, self._zones, tuning)
         self._locks: dict[int, str] = {}
-        self._words = Words(self._locks, {}, self._plants.reasons, self._plants.limits, {})
+        self._words = Words(self._locks, {}, self._plants.reasons, self._plants.limits, {}, {})
         self._lam = math.nan
         self._asked: Regulation | None = None
 
@@ -215,7 +215,7 @@ class UnitFleet:
         judge(self._table, s, found, dt)
         direction = 0.0 if self._asked is None else self._asked.requirement_mw
         self._plants.narrow(s, held, direction)
-        self._words = Words(self._locks, tags, self._plants.reasons, self._plants.limits, held)
+        self._words = Words(self._locks, tags, self._plants.reasons, self._plants.limits, held, {})
         self._notice_changes(before, alarmed)
 
     def _notice_changes(self, before: Any, alarmed: Any) -> None:
@@ -292,11 +292,14 @@ class UnitFleet:
         if send(t, s, rules):
             view, words = self._view(), self._reason_words()
             orders += [self._order(i, view, words, rules.dt) for i in np.flatnonzero(s.due).tolist()]
-        for i, order in self._plants.split(s, rules.dt, only_tests=rules.only_tests, test=TEST):
+        for i, order in self._plants.split(s, rules.dt, only_tests=rules.only_tests, by_group=self._held_by_group):
             s.sent_at[i], s.sent_ns[i] = rules.now, rules.now_ns
             orders.append(SetPoint(order.cid, order.mrid, order.mw, order.why))
         self.notices += self._plants.take_notices()
         return orders
+
+    def _held_by_group(self, i: int) -> bool:
+        return bool(self._view().group_bound(i))
 
     def _order(self, i: int, view: UnitView, words: str, dt: float) -> SetPoint:
         s, unit, mw = self._state, self._units[i], float(self._state.setpoint[i])
@@ -353,7 +356,8 @@ class UnitFleet:
     def decisions(self, regime: str) -> Sequence[UnitDecision]:
         """Every unit after this cycle; ``regime`` is the area's. Built when looked at, from a copy of the columns."""
         now = self._words
-        words = Words(dict(self._locks), now.tags, dict(now.plants), dict(now.limits), now.held)
+        figures = self._plants.statuses(self._clock.now_ns())
+        words = Words(dict(self._locks), now.tags, dict(now.plants), dict(now.limits), now.held, figures)
         return UnitDecisions(UnitView(self._units, self._table, self._groups, copy_of(self._state), words), regime)
 
     @property
@@ -407,6 +411,11 @@ class UnitFleet:
         self._plants.restore(state["plants"])
         asked = state["asked"]
         self._asked = None if asked is None else Regulation(**{**asked, "zone": Zone(int(asked["zone"]))})
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over the accounts of the plants from an earlier life; their orders begin anew."""
+        self._plants.restore(state["plants"])
+        self._plants.let_go(self._state)
 
 
 def _nearest_allowed(unit: AgcUnit, mw: float) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from scada.apps.agc_avc.agc.plants import PlantControl
 
@@ -48,6 +49,12 @@ class PlantStatus:
 
 NO_PLANT = PlantStatus()
 """Of a unit that is no plant."""
+_NAMES = [one.name for one in fields(PlantStatus)]
+
+
+def shown_of(status: PlantStatus) -> dict[str, Any]:
+    """The figures by name."""
+    return {name: getattr(status, name) for name in _NAMES}
 
 
 def plant_status(plant: PlantControl, now_ns: int) -> PlantStatus:

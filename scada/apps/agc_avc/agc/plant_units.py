@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from scada.apps.agc_avc.agc.modes import AUTO, OPEN
+from scada.apps.agc_avc.agc.modes import AUTO, BASE, OPEN, TEST
 from scada.apps.agc_avc.agc.plant_order import MemberSetPoint
+from scada.apps.agc_avc.agc.plant_status import PlantStatus, plant_status
 from scada.apps.agc_avc.agc.plants import PlantControl, is_plant
+from scada.apps.agc_avc.agc.station_shares import station_factors
 from scada.apps.agc_avc.agc.unit_kernels import BY_PLANT, PLANT, UNDER_CONTROL
 from scada.apps.agc_avc.agc.unit_table import UnitInputs, UnitState, UnitTable
 from scada.apps.agc_avc.inputs import Measurements
@@ -35,7 +37,8 @@ class PlantUnits:
         self.reasons: dict[int, str] = {}
         self.limits: dict[int, str] = {}
         self.controls = {i: PlantControl(unit, tuning) for i, unit in enumerate(units) if is_plant(unit)}
-        self._table = table
+        self._stations = [i for i, plant in self.controls.items() if plant.weather]
+        self._rule = tuning.plants.stations
         self._splitting = [i for i in self.controls if table.splits[i]]
         self._by_cid = {member.setpoint: i for i in self.controls for member in units[i].members if member.setpoint >= 0}
 
@@ -56,12 +59,14 @@ class PlantUnits:
         """
         self.reasons.clear()
         self.limits.clear()
+        per_capacity = [self.controls[i].reading.available.per_capacity for i in self._stations]
+        turns = dict(zip(self._stations, station_factors(self._rule, direction, per_capacity), strict=True))
         for i, plant in self.controls.items():
             reading = plant.reading
             if reading.substituted:
                 names = [name for name in (held.get(i, ""), *reading.substituted) if name]
                 held[i] = ", ".join(dict.fromkeys(", ".join(names).split(", ")))
-            s.factor[i], s.pull[i] = plant.headroom(direction), plant.pull()
+            s.factor[i], s.pull[i] = plant.headroom(direction) * turns.get(i, 1.0), plant.pull()
             if s.reason[i] != UNDER_CONTROL:
                 continue
             if reading.reason:
@@ -77,16 +82,28 @@ class PlantUnits:
         if i in self.controls:
             self.controls[i].split(mw, dt, free=free)
 
-    def split(self, s: UnitState, dt: float, *, only_tests: bool, test: int) -> list[tuple[int, MemberSetPoint]]:
-        """Set-points of members to send now."""
+    def split(
+        self, s: UnitState, dt: float, *, only_tests: bool, by_group: Callable[[int], bool]
+    ) -> list[tuple[int, MemberSetPoint]]:
+        """Set-points of members to send now.
+
+        Args:
+            s: units.
+            dt: seconds since the last cycle.
+            only_tests: nothing but the test values of operators.
+            by_group: tells whether the limit of a group holds a unit.
+        """
         orders = []
         for i in self._splitting:
+            plant = self.controls[i]
             silent = s.reason[i] != UNDER_CONTROL or s.loop[i] == OPEN or np.isnan(s.target[i])
-            if silent or (only_tests and s.loop[i] != test):
+            if silent or (only_tests and s.loop[i] != TEST):
                 continue
-            cause = "operator" if s.loop[i] == test else "agc"
             free = bool(s.free[i]) and s.base_mode[i] == AUTO
-            orders += [(i, order) for order in self.controls[i].split(float(s.target[i]), dt, cause=cause, free=free)]
+            orders += [(i, order) for order in plant.split(float(s.target[i]), dt, free=free)]
+        for i, plant in self.controls.items():
+            if not np.isnan(plant.order.told):
+                plant.order.cause = _cause(i, s, by_group)
         return orders
 
     def let_go(self, s: UnitState) -> None:
@@ -107,6 +124,10 @@ class PlantUnits:
             plant.notices.clear()
         return found
 
+    def statuses(self, now_ns: int) -> dict[int, PlantStatus]:
+        """What is shown of each plant, by index of the unit."""
+        return {i: plant_status(plant, now_ns) for i, plant in self.controls.items()}
+
     def state(self) -> dict[str, Any]:
         """What a successor needs to go on, by mRID."""
         return {plant.unit.mrid: plant.state() for plant in self.controls.values()}
@@ -116,3 +137,10 @@ class PlantUnits:
         for plant in self.controls.values():
             if plant.unit.mrid in state:
                 plant.restore(state[plant.unit.mrid])
+
+
+def _cause(i: int, s: UnitState, by_group: Callable[[int], bool]) -> str:
+    """Who holds a plant back by its order, for the curtailment account."""
+    if s.loop[i] == TEST or (s.base_mode[i] == BASE and not s.member[i]):
+        return "operator"
+    return "group" if by_group(i) else "agc"

@@ -40,13 +40,13 @@ def _participation(t: UnitTable, s: UnitState, direction: float, emergency: bool
             alpha[i] = t.rated[i]
         else:
             alpha[i] = t.participation[i]
-        alpha[i] *= s.factor[i]
         factors[rule] += t.participation[i]
         measures[rule] += alpha[i]
     for i in range(len(alpha)):
         rule = t.share[i]
         if measures[rule] > 0.0:
-            alpha[i] *= factors[rule] / measures[rule]
+            # what a plant gives up of its part for its stored energy or its turn, the others do not give to their rule
+            alpha[i] *= factors[rule] / measures[rule] * s.factor[i]
 
 
 @njit(cache=True, nogil=True)

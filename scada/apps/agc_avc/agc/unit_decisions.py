@@ -9,6 +9,7 @@ from typing import overload
 
 from scada.apps.agc_avc.agc.groups import GroupTree
 from scada.apps.agc_avc.agc.modes import BASE_MODES, CLOSED, LOOPS, OPEN, REG_MODES, SHARES, TEST, chinese_name, english_name
+from scada.apps.agc_avc.agc.plant_status import NO_PLANT, PlantStatus, shown_of
 from scada.apps.agc_avc.agc.unit_kernels import (
     BY_AVAILABLE,
     BY_CHARGE,
@@ -55,9 +56,9 @@ _LIMITED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UnitDecision:
-    """One unit after a cycle; NaN = none or unknown. Fields as in ``AgcUnitStatus``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitDecision(PlantStatus):
+    """One unit after a cycle, with the figures of a plant if it is one; NaN = none or unknown. Fields as in ``AgcUnitStatus``."""
 
     mrid: str
     name: str
@@ -119,6 +120,7 @@ class Words:
         plants: why a plant cannot be used.
         limits: what narrows a plant's limits.
         held: which of its measurements an operator entered.
+        figures: what is shown of plants.
     """
 
     locks: Mapping[int, str]
@@ -126,6 +128,7 @@ class Words:
     plants: Mapping[int, str]
     limits: Mapping[int, str]
     held: Mapping[int, str]
+    figures: Mapping[int, PlantStatus]
 
 
 class UnitView:
@@ -172,9 +175,10 @@ class UnitView:
             return "forbidden zone"
         if abs(abs(target - s.told[i]) - t.maximum_step[i]) < EDGE:
             return "largest step"
-        return self._group_bound(i)
+        return self.group_bound(i)
 
-    def _group_bound(self, i: int) -> str:
+    def group_bound(self, i: int) -> str:
+        """Which group's limit holds a unit that regulates; empty = none."""
         if not self._groups.limits_anything or not self.state.member[i]:
             return ""
         for name, low, high, total in self._groups.bounds(i, self.table, self.state):
@@ -233,6 +237,7 @@ class UnitView:
             output="members" if t.splits[i] else "setpoint" if math.isnan(t.pulse_mw[i]) else "pulses",
             test_mw=float(s.test_value[i]),
             regulates=bool(s.member[i]) and under,
+            **shown_of(self.words.figures.get(i, NO_PLANT)),
         )
 
 
