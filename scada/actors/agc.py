@@ -154,8 +154,9 @@ class AgcActor(Actor):
         for one in self._areas:
             one.regulator.begin()
         for request in self._standing().modes:
-            with contextlib.suppress(RegulationError):
-                self._order(request)
+            if request.WhichOneof("target") != "avc":
+                with contextlib.suppress(RegulationError):
+                    self._order(request)
 
     def stopped(self) -> None:
         """End the recordings."""
@@ -194,7 +195,7 @@ class AgcActor(Actor):
             self._control.tell(
                 DirectControl(
                     setpoint.cid,
-                    setpoint.mw,
+                    setpoint.value,
                     self._principal,
                     setpoint.why,
                     lambda reply, cid=setpoint.cid: self.address.tell(DirectDone(cid, reply)),  # type: ignore[misc]
@@ -209,7 +210,9 @@ class AgcActor(Actor):
             self._tell(one.area, "agc.notice", {"text": notice}, suspended="suspend" in notice)
 
     def _status(self, decision: AgcDecision) -> pb.AgcStatus:
-        return agc_status(decision)
+        status = agc_status(decision)
+        status.areas.extend(one.area.name for one in self._areas)
+        return status
 
     def _publish_points(self, one: _Area, decision: AgcDecision) -> None:
         pairs = [(one.ace_pid, decision.ace_mw), (one.regulation_pid, decision.regulation_mw)]
@@ -277,16 +280,23 @@ class AgcActor(Actor):
         Raises:
             RegulationError: it cannot be taken.
         """
-        unit = request.unit
+        unit, loop = request.unit, request.loop
         match request.WhichOneof("target"):
             case "agc":
                 one = self._area(request.area)
                 one.regulator.order("set_state", request.agc)
+            case "control_mode":
+                one = self._area(request.area)
+                one.regulator.order("set_control_mode", request.control_mode)
             case "unit":
                 one = self._unit(unit.unit)
                 one.regulator.order("set_unit_mode", unit.unit, unit.base_mode, unit.reg_mode, unit.base_point_mw)
-            case what:
-                raise RegulationError(f"{what} cannot be ordered")
+            case "loop":
+                one = self._unit(loop.mrid)
+                one.regulator.order("set_loop", loop.mrid, loop.loop, loop.test_value)
+            case _:
+                one = self._unit(request.unlock)
+                one.regulator.order("unlock", request.unlock)
         return one
 
     def _area(self, name: str) -> _Area:
@@ -304,8 +314,8 @@ class AgcActor(Actor):
         return self._of_unit[mrid]
 
     def _explain(self, mrid: str) -> Explanation | None:
-        del mrid
-        return None
+        one = self._of_unit.get(mrid)
+        return None if one is None else one.regulator.controller.explain(mrid)
 
     def _tell(self, area: ControlArea, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
         alarm_class = AlarmClass.ABNORMAL if suspended else AlarmClass.NOTICE

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.messages import DirectControl, DirectDone, ExplainAsked, ModelChanged, Report, SetState, Tick
+from scada.actors.regulator import Regulator
 from scada.actors.standing import Standing
 from scada.apps.agc_avc.avc.controller import AvcController
 from scada.apps.agc_avc.avc.network import VoltageNetwork
@@ -22,9 +24,11 @@ from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
 from scada.control.desk import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
+from scada.core.avc_settings import AvcSettings
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
-from scada.core.settings import AvcSettings
+from scada.core.quality import Quality
+from scada.core.settings import CycleSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, Control, ModelTables
 from scada.rtdb.changes import Snapshot
@@ -47,6 +51,7 @@ class AvcActor(Actor):
         tables: the model.
         network: sensitivities, None where the model has no network to compute them from.
         settings: cycle and state at start.
+        cycles: where cycles are recorded.
         snapshot: reads the database.
         control: carries the commands.
         events: told of state changes.
@@ -66,6 +71,7 @@ class AvcActor(Actor):
         tables: ModelTables,
         network: VoltageNetwork | None,
         settings: AvcSettings,
+        cycles: CycleSettings,
         snapshot: Callable[[np.ndarray[Any, np.dtype[np.uint32]]], Snapshot],
         control: Address,
         events: Address,
@@ -77,37 +83,56 @@ class AvcActor(Actor):
         tags: Callable[[Control, float], str] = no_tags,
     ) -> None:
         super().__init__(address, failed)
-        self._controller = AvcController(tables.zones, settings, clock)
+        self._events = events
+        self._clock = clock
         self._tags = tags
+        self._regulator = Regulator(
+            lambda held: AvcController(tables.zones, settings, held),
+            application="avc",
+            name="",
+            subject=tuple(tables.zones),
+            settings=settings,
+            model=tables.version,
+            cycles=cycles,
+            clock=clock,
+            failed=lambda text: self._tell("avc.notice", {"text": text}),
+        )
+        self._controller = self._regulator.controller
+        self._names = {source.mrid: source.name for zone in tables.zones for source in zone.sources}
+        self._names |= {device.mrid: device.name for zone in tables.zones for device in zone.devices}
         self._controls = [tables.controls[cid] for zone in tables.zones for cid in zone.controls]
         # a life after a failure goes on from the counts its forerunner published
         done = {row.mrid: (row.operations_today, row.last_operation_ns) for zone in view.status.zones for row in zone.devices}
         for mrid in {*operations, *done}:
             self._controller.restore_operations(mrid, *max(operations.get(mrid, (0, 0)), done.get(mrid, (0, 0))))
         self._tables = tables
-        self._use_network(network)
+        self._network = network
         self._snapshot = snapshot
         self._control = control
-        self._events = events
         self._principal = principal
         self._standing = standing
         self._view = view
-        self._clock = clock
         self._told = ""
+        self._front_end_lost = False
         self._references = settings.references
         self._plan_seen = -1
         self._plan_told = ""
 
     def started(self) -> None:
         """Take over what operators ordered, and publish zones and devices; the first cycle comes when measurements are there."""
+        self._regulator.begin(self._points())
+        self._regulator.order("use_network", self._network is not None)
         for request in self._standing().modes:
-            if request.WhichOneof("target") == "avc":
-                with contextlib.suppress(RegulationError):
-                    self._controller.set_state(request.avc)
+            with contextlib.suppress(RegulationError):
+                self._order(request)
         if not self._view.status.zones:
             idle = AvcController(self._tables.zones, AvcSettings(start="off"), self._clock)
-            self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(self._pids)), None))
+            self._view.status = avc_status(idle.cycle(Measurements(self._snapshot(idle.pids)), None))
         self._view.status.state, self._view.status.reason = self._controller.condition, "no cycle yet"
+
+    def stopped(self) -> None:
+        """End the recording."""
+        self._regulator.close()
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
@@ -116,25 +141,26 @@ class AvcActor(Actor):
                 self._cycle()
             case DirectDone(cid, reply):
                 if reply.state is SequenceState.SUCCESS:
-                    self._controller.confirmed(cid)
+                    self._regulator.order("confirmed", cid)
                 else:
                     _log.warning("avc command failed", cid=cid, code=reply.code, reason=reply.reason)
-                    self._controller.refused(cid)
+                    self._regulator.order("refused", cid)
             case ModelChanged(generation):
-                self._use_network(generation.network)
+                self._network = generation.network
+                self._regulator.order("use_network", self._network is not None)
+                self._regulator.begin(self._points())
             case SetState(request, principal):
                 return self._set(request, principal)
-            case ExplainAsked():
-                return None
+            case ExplainAsked(mrid):
+                return self._controller.explain(mrid) if mrid in self._names else None
             case _:
                 return super().receive(message)
         return None
 
-    def _use_network(self, network: VoltageNetwork | None) -> None:
-        """Compute sensitivities in this network from now on."""
-        self._network = network
-        self._controller.use_network(network is not None)
-        self._pids = self._controller.pids if network is None else np.union1d(self._controller.pids, network.pids)
+    def _points(self) -> npt.NDArray[np.uint32]:
+        """Points that a cycle reads, ascending."""
+        own, network = self._controller.pids, self._network
+        return own if network is None else np.union1d(own, network.pids)
 
     def _read_plan(self) -> None:
         """Take the plan of targets when its file changed; one with faults is refused, and what was in force stays."""
@@ -147,7 +173,7 @@ class AvcActor(Actor):
             if seen == self._plan_seen:
                 return
             self._plan_seen = seen
-            self._controller.use_plan(path.name, path.read_text("utf-8"))
+            self._regulator.order("use_plan", path.name, path.read_text("utf-8"))
             text, refused = f"voltage targets of {path.name} in force", False
         except (OSError, UnicodeDecodeError, ScadaError) as error:
             text, refused = f"plan of voltage targets refused, what was in force stays: {error}", True
@@ -157,12 +183,14 @@ class AvcActor(Actor):
 
     def _cycle(self) -> None:
         self._read_plan()
-        inputs = Measurements(self._snapshot(self._pids), self._forbidden())
+        snapshot, forbidden = self._snapshot(self._regulator.pids), self._forbidden()
+        self._see_front_end(snapshot)
+        inputs = Measurements(snapshot, forbidden)
         sensitivity, why_not = (None, "no network model") if self._network is None else self._network.sensitivity(inputs)
         if why_not != self._told:
             self._told = why_not
             _log.info("avc sensitivities", state=why_not or "computed")
-        decision = self._controller.cycle(inputs, sensitivity)
+        decision = self._regulator.cycle(snapshot, forbidden, sensitivity)
         for command in decision.commands:
             _log.info("avc command", cid=command.cid, value=command.value, why=command.why)
             self._control.tell(
@@ -178,6 +206,13 @@ class AvcActor(Actor):
         for notice in decision.notices:
             self._tell("avc.notice", {"text": notice}, suspended="suspend" in notice)
 
+    def _see_front_end(self, snapshot: Snapshot) -> None:
+        """Our own front end is lost if nothing that AVC reads has a connection any more."""
+        lost = len(snapshot) > 0 and bool((snapshot.quality & np.uint32(Quality.COMM_LOST)).all())
+        if lost != self._front_end_lost:
+            self._front_end_lost = lost
+            self._regulator.order("front_end", lost)
+
     def _forbidden(self) -> dict[int, str]:
         """Controls that a tag forbids to either side: where people work, they switch."""
         tags = self._tags
@@ -185,15 +220,41 @@ class AvcActor(Actor):
 
     def _set(self, request: pb.SetModeRequest, principal: Principal) -> ModeReply:
         try:
-            self._controller.set_state(request.avc)
+            self._order(request)
         except RegulationError as error:
             return ModeReply(False, "invalid", str(error))
-        if request.avc == "on":  # a person has looked at it: what was locked after refusals may be tried again
-            for mrid in (*self._controller.sources, *self._controller.devices):
-                self._controller.unlock(mrid)
-        self._tell("avc.state", {"state": request.avc, "user": principal.name}, actor=principal.name)
-        self._view.status.state = request.avc
+        user = {"user": principal.name}
+        match request.WhichOneof("target"):
+            case "avc":
+                key, words = "avc.state", {"state": request.avc}
+                self._view.status.state = self._controller.condition
+            case "loop":
+                loop = request.loop
+                test = f" {loop.test_value:g}" if loop.loop == "test" else ""
+                key, words = "avc.loop", {"device": self._names.get(loop.mrid, loop.mrid), "loop": f"{loop.loop}{test}"}
+            case _:
+                key, words = "avc.unlocked", {"device": self._names.get(request.unlock, request.unlock)}
+        self._tell(key, words | user, actor=principal.name)
         return ModeReply(True)
+
+    def _order(self, request: pb.SetModeRequest) -> None:
+        """Carry out an order of a person; what is for others is passed over.
+
+        Raises:
+            RegulationError: it cannot be taken.
+        """
+        match request.WhichOneof("target"):
+            case "avc":
+                self._regulator.order("set_state", request.avc)
+            case "loop" if request.loop.mrid in self._names:
+                self._regulator.order("set_loop", request.loop.mrid, request.loop.loop, request.loop.test_value)
+            case "unlock" if request.unlock in self._names:
+                self._regulator.order("unlock", request.unlock)
+            case "loop" | "unlock":
+                mrid = request.loop.mrid or request.unlock
+                raise RegulationError(f"no device or source {mrid!r} under AVC", mend="take the mRID from the AVC status")
+            case _:
+                pass
 
     def _tell(self, key: str, parameters: dict[str, str], *, suspended: bool = False, actor: str = "") -> None:
         alarm_class = AlarmClass.ABNORMAL if suspended else AlarmClass.NOTICE

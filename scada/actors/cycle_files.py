@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from scada.actors.recordings import begun_at, file_stem
-from scada.apps.agc_avc.recording import CycleReader, CycleWriter, RecordedCycle, RunHeader
+from scada.actors.recordings import begun_at, file_stem, safe_name
+from scada.apps.agc_avc.recording import CycleReader, CycleWriter, RecordedCycle, RunHeader, packed_state, unpacked_state
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import StoreError
 from scada.core.settings import CycleSettings
@@ -53,7 +53,7 @@ class CycleFile:
         self,
         settings: CycleSettings,
         clock: Clock,
-        header: Callable[[int], RunHeader],
+        header: Callable[[], RunHeader],
         name: str,
         failed: Callable[[str], None],
     ) -> None:
@@ -101,7 +101,7 @@ class CycleFile:
         while path.exists():
             path, copy = folder / f"{stem}-{copy}{SUFFIX}", copy + 1
         self._file = path.open("wb", buffering=0)
-        self._writer = CycleWriter(self._header(now), self._file.write)
+        self._writer = CycleWriter(self._header(), self._file.write)
 
     def _try(self, work: Callable[[], None]) -> None:
         try:
@@ -110,6 +110,38 @@ class CycleFile:
             self._writer = None
             _log.error("cycles are not recorded", controller=self._name, cause=str(error))
             self._failed(f"cycles of {self._name} are not recorded: {error}")
+
+
+class KeptState:
+    """The newest state of a controller on disk, for the next life: accounts and locks outlive a restart.
+
+    Args:
+        folder: where it is kept.
+        name: of the controller.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{safe_name(name)}.state"
+
+    def read(self) -> dict[str, Any] | None:
+        """What was kept last; None if there is nothing that can be read."""
+        try:
+            return unpacked_state(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, StoreError) as error:
+            _log.error("the kept state cannot be read; accounts begin anew", file=str(self._path), cause=str(error))
+            return None
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace it as a whole; what cannot be written is logged."""
+        aside = self._path.with_suffix(".part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_bytes(packed_state(state))
+            aside.replace(self._path)
+        except OSError as error:
+            _log.error("the state cannot be kept", file=str(self._path), cause=str(error))
 
 
 def make_room(folder: Path, settings: CycleSettings, now_ns: int) -> None:

@@ -273,6 +273,7 @@ class Lives:
             failed,
             network=system.generation.network,
             settings=system.settings.avc,
+            cycles=system.settings.cycles,
             operations=system.operations,
             view=system.avc_view,
             **self._acts("avc"),

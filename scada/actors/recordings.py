@@ -74,9 +74,12 @@ def file_stem(channel: str, time_ns: int) -> str:
     >>> file_stem("West/RTU 1", 0)
     'West-RTU-1-19700101T000000Z'
     """
-    name = _UNFIT.sub("-", channel).strip(".-") or "channel"
-    name = name.encode()[:_NAME_OCTETS].decode(errors="ignore")
-    return f"{name}-{datetime.fromtimestamp(time_ns // NS_PER_S, UTC):%Y%m%dT%H%M%SZ}"
+    return f"{safe_name(channel)}-{datetime.fromtimestamp(time_ns // NS_PER_S, UTC):%Y%m%dT%H%M%SZ}"
+
+
+def safe_name(name: str) -> str:
+    """A name as any file system takes it."""
+    return (_UNFIT.sub("-", name).strip(".-") or "channel").encode()[:_NAME_OCTETS].decode(errors="ignore")
 
 
 def recordings_in(folder: Path, running: Collection[str]) -> pb.RecordingList:

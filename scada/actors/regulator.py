@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 from pydantic import TypeAdapter
 
-from scada.actors.cycle_files import CycleFile
+from scada.actors.cycle_files import CycleFile, KeptState
 from scada.apps.agc_avc.agc.controller import AgcController
 from scada.apps.agc_avc.avc.controller import AvcController
 from scada.apps.agc_avc.inputs import Measurements
@@ -22,11 +24,16 @@ from scada.core.clock import Clock, HeldClock
 from scada.core.settings import CycleSettings
 from scada.rtdb.changes import Snapshot
 
+KEEP_S = 60.0
+"""How often the state is kept."""
+
+_log = structlog.get_logger("regulation")
+
 C = TypeVar("C", AgcController, AvcController)
 
 
 class Regulator(Generic[C]):
-    """Runs a controller so that a recording can run it again.
+    """Runs a controller so that a recording can run it again, and its accounts outlive a restart.
 
     The controller sees one moment in each cycle and order. :meth:`begin` comes before the first order and the first cycle, once
     everything that is no order (counts from before a restart) is in place.
@@ -68,6 +75,9 @@ class Regulator(Generic[C]):
         self._failed = failed
         self._orders: list[RecordedOrder] = []
         self._file: CycleFile | None = None
+        self._file_name = "-".join(part for part in (application, name) if part)
+        self._kept = KeptState(cycles.path, self._file_name)
+        self._kept_at = -math.inf
         self.pids: npt.NDArray[np.uint32] = self.controller.pids
 
     def begin(self, pids: npt.NDArray[np.uint32] | None = None) -> None:
@@ -78,11 +88,22 @@ class Regulator(Generic[C]):
         """
         self.pids = self.controller.pids if pids is None else pids
         self._orders.clear()
+        self._clock.hold()
         if self._file is None:
-            name = "-".join(part for part in (self._application, self._name) if part)
-            self._file = CycleFile(self._cycles, self._running, self._header, name, self._failed)
+            kept = self._kept.read()
+            if kept is not None:
+                self._resume(kept)
+            self._file = CycleFile(self._cycles, self._running, self._header, self._file_name, self._failed)
         else:
             self._file.begin()
+
+    def _resume(self, kept: dict[str, Any]) -> None:
+        """Take over what was kept; a state of another version or model that does not fit is left, and that is said."""
+        try:
+            self.controller.resume(kept)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            _log.error("the kept state does not fit; accounts begin anew", controller=self._file_name, cause=repr(error))
+            self._failed(f"accounts of {self._file_name} begin anew: the kept state does not fit ({error!r})")
 
     def order(self, name: str, *arguments: Any) -> Any:
         """Call a method of the controller that is an order.
@@ -114,14 +135,28 @@ class Regulator(Generic[C]):
             now, monotonic = self._clock.now_ns(), self._clock.monotonic()
             values = (snapshot.value, snapshot.quality)
             self._file.put(RecordedCycle(now, monotonic, orders, *values, forbidden, further, outputs_of(decision)))
+        if self._clock.monotonic() - self._kept_at >= KEEP_S:
+            self._kept_at = self._clock.monotonic()
+            self._kept.write(self.controller.state())
         return decision
 
     def close(self) -> None:
-        """End the recording."""
+        """End the recording and keep the state."""
         if self._file is not None:
             self._file.close()
+            self._kept.write(self.controller.state())
 
-    def _header(self, now: int) -> RunHeader:
+    def _header(self) -> RunHeader:
         settings = self._settings.model_dump(mode="json")
         pids = self.pids.tolist()
-        return RunHeader(self._application, self._name, self._model, settings, self._subject, now, pids, self.controller.state())
+        return RunHeader(
+            self._application,
+            self._name,
+            self._model,
+            settings,
+            self._subject,
+            self._clock.now_ns(),
+            self._clock.monotonic(),
+            pids,
+            self.controller.state(),
+        )

@@ -39,6 +39,7 @@ class RunHeader:
         settings: of the application, by name.
         subject: what it regulates (the control area, the zones), as plain maps.
         started_ns: ns UTC.
+        monotonic: seconds of the controller's other clock at that moment.
         pids: points of the measurements, ascending.
         state: of the controller before the first cycle; empty = as made.
     """
@@ -49,6 +50,7 @@ class RunHeader:
     settings: Mapping[str, Any]
     subject: Any
     started_ns: int
+    monotonic: float
     pids: Sequence[int]
     state: Mapping[str, Any] = field(default_factory=dict)
 
@@ -201,6 +203,21 @@ class CycleReader:
         except (zlib.error, msgpack.UnpackException, ValueError) as error:
             raise StoreError(f"the recording is damaged: {error}", where=self._where) from error
         self.cut = not zipped.eof
+
+
+def unpacked_state(octets: bytes) -> dict[str, Any]:
+    """What :func:`packed_state` packed.
+
+    Raises:
+        StoreError: it is not that.
+    """
+    try:
+        found = msgpack.unpackb(octets, strict_map_key=False)
+    except (msgpack.UnpackException, ValueError) as error:
+        raise StoreError(f"a kept state is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise StoreError("a kept state is damaged: it is no map")
+    return found
 
 
 def packed_state(state: Mapping[str, Any]) -> bytes:

@@ -64,7 +64,7 @@ class RerunController:
         self._clock = HeldClock()
         self._pids = np.array(header.pids, np.uint32)
         settings, units = _split(changes)
-        self._clock.set(header.started_ns, 0.0)
+        self._clock.set(header.started_ns, header.monotonic)
         self._controller: AgcController | AvcController
         if header.application == "agc":
             area = _with_units(TypeAdapter(ControlArea).validate_python(header.subject), units)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scada.apps.agc_avc.recording import CycleReader, CycleWriter, RecordedCycle, RecordedOrder, RunHeader
 from scada.core.errors import StoreError
 
-HEADER = RunHeader("agc", "East", "abc", {"cycle_s": 4.0}, {"name": "East", "units": [{"maximum": math.inf}]}, 7, [3, 5, 9])
+HEADER = RunHeader("agc", "East", "abc", {"cycle_s": 4.0}, {"name": "East", "units": [{"maximum": math.inf}]}, 7, 0.5, [3, 5, 9])
 
 
 def cycle(n, values, quality=(0, 0, 0), **more):
@@ -87,7 +87,7 @@ def test_what_was_cut_off_can_be_read_up_to_the_cut(piece):
 
 
 def test_an_unchanged_value_costs_next_to_nothing():
-    many = RunHeader("agc", "East", "abc", {}, {}, 0, list(range(1000)))
+    many = RunHeader("agc", "East", "abc", {}, {}, 0, 0.0, list(range(1000)))
     values = np.arange(1000.0)
     one, hundred = (written([cycle(n, values, [0] * 1000) for n in range(count)], many) for count in (1, 101))
     assert (len(hundred) - len(one)) / 100 < 60
@@ -107,4 +107,4 @@ def test_a_damaged_middle_is_said_after_what_was_good():
     with pytest.raises(StoreError, match="damaged"):
         read.extend(one.now_ns for one in reader.cycles())
     assert read == list(range(len(read)))
-    assert 150 < len(read) < 450
+    assert 150 < len(read) < 600

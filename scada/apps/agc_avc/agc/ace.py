@@ -18,6 +18,7 @@ What is shown may have the other sign (``[agc] sign``); everything inside has th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -245,6 +246,10 @@ class AceCalculator:
         for source in self._ties:
             if source.name in state["ties"]:
                 source.restore(state["ties"][source.name])
+        self.resume(state)
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over the accounts alone; inputs and mode begin anew."""
         self.time_error.restore(state["time_error"])
         self.inadvertent.restore(state["inadvertent"])
         self.meter_error.restore(state["meter_error"])

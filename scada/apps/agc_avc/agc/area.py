@@ -316,8 +316,13 @@ class AreaControl:
         self.requirement.restore(state["requirement"])
         self._performance.restore(state["performance"])
         self._conditions.restore(state["conditions"])
-
         self.reserves = self._monitor.judge(Reserve(*map(float, state["reserves"]))) if state["reserves"] else ()
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over the accounts of an earlier life (time error, interchange, performance, counts); control begins anew."""
+        self._ace.resume(state["ace"])
+        self._performance.restore(state["performance"])
+        self._conditions.restore(state["conditions"])
 
 
 def _input_term(one: Reading) -> Term:

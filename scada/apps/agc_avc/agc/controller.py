@@ -309,3 +309,8 @@ class AgcController:
         self._controls, self._sends = bool(state["controls"]), bool(state["sends"])
         last = float(state["last_cycle"])
         self._last_cycle = last if 0 <= self._clock.monotonic() - last <= 10 * self._settings.cycle_s else math.nan
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Take over the accounts of an earlier life; states, modes and targets begin anew."""
+        self._control.resume(state["area"])
+        self._fleet.resume(state["fleet"])
