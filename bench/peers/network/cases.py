@@ -1,8 +1,8 @@
 """``cases.py FOLDER CASE ...``: MATPOWER cases of pandapower as arrays, with the voltages, sensitivities and times of the peers.
 
 Each case becomes ``FOLDER/CASE.npz``: two-ports and shunts per unit (pandapower's own, ``branch_vectors``), powers in MW and Mvar,
-voltages of pandapower and lightsim2grid (KLU, one slack) without reactive limits, their answers to small actions by differences of two
-power flows, and their times in ms (best of several, CPU of the process).
+voltages of pandapower and lightsim2grid (KLU, one slack) without reactive limits, their answers to small actions by differences of
+two power flows, and their times in ms (best of several, CPU of the process).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from pandapower.pypower.makeYbus import branch_vectors, makeYbus
 
 BASE_MVA = 100.0
 TOLERANCE = 1e-8
+"""Per unit, of the timed solutions."""
+EXACT = 1e-11
+"""Per unit, of those that are compared."""
 DIFFERENCE = 1e-3
 """Per unit: half the step of the differences."""
 
@@ -59,7 +62,7 @@ class Peer:
         """Voltages for per-unit injections."""
         if not self.solver.solve(self.ybus, start, s, self.ref, self.weight, self.pv, self.pq, 20, tolerance):
             raise RuntimeError("lightsim2grid does not converge")
-        return self.solver.get_V()
+        return self.solver.get_V().copy()
 
 
 def differences(peer, s, start, branch, bus):
@@ -74,12 +77,12 @@ def differences(peer, s, start, branch, bus):
     for place in at_q:
         step = np.zeros(len(s), complex)
         step[place] = 1j * DIFFERENCE
-        by_q.append(answer(*(peer.solve(s + sign * step, start.copy(), 1e-11) for sign in (1, -1))))
+        by_q.append(answer(*(peer.solve(s + sign * step, start.copy(), EXACT) for sign in (1, -1))))
     for place in at_v:
         step = np.ones(len(s))
         step[place] = DIFFERENCE / np.abs(start[place])
         moved = [start * np.where(step == 1, 1, 1 + sign * step) for sign in (1, -1)]
-        by_v.append(answer(*(peer.solve(s, v.copy(), 1e-11) for v in moved)))
+        by_v.append(answer(*(peer.solve(s, v.copy(), EXACT) for v in moved)))
     rows = np.flatnonzero(branch[:, TAP].real != 1)
     rows = rows[:: max(1, len(rows) // 3)][:3]
     for row in rows:
@@ -87,7 +90,7 @@ def differences(peer, s, start, branch, bus):
         for sign in (1, -1):
             changed = branch.copy()
             changed[row, TAP] += sign * DIFFERENCE
-            solved.append(Peer(makeYbus(BASE_MVA, bus, changed)[0], peer.internal).solve(s, start.copy(), 1e-11))
+            solved.append(Peer(makeYbus(BASE_MVA, bus, changed)[0], peer.internal).solve(s, start.copy(), EXACT))
         by_tap.append(answer(*solved))
     return {
         "at_q": at_q, "at_v": at_v, "at_tap": rows,
@@ -95,15 +98,15 @@ def differences(peer, s, start, branch, bus):
     }  # fmt: skip
 
 
-def pandapower_difference(net, internal, at):
+def pandapower_difference(net, at):
     """dV/dQ at a bus by pandapower itself: its net with a little reactive power there, per unit."""
     lookup = net._pd2ppc_lookups["bus"]
-    own = int(np.flatnonzero(lookup == at)[0])
+    own = int(np.flatnonzero(lookup[net.bus.index] == at)[0])
     found = []
     place = pp.create_sgen(net, int(net.bus.index[own]), 0.0, 0.0)
     for sign in (1, -1):
         net.sgen.at[place, "q_mvar"] = sign * DIFFERENCE * BASE_MVA
-        pp.runpp(net, init="results", tolerance_mva=1e-8, calculate_voltage_angles=True, trafo_model="pi", max_iteration=20)
+        pp.runpp(net, init="results", tolerance_mva=EXACT * BASE_MVA, calculate_voltage_angles=True, trafo_model="pi", max_iteration=20)
         found.append(np.abs(net._ppc["internal"]["V"]))
     return (found[0] - found[1]) / (2 * DIFFERENCE)
 
@@ -113,7 +116,7 @@ def dump(name, folder, *, timed):
     net = getattr(cases, name)()
     setting = {"tolerance_mva": TOLERANCE * BASE_MVA, "calculate_voltage_angles": True, "trafo_model": "pi", "max_iteration": 20}
     init = "dc" if name == "case6515rte" else "flat"
-    pp.runpp(net, init=init, **setting)
+    pp.runpp(net, init=init, **setting | {"tolerance_mva": EXACT * BASE_MVA})
     internal = {key: np.copy(value) if isinstance(value, np.ndarray) else value for key, value in net._ppc["internal"].items()}
     scale = net.sn_mva / BASE_MVA
     if scale != 1.0:
@@ -122,9 +125,8 @@ def dump(name, folder, *, timed):
     ybus = internal["Ybus"]
     peer = Peer(ybus, internal)
     start = theirs if init == "dc" else peer.flat
-    ls_voltage = peer.solve(s, start.copy()).copy()
+    ls_voltage = peer.solve(s, start.copy(), EXACT)
     y, ends = ports(branch), branch[:, [F_BUS, T_BUS]].real.astype(int)
-    # branches with a changed tap: what each two-port becomes by one unit of the ratio, to first order
     found = differences(peer, s, theirs, branch, bus)
     up, down = branch.copy(), branch.copy()
     up[found["at_tap"], TAP] += DIFFERENCE
@@ -144,7 +146,7 @@ def dump(name, folder, *, timed):
         folder / f"{name}.npz",
         bus_kv=bus[:, BASE_KV], ends=ends, y=y, shunt=(bus[:, GS] + 1j * bus[:, BS]) / BASE_MVA,
         p=s.real * BASE_MVA, q=s.imag * BASE_MVA, v_set=v_set, ref=internal["ref"], pandapower=theirs, lightsim2grid=ls_voltage,
-        by_q_pandapower=pandapower_difference(net, internal, found["at_q"][0]), tap_change=tap_change,
+        by_q_pandapower=pandapower_difference(net, found["at_q"][0]), tap_change=tap_change,
         time_names=list(times), times=list(times.values()), **found,
     )  # fmt: skip
 

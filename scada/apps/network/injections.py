@@ -32,7 +32,7 @@ class Injections:
     def shares(self, buses: I8) -> tuple[F8, int]:
         """Share of each bus of an island in its slack (sum 1), and its reference: of those that hold a voltage the greatest."""
         participation, controlled = self.participation[buses], ~np.isnan(self.v_set[buses])
-        share = np.where(participation > 0, participation, 0.0)
+        share = np.where((participation > 0) & np.isfinite(participation), participation, 0.0)
         if not share.any():
             share = controlled.astype(np.float64)
         share = share / share.sum()

@@ -318,8 +318,8 @@ class BlockLU:
 
     def solve(self, rhs: F8) -> F8:
         """Solve with the last factors; ``rhs`` of shape ``(blocks, 2)``, or ``(blocks, 2, cases)`` for many right-hand sides."""
-        x = np.empty_like(rhs, dtype=np.float64)
         given = np.ascontiguousarray(rhs, np.float64)
+        x = np.empty(given.shape)
         if given.shape[:2] != (len(self.layout.order), 2):
             raise ValueError(f"right-hand side of shape {given.shape} for {len(self.layout.order)} blocks")
         if given.ndim == 2:
