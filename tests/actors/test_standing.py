@@ -3,7 +3,7 @@
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.dispatch import past_orders
+from scada.actors.dispatch_requests import past_orders
 from scada.actors.standing import standing_orders
 from scada.core.clock import VirtualClock
 from scada.security.audit import AuditLog, AuditRow

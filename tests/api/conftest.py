@@ -347,6 +347,21 @@ class TableBackend(OperatorTable):
         self.acted.append(("dispatch_schedule", request, principal.name, evidence))
         return pb.DispatchReply(code=pb.DISPATCH_CODE_ACCEPTED, applied_mw=request.mw[0], order_id=request.order_id)
 
+    async def edit_schedule(self, request, principal, evidence):
+        self.acted.append(("edit_schedule", request, principal.name, evidence))
+        return pb.DispatchReply(code=pb.DISPATCH_CODE_ACCEPTED, order_id=request.order_id, version=request.based_on + 1)
+
+    async def list_schedules(self, request):
+        return pb.ScheduleList(
+            schedules=[pb.ScheduleInfo(target="East", name="East", day="2026-11-22", version=2, versions=2)],
+            time_zone="Asia/Shanghai",
+        )
+
+    async def get_schedule(self, request):
+        if (request.target, request.day) != ("East", "2026-11-22"):
+            return None
+        return pb.ScheduleVersion(info=pb.ScheduleInfo(target="East", version=request.version or 2))
+
     def dispatch(self):
         return pb.DispatchStatus(interchange_setpoint_mw=40.0, orders=[pb.DispatchOrder(order_id="A1", mw=40.0, kind="setpoint")])
 

@@ -10,7 +10,7 @@ import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.faults import CallError
-from scada.api.responsibility import check_acknowledge, check_alarms, check_channel
+from scada.api.responsibility import check_acknowledge, check_alarms, check_channel, check_edit
 from scada.control.records import Principal
 from scada.security.identities import load_grants
 from scada.security.roles import Right
@@ -56,6 +56,26 @@ async def test_outside_the_areas_nothing_is_done(confined, connect, backend):
     await denied(dispatcher, backend, "Dispatch/SendSetpoint", setpoint, "no_area")
     schedule = pb.Schedule(area="East", mw=[1, 2], step_s=900, order_id="B")
     await denied(dispatcher, backend, "Dispatch/SendSchedule", schedule, "no_area")
+    await denied(operator, backend, "Dispatch/EditSchedule", pb.ScheduleEdit(area="East", order_id="C"), "no_area")
+
+
+async def test_a_plan_is_edited_with_the_rights_of_modes_and_of_set_points(connect, backend):
+    edit = pb.ScheduleEdit(area="East", day="2026-11-22", based_on=2, restore=1, reason="why", order_id="E")
+    await denied(await connect("dispatcher"), backend, "Dispatch/EditSchedule", edit, "unauthorised")
+    await denied(await connect("viewer"), backend, "Dispatch/EditSchedule", edit, "unauthorised")
+    half = Principal("li", frozenset(), frozenset({Right.MODE}), frozenset({"*"}), "", "")
+    with pytest.raises(CallError) as caught:
+        check_edit(edit, half, backend.tables)
+    assert (caught.value.code, "SETPOINT" in str(caught.value)) == ("unauthorised", True)
+    operator = await connect("operator")
+    assert (await operator.signed("Dispatch/EditSchedule", edit)).version == 3
+    assert [(name, who) for name, _, who, _ in backend.acted] == [("edit_schedule", "operator")]
+    assert len((await operator.call("Dispatch/ListSchedules", pb.ListSchedulesRequest())).schedules) == 1
+    wanted = pb.GetScheduleRequest(target="East", day="2026-11-22")
+    assert (await operator.call("Dispatch/GetSchedule", wanted)).info.version == 2
+    with pytest.raises(CallError) as caught:
+        await operator.call("Dispatch/GetSchedule", pb.GetScheduleRequest(target="East", day="2026-11-23"))
+    assert caught.value.status is grpc.StatusCode.NOT_FOUND
 
 
 async def test_a_station_counts_as_its_area(sessions, connect, backend, key_folder):

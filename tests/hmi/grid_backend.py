@@ -681,6 +681,15 @@ class GridBackend(OperatorTable):
     async def dispatch_schedule(self, request, principal, evidence):
         return pb.DispatchReply(code=pb.DISPATCH_CODE_REFUSED, reason="no schedule here", order_id=request.order_id)
 
+    async def edit_schedule(self, request, principal, evidence):
+        return pb.DispatchReply(code=pb.DISPATCH_CODE_REFUSED, reason="no plan here", order_id=request.order_id)
+
+    async def list_schedules(self, request):
+        return pb.ScheduleList(time_zone="Asia/Shanghai", today="2026-11-22")
+
+    async def get_schedule(self, request):
+        return None
+
     def dispatch(self):
         return pb.DispatchStatus(interchange_setpoint_mw=-65.0, interchange_mw=-62.0, orders=self.orders)
 
