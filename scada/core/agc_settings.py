@@ -51,7 +51,7 @@ class AgcTuning(Section):
         description="Largest |ACE| and |ARR| believed, MW; default the sum of the units' maxima (at least 100 dead bands).",
     )
     implausible_cycles: int = Field(3, ge=1, description="Cycles in a row above plausible_mw that suspend.")
-    late_s: float | None = Field(None, gt=0, description="Time without a cycle that suspends, s; default 5 cycles.")
+    late_s: float | None = Field(None, gt=0, description="Time without a cycle that suspends, s; default 10 cycles.")
     resume_cycles: int = Field(2, ge=1, description="Good cycles in a row before control resumes after a suspension.")
     no_ace_minutes: float = Field(
         30.0, gt=0, description="Time without a valid ACE that is an alarm, min; source: NERC BAL-005-1 R2."

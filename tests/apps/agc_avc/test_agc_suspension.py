@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 
 import msgpack
 import numpy as np
@@ -128,6 +129,26 @@ def test_constant_frequency_control_does_not_care_for_ties():
     assert found.ace.ace_mw == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bias": 80.0},
+        {"bias": math.nan},
+        {"deadband": 0.0},
+        {"deadband": math.nan},
+        {"nominal_hz": 0.0},
+        {"scheduled_interchange": math.nan},
+        {"ties": [TieLine("north", [NORTH], 0.0)]},
+    ],
+)
+def test_a_model_that_makes_no_sense_is_said_and_never_regulated(wrong):
+    bench = Bench(area=replace(AREA, **wrong))
+    for _ in range(5):
+        found = bench.run()
+        assert (bench.area.regime, found.controls, found.change_mw) == ("suspended", False, 0.0)
+    assert "the model is unfit" in bench.area.reason
+
+
 def test_two_islands_one_source_off_is_enough():
     bench = Bench(tuning={"frequency_spread_hz": 0.1})
     bench.run()
@@ -183,9 +204,9 @@ def test_a_source_with_a_coarse_dead_band_may_rest_longer():
 def test_no_cycle_for_too_long():
     bench = Bench()
     bench.run()
-    bench.run(dt=12.0, elapsed=25.0)
+    bench.run(dt=12.0, elapsed=41.0)
     assert bench.area.regime == "suspended"
-    assert "no cycle for 25 s" in bench.area.reason
+    assert "no cycle for 41 s" in bench.area.reason
     bench.run()
     bench.run()
     assert bench.area.regime == "on"

@@ -100,6 +100,7 @@ class AceCalculator:
         self._clock = Source("time error", "s", () if area.time_error is None else (area.time_error,))
         self._mismatches = 0
         self._offset_hz = 0.0
+        self._unfit = unfit(area)
         self.mode: AceMode = mode if self.lacks(mode) == "" else "TLBC"
 
     def set_mode(self, mode: str) -> None:
@@ -137,7 +138,8 @@ class AceCalculator:
         interchange = math.fsum(flows)
         uses_ties = self.mode != "CFC"
         held = tuple(one.name for one in ties if one.state == "held") if uses_ties else ()
-        faults = self._frequency_faults(frequency, self._tuning)
+        faults = [Fault("model_unfit", self._unfit)] if self._unfit else []
+        faults += self._frequency_faults(frequency, self._tuning)
         if uses_ties:
             faults += [Fault("tie_missing", f"tie {one.name} has no good measurement") for one in ties if one.state == "missing"]
         apart = self._judge_meter(interchange if not held else math.nan, meter.value, flows)
@@ -230,7 +232,7 @@ class AceCalculator:
             "mismatches": self._mismatches,
             "offset_hz": self._offset_hz,
             "frequency": self._frequency.state(),
-            "ties": {source.name: source.state() for source in self._ties},
+            "ties": {f"{place} {source.name}": source.state() for place, source in enumerate(self._ties)},
             "time_error": self.time_error.state(),
             "inadvertent": self.inadvertent.state(),
             "meter_error": self.meter_error.state(),
@@ -243,9 +245,9 @@ class AceCalculator:
         self.scheduled_mw, self._mismatches = float(state["scheduled_mw"]), int(state["mismatches"])
         self._offset_hz = float(state["offset_hz"])
         self._frequency.restore(state["frequency"])
-        for source in self._ties:
-            if source.name in state["ties"]:
-                source.restore(state["ties"][source.name])
+        for place, source in enumerate(self._ties):
+            if (known := state["ties"].get(f"{place} {source.name}")) is not None:
+                source.restore(known)
         self.resume(state)
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -253,3 +255,18 @@ class AceCalculator:
         self.time_error.restore(state["time_error"])
         self.inadvertent.restore(state["inadvertent"])
         self.meter_error.restore(state["meter_error"])
+
+
+def unfit(area: ControlArea) -> str:
+    """Why an area cannot be regulated as the model describes it; empty = it can."""
+    wrong = []
+    if not area.bias < 0 or not math.isfinite(area.bias):
+        wrong.append(f"frequency bias {area.bias:g} MW/0.1 Hz (must be negative)")
+    if not 0 < area.deadband < math.inf:
+        wrong.append(f"dead band {area.deadband:g} MW")
+    if not 0 < area.nominal_hz < math.inf:
+        wrong.append(f"nominal frequency {area.nominal_hz:g} Hz")
+    if not math.isfinite(area.scheduled_interchange):
+        wrong.append(f"scheduled interchange {area.scheduled_interchange:g} MW")
+    wrong += [f"sign {tie.sign:g} of tie {tie.name}" for tie in area.ties if abs(tie.sign) != 1]
+    return f"the model is unfit: {', '.join(wrong)}" if wrong else ""

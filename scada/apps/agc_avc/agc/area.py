@@ -79,7 +79,7 @@ class AreaControl:
         self._conditions = Conditions()
         self._monitor = ReserveMonitor(tuning)
         self._pids = [int(pid) for pid in area.points]
-        self._late_s = 5 * settings.cycle_s if tuning.late_s is None else tuning.late_s
+        self._late_s = 10 * settings.cycle_s if tuning.late_s is None else tuning.late_s
         self._reason = "switched off" if self.regime == "off" else "not started yet"
         self._substituted_names = ""
         self._started = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 SUSPENDING = (
+    "model_unfit",
     "front_end_lost",
     "cycle_late",
     "frequency_missing",

@@ -40,7 +40,7 @@ class TimeError:
         """
         if math.isfinite(telemetered_s):
             self.error_s = telemetered_s
-        elif math.isfinite(frequency_hz):
+        elif math.isfinite(frequency_hz) and self._nominal > 0:
             self.error_s += (frequency_hz - self._nominal) / self._nominal * dt
         start, stop = self._tuning.time_error_start_s, self._tuning.time_error_stop_s
         if abs(self.error_s) >= start:
