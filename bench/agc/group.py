@@ -1,13 +1,13 @@
-"""Group ``agc``: the product's AGC in a closed loop."""
+"""Group ``agc``: the product's AGC in a closed loop, and what the accounts of its performance cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agc import closed
+from agc import closed, performance
 from figures import Figure
 
-PARTS = (closed,)
+PARTS = (closed, performance)
 """One module a figure; each has its head figures (``NAMES``) and a generator ``measure(quick)``."""
 NAMES = tuple(name for part in PARTS for name in part.NAMES)
 """Head figures."""

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from scada.apps.agc_avc.performance.cps import Column, Share, share_of
 
@@ -62,15 +63,34 @@ def beyond_baal(ace_mw: Column, deviation_hz: Column, bias: float | Column, eps1
     lowest, highest = baal_limits(deviation_hz, bias, eps1_hz)
     low, high = ace_mw < lowest, ace_mw > highest
     known = np.isfinite(ace_mw) & np.isfinite(deviation_hz)
-    run = np.zeros(len(ace_mw), dtype=np.int64)
-    violation = np.zeros(len(ace_mw), dtype=np.bool_)
-    length = side = 0
-    for index in np.flatnonzero(known):
-        now = int(high[index]) - int(low[index])
-        length = 0 if not now else length + 1 if now == side else 1
-        side = now
-        run[index], violation[index] = length, length == BAAL_MINUTES + 1
-    return Beyond(low & known, high & known, violation, run)
+    run = _runs(high.astype(np.int8) - low.astype(np.int8), known)
+    return Beyond(low & known, high & known, run == BAAL_MINUTES + 1, run)
+
+
+@njit(cache=True, nogil=True)
+def _runs(side: npt.NDArray[np.int8], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Length of the run on one side that each known minute ends or goes on; 0 = within, or not known."""
+    runs = np.zeros(len(side), dtype=np.int64)
+    length, last = 0, 0
+    for index in range(len(side)):
+        if not known[index]:
+            continue
+        now = side[index]
+        if now == 0:
+            length = 0
+        elif now == last:
+            length += 1
+        else:
+            length = 1
+        last = now
+        runs[index] = length
+    return runs
+
+
+def warm_up() -> None:
+    """Compile the kernel."""
+    nothing: Column = np.zeros(1)
+    beyond_baal(nothing, nothing, -1.0, 1.0)
 
 
 def a1(lowest_mw: Column, highest_mw: Column) -> Share:
