@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import datetime as dt
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import xlsxwriter
 from actors.harness import Box, make
 from click.testing import CliRunner
 from scadapb.v1 import scada_pb2 as pb
@@ -151,3 +153,22 @@ def test_a_chinese_file_in_gbk(client, tmp_path):
     file.write_bytes("\r\n".join([*lines, "</DayPlan::East>"]).encode("gbk"))
     assert "version 1" in run("import", str(file))
     assert "日期" in run("list", lang="zh")
+
+
+def test_a_workbook_with_times_as_times(client, tmp_path):
+    file = tmp_path / "plan.xlsx"
+    book = xlsxwriter.Workbook(str(file))
+    sheet = book.add_worksheet("plan")
+    sheet.write_row(0, 0, ["时间", "East"])
+    shape = book.add_format({"num_format": "hh:mm"})
+    for row, at in enumerate(client.times, 1):
+        hour, minute = map(int, at.split(":"))
+        sheet.write_datetime(row, 0, dt.time(hour % 24, minute), shape)
+        sheet.write_number(row, 1, 50.5)
+    book.close()
+    assert "version 1" in run("import", str(file), "--day", f"{client.today}")
+    assert list(client.sent[0][1].mw) == [50.5] * 96
+    broken = tmp_path / "broken.xlsx"
+    broken.write_bytes(b"PK no workbook")
+    with pytest.raises(ScadaError, match="cannot read the workbook"):
+        run("import", str(broken))
