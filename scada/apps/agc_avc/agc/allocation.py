@@ -12,8 +12,10 @@ incremental cost (Wood and Wollenberg, Power Generation, Operation and Control, 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,46 +110,53 @@ def economic_dispatch(costs: CostCurves, lo: F8, hi: F8, demand: float, zones: Z
         demand: total MW.
         zones: forbidden zones.
     """
-    curves = [_curve(costs, i, float(lo[i]), float(hi[i])) for i in range(len(lo))]
-    if all(len(curve) == 2 for curve in curves) or len(zones.unit):
-        slope = np.array([(curve[-1][0] - curve[0][0]) / (curve[-1][1] - curve[0][1]) for curve in curves])
-        start = np.array([curve[0][0] for curve in curves]) - slope * np.array([curve[0][1] for curve in curves])
-        found = allocate(start, slope, lo, hi, demand, zones)
-        if all(len(curve) == 2 for curve in curves):
+    pieces = [_pieces(costs, i, float(lo[i]), float(hi[i])) for i in range(len(lo))]
+    straight = all(len(found) == 1 for found in pieces)
+    if straight or len(zones.unit):
+        first, last = [found[0] for found in pieces], [found[-1] for found in pieces]
+        slope = np.array([(z.mw + z.width - a.mw) / (z.end - a.start) for a, z in zip(first, last, strict=True)])
+        base = np.array([a.mw for a in first]) - slope * np.array([a.start for a in first])
+        found = allocate(base, slope, lo, hi, demand, zones)
+        if straight:
             return found
         lo, hi = _sides(found.power, lo, hi, zones)
-    rows = [
-        (i, at[0], then[0] - at[0], at[1], (then[0] - at[0]) / (then[1] - at[1]))
-        for i, curve in enumerate(curves)
-        for at, then in itertools.pairwise(curve)
-    ]
+    rows = [(i, one.mw, one.width, one.start, one.width / (one.end - one.start)) for i, unit in enumerate(pieces) for one in unit]
     unit = np.array([row[0] for row in rows])
     offset, width, price, alpha = (np.array([row[k] for row in rows]) for k in (1, 2, 3, 4))
     least = np.clip(lo[unit] - offset, 0.0, width)
     most = np.clip(hi[unit] - offset, 0.0, width)
-    floor = np.array([curve[0][0] for curve in curves])
-    found = allocate(-alpha * price, alpha, least, most, demand - float(floor.sum()))
-    return Allocation(floor + np.bincount(unit, found.power, len(lo)), found.lam, found.unmet)
+    floor = np.array([found[0].mw for found in pieces])
+    shared = allocate(-alpha * price, alpha, least, most, demand - float(floor.sum()))
+    return Allocation(floor + np.bincount(unit, shared.power, len(lo)), shared.lam, shared.unmet)
 
 
-def _curve(costs: CostCurves, i: int, lo: float, hi: float) -> list[tuple[float, float]]:
-    """Incremental cost of a unit over its window, rising strictly; the ends of a given curve are drawn on."""
-    given = [(mw, price) for mw, price in costs.curves[i]] if i < len(costs.curves) else []
+class _Piece(NamedTuple):
+    """A piece of an incremental cost: from ``mw`` over ``width``, from a price to a higher one."""
+
+    mw: float
+    width: float
+    start: float
+    end: float
+
+
+def _pieces(costs: CostCurves, i: int, lo: float, hi: float) -> list[_Piece]:
+    """Incremental cost of a unit over its window, rising; a curve may jump, and its ends are drawn on."""
+    given = sorted(costs.curves[i]) if i < len(costs.curves) else []
     hi = max(hi, lo + 1e-6)
     if not given:
         b, c = float(costs.b[i]), float(costs.c[i])
         given = [(lo, b + 2 * c * lo), (hi, b + 2 * c * hi)]
-    points = sorted(given)
-    if points[0][0] > lo:
-        points.insert(0, (lo, points[0][1]))
-    if points[-1][0] < hi:
-        points.append((hi, points[-1][1]))
-    rising = [points[0]]
-    for mw, price in points[1:]:
-        if mw > rising[-1][0]:
-            least = rising[-1][1] + _FLAT * max(1.0, abs(rising[-1][1]))
-            rising.append((mw, max(price, least)))
-    return rising
+    first, last = given[0], given[-1]
+    points = [(min(lo, first[0]), first[1]), *given, (max(hi, last[0]), last[1])]
+    pieces: list[_Piece] = []
+    price = -math.inf
+    for (mw, start), (then, end) in itertools.pairwise(points):
+        if then > mw:
+            price = max(price, start)
+            rise = max(end, price + _FLAT * max(1.0, abs(price)))
+            pieces.append(_Piece(mw, then - mw, price, rise))
+            price = rise
+    return pieces
 
 
 def _sides(power: F8, lo: F8, hi: F8, zones: ZoneTable) -> tuple[F8, F8]:

@@ -71,7 +71,8 @@ def _pulse_due(t: UnitTable, s: UnitState, r: Rules, i: int, inside: bool) -> bo
     if not math.isnan(s.previous[i]):
         moved = s.power[i] - s.previous[i]
         pending -= min(max(moved, min(pending, 0.0)), max(pending, 0.0))
-    pending *= math.exp(-r.dt / r.pulse_settle)
+    if r.now - s.sent_at[i] > r.pulse_settle:
+        pending = 0.0
     s.pending[i] = pending
     error = s.setpoint[i] - s.power[i] - pending
     if abs(error) < max(t.deadband[i], 0.5 * pulse) or r.now - s.sent_at[i] < t.interval_s[i] or pulse > t.maximum_step[i]:
