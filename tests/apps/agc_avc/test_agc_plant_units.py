@@ -153,3 +153,51 @@ def test_a_restored_area_goes_on_with_the_account():
     other.power, other.load, other.values = dict(area.power), area.load, dict(area.values)
     one, two = (a.status(a.step(), "W") for a in (area, other))
     assert one.curtailed_mwh_today == two.curtailed_mwh_today > 1.0
+
+
+def test_storage_takes_the_fast_part_and_hands_it_over_to_the_units():
+    storage = unit("B", 0, "storage", -60.0, 60.0, 600.0, state_of_charge=90, energy_mwh=400.0)
+    area = Area([storage, unit("T", 1, "thermal", 50.0, 300.0, 12.0)], split_s=60.0, soc_pull_per_hour=0.0)
+    area.give({"B": 0.0, "T": 150.0})
+    area.values = {90: 50.0}
+    area.step(3)
+    area.load = 180.0
+    area.step(8)
+    first = dict(area.power)
+    assert first["B"] > 10.0
+    assert sum(first.values()) == pytest.approx(180.0, abs=10.0)
+    area.step(60)
+    assert sum(area.power.values()) == pytest.approx(180.0, abs=2.5)
+    assert abs(area.power["B"]) < 5.0
+    assert area.power["T"] > 172.0
+
+
+def test_without_split_the_storage_keeps_its_part():
+    storage = unit("B", 0, "storage", -60.0, 60.0, 600.0, state_of_charge=90, energy_mwh=400.0)
+    area = Area([storage, unit("T", 1, "thermal", 50.0, 300.0, 12.0)], split_s=0.0, soc_pull_per_hour=0.0)
+    area.give({"B": 0.0, "T": 150.0})
+    area.values = {90: 50.0}
+    area.load = 180.0
+    area.step(68)
+    assert area.power["B"] > 10.0
+
+
+def test_storage_takes_over_what_the_units_cannot():
+    storage = unit("B", 0, "storage", -60.0, 60.0, 600.0, state_of_charge=90, energy_mwh=400.0)
+    area = Area([storage, unit("T", 1, "thermal", 50.0, 160.0, 12.0)], split_s=20.0, soc_pull_per_hour=0.0)
+    area.give({"B": 0.0, "T": 150.0})
+    area.values = {90: 50.0}
+    area.load = 180.0
+    area.step(68)
+    assert sum(area.power.values()) == pytest.approx(180.0, abs=2.5)
+    assert area.power["B"] == pytest.approx(20.0, abs=3.0)
+
+
+def test_the_charge_is_brought_back_while_regulation_rests_and_the_sum_stays():
+    storage = unit("B", 0, "storage", -60.0, 60.0, 600.0, state_of_charge=90, energy_mwh=40.0, soc_reference=50.0)
+    area = Area([storage, unit("T", 1, "thermal", 50.0, 300.0, 12.0)])
+    area.give({"B": 0.0, "T": 150.0})
+    area.values = {90: 70.0}
+    area.step(30)
+    assert area.power["B"] == pytest.approx(4.0, abs=0.6)  # half of 8 MWh in an hour
+    assert sum(area.power.values()) == pytest.approx(150.0, abs=1.0)

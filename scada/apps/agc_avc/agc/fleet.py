@@ -23,6 +23,7 @@ from scada.apps.agc_avc.agc.requirement import Zone
 from scada.apps.agc_avc.agc.reserve import Reserve
 from scada.apps.agc_avc.agc.share_kernel import share
 from scada.apps.agc_avc.agc.shared_bases import SharedBases
+from scada.apps.agc_avc.agc.storage import FrequencySplit
 from scada.apps.agc_avc.agc.unit_decisions import UnitDecision, UnitDecisions, UnitView, Words
 from scada.apps.agc_avc.agc.unit_explanation import Shared, explain_unit
 from scada.apps.agc_avc.agc.unit_inputs import InputColumns
@@ -92,6 +93,7 @@ class UnitFleet:
         self._groups = GroupTree(groups, self._units)
         self._inputs = InputColumns(self._units)
         self._plants = PlantUnits(self._units, self._table, tuning)
+        self._split = FrequencySplit(tuning.plants.split_s)
         self._bases = SharedBases(self._units, self._table, self._zones, tuning)
         self._locks: dict[int, str] = {}
         self._words = Words(self._locks, {}, self._plants.reasons, self._plants.limits, {}, {})
@@ -203,6 +205,7 @@ class UnitFleet:
     def prime(self, inputs: Measurements, dt: float = 0.0) -> None:
         """Make targets and demand equal to what the units generate now, and forget the past."""
         self.demand_mw = 0.0
+        self._split.reset()
         self.read(inputs, dt)
         release(self._state, False)
 
@@ -238,6 +241,7 @@ class UnitFleet:
         self._state.advised[:] = math.nan
         self.demand_mw = self._lam = math.nan
         self.unmet_mw = 0.0
+        self._split.reset()
         self._asked = None
 
     def regulate(self, asked: Regulation) -> list[SetPoint]:
@@ -249,6 +253,7 @@ class UnitFleet:
             release(s, False)
             self.demand_mw = self._lam = math.nan
             self.unmet_mw = 0.0
+            self._split.reset()
             advise(t, s, self._zones, self._groups.limits(t, s), asked.requirement_mw, asked.zone, everyone=True)
             return self._outputs(rules)
         primary = abs(asked.deviation_hz / (self._tuning.droop * asked.nominal_hz))
@@ -256,18 +261,27 @@ class UnitFleet:
             self._say_locked()
         if math.isnan(self.demand_mw):
             self.demand_mw = 0.0
-        self.demand_mw = enrol(t, s, self.demand_mw, int(asked.zone))
+        before = self.demand_mw
+        self.demand_mw = enrol(t, s, before, int(asked.zone))
+        self._split.shift(self.demand_mw - before)
         self._bases.update(s, emergency=rules.emergency)
         follow_bases(t, s, rules, *self._groups.held(t, s))
         limits = self._groups.limits(t, s)
         minutes, dead = self._tuning.windup_s / 60.0, asked.zone is Zone.DEAD
-        found = share(t, s, rules, self._zones, limits, self.demand_mw, asked.change_mw, minutes, dead)
+        fast = self._fast(asked)
+        found = share(t, s, rules, self._zones, limits, self.demand_mw, asked.change_mw, minutes, dead, fast)
         self.demand_mw, self._lam, unmet, members, least, greatest = found
         requirement = asked.requirement_mw
         exhausted = self.demand_mw >= greatest if requirement > 0 else self.demand_mw <= least
         self.unmet_mw = requirement if exhausted or not members else unmet
         advise(t, s, self._zones, limits, requirement, asked.zone, everyone=False)
         return self._outputs(rules)
+
+    def _fast(self, asked: Regulation) -> float:
+        """Part of the demand that is for storage; NaN where it takes part like any unit: no split, dead zone, emergency."""
+        _, fast = self._split.update(self.demand_mw + asked.change_mw, asked.dt)
+        apart = self._tuning.plants.split_s > 0 and asked.zone in {Zone.NORMAL, Zone.ASSIST}
+        return fast if apart else math.nan
 
     def test(self, dt: float, now: float) -> list[SetPoint]:
         """Send what units under test are to be told, whatever the state of the area."""
@@ -397,6 +411,7 @@ class UnitFleet:
             "lam": self._lam,
             "bases": self._bases.state(),
             "plants": self._plants.state(),
+            "split": self._split.state(),
             "asked": None if asked is None else asdict(asked),
         }
 
@@ -409,6 +424,7 @@ class UnitFleet:
         self._lam = float(state["lam"])
         self._bases.restore(state["bases"])
         self._plants.restore(state["plants"])
+        self._split.restore(state["split"])
         asked = state["asked"]
         self._asked = None if asked is None else Regulation(**{**asked, "zone": Zone(int(asked["zone"]))})
 
@@ -438,7 +454,7 @@ def warm_up() -> None:
     enrol(table, s, 0.0, 0)
     tree = GroupTree([group], units)
     follow_bases(table, s, rules, *tree.held(table, s))
-    share(table, s, rules, zones, tree.limits(table, s), 0.0, 0.0, 1.0, True)
+    share(table, s, rules, zones, tree.limits(table, s), 0.0, 0.0, 1.0, True, 0.0)
     move_tests(table, s, rules)
     send(table, s, rules)
     release(s, False)

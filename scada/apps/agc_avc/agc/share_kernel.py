@@ -15,6 +15,8 @@ from scada.apps.agc_avc.agc.water_filling import F8, GroupLimits
 from scada.apps.agc_avc.agc.zones import ZoneTable, choose_sides, no_zones
 
 _RULES = 5
+_STANDS_BACK = 1e-6
+"""Participation of a storage in what is slow, per unit: nothing, unless the other units are at their ends."""
 
 
 @njit(cache=True, nogil=True)
@@ -50,6 +52,29 @@ def _participation(t: UnitTable, s: UnitState, direction: float, emergency: bool
 
 
 @njit(cache=True, nogil=True)
+def _give_fast(t: UnitTable, s: UnitState, fast: float, low: F8, high: F8, base: F8, alpha: F8) -> None:
+    """Put the storages at their parts of the fast share, so that the others take what remains, and all together the demand.
+
+    A storage under ``AUTO`` has nothing else to do; one with a base point of its own swings around it. What the others cannot
+    take in their windows the storages do, and the other way round.
+    """
+    storage, others = 0.0, 0.0
+    for i in range(len(alpha)):
+        if s.member[i]:
+            if t.charge[i] and not t.weather[i]:
+                storage += alpha[i]
+            else:
+                others += alpha[i]
+    if storage <= 0.0 or others <= 0.0:
+        return
+    for i in range(len(alpha)):
+        if s.member[i] and t.charge[i] and not t.weather[i]:
+            around = 0.0 if s.base_mode[i] == AUTO else base[i]
+            s.base[i] = base[i] = min(max(around + fast * alpha[i] / storage, low[i]), high[i])
+            alpha[i] *= _STANDS_BACK
+
+
+@njit(cache=True, nogil=True)
 def share(
     t: UnitTable,
     s: UnitState,
@@ -60,6 +85,7 @@ def share(
     change: float,
     windup_minutes: float,
     dead: bool,
+    fast: float,
 ) -> tuple[float, float, float, int, float, float]:
     """Move the targets of the members.
 
@@ -75,6 +101,7 @@ def share(
         change: of the demand in this cycle.
         windup_minutes: the demand runs ahead of the targets by no more than what they ramp in this time.
         dead: the dead zone is in force: the demand is what the members stand at.
+        fast: part of the demand that is for storage, MW; NaN = storage takes part like any unit.
 
     Returns:
         (demand, lam, unmet, members, least, greatest sum the members can give).
@@ -103,6 +130,8 @@ def share(
         demand = sum_target
     demand = min(max(demand + change, reach_down), reach_up)
     _participation(t, s, demand - sum_base, r.emergency, alpha)
+    if not math.isnan(fast):
+        _give_fast(t, s, fast, low, high, base, alpha)
     lam, unmet = choose_sides(base, alpha, low, high, demand, zones, groups, x)
     for i in range(n):
         s.wanted[i] = x[i] if s.member[i] else s.wanted[i]
