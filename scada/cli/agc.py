@@ -1,4 +1,4 @@
-"""``scada agc``: the performance of regulation as reports."""
+"""``scada agc``: the performance of regulation as reports; recorded cycles run again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.texts import LANGUAGES
+from scada.cli.agc_runs import rerun, runs
 from scada.cli.history_client import moment, server_time
 from scada.cli.link import Link, link_options, make_link, pass_link
 from scada.core.errors import ScadaError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @link_options("engineer")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Performance of regulation: CPS, BAAL, DCS, the units' scores, by the rules of a region."""
+    """Performance of regulation: CPS, BAAL, DCS, the units' scores, by the rules of a region; recorded cycles."""
     make_link(ctx, given)
 
 
@@ -94,3 +95,7 @@ def _offline(config: Path, request: pb.PerformanceReportRequest, since: str, unt
         return FORMATS[request.format](gather(reader, wanted_of(request.what), context), request.language)
     finally:
         reader.close()
+
+
+command.add_command(runs)
+command.add_command(rerun)
