@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import random
+from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -204,6 +206,18 @@ def test_a_site_brings_its_own_and_replaces_ours(tmp_path):
     assert found["guangdong"].source == "ours"
     assert {"mine", "north-china-new"} <= set(found)
     assert load_profiles(tmp_path) == own_profiles()  # a folder: none named
+
+
+def test_the_example_of_the_documentation_is_a_profile(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "regulation" / "performance.md").read_text(encoding="utf-8")
+    path = tmp_path / "rules.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    found = load_profiles(path)["our-region"]
+    assert (found.certain, found.effective_from, found.score.cap) == (True, date(2026, 1, 1), 2.0)
+    assert [found.in_force(date(2025, 12, 31), date(2026, 5, 1)), found.in_force(date(2026, 1, 1), date(2026, 5, 1))] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
