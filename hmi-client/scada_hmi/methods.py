@@ -28,6 +28,7 @@ _BODIES: Mapping[str, type[Message]] = {
     "/scadapb.v1.Control/SetMode": pb.SetModeRequest,
     "/scadapb.v1.Dispatch/SendSetpoint": pb.AreaSetpoint,
     "/scadapb.v1.Dispatch/SendSchedule": pb.Schedule,
+    "/scadapb.v1.Dispatch/EditSchedule": pb.ScheduleEdit,
     "/scadapb.v1.Engineering/Propose": pb.ProposeRequest,
     "/scadapb.v1.Engineering/Approve": pb.ApproveRequest,
     "/scadapb.v1.Engineering/Withdraw": pb.WithdrawRequest,
