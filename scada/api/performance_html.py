@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from html import escape
 from itertools import groupby
 from typing import Any, Final
@@ -83,9 +84,8 @@ def _rules(report: PerformanceReport, language: str) -> str:
 
 def in_force(report: PerformanceReport) -> bool:
     """Whether the rules are in force on every day of the span, as far as their dates are known."""
-    days = [time_text(ns, report.zone)[:10] for ns in (report.begin_ns, report.end_ns - NS_PER_S)]
-    first, last = report.profile.effective_from, report.profile.effective_to
-    return (first is None or first.isoformat() <= days[0]) and (last is None or days[1] <= last.isoformat())
+    first, last = (date.fromisoformat(time_text(ns, report.zone)[:10]) for ns in (report.begin_ns, report.end_ns - NS_PER_S))
+    return report.profile.in_force(first, last)
 
 
 # ---------------------------------------------------------------- tables

@@ -4,6 +4,8 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -123,6 +125,16 @@ def test_a_gap_is_a_gap_in_table_and_plot(reader):
     assert "no data" in page
     (line,) = re.findall(r'points="([^"]*)"', curve)
     assert "nan" not in line
+
+
+def test_a_span_outside_of_the_rules_is_said(reader):
+    found = report_of(reader)
+    late = found.profile.model_copy(update={"effective_from": date(2025, 6, 17)})
+    page = report_html(replace(found, profile=late), "en").decode()
+    assert "not wholly within" in page
+    assert "In force 2025-06-17" in page
+    inside = found.profile.model_copy(update={"effective_from": date(2025, 6, 16), "effective_to": date(2025, 6, 16)})
+    assert "not wholly within" not in report_html(replace(found, profile=inside), "en").decode()
 
 
 def test_a_plot_of_nothing_has_no_numbers(reader):

@@ -187,6 +187,18 @@ def test_periods_equal_the_plain_reckoning(kept):
         )
 
 
+def test_what_is_still_to_come_is_not_missing(kept):
+    one = kept()
+    one.run(0, 24 * 60 + 4, ace=1.0)
+    limits = bounds(MIDNIGHT * NS_PER_S, (MIDNIGHT + 60) * NS_PER_S, "hour", UTC)
+    (hour,) = area_periods(one.rows(), limits, 10, until_ns=(MIDNIGHT + 24 * 60 + 30) * NS_PER_S)
+    assert (hour.minutes, hour.valid_minutes) == (24, 24)
+    assert (hour.cps2.counted, hour.cps2.unavailable) == (2, 0)
+    (late,) = area_periods(one.rows(), limits, 10, until_ns=(MIDNIGHT + 45 * 60) * NS_PER_S)
+    assert (late.minutes, late.valid_minutes) == (45, 24)
+    assert (late.cps2.counted, late.cps2.unavailable) == (2, 2)
+
+
 def test_a_run_beyond_baal_is_counted_in_the_hour_in_which_it_becomes_too_long(kept):
     one = kept(cycle_s=20.0)
     one.run(0, 3 * 3600 + 20, step=20, ace=lambda s: -61.0 if 40 * 60 <= s < 80 * 60 else 0.0, deviation=-0.03)

@@ -154,10 +154,11 @@ def _period(begin: int, end: int, due: int, rows: Rows, beyond: Beyond, at: slic
     ace, deviation = rows["ace_mw"], rows["deviation_hz"]
     known = np.isfinite(ace)
     factors = control_factors(ace, deviation, rows["bias"]) / rows["eps1_hz"] ** 2
-    windowed = len(rows) >= _SHORTEST_WINDOWED
-    part = rows if windowed else rows[:0]
+    # windows that are still to come are neither good nor missing
+    past = max(due, int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0) if len(rows) >= _SHORTEST_WINDOWED else 0
+    part = rows[:past]
     means, limits = period_means(part["ace_mw"], length), period_means(part["l10_mw"], length)
-    chinese = chinese_cps(factors if windowed else factors[:0], means, 1.0, limits, length)
+    chinese = chinese_cps(factors[:past], means, 1.0, limits, length)
     lows = _extremes(part["ace_low_mw"], np.fmin)
     highs = _extremes(part["ace_high_mw"], np.fmax)
     tens, ld = period_means(part["ace_mw"], 10), period_means(part["ld_mw"], 10)
