@@ -13,6 +13,7 @@ from history import group as history
 from iec104 import group as iec104
 from modbus import group as modbus
 from model import group as model
+from network import group as network
 from opcua import group as opcua
 from rtdb import group as rtdb
 
@@ -25,6 +26,7 @@ GROUPS = {
     "iec104": iec104,
     "modbus": modbus,
     "model": model,
+    "network": network,
     "opcua": opcua,
     "rtdb": rtdb,
 }

@@ -20,7 +20,7 @@ from scada.apps.network.dc_flow import angles
 from scada.apps.network.injections import Injections, IslandResult, Solution
 from scada.apps.network.island import Island, Islands
 from scada.apps.network.newton import COLLAPSED, DIVERGED, SINGULAR, SOLVED, newton
-from scada.apps.network.sparse_lu import WEAK_PIVOT
+from scada.apps.network.sparse_lu import weak_blocks
 
 __all__ = ["Injections", "IslandResult", "PowerFlow", "Solution", "solve"]
 
@@ -184,7 +184,7 @@ class _Work:
         return f"no convergence in {max_iterations} steps, mismatch {self.mismatch * BASE_MVA:.3g} MVA"
 
     def _singular(self) -> str:
-        weak = np.sort(self.island.buses[~(self.island.factors.strength >= WEAK_PIVOT)])
+        weak = np.sort(self.island.buses[weak_blocks(self.island.layout, self.island.factors)])
         if not len(weak):
             return "the Jacobian is singular"
         named = ", ".join(map(str, weak[:5].tolist()))

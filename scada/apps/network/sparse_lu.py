@@ -67,7 +67,7 @@ class Factors(NamedTuple):
         upper: as ``Layout.upper_col``.
         lower: as ``Layout.lower_col``; its diagonal is 1.
         inverse: of the pivot blocks.
-        strength: of each pivot block: least singular value (estimated) by the greatest value of its rows in the matrix.
+        strength: of each pivot block, squared: its least singular value (estimated) by the greatest values of its rows.
         work: one block a column, all zero between calls.
     """
 
@@ -199,16 +199,17 @@ def factor_into(layout: Layout, factors: Factors, values: F8) -> float:
         work[row, 0] = work[row, 1] = work[row, 2] = work[row, 3] = 0.0
         determinant = a * d - b * c
         if first > 0.0 and second > 0.0 and determinant != 0.0:
-            inverse[row, 0], inverse[row, 1] = d / determinant, -b / determinant
-            inverse[row, 2], inverse[row, 3] = -c / determinant, a / determinant
-            a, b, c, d = a / first, b / first, c / second, d / second
-            strength[row] = abs(a * d - b * c) / np.sqrt(a * a + b * b + c * c + d * d)
+            part = 1.0 / determinant
+            inverse[row, 0], inverse[row, 1], inverse[row, 2], inverse[row, 3] = d * part, -b * part, -c * part, a * part
+            # determinant by size of the block with its rows scaled by the greatest values that they have in the matrix
+            size = (a * a + b * b) * second * second + (c * c + d * d) * first * first
+            strength[row] = determinant * determinant / size
         else:
             inverse[row, 0] = inverse[row, 1] = inverse[row, 2] = inverse[row, 3] = 0.0
             strength[row] = determinant * 0.0  # NaN stays
         if not strength[row] >= weakest and not np.isnan(weakest):
             weakest = strength[row]
-    return weakest
+    return float(np.sqrt(weakest))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -274,6 +275,11 @@ def solve_many_into(layout: Layout, factors: Factors, rhs: F8, x: F8) -> None:
                 x[of, 0, begin + case], x[of, 1, begin + case] = y[row, 0, case], y[row, 1, case]
 
 
+def weak_blocks(layout: Layout, factors: Factors, weak: float = WEAK_PIVOT) -> I8:
+    """Blocks whose pivot was weaker than ``weak``, in the caller's numbers, ascending."""
+    return np.sort(layout.order[~(factors.strength >= weak**2)].astype(np.int64))
+
+
 class BlockLU:
     """Factors of matrices of one pattern.
 
@@ -314,7 +320,7 @@ class BlockLU:
 
     def weak_blocks(self, weak: float = WEAK_PIVOT) -> I8:
         """Blocks (buses) whose pivot was weaker than ``weak`` in the last factorisation, ascending."""
-        return np.sort(self.layout.order[~(self.factors.strength >= weak)].astype(np.int64))
+        return weak_blocks(self.layout, self.factors, weak)
 
     def solve(self, rhs: F8) -> F8:
         """Solve with the last factors; ``rhs`` of shape ``(blocks, 2)``, or ``(blocks, 2, cases)`` for many right-hand sides."""
