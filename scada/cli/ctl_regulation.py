@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import click
 from scadapb.v1 import scada_pb2 as pb
 
@@ -45,6 +48,30 @@ def agc(link: Link) -> None:
         for unit in found.units
     ]
     click.echo(table(link.heads("unit", "mode", "power", "base", "setpoint", "limits", "reason"), rows))
+    if found.performance:
+        click.echo(_performance(link, found.performance))
+
+
+def _performance(link: Link, periods: Iterable[pb.PerformancePeriod]) -> str:
+    """The running hour, day and month."""
+
+    def share(part: pb.PerformanceShare) -> str:
+        return number(100.0 * part.good / part.counted, 4) if part.counted else "-"
+
+    keys = ("cps1", "cps2", "chinese", "baal_longest", "baal_violations", "valid_percent")
+    rows = [
+        [
+            link.text(f"report.period.{one.period}"),
+            number(one.cps1_percent, 4),
+            share(one.cps2),
+            share(one.chinese),
+            str(one.baal_longest),
+            str(one.baal_violations),
+            number(100.0 * one.valid_minutes / one.minutes if one.minutes else math.nan, 4),
+        ]
+        for one in periods
+    ]
+    return table(["", *(link.text(f"report.head.{key}") for key in keys)], rows)
 
 
 @click.command()

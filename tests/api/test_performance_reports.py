@@ -23,8 +23,10 @@ from scada.api.performance_services import PerformanceServices
 from scada.apps.agc_avc.performance.report import Context, Wanted, gather
 from scada.apps.agc_avc.performance.rules import own_profiles
 from scada.apps.agc_avc.performance.store import PerformanceReader, PerformanceStore
+from scada.cli import agc, ctl
 from scada.cli.agc import command
 from scada.core.clock import NS_PER_S, VirtualClock
+from scada.core.errors import ScadaError
 
 NS = MIDNIGHT * NS_PER_S
 HOUR = 3600 * NS_PER_S
@@ -226,6 +228,21 @@ async def test_a_report_in_pieces_and_what_is_refused(reader, monkeypatch):
         with pytest.raises(CallError) as raised:
             [piece async for piece in services(reader).get_report(pb.PerformanceReportRequest(**wrong), None)]
         assert raised.value.code == "malformed"
+
+
+def test_the_command_asks_the_server_and_shows_what_runs(run, live, reader, tmp_path):
+    live.performance = PerformanceDesk(reader, own_profiles(), SHANGHAI, 10, live.clock)
+    target = tmp_path / "out.csv"
+    span = ("--from", "2025-06-16T00:00:00Z", "--to", "2025-06-16T04:00:00Z")
+    assert run(agc, "report", *span, "--format", "csv", "-o", str(target)) == f"{target}\n"
+    assert target.read_bytes() == report_csv(report_of(reader), "en")
+    with pytest.raises(ScadaError, match="no records of an area 'South'"):
+        run(agc, "report", *span, "--area", "South", "-o", str(target))
+    share = pb.PerformanceShare(good=5, counted=6)
+    row = pb.PerformancePeriod(period="hour", minutes=60, valid_minutes=45, cps1_percent=187.5, cps2=share, baal_longest=31)
+    live.agc = lambda area="": pb.AgcStatus(area="East", performance=[row])
+    shown = run(ctl, "agc", lang="zh").splitlines()[-1].split()
+    assert shown == ["小时", "187.5", "83.33", "-", "31", "0", "75"]
 
 
 def test_the_command_reads_the_accounts_from_disk(folder, tmp_path):
