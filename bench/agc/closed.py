@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,14 +181,23 @@ def settings(**more: object) -> AgcSettings:
     return AgcSettings.model_validate({"start": "on", "tuning": AgcTuning(eps1_hz=EPS1)} | more)
 
 
+def _day(asked: tuple[Disturbance, AgcSettings, float]) -> Day:
+    """A run in a process of its own, both areas with the same settings."""
+    kind, one, hours = asked
+    return day(kind, (one, one), hours)
+
+
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Both disturbances, ours and beside it."""
     hours = 2.0 if quick else 24.0
     ours, off = settings(), settings(start="off")
     textbook = settings(proportional=0.0, integral=0.02, filter_s=0.0)
     cautious = settings(proportional=0.3, integral=0.01)
-    mild = {name: day(MILD, (one, one), hours) for name, one in (("ours", ours), ("AGC off", off), ("textbook", textbook))}
-    hard = {name: day(HARD, (one, one), hours) for name, one in (("ours", ours), ("AGC off", off), ("Kp 0.3, Ki 0.01", cautious))}
+    runs = [(MILD, one) for one in (ours, off, textbook)] + [(HARD, one) for one in (ours, off, cautious)]
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        days = list(pool.map(_day, [(kind, one, hours) for kind, one in runs]))
+    mild = dict(zip(("ours", "AGC off", "textbook"), days[:3], strict=True))
+    hard = dict(zip(("ours", "AGC off", "Kp 0.3, Ki 0.01"), days[3:], strict=True))
     yield from _figures("agc.closed_mild", mild, 185.0, f"{hours:g} h, worse area")
     yield from _figures("agc.closed_hard", hard, 175.0, f"{hours:g} h, worse area")
     best = mild["ours"]

@@ -119,6 +119,7 @@ class RegulationRequirement:
         """Take a usable ACE without regulating: filter and zone go on to be shown, the integral stands still."""
         self._filter(ace_mw, dt)
         self._judge(ace_mw, deviation_hz, dt)
+        self.quiet = ""
 
     def _filter(self, ace_mw: float, dt: float) -> None:
         self.bypassed = abs(ace_mw) > self._emergency_ace
