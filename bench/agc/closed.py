@@ -170,7 +170,7 @@ def _judge(ace: Column, deviation: Column, centres: list[Centre]) -> Day:
         runs = beyond_baal(mean_ace[:, index], mean_df[:, index], BIAS, EPS1)
         beyond.append(int((runs.low | runs.high).sum()))
     days = len(ace) * CYCLE_S / 86400.0
-    mileage = [centre.mileage / BASE_MW / days for centre in centres]
+    mileage = [float(centre.mileage) / BASE_MW / days for centre in centres]
     error = float(deviation.mean(axis=1).sum() * CYCLE_S / NOMINAL_HZ)
     rms = float(np.sqrt((mean_df**2).mean()) * 1000)
     return Day((ones[0], ones[1]), (twos[0], twos[1]), (beyond[0], beyond[1]), (mileage[0], mileage[1]), rms, error)
