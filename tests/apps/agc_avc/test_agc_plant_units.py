@@ -92,6 +92,25 @@ def test_a_park_of_inverters_is_curtailed_by_its_base_point_and_let_go():
     assert (status.curtailed_by, status.curtailed_mw) == ("", 0.0)
 
 
+def test_a_plant_that_ran_free_is_held_from_what_it_generates():
+    area = Area([unit("W", 0, "wind", 0.0, 60.0, available=90, base_mode="AUTO", reg_mode="E")])
+    area.give({"W": 40.0})
+    area.values = {90: 40.0}
+    area.agc.set_unit_mode("W", "BASE", "O", 30.0)
+    area.step(20)
+    area.agc.set_unit_mode("W", "AUTO", "E")
+    for _ in range(30):  # let go: the set-point climbs to the maximum, the wind does not
+        area.power["W"] = min(area.power["W"], 40.0)
+        assert area.status(area.step(), "W").reason == "runs free"
+    assert area.told["W"] == 60.0
+    area.power["W"] = 40.0
+    area.agc.set_unit_mode("W", "BASE", "O", 30.0)
+    area.step()
+    assert area.told["W"] == pytest.approx(38.0)  # 30 MW/min from 40, not from 60
+    status = area.status(area.step(10), "W")
+    assert (status.curtailed_by, area.power["W"]) == ("operator", pytest.approx(30.0))
+
+
 def test_a_unit_that_is_no_plant_shows_none():
     area = Area([unit("T", 1, "thermal", 50.0, 300.0)])
     area.give({"T": 200.0})

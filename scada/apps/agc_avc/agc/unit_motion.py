@@ -113,6 +113,9 @@ def follow_bases(t: UnitTable, s: UnitState, r: Rules, held_up: B1, held_down: B
         if t.weather[i] and s.base_mode[i] == AUTO:
             _run_free(t, s, r, i)
             continue
+        if s.free[i]:  # held from now on: it starts from what it generates, not from the maximum it was allowed
+            s.free[i] = False
+            s.target[i] = min(max(s.power[i], s.low[i]), s.high[i])
         s.base[i] = base_of(s, i, r.emergency)
         s.wanted[i] = s.base[i]
         before = s.target[i]
