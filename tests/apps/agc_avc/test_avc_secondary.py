@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scada.apps.agc_avc.avc.secondary import SecondaryControl, ZoneVoltages
+from scada.apps.agc_avc.avc.source_explanation import explain_source
 from scada.apps.agc_avc.avc.sources import SourceControl
 from scada.apps.agc_avc.inputs import Measurements
 from scada.core.avc_settings import AvcTuning
@@ -229,6 +230,36 @@ def test_a_compensator_uses_its_reserve_only_for_a_limit():
     assert rig.value(rig.act([107.0], [[0.1]], q={0: 20.0}), 0) == pytest.approx(25.0)
     rig = Rig([source(0, kind="svg", step=60.0)])
     assert rig.value(rig.act([102.0], [[0.1]], q={0: 20.0}), 0) == 50.0
+
+
+# ---------------------------------------------------------------- why
+
+
+class Seen:
+    """What an explanation sees of the zone."""
+
+    def __init__(self, rig, kv):
+        self.zone = VoltageZone("Z", rig.pilots, [one.source for one in rig.controls], ())
+        self.voltage, self.target = np.array(kv, float), np.array([pilot.target for pilot in rig.pilots])
+        self.secondary = rig.zone
+
+
+def test_an_explanation_names_the_voltages_that_pulled_the_plant_and_the_limits():
+    plant = ReactivePlant("P", "p", "margin")
+    rig = Rig([source(0, high=12.0, plant="p"), source(1, plant="p")], (PILOT, SECOND), (plant,))
+    kv = [106.0, 110.0]
+    moves = rig.act(kv, [[0.1, 0.1], [0.01, 0.01]], q={0: 11.0})
+    why = explain_source(rig.controls[0], Seen(rig, kv), moves.commands[0], 7, sent=True)
+    assert (why.output, why.unit, why.sent, why.reason) == (12.0, "Mvar", True, moves.commands[0].why)
+    assert why.steps[0].note == "Bus raises"
+    steps = {one.key: one.value for one in why.steps}
+    assert steps["change"] == pytest.approx(1.0)
+    assert steps["plant_total"] == pytest.approx(sum(one.value for one in moves.commands))
+    assert {(one.key, one.binding) for one in why.limits} == {("limits", True), ("step", False)}
+    fresh = Rig([source(0)])
+    idle = explain_source(fresh.controls[0], Seen(fresh, [106.0]), None, 0, sent=False)
+    assert (idle.steps, idle.reason) == ((), "not read yet")
+    assert math.isnan(idle.output)
 
 
 # ---------------------------------------------------------------- state

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scada.apps.agc_avc.avc.device_explanation import explain_device, explain_source
+from scada.apps.agc_avc.avc.device_explanation import explain_device
 from scada.apps.agc_avc.avc.device_times import NEVER, Stopwatch
 from scada.apps.agc_avc.avc.devices import LOOPS, DeviceControl
 from scada.apps.agc_avc.avc.evaluation import AvcAccount
 from scada.apps.agc_avc.avc.records import AvcCommand, AvcDecision, AvcEvaluation, AvcSensitivity, AvcState
 from scada.apps.agc_avc.avc.reference_plan import read_plan
+from scada.apps.agc_avc.avc.source_explanation import explain_source
 from scada.apps.agc_avc.avc.sources import SourceControl
 from scada.apps.agc_avc.avc.suspension import CAUSES, GRID_CAUSED
 from scada.apps.agc_avc.avc.tertiary import TertiaryControl, VoltageReference

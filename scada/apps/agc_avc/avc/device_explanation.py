@@ -9,7 +9,6 @@ from scada.apps.agc_avc.avc.devices import DeviceControl
 from scada.apps.agc_avc.avc.discrete import DiscreteControl
 from scada.apps.agc_avc.avc.nine_zone import SOURCE
 from scada.apps.agc_avc.avc.records import F8, AvcCommand
-from scada.apps.agc_avc.avc.sources import SourceControl
 from scada.apps.agc_avc.explanation import Bound, Explanation, Term
 from scada.model_cim.regulation import VoltageZone
 
@@ -63,31 +62,4 @@ def explain_device(
         steps=tuple(steps),
         limits=tuple(limits),
         objective=f"nine-zone rule ({SOURCE})",
-    )
-
-
-def explain_source(
-    control: SourceControl, zone: ZoneSeen, command: AvcCommand | None, when_ns: int, *, sent: bool
-) -> Explanation:
-    """Explain a continuous source; arguments as of :func:`explain_device`."""
-    source, (low, high) = control.source, control.bounds()
-    inputs = [Term("reactive", control.reactive, "Mvar")]
-    for p, pilot in enumerate(zone.zone.pilots):
-        inputs += [
-            Term("voltage", float(zone.voltage[p]), "kV", pilot.name),
-            Term("target", float(zone.target[p]), "kV", pilot.name),
-        ]
-    value = math.nan if command is None else command.value
-    return Explanation(
-        mrid=source.mrid,
-        name=source.name,
-        output=value,
-        unit="Mvar",
-        output_ns=when_ns,
-        sent=sent,
-        reason=control.reason or ("" if command is None else command.why),
-        inputs=tuple(inputs),
-        steps=(Term("step_down", low, "Mvar"), Term("step_up", high, "Mvar")),
-        limits=(Bound("limits", source.minimum, source.maximum, value in (source.minimum, source.maximum)),),
-        objective="voltages to their targets, sources evenly loaded",
     )

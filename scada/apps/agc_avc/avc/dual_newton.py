@@ -275,6 +275,27 @@ def _state(w: F8, c: F8, lo: F8, hi: F8, by_source: F8, multiplier: F8, u: F8, x
 
 
 @njit(cache=True, nogil=True)
+def _forget_bounds(c: F8, inverse: F8, by_source: F8, p: F8, t: F8, smallest: float, multiplier: F8) -> None:
+    """Start from the answer without any bound or band."""
+    n = len(c)
+    weighed = np.flatnonzero(p > 0.0)
+    k = len(weighed)
+    columns, everyone = np.empty((n, k)), np.arange(n)
+    right, diagonal = np.empty(k), np.empty(k)
+    for a in range(k):
+        right[a], diagonal[a] = -t[weighed[a]], 1.0 / p[weighed[a]]
+    for i in range(n):
+        for a in range(k):
+            columns[i, a] = by_source[i, weighed[a]]
+            right[a] -= columns[i, a] * c[i] * inverse[i]
+    matrix = np.zeros((k, k))
+    _add_sources(matrix, columns, inverse, everyone, n)
+    start = _solve(matrix, diagonal, right, smallest)
+    for a in range(k):
+        multiplier[weighed[a]] = start[a]
+
+
+@njit(cache=True, nogil=True)
 def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the problem
     w: F8,
     c: F8,
@@ -320,6 +341,11 @@ def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the prob
     tolerance = _EXACT * size
     smallest = _SMALL_PIVOT * spread if spread > 0.0 else _SMALL_PIVOT
 
+    cold = not multiplier.any()
+    with_bands = not cold or (p > 0.0).all()
+    if cold:
+        _forget_bounds(c, inverse, by_source, p, t, smallest, multiplier)
+
     for taken in range(most_steps):
         _state(w, c, lo, hi, by_source, multiplier, u, x, y)
         worst, count, bands = 0.0, 0, 0
@@ -328,6 +354,9 @@ def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the prob
                 side[j] = 0.0
             elif multiplier[j] != 0.0:
                 side[j] = np.sign(multiplier[j])
+            elif not with_bands:
+                residual[j] = 0.0
+                continue
             elif y[j] > y_hi[j] + tolerance:
                 side[j] = 1.0
             elif y[j] < y_lo[j] - tolerance:
@@ -342,8 +371,11 @@ def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the prob
             count += 1
             if p[j] == 0.0:
                 bands += 1
-        if worst <= tolerance:
+        if worst <= tolerance and with_bands:
             return SOLVED, taken
+        if worst <= _NEAR * size and not with_bands:  # bands take part once the errors are settled: few are broken then
+            with_bands = True
+            continue
         if bands > most_bands:
             return CROWDED, taken
 
