@@ -338,9 +338,10 @@ def test_storage_in_a_plant_is_bounded_by_its_charge_and_stays_when_the_sun_is_l
     park.extra |= {AVAILABLE: 16.0, 90: 12.0}  # 2 % of 10 MWh above its minimum: 0.76 MW for a quarter of an hour
     park.run(600, 25.0)
     assert 0 <= park.power[2] <= 0.76 + 1e-6
-    park.extra[90] = math.nan
-    park.step(25.0)
-    assert park.control.members[2].reason == "no good measurement of its state of charge"
+    for nonsense in (math.nan, -5.0, 400.0):
+        park.extra[90] = nonsense
+        assert all(one.mrid != "m2" for one in park.step(25.0))
+        assert park.control.members[2].reason == "no good measurement of its state of charge"
     park.extra[90] = 80.0
     before = park.power[2]
     park.run(600, 25.0, free=True)

@@ -251,6 +251,7 @@ class UnitFleet:
         rules = self._rules(asked.dt, asked.now, asked.zone, only_tests=not asked.sends)
         if not asked.sends:
             release(s, False)
+            self._plants.let_go(s)
             self.demand_mw = self._lam = math.nan
             self.unmet_mw = 0.0
             self._split.reset()

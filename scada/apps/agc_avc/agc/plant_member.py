@@ -8,7 +8,7 @@ from typing import Any
 
 from scada.apps.agc_avc.agc.available_power import WEATHER_KINDS, Sample
 from scada.apps.agc_avc.agc.plant_split import Shareholder
-from scada.apps.agc_avc.agc.storage import StorageLimits
+from scada.apps.agc_avc.agc.storage import StorageLimits, state_of_charge
 from scada.apps.agc_avc.inputs import Measurements
 from scada.core.plant_settings import PlantSettings
 from scada.model_cim.regulation import PlantMember
@@ -145,8 +145,8 @@ class MemberControl:
     def _energy_limits(self, inputs: Measurements) -> str:
         if self.member.state_of_charge is None or self._limits is None:
             return ""
-        charge = inputs.read(self.member.state_of_charge)
-        if charge is None:
+        charge = state_of_charge(inputs, self.member.state_of_charge)
+        if math.isnan(charge):
             return "no good measurement of its state of charge"
         least, greatest = self._limits.usable(charge)
         self.high = max(min(self.high, greatest), min(self.low, 0.0))

@@ -26,7 +26,7 @@ from scada.apps.agc_avc.agc.available_power import (
 from scada.apps.agc_avc.agc.curtailment import CurtailmentAccount
 from scada.apps.agc_avc.agc.plant_member import MemberControl
 from scada.apps.agc_avc.agc.plant_order import MemberSetPoint, PlantOrder
-from scada.apps.agc_avc.agc.storage import StorageLimits
+from scada.apps.agc_avc.agc.storage import StorageLimits, state_of_charge
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.explanation import Term
 from scada.apps.agc_avc.inputs import Measurements
@@ -186,7 +186,7 @@ class PlantControl:
         roles = self._update_benchmarks(dt)
         available, self._by_kind = self._available(inputs, power)
         self.order.learn(math.nan if meter is None else meter, power, roles, self._available_of_members(), dt)
-        self.charge = _or_nan(inputs.read(self.unit.state_of_charge))
+        self.charge = state_of_charge(inputs, self.unit.state_of_charge)
         low, high, limited_by = self._range(available, power)
         up, down = self.order.ramps()
         named = self._substituted(inputs)
@@ -385,10 +385,6 @@ def _benchmarks(members: Sequence[MemberControl], settings: PlantSettings) -> Be
 
 def _finite(value: float, otherwise: float) -> float:
     return value if math.isfinite(value) else otherwise
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _summary(reasons: Sequence[str]) -> str:

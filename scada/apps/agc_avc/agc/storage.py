@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scada.apps.agc_avc.inputs import Measurements
 from scada.core.agc_settings import AgcTuning
+from scada.core.ids import PointId
 from scada.model_cim.regulation import AgcUnit
 
 
@@ -82,6 +84,16 @@ class StorageLimits:
         """
         wanted = per_hour * self.energy_mwh * (charge - self.reference) / 100
         return min(max(wanted, -greatest_mw), greatest_mw)
+
+
+_FULL = 101.0
+"""Largest state of charge believed, %: above it the measurement is wrong, not the storage."""
+
+
+def state_of_charge(inputs: Measurements, point: PointId | None) -> float:
+    """Measured state of charge, %; NaN = none, not good or not possible."""
+    charge = inputs.read(point)
+    return math.nan if charge is None or not 0.0 <= charge <= _FULL else charge
 
 
 class FrequencySplit:
