@@ -193,6 +193,6 @@ def test_kill_9_doubles_nothing(tmp_path):
     whole = rows[rows["valid"] == 15]
     assert (whole["ace_mw"] == 5.0).all()
     assert len(whole) >= len(rows) - 4  # at most the minute of each kill is short
-    commands = reader.commands(0, 2**62)
+    commands = list(reader.commands(0, 2**62))
     assert len({(one.unit, one.measured.begin_ns) for one in commands}) == len(commands)
     reader.close()

@@ -223,6 +223,7 @@ async def test_a_report_in_pieces_and_what_is_refused(reader, monkeypatch):
         {"format": "csv", "what": asked(profile="none")},
         {"format": "csv", "what": asked(to_ns=NS)},
         {"format": "csv", "what": asked(period="minute", from_ns=0, to_ns=NS)},
+        {"format": "csv", "what": asked(period="month", from_ns=NS - 900 * 24 * HOUR)},
         {"format": "csv"},
     ):
         with pytest.raises(CallError) as raised:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from apps.agc_avc.performance_rig import MIDNIGHT, PROFILE, account, area, enrol, sample
 
+from scada.apps.agc_avc.performance import store as store_module
 from scada.apps.agc_avc.performance.cps import control_factors, cps1
 from scada.apps.agc_avc.performance.minutes import AreaMinutes, AreaStandards
 from scada.apps.agc_avc.performance.periods import PeriodError, area_periods, bounds, unit_periods
@@ -185,6 +186,25 @@ def test_periods_equal_the_plain_reckoning(kept):
         assert hour.time_error_s == pytest.approx(
             sum(60 * deviation[minute] / 50 for minute in span if not math.isnan(deviation[minute]))
         )
+
+
+def test_the_time_error_is_right_with_a_cycle_that_does_not_divide_a_minute(kept):
+    one = kept(cycle_s=8.0)
+    one.run(0, 3600 + 8, step=8, deviation=0.01)
+    assert set(one.rows()["valid"].tolist()) == {7, 8}
+    assert one.rows()["time_error_s"].sum() == pytest.approx(3600 * 0.01 / 50)
+
+
+def test_long_spans_are_read_piece_by_piece(kept, monkeypatch):
+    one = kept(cycle_s=20.0)
+    one.run(0, 3600, step=20, setpoint=lambda s: ([100.0, 130.0][s // 200 % 2], 100.0))
+    minutes = [(minute, rows.tobytes()) for minute, rows in one.store.unit_minutes(0, MINUTE, MINUTE + 60)]
+    commands = list(one.store.commands(0, 2**62))
+    assert (len(minutes), len(commands)) == (59, 8)
+    for size in (1, 2, 7, 59):
+        monkeypatch.setattr(store_module, "_AT_ONCE", size)
+        assert [(minute, rows.tobytes()) for minute, rows in one.store.unit_minutes(0, MINUTE, MINUTE + 60)] == minutes
+        assert list(one.store.commands(0, 2**62)) == commands
 
 
 def test_what_is_still_to_come_is_not_missing(kept):

@@ -211,7 +211,7 @@ def test_recovery_by_hand():
 
 def watch_loss(after, *, loss=100.0):
     """300 MW unit trips at second 60; ``after(seconds since) -> ace``; returns what ended."""
-    watch, ended = DisturbanceWatch(["A", "B"], loss), []
+    watch, ended = DisturbanceWatch(["A", "B"], loss, 4.0), []
     for second in range(0, 1100, 4):
         power = column(300.0 if second < 60 else 0.0, 200.0)
         ace = 10.0 if second < 60 else after(second - 60)
@@ -237,9 +237,19 @@ def test_a_loss_without_ace_is_not_judged():
     assert math.isnan(half.percent)
 
 
+def test_a_time_that_nobody_watched_is_not_judged():
+    watch = DisturbanceWatch(["A"], NAN, 4.0)
+    watch.report(0, 100.0, "x")
+    for second in range(0, 400, 4):  # then the server is down until the 15 minutes are over
+        watch.sample(second * NS_PER_S, 5.0, column(1.0), column(1.0))
+    (ended,) = watch.sample(1000 * NS_PER_S, 5.0, column(1.0), column(1.0))
+    assert ended.valid == pytest.approx(100 / 225)
+    assert math.isnan(ended.percent)
+
+
 def test_what_agc_asked_for_and_what_is_small_is_no_loss():
     for power, setpoint in (((300, 0), (300, 0)), ((300, 201), (300, 300)), ((NAN, 0), (NAN, NAN)), ((300, NAN), (300, 300))):
-        watch = DisturbanceWatch(["A"], 100.0)
+        watch = DisturbanceWatch(["A"], 100.0, 4.0)
         for second in range(0, 200, 4):
             now = second >= 60
             watch.sample(second * NS_PER_S, 0.0, column(power[now]), column(setpoint[now]))
@@ -247,7 +257,7 @@ def test_what_agc_asked_for_and_what_is_small_is_no_loss():
 
 
 def test_reported_losses_and_those_within_a_minute_are_one():
-    watch = DisturbanceWatch(["A"], NAN)
+    watch = DisturbanceWatch(["A"], NAN, 4.0)
     watch.sample(0, 5.0, column(10.0), column(10.0))
     watch.report(2 * NS_PER_S, 50.0, "import lost")
     watch.report(30 * NS_PER_S, 20.0, "unit C")
@@ -258,7 +268,7 @@ def test_reported_losses_and_those_within_a_minute_are_one():
 
 
 def test_a_clock_that_goes_back_ends_what_it_cannot_follow():
-    watch = DisturbanceWatch(["A"], NAN)
+    watch = DisturbanceWatch(["A"], NAN, 4.0)
     watch.report(1000 * NS_PER_S, 50.0, "x")
     (ended,) = watch.sample(500 * NS_PER_S, 0.0, column(1.0), column(1.0))
     assert math.isnan(ended.percent)
@@ -266,13 +276,13 @@ def test_a_clock_that_goes_back_ends_what_it_cannot_follow():
 
 def test_the_watch_goes_on_from_its_state():
     def run(cut):
-        watch, ended = DisturbanceWatch(["A", "B"], 50.0), []
+        watch, ended = DisturbanceWatch(["A", "B"], 50.0, 4.0), []
         chance = random.Random(3)
         for second in range(0, 4000, 4):
             power = column(chance.choice([300.0, 100.0, NAN]), chance.gauss(200, 30))
             ended += watch.sample(second * NS_PER_S, chance.gauss(-20, 40), power, column(300.0, NAN))
             if second == cut:
-                fresh = DisturbanceWatch(["A", "B"], 50.0)
+                fresh = DisturbanceWatch(["A", "B"], 50.0, 4.0)
                 fresh.restore(watch.state())
                 watch = fresh
         return ended, watch.state()

@@ -83,7 +83,7 @@ class PerformanceAccount:
         self._trackers = [
             CommandTracker(profile.measure.of(rated_mw(unit)), [zone[:2] for zone in unit.forbidden]) for unit in units
         ]
-        self.watch = DisturbanceWatch([unit.name for unit in units], loss_mw)
+        self.watch = DisturbanceWatch([unit.name for unit in units], loss_mw, standards.cycle_s)
 
     def sample(self, sample: RegulationSample) -> Closed:
         """Take one cycle."""

@@ -48,7 +48,7 @@ class Disturbance:
         ace_before_mw: mean ACE of the 16 s before.
         ace_best_mw: highest ACE since.
         recovered_s: seconds until the ACE was back at the lesser of zero and its value before; infinite = not yet.
-        valid: share of the cycles since in which the ACE was known.
+        valid: share of the cycles since in which the ACE was known; once closed, of those that 15 minutes should have.
         closed: the 15 minutes are over.
     """
 
@@ -83,11 +83,13 @@ class DisturbanceWatch:
     Args:
         units: names, in the order of the columns.
         loss_mw: smallest loss that counts; NaN or 0 = nothing is detected, only what is reported counts.
+        cycle_s: how often a sample should come: what nobody watched is not known.
     """
 
-    def __init__(self, units: Sequence[str], loss_mw: float) -> None:
+    def __init__(self, units: Sequence[str], loss_mw: float, cycle_s: float) -> None:
         self._units = tuple(units)
         self._loss = loss_mw
+        self._due = RECOVERY_S / cycle_s
         self._ace: deque[tuple[int, float]] = deque()
         self._past: deque[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64]]] = deque()
         self._open: list[_Open] = []
@@ -156,7 +158,7 @@ class DisturbanceWatch:
         for one in list(self._open):
             found, elapsed = one.found, (now_ns - one.found.begin_ns) / NS_PER_S
             if not 0 <= elapsed <= RECOVERY_S:
-                one.found = replace(found, closed=True, valid=one.valid / one.asked if one.asked else 0.0)
+                one.found = replace(found, closed=True, valid=min(1.0, one.valid / max(one.asked, self._due)))
                 ended.append(one.found)
                 self._open.remove(one)
                 continue

@@ -130,8 +130,9 @@ class AreaMinutes:
         row["ace_mw"] = self._sums[0] / self._valid if known else math.nan
         row["deviation_hz"] = self._sums[1] / self._valid if known else math.nan
         row["ace_low_mw"], row["ace_high_mw"] = (self._low, self._high) if known else (math.nan, math.nan)
-        # each sample stands for an equal part of what was watched; what was not watched gains nothing
-        row["time_error_s"] = 60.0 * self._sums[2] / max(asked, self._frequency)
+        # each sample stands for a cycle: so a minute has now one more, now one less, and the sum is right
+        weight = min(standards.cycle_s, (60.0 + standards.cycle_s) / max(self._frequency, 1))
+        row["time_error_s"] = weight * self._sums[2]
         row["inadvertent_mw"] = self._sums[3] / self._inadvertent if self._inadvertent >= VALID_SHARE * asked else math.nan
         row["bias"], row["eps1_hz"] = standards.bias, standards.eps1_hz
         row["l10_mw"], row["ld_mw"] = standards.l10_mw, standards.ld_mw

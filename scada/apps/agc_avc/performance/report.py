@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from scada.apps.agc_avc.performance.cps import MINUTE_NS
@@ -22,7 +23,11 @@ from scada.apps.agc_avc.performance.periods import (
 from scada.apps.agc_avc.performance.rules import RuleProfile, profile_named
 from scada.apps.agc_avc.performance.store import KeptArea, PerformanceReader
 
-_HOUR_NS = 60 * MINUTE_NS
+_HOUR_NS: Final = 60 * MINUTE_NS
+MOST_DAYS: Final = 800
+"""Longest span of a report: two years to the minute are in memory while it is made."""
+MOST_ROWS: Final = 200_000
+"""Rows of units, one a unit and period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +117,30 @@ def gather(reader: PerformanceReader, wanted: Wanted, context: Context) -> Perfo
     profile = profile_named(context.profiles, wanted.profile or area.rules)
     edges = bounds(wanted.from_ns, wanted.to_ns, wanted.period, context.zone)
     begin, end = edges[0] // MINUTE_NS, edges[-1] // MINUTE_NS
+    if end - begin > MOST_DAYS * 1440:
+        raise PeriodError(f"more than {MOST_DAYS} days", mend="ask for several reports")
     rows = reader.minutes(area.number, max(0, begin - LEAD_MINUTES), end)
     whole = [edges[0], edges[-1]]
     parts: tuple[UnitPeriod, ...] = ()
     totals: tuple[UnitPeriod, ...] = ()
     if wanted.units:
         units = [unit for unit in reader.units() if unit.area == area.number]
-        minutes = reader.unit_minutes(area.number, begin, end)
-        commands = reader.commands(edges[0], edges[-1])
+        if len(units) * len(edges) > MOST_ROWS:
+            raise PeriodError(f"more than {MOST_ROWS} rows of units", mend="ask for longer periods, or without units")
         scores = reader.scores(edges[0] // _HOUR_NS, -(-edges[-1] // _HOUR_NS))
-        parts = tuple(unit_periods(units, minutes, commands, scores, edges, profile))
-        totals = tuple(unit_periods(units, minutes, commands, scores, whole, profile))
+        parts, totals = (
+            tuple(
+                unit_periods(
+                    units,
+                    reader.unit_minutes(area.number, begin, end),
+                    reader.commands(edges[0], edges[-1]),
+                    scores,
+                    limits,
+                    profile,
+                )
+            )
+            for limits in (edges, whole)
+        )
     return PerformanceReport(
         area=area,
         period=wanted.period,

@@ -7,7 +7,7 @@ what is kept, and the samples since then are missing, not doubled. A minute that
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,7 +32,7 @@ _TABLES: Final = (_AREAS, _UNITS, _COMMANDS, _SCORES, _LOSSES, _META)
 _ROOM: Final = 0.8
 """Share of the map above which the oldest records of units go before their time."""
 _AT_ONCE: Final = 2000
-"""Records removed with one minute."""
+"""Records removed with one minute, or read at once."""
 _DAY_MINUTES: Final = 1440
 _CHUNK: Final = 1 << 18
 _MINUTE_NS: Final = 60_000_000_000
@@ -119,28 +119,32 @@ class PerformanceReader:
                 found.append(unseal(blob, self._where))
         return np.frombuffer(b"".join(found), dtype=AREA_MINUTE)
 
-    def unit_minutes(self, area: int, begin: int, end: int) -> list[tuple[int, Rows]]:
+    def unit_minutes(self, area: int, begin: int, end: int) -> Iterator[tuple[int, Rows]]:
         """(minute, rows of the area's units), ascending."""
-        found = []
-        with self._file.read() as txn:
-            for key, blob in txn.ascending(_UNITS, struct.pack(">IH", begin, 0)):
-                minute, whose = struct.unpack(">IH", key)
-                if minute >= end:
-                    break
-                if whose == area:
-                    found.append((minute, np.frombuffer(unseal(blob, self._where), dtype=UNIT_MINUTE)))
-        return found
+        for key, blob in self._pieces(_UNITS, struct.pack(">IH", begin, 0), struct.pack(">IH", end, 0)):
+            minute, whose = struct.unpack(">IH", key)
+            if whose == area:
+                yield minute, np.frombuffer(unseal(blob, self._where), dtype=UNIT_MINUTE)
 
-    def commands(self, begin_ns: int, end_ns: int) -> list[KeptCommand]:
+    def commands(self, begin_ns: int, end_ns: int) -> Iterator[KeptCommand]:
         """Commands that began in a span, ascending."""
-        found = []
-        with self._file.read() as txn:
-            for key, blob in txn.ascending(_COMMANDS, struct.pack(">QI", begin_ns, 0)):
-                at, unit = struct.unpack(">QI", key)
-                if at >= end_ns:
-                    break
-                found.append(KeptCommand(unit, CommandMeasure(*msgpack.unpackb(unseal(blob, self._where)))))
-        return found
+        for key, blob in self._pieces(_COMMANDS, struct.pack(">QI", begin_ns, 0), struct.pack(">QI", end_ns, 0)):
+            yield KeptCommand(struct.unpack(">QI", key)[1], CommandMeasure(*msgpack.unpackb(unseal(blob, self._where))))
+
+    def _pieces(self, table: str, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Records of a long span, some at a time: no transaction stays open, and they need not fit in memory together."""
+        start = begin
+        while True:
+            piece: list[tuple[bytes, bytes]] = []
+            with self._file.read() as txn:
+                for key, blob in txn.ascending(table, start):
+                    if key >= end or len(piece) >= _AT_ONCE:
+                        break
+                    piece.append((key, blob))
+            yield from piece
+            if len(piece) < _AT_ONCE:
+                return
+            start = piece[-1][0] + b"\0"
 
     def scores(self, begin_hour: int, end_hour: int) -> list[HourScore]:
         """PJM scores of the hours (since 1970 UTC) of a span, ascending."""
