@@ -220,3 +220,20 @@ def test_the_charge_is_brought_back_while_regulation_rests_and_the_sum_stays():
     area.step(30)
     assert area.power["B"] == pytest.approx(4.0, abs=0.6)  # half of 8 MWh in an hour
     assert sum(area.power.values()) == pytest.approx(150.0, abs=1.0)
+
+
+def test_after_monitor_a_plant_starts_from_what_it_generates():
+    members = tuple(member(i) for i in range(4))
+    area = Area([unit("PV", 0, "pv", 0.0, 40.0, setpoint=-1, members=members, base_mode="BASE", reg_mode="O", available=90)])
+    area.give({"PV": 32.0})
+    area.values = {90: 32.0} | {pid: 1.0 for i in range(4) for pid in (30 + i, 50 + i)} | {10 + i: 8.0 for i in range(4)}
+    area.agc.set_unit_mode("PV", "BASE", "O", 10.0)
+    area.step(10)
+    area.agc.set_state("monitor")
+    area.told.clear()
+    area.step(5)
+    assert not area.told
+    area.agc.set_state("on")
+    area.step(2)
+    # it gave 32 MW all the time: two cycles of 2 MW down from there, not from the 12 MW it was ordered before
+    assert sum(area.told.values()) == pytest.approx(28.0, abs=2.1)
