@@ -109,6 +109,13 @@ def test_each_cause_suspends_is_counted_and_goes(cause, bad, values, cycles):
     assert bench.cause(cause).count == 1
 
 
+def test_every_missing_tie_is_named():
+    bench = Bench()
+    bench.run(bad=(NORTH, SOUTH))
+    assert bench.cause("tie_missing").text == bench.area.reason
+    assert ("tie north" in bench.area.reason, "tie south" in bench.area.reason) == (True, True)
+
+
 def test_a_tie_with_the_wrong_sign_is_named():
     bench = Bench()
     for _ in range(3):

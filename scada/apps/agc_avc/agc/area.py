@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -167,7 +167,7 @@ class AreaControl:
         faults = self._faults(ace, inputs, elapsed)
         usable = not ace.faults
         self.without_ace_s = 0.0 if usable else self.without_ace_s + elapsed
-        self._judge({fault.key: fault.text for fault in faults})
+        self._judge(faults)
         self._count(faults, ace, now_ns)
         self._substituted_names = ", ".join(one.name for one in ace.readings if one.state == "substituted")
         deviation = ace.frequency_hz - ace.scheduled_hz
@@ -220,12 +220,12 @@ class AreaControl:
             return f"ACE {ace.ace_mw:.0f} MW is hardly plausible"
         return ace.doubt
 
-    def _judge(self, faults: Mapping[str, str]) -> None:
+    def _judge(self, faults: Sequence[Fault]) -> None:
         """Suspend, or resume after enough good cycles."""
         if self.wanted == "off":
             return
         if faults:
-            text = "; ".join(faults.values())
+            text = "; ".join(fault.text for fault in faults)
             self._good_cycles = 0
             if self.regime != "suspended":
                 self.notices.append(f"AGC suspended: {text}")
@@ -244,7 +244,9 @@ class AreaControl:
 
     def _count(self, faults: list[Fault], ace: Ace, now_ns: int) -> None:
         """Count what begins; say what begins or ends beside a suspension, which is said by itself."""
-        present = dict([*faults, *ace.notes])
+        present: dict[str, str] = {}
+        for key, text in (*faults, *ace.notes):  # several ties may be missing
+            present[key] = f"{present[key]}; {text}" if key in present else text
         minutes = self._tuning.no_ace_minutes
         if self.without_ace_s > 60.0 * minutes:
             present["ace_missing_long"] = f"no ACE for more than {minutes:g} min: notify the reliability coordinator (BAL-005)"
