@@ -376,7 +376,7 @@ def test_agc_and_dispatch_alone_restart_when_a_unit_changes(plant, tables):
     edit.tables = replace(edit.tables, areas=[faster if one is area else one for one in tables.areas])
     report = edit.swap()
     assert report.done, report
-    assert report.actors_restarted == ("agc",)
+    assert report.actors_restarted == ("dispatch", "agc")
     assert report.channels_rebound == ()
 
 
