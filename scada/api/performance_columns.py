@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from scada.api.texts import text
+from scada.apps.agc_avc.performance.periods import AreaPeriod
 from scada.apps.agc_avc.performance.report import PerformanceReport
 from scada.core.clock import NS_PER_S
 
@@ -51,6 +52,11 @@ def time_text(ns: int, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(ns // NS_PER_S, tz=UTC).astimezone(zone).isoformat()
 
 
+def _if_known(row: AreaPeriod, count: int) -> Cell:
+    """A count of minutes is nothing to be glad of where none was seen."""
+    return count if row.valid_minutes else math.nan
+
+
 def area_columns(zone: ZoneInfo) -> Sequence[Column]:
     """Of an area's periods."""
     return (
@@ -68,10 +74,10 @@ def area_columns(zone: ZoneInfo) -> Sequence[Column]:
         Column("chinese_good", "", lambda row: row.chinese.good, brief=False),
         Column("chinese_counted", "", lambda row: row.chinese.counted, brief=False),
         Column("kcps", "", lambda row: row.kcps, 2),
-        Column("baal_low", "min", lambda row: row.baal_low),
-        Column("baal_high", "min", lambda row: row.baal_high),
-        Column("baal_longest", "min", lambda row: row.baal_longest),
-        Column("baal_violations", "", lambda row: row.baal_violations),
+        Column("baal_low", "min", lambda row: _if_known(row, row.baal_low)),
+        Column("baal_high", "min", lambda row: _if_known(row, row.baal_high)),
+        Column("baal_longest", "min", lambda row: _if_known(row, row.baal_longest)),
+        Column("baal_violations", "", lambda row: _if_known(row, row.baal_violations)),
         Column("a1", "%", lambda row: row.a1.percent),
         Column("a2", "%", lambda row: row.a2.percent),
         Column("ace", "MW", lambda row: row.ace_mean_mw, 2),

@@ -16,13 +16,15 @@ from scada.apps.agc_avc.performance.report import PerformanceReport
 from scada.core.clock import NS_PER_S
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 170, 64, 24, 12
+_MARK: Final = {"mark": "[K]"}
+"""In sources and texts: general knowledge."""
 _STYLE: Final = """
 body{font:14px/1.45 system-ui,"Noto Sans SC","Microsoft YaHei",sans-serif;color:#1a1c1f;margin:2em auto;max-width:1200px;
 padding:0 1em}
 h1{font-size:1.5em;margin-bottom:.2em}h2{font-size:1.15em;margin-top:1.8em}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:12.5px}
 th,td{border-bottom:1px solid #d5d9de;padding:.2em .55em;text-align:right;vertical-align:bottom}
-th{background:#f1f3f5;font-weight:600}td.t,th.t{text-align:left;white-space:nowrap}td.n{color:#8a9099}
+th{background:#f1f3f5;font-weight:600}td.t,th.t{text-align:left;white-space:nowrap}td{white-space:nowrap}td.n{color:#8a9099}
 .scroll{overflow-x:auto}.note{color:#59616b;max-width:90ch}
 svg{display:block;margin:.6em 0;max-width:100%;height:auto}
 svg text{font-size:11px;fill:#59616b}svg .t{font-size:12px;fill:#1a1c1f}
@@ -57,7 +59,7 @@ def report_html(report: PerformanceReport, language: str) -> bytes:
         _table(units, report.unit_totals, language),
         f"<h2>{said('section.disturbances')}</h2>",
         _table(disturbance_columns(report.zone), report.disturbances, language),
-        f'<p class="note">{said("notes", length=str(report.length))}</p>',
+        f'<p class="note">{said("notes", length=str(report.length), **_MARK)}</p>',
     ]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     shown = "zh-CN" if language == "zh" else language
@@ -69,7 +71,7 @@ def _rules(report: PerformanceReport, language: str) -> str:
     profile = report.profile
     words = [text(language, "report.rules.source", {"source": profile.source})]
     if not profile.certain:
-        words.append(text(language, "report.rules.uncertain"))
+        words.append(text(language, "report.rules.uncertain", _MARK))
     first, last = profile.effective_from, profile.effective_to
     if first is None and last is None:
         words.append(text(language, "report.rules.undated"))

@@ -65,8 +65,8 @@ def _performance(link: Link, periods: Iterable[pb.PerformancePeriod]) -> str:
             number(one.cps1_percent, 4),
             share(one.cps2),
             share(one.chinese),
-            str(one.baal_longest),
-            str(one.baal_violations),
+            str(one.baal_longest) if one.valid_minutes else "-",
+            str(one.baal_violations) if one.valid_minutes else "-",
             number(100.0 * one.valid_minutes / one.minutes if one.minutes else math.nan, 4),
         ]
         for one in periods

@@ -112,6 +112,7 @@ def test_the_page_is_whole_in_itself_and_says_what_it_rests_on(reader, language)
     assert "75.0 %" in text
     assert "<script>" not in page
     assert "report." not in text  # every text exists
+    assert text.count("[K]") >= 3  # of the source, of the words after it, of the notes
     assert "Asia/Shanghai" in text
     assert "2025-06-16T08:00:00+08:00" in text
 
@@ -173,6 +174,7 @@ def test_the_csv_reads_back_to_the_last_bit(reader):
             assert row[head] == ("" if math.isnan(value) else repr(value))
     assert hours[2]["CPS1 [%]"] == ""
     assert (hours[2]["Minutes [min]"], hours[2]["With data [min]"]) == ("60", "0")
+    assert (hours[2]["Below BAAL [min]"], hours[1]["Below BAAL [min]"]) == ("", "0")  # not seen is not good
     (first, second) = tables["Units over the span"]
     assert first["Unit"].startswith("'=")  # no formula
     assert float(first["K1 (speed)"]) == found.unit_totals[0].k[0]
