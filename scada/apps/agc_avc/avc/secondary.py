@@ -230,7 +230,7 @@ class SecondaryControl:
             linear=np.array([mover.linear for mover in moving]),
             lower=np.array([mover.low for mover in moving]),
             upper=np.array([mover.high for mover in moving]),
-            effect=np.column_stack([effect @ mover.part for mover in moving]) / scale[:, None],
+            effect=(np.array([effect @ mover.part for mover in moving]) / scale).T,
             row_weight=weight,
             target=gain * np.array([row.target for row in rows]) / scale,
             row_lower=(np.array([row.minimum for row in rows]) - voltage) / scale,
