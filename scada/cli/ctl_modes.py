@@ -17,6 +17,9 @@ from scada.core.errors import ScadaError
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
+_OF = click.option(
+    "--of", "application", type=click.Choice(["agc", "avc"]), default=None, help="Where both have a thing of this name."
+)
 _AREA = click.option("--area", default="", help="Control area, where several are controlled.")
 
 
@@ -67,8 +70,9 @@ def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
 @click.option(
     "--value", type=float, default=None, help="For test: MW, Mvar, or the command of a device (1 lower/open, 2 raise/close)."
 )
+@_OF
 @pass_link
-def loop(link: Link, *, name: str, state: str, value: float | None) -> None:
+def loop(link: Link, *, name: str, state: str, value: float | None, application: str | None) -> None:
     """Close or open the loop of a unit, reactive source or device (NAME or mRID), or test it.
 
     An open loop gives advice only. In a test the value is sent and nothing else, whatever AGC or AVC do meanwhile; limits, ramps
@@ -80,7 +84,7 @@ def loop(link: Link, *, name: str, state: str, value: float | None) -> None:
         raise ScadaError("a test needs --value, and nothing else takes it")
 
     async def _work(client: ScadaClient) -> pb.ModeReply:
-        mrid = _named(name, await _regulated(client))
+        mrid = _named(name, await _regulated(client, application))
         wanted = pb.LoopOrder(mrid=mrid, loop=state, test_value=value or 0.0)
         reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(loop=wanted))
         return reply
@@ -90,12 +94,13 @@ def loop(link: Link, *, name: str, state: str, value: float | None) -> None:
 
 @click.command()
 @click.argument("name")
+@_OF
 @pass_link
-def unlock(link: Link, *, name: str) -> None:
+def unlock(link: Link, *, name: str, application: str | None) -> None:
     """Open the lock of a unit, source or device (NAME or mRID) after refusals, no response or a trip."""
 
     async def _work(client: ScadaClient) -> pb.ModeReply:
-        mrid = _named(name, await _regulated(client))
+        mrid = _named(name, await _regulated(client, application))
         reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(unlock=mrid))
         return reply
 
@@ -104,12 +109,13 @@ def unlock(link: Link, *, name: str) -> None:
 
 @click.command()
 @click.argument("name")
+@_OF
 @pass_link
-def why(link: Link, *, name: str) -> None:
+def why(link: Link, *, name: str, application: str | None) -> None:
     """Why a unit, source or device (NAME or mRID) was told what it was told: inputs, steps, limits, objective."""
 
     async def _work(client: ScadaClient) -> pb.Explanation:
-        mrid = _named(name, await _regulated(client))
+        mrid = _named(name, await _regulated(client, application))
         found: pb.Explanation = await client.call("Regulation/Explain", pb.ExplainRequest(mrid=mrid))
         return found
 
@@ -147,12 +153,15 @@ async def _units(client: ScadaClient) -> dict[str, str]:
     return {unit.mrid: unit.name for status in (first, *others) for unit in status.units}
 
 
-async def _regulated(client: ScadaClient) -> dict[str, str]:
-    """MRID -> name of everything that AGC and AVC regulate."""
+async def _regulated(client: ScadaClient, application: str | None) -> dict[str, str]:
+    """MRID -> name of everything that AGC or AVC (None: both) regulates."""
+    units = await _units(client) if application != "avc" else {}
+    if application == "agc":
+        return units
     found: pb.AvcStatus = await client.call("Regulation/GetAvc", pb.GetAvcRequest())
     sources = {row.mrid: row.name for zone in found.zones for row in zone.sources}
     devices = {row.mrid: row.name for zone in found.zones for row in zone.devices}
-    return {**devices, **sources, **await _units(client)}
+    return {**devices, **sources, **units}
 
 
 def _named(wanted: str, names: dict[str, str]) -> str:
@@ -165,7 +174,9 @@ def _named(wanted: str, names: dict[str, str]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ScadaError(f"{wanted!r} is the name of several", mend=f"name the mRID: {_joined(found)}")
+        raise ScadaError(
+            f"{wanted!r} is the name of several", mend=f"say --of agc or --of avc, or name the mRID: {_joined(found)}"
+        )
     near = [name for name in names.values() if wanted.casefold() in name.casefold()]
     raise ScadaError(f"neither AGC nor AVC has {wanted!r}", mend=f"such as {_joined(near or names.values())}")
 
