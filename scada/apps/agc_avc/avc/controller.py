@@ -338,14 +338,14 @@ class AvcController:
         self._suspended, self._unsolved = bool(state["suspended"]), int(state["unsolved"])
         self._has_network, self._front_end_lost = bool(state["has_network"]), bool(state["front_end_lost"])
         self._watch.restore(state["watch"])
+        self._last = {
+            mrid: (AvcCommand(int(cid), mrid, float(value), str(why), discrete=bool(discrete)), int(when), bool(sent))
+            for mrid, (cid, value, why, discrete, when, sent) in state["last"].items()
+            if mrid in self._by_mrid
+        }
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Take over counts, locks and evaluation of an earlier life; what is wanted is ordered anew."""
         wanted = self.wanted
         self.restore(state)
         self.wanted = wanted
-        self._last = {
-            mrid: (AvcCommand(int(cid), mrid, float(value), str(why), discrete=bool(discrete)), int(when), bool(sent))
-            for mrid, (cid, value, why, discrete, when, sent) in state["last"].items()
-            if mrid in self._by_mrid
-        }
