@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -158,6 +159,31 @@ def test_cps2_equals_the_plain_reckoning(length):
     assert found.unavailable > 0
 
 
+def plain_kcps(ace, deviation, bias, eps1, limit, length):
+    """Period by period from the minutes: (qualified, judged)."""
+    good = judged = 0
+    for begin in range(0, len(ace) - length + 1, length):
+        minutes = [(a, f) for a, f in zip(ace[begin : begin + length], deviation[begin : begin + length], strict=True) if a == a]
+        if 2 * len(minutes) < length:
+            continue
+        kcps = 2 - sum(a * f for a, f in minutes) / (-10 * bias * len(minutes) * eps1**2)
+        judged += 1
+        good += kcps >= 2 or (kcps >= 1 and abs(sum(a for a, _ in minutes) / len(minutes)) <= limit)
+    return good, judged
+
+
+@pytest.mark.parametrize("length", [10, 15])
+def test_chinese_cps_equals_the_plain_reckoning(length):
+    chance = random.Random(length)
+    ace = [NAN if chance.random() < 0.3 else chance.gauss(0, 12) for _ in range(3000)]
+    deviation = [chance.gauss(0, 0.03) for _ in ace]
+    factors = control_factors(column(*ace), column(*deviation), -50.0)
+    found = chinese_cps(factors, period_means(column(*ace), length), 0.02, 3.0, length)
+    good, judged = plain_kcps(ace, deviation, -50.0, 0.02, 3.0, length)
+    assert (found.share.good, found.share.counted) == (good, judged)
+    assert 0 < good < judged
+
+
 # ---------------------------------------------------------------- BAAL, A1, A2
 
 
@@ -189,6 +215,19 @@ def test_an_unknown_minute_is_no_recovery_and_the_other_side_is():
     ace, deviation = np.full(40, -61.0), np.full(40, -0.03)
     ace[20:], deviation[20:] = 61.0, 0.03
     assert not beyond_baal(ace, deviation, -50.0, 0.02).violation.any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_beyond_baal_equal_those_found_in_a_string_of_letters(seed):
+    chance = random.Random(seed)
+    letters = "".join(chance.choice("LH..?") * chance.randint(1, 50) for _ in range(200))
+    ace = column(*[{"L": -61.0, "H": 61.0, ".": 5.0, "?": NAN}[one] for one in letters])
+    deviation = column(*[0.03 if one == "H" else -0.03 for one in letters])
+    found = beyond_baal(ace, deviation, -50.0, 0.02)
+    runs = [len(run) for run in re.findall(r"L+|H+", letters.replace("?", ""))]
+    assert found.violation.sum() == sum(run > 30 for run in runs)
+    assert (found.low.sum(), found.high.sum()) == (letters.count("L"), letters.count("H"))
+    assert found.run.max() == max(runs)
 
 
 def test_a1_and_a2_by_hand():
@@ -235,6 +274,25 @@ def test_a_loss_without_ace_is_not_judged():
     _, (half,) = watch_loss(lambda s: 0.0 if s < 300 else NAN)
     assert half.valid < 0.5
     assert math.isnan(half.percent)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_recovery_equals_the_plain_reckoning(seed):
+    chance = random.Random(seed)
+    before, start, slope = chance.gauss(0, 40), -chance.uniform(100, 290), chance.uniform(0.05, 0.6)
+    noise = [chance.gauss(0, 5) for _ in range(400)]
+    watch, ended, series = DisturbanceWatch(["A"], 100.0, 4.0), [], []
+    for number, second in enumerate(range(0, 1100, 4)):
+        ace = (before if second < 60 else start + slope * (second - 60)) + noise[number]
+        series.append((second, ace))
+        ended += watch.sample(second * NS_PER_S, ace, column(300.0 if second < 60 else 0.0), column(300.0))
+    (found,) = ended
+    ace_a = sum(ace for second, ace in series if 44 <= second < 60) / 4
+    after = [(second - 60, ace) for second, ace in series if 60 <= second <= 960]
+    missing = max(0, min(0, ace_a) - max(ace for _, ace in after))
+    assert found.percent == pytest.approx(100 * (300 - missing) / 300)
+    back = [second for second, ace in after if ace >= min(0, ace_a) and second > 0]
+    assert found.recovered_s == (back[0] if back else math.inf)
 
 
 def test_a_time_that_nobody_watched_is_not_judged():
