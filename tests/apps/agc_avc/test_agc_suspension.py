@@ -121,6 +121,8 @@ def test_a_tie_with_the_wrong_sign_is_named():
     for _ in range(3):
         bench.run(south=-110.0)
     assert "the sign of south may be wrong" in bench.area.reason
+    account = bench.area.accounts.inadvertent
+    assert (account.hour_mwh, account.unknown_s) == (0.0, 12.0), "what is not believed is not booked"
     other = Bench()
     for _ in range(3):
         other.run(meter=95.0)

@@ -145,9 +145,9 @@ class AceCalculator:
         apart = self._judge_meter(interchange if not held else math.nan, meter.value, flows)
         if apart and uses_ties and self._mismatches >= self._tuning.mismatch_cycles:
             faults.append(Fault("tie_mismatch", apart))
-        corrected = self._keep_accounts(
-            frequency.reading.value, interchange, meter.value if not apart else math.nan, clock, dt, now_ns
-        )
+        # what contradicts the meter is not booked
+        trusted = math.nan if apart else interchange
+        corrected = self._keep_accounts(frequency.reading.value, trusted, meter.value, clock, dt, now_ns)
         offset = self.time_error.offset_hz if self.mode == "TLBC+TEC" else 0.0
         corrected |= offset != self._offset_hz
         self._offset_hz = offset
