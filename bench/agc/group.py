@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agc import closed, performance
+from agc import allocation, closed, cycle, performance
 from figures import Figure
 
-PARTS = (closed, performance)
+PARTS = (cycle, allocation, closed, performance)
 """One module a figure; each has its head figures (``NAMES``) and a generator ``measure(quick)``."""
 NAMES = tuple(name for part in PARTS for name in part.NAMES)
 """Head figures."""

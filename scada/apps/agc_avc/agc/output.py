@@ -12,7 +12,7 @@ from scada.apps.agc_avc.agc.unit_motion import segment, zone_edges
 from scada.apps.agc_avc.agc.unit_table import UnitState, UnitTable
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def send(t: UnitTable, s: UnitState, r: Rules) -> int:
     """Mark in ``due`` what is sent now, and note it as sent; returns how many."""
     count = 0
@@ -40,7 +40,7 @@ def send(t: UnitTable, s: UnitState, r: Rules) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _setpoint_due(t: UnitTable, s: UnitState, r: Rules, i: int, inside: bool) -> bool:
     """True if the set-point differs enough from the last one and may be sent now."""
     setpoint, told = s.setpoint[i], s.told[i]
@@ -61,7 +61,7 @@ def _setpoint_due(t: UnitTable, s: UnitState, r: Rules, i: int, inside: bool) ->
     return bool((reached or not t.waits[i]) and abs(setpoint - s.sent[i]) >= least)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _pulse_due(t: UnitTable, s: UnitState, r: Rules, i: int, inside: bool) -> bool:
     """True if a pulse brings the unit nearer to its set-point; notes what it should move in ``pending``.
 

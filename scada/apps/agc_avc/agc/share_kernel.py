@@ -19,14 +19,13 @@ _STANDS_BACK = 1e-6
 """Participation of a storage in what is slow, per unit: nothing, unless the other units are at their ends."""
 
 
-@njit(cache=True, nogil=True)
-def _participation(t: UnitTable, s: UnitState, direction: float, emergency: bool, alpha: F8) -> None:
+@njit(cache=True, nogil=True, _nrt=False)
+def _participation(t: UnitTable, s: UnitState, direction: float, emergency: bool, alpha: F8, factors: F8, measures: F8) -> None:
     """Weight of each member by its rule.
 
     The members of one rule together weigh what their participation factors sum to; the rule says how they split it. In the
     emergency zone economy does not count: those units take part by their factor.
     """
-    factors, measures = np.zeros(_RULES), np.zeros(_RULES)
     for i in range(len(alpha)):
         rule = t.share[i]
         alpha[i] = 0.0
@@ -51,7 +50,7 @@ def _participation(t: UnitTable, s: UnitState, direction: float, emergency: bool
             alpha[i] *= factors[rule] / measures[rule] * s.factor[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _give_fast(t: UnitTable, s: UnitState, fast: float, low: F8, high: F8, base: F8, alpha: F8) -> None:
     """Put the storages at their parts of the fast share, so that the others take what remains, and all together the demand.
 
@@ -72,6 +71,58 @@ def _give_fast(t: UnitTable, s: UnitState, fast: float, low: F8, high: F8, base:
             around = 0.0 if s.base_mode[i] == AUTO else base[i]
             s.base[i] = base[i] = min(max(around + fast * alpha[i] / storage, low[i]), high[i])
             alpha[i] *= _STANDS_BACK
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _take_members(
+    s: UnitState,
+    r: Rules,
+    demand: float,
+    change: float,
+    windup_minutes: float,
+    dead: bool,
+    low: F8,
+    high: F8,
+    base: F8,
+) -> tuple[float, int, float, float, float]:
+    """Base points and limits of the members; returns (demand, members, sums of low, high and base)."""
+    members, sum_low, sum_high, sum_base, sum_target, reach_up, reach_down = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(len(low)):
+        if not s.member[i]:
+            continue
+        members += 1
+        s.base[i] = base_of(s, i, r.emergency)
+        # a storage drifts back only once it was under control for a cycle: taking over asks nothing of anybody
+        if dead and s.base_mode[i] == AUTO and not (math.isnan(s.pull[i]) or math.isnan(s.setpoint[i])):
+            s.base[i] = min(max(s.pull[i], s.low[i]), s.high[i])
+        low[i], high[i], base[i] = s.low[i], s.high[i], s.base[i]
+        sum_low += low[i]
+        sum_high += high[i]
+        sum_base += base[i]
+        sum_target += s.target[i]
+        reach_up += s.target[i] + min(max(high[i] - s.target[i], 0.0), s.ramp_up[i] * windup_minutes)
+        reach_down += s.target[i] - min(max(s.target[i] - low[i], 0.0), s.ramp_down[i] * windup_minutes)
+    if dead:
+        demand = sum_target
+    return min(max(demand + change, reach_down), reach_up), members, sum_low, sum_high, sum_base
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _windows(t: UnitTable, s: UnitState, r: Rules, alpha: F8, x: F8, low: F8, high: F8) -> None:
+    """Where each member may go in this cycle on the way to its share ``x``."""
+    for i in range(len(x)):
+        s.alpha[i] = alpha[i]
+        if s.member[i]:
+            s.wanted[i] = x[i]
+            low[i], high[i] = window(t, s, r, i, x[i])
+            s.window_lo[i], s.window_hi[i] = low[i], high[i]
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _move(s: UnitState, x: F8) -> None:
+    for i in range(len(x)):
+        if s.member[i]:
+            s.target[i] = x[i]
 
 
 @njit(cache=True, nogil=True)
@@ -108,39 +159,14 @@ def share(
     """
     n = len(s.power)
     low, high, base, alpha, x = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    members, sum_low, sum_high, sum_base, sum_target, reach_up, reach_down = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(n):
-        if not s.member[i]:
-            continue
-        members += 1
-        s.base[i] = base_of(s, i, r.emergency)
-        # a storage drifts back only once it was under control for a cycle: taking over asks nothing of anybody
-        if dead and s.base_mode[i] == AUTO and not (math.isnan(s.pull[i]) or math.isnan(s.setpoint[i])):
-            s.base[i] = min(max(s.pull[i], s.low[i]), s.high[i])
-        low[i], high[i], base[i] = s.low[i], s.high[i], s.base[i]
-        sum_low += low[i]
-        sum_high += high[i]
-        sum_base += base[i]
-        sum_target += s.target[i]
-        reach_up += s.target[i] + min(max(high[i] - s.target[i], 0.0), s.ramp_up[i] * windup_minutes)
-        reach_down += s.target[i] - min(max(s.target[i] - low[i], 0.0), s.ramp_down[i] * windup_minutes)
+    asked, members, least, greatest, middle = _take_members(s, r, demand, change, windup_minutes, dead, low, high, base)
     if members == 0:
         return demand, math.nan, 0.0, 0, 0.0, 0.0
-    if dead:
-        demand = sum_target
-    demand = min(max(demand + change, reach_down), reach_up)
-    _participation(t, s, demand - sum_base, r.emergency, alpha)
+    _participation(t, s, asked - middle, r.emergency, alpha, np.zeros(_RULES), np.zeros(_RULES))
     if not math.isnan(fast):
         _give_fast(t, s, fast, low, high, base, alpha)
-    lam, unmet = choose_sides(base, alpha, low, high, demand, zones, groups, x)
-    for i in range(n):
-        s.wanted[i] = x[i] if s.member[i] else s.wanted[i]
-        s.alpha[i] = alpha[i]
-        if s.member[i]:
-            low[i], high[i] = window(t, s, r, i, x[i])
-            s.window_lo[i], s.window_hi[i] = low[i], high[i]
-    choose_sides(base, alpha, low, high, demand, no_zones(), groups, x)
-    for i in range(n):
-        if s.member[i]:
-            s.target[i] = x[i]
-    return demand, lam, unmet, members, sum_low, sum_high
+    lam, unmet = choose_sides(base, alpha, low, high, asked, zones, groups, x)
+    _windows(t, s, r, alpha, x, low, high)
+    choose_sides(base, alpha, low, high, asked, no_zones(), groups, x)
+    _move(s, x)
+    return asked, lam, unmet, members, least, greatest

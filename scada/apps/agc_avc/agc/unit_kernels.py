@@ -71,7 +71,7 @@ class Rules(NamedTuple):
     only_tests: bool
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def judge(t: UnitTable, s: UnitState, found: UnitInputs, dt: float) -> None:
     """Take measurements, narrow the limits and say for each unit whether it can be used and why not."""
     for i in range(len(s.power)):
@@ -89,7 +89,7 @@ def judge(t: UnitTable, s: UnitState, found: UnitInputs, dt: float) -> None:
         _count_zone_time(t, s, i, dt)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _unusable(t: UnitTable, s: UnitState, found: UnitInputs, i: int) -> int:  # noqa: PLR0911 - one line for each cause
     if s.locked[i]:
         return LOCKED
@@ -115,7 +115,7 @@ def _unusable(t: UnitTable, s: UnitState, found: UnitInputs, i: int) -> int:  # 
     return UNDER_CONTROL
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _energy_limits(t: UnitTable, s: UnitState, found: UnitInputs, i: int) -> int:
     """Narrow the limits by available power and stored energy."""
     if t.available[i]:
@@ -138,7 +138,7 @@ def _energy_limits(t: UnitTable, s: UnitState, found: UnitInputs, i: int) -> int
     return UNDER_CONTROL
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _block(s: UnitState, i: int) -> None:
     """A unit whose raising is blocked stays at or below what it was told, and the other way round."""
     here = s.power[i] if math.isnan(s.told[i]) else s.told[i]
@@ -148,7 +148,7 @@ def _block(s: UnitState, i: int) -> None:
         s.low[i], s.limited[i] = min(here, s.high[i]), BY_LOWER_BLOCK
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _count_zone_time(t: UnitTable, s: UnitState, i: int, dt: float) -> None:
     """How long the measured output has been inside a forbidden zone; unknown output changes nothing."""
     if math.isnan(s.power[i]):
@@ -162,7 +162,7 @@ def _count_zone_time(t: UnitTable, s: UnitState, i: int, dt: float) -> None:
     s.zone_alarm[i] = False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def let_go(s: UnitState, i: int) -> None:
     """Go off control."""
     s.free[i] = False
@@ -172,7 +172,7 @@ def let_go(s: UnitState, i: int) -> None:
     s.pending[i] = s.alpha[i] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def release(s: UnitState, all_units: bool) -> None:
     """Let every unit go that is not under test."""
     for i in range(len(s.power)):
@@ -181,7 +181,7 @@ def release(s: UnitState, all_units: bool) -> None:
             let_go(s, i)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def take_over(s: UnitState, i: int) -> None:
     """Come under control without a bump: the target is what the unit generates."""
     s.free[i] = False
@@ -191,7 +191,7 @@ def take_over(s: UnitState, i: int) -> None:
     s.pending[i] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def check_response(t: UnitTable, s: UnitState, r: Rules, primary: float) -> int:
     """Count cycles in which a unit neither stands where it was told nor moves there; too many lock it. Returns how many.
 
@@ -229,7 +229,7 @@ def check_response(t: UnitTable, s: UnitState, r: Rules, primary: float) -> int:
     return locked
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def enrol(t: UnitTable, s: UnitState, demand: float, zone: int) -> float:
     """Who regulates in this zone; the demand gains and loses what they bring and leave, so that nobody else moves for it."""
     for i in range(len(s.power)):

@@ -11,7 +11,7 @@ from scada.apps.agc_avc.agc.unit_kernels import EDGE, UNDER_CONTROL, Rules, let_
 from scada.apps.agc_avc.agc.unit_table import B1, UnitState, UnitTable
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def base_of(s: UnitState, i: int, emergency: bool) -> float:
     """Base point of a unit for this cycle, MW: where the target stands unless its mode says otherwise."""
     mode, point = s.base_mode[i], math.nan
@@ -26,7 +26,7 @@ def base_of(s: UnitState, i: int, emergency: bool) -> float:
     return float(s.target[i] if math.isnan(point) else min(max(point, s.low[i]), s.high[i]))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def segment(t: UnitTable, i: int, mw: float) -> int:
     """The allowed range that holds ``mw``, -1 inside a forbidden zone."""
     for k in range(t.first[i], t.first[i + 1]):
@@ -35,7 +35,7 @@ def segment(t: UnitTable, i: int, mw: float) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def zone_edges(t: UnitTable, i: int, mw: float) -> tuple[float, float]:
     """The edges between which a forbidden output lies."""
     below, above = t.minimum[i], t.maximum[i]
@@ -48,7 +48,7 @@ def zone_edges(t: UnitTable, i: int, mw: float) -> tuple[float, float]:
     return below, above
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def window(t: UnitTable, s: UnitState, r: Rules, i: int, wanted: float) -> tuple[float, float]:
     """Where the target may go this cycle, on the way to where it is ``wanted`` without regard to the ramp.
 
@@ -95,7 +95,7 @@ def window(t: UnitTable, s: UnitState, r: Rules, i: int, wanted: float) -> tuple
     return min(lo, hi), hi
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def follow_bases(t: UnitTable, s: UnitState, r: Rules, held_up: B1, held_down: B1) -> None:
     """Move the units that follow a base point and do not regulate now.
 
@@ -126,7 +126,7 @@ def follow_bases(t: UnitTable, s: UnitState, r: Rules, held_up: B1, held_down: B
         s.window_lo[i], s.window_hi[i], s.target[i] = lo, hi, target
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _run_free(t: UnitTable, s: UnitState, r: Rules, i: int) -> None:
     """Let a plant whose power depends on sun or wind generate what it can while it neither regulates nor has a base point.
 
@@ -142,7 +142,7 @@ def _run_free(t: UnitTable, s: UnitState, r: Rules, i: int) -> None:
         s.target[i] = min(s.target[i] + step, t.maximum[i])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def move_tests(t: UnitTable, s: UnitState, r: Rules) -> None:
     """Bring units under test towards the operator's value, held to limits, ramp and zones."""
     for i in range(len(s.power)):
