@@ -25,7 +25,9 @@ class Members:
     def __init__(self, model: CimModel, machine_of: Mapping[str, int]) -> None:
         self.row: dict[str, int] = {}
         """Row of a member by its mRID and that of its resource."""
-        machines, rated, benchmark = [], [], []
+        machines: list[int] = []
+        rated: list[float] = []
+        benchmark: list[bool] = []
         for mrid in model.ids("sc:PlantMember"):
             machine = machine_of.get(model.ref(mrid, "sc:PlantMember.Plant") or "")
             share = model.number(mrid, "sc:PlantMember.maximumP")
@@ -64,4 +66,4 @@ class Members:
         return np.where(alone, plant * self._share, np.where(self._benchmark, fixed, moved))
 
     def _per_plant(self, values: F8) -> F8:
-        return np.bincount(self._machine, weights=values)
+        return np.bincount(self._machine, weights=values).astype(np.float64)
