@@ -323,6 +323,22 @@ def test_the_account_goes_on_from_its_state():
     assert any(one.disturbances for one in found)
 
 
+def test_a_state_is_restored_for_the_units_that_are_still_there():
+    before, after = account(area(3), numbers=(0, 1, 2)), account(area(2), numbers=(2, 7))
+    for second in range(0, 90, 4):
+        before.sample(sample(MIDNIGHT + second, 5.0, power=[10.0, 20.0, 30.0], setpoint=[10.0, 20.0, 31.0]))
+    after.restore(before.state())
+    for second in range(92, 124, 4):
+        closed = after.sample(sample(MIDNIGHT + second, 5.0, power=[30.0, 70.0], setpoint=[31.0, 70.0]))
+        if closed.units is not None:
+            rows = {int(row["unit"]): row for row in closed.units}
+    assert set(rows) == {2, 7}
+    assert (rows[2]["valid"], rows[2]["power_mw"], rows[2]["error_mw"]) == (15, 30.0, 1.0)
+    assert rows[7]["valid"] == 7  # of the minute it has only what came after
+    assert math.isnan(rows[7]["power_mw"])
+    assert closed.area is None or closed.area["valid"][0] == 15
+
+
 # ---------------------------------------------------------------- the store
 
 
