@@ -42,7 +42,7 @@ def explain_device(
         if served:
             inputs.append(Term("target", float(zone.target[p]), "kV", pilot.name))
     cell = next((zone.discrete.cells[p] for p, pilot in enumerate(zone.zone.pilots) if pilot.mrid == device.pilot), "")
-    steps = [Term("nine_zone", math.nan, "", cell or "no voltage")]
+    steps = [Term("nine_zone", math.nan, "", f"{cell or 'no voltage'}; {SOURCE}")]
     for key, raising in (("raise", True), ("lower", False)):
         lock = control.barred(raising=raising)
         steps.append(Term(key, float(control.command(raising=raising)), "", f"{lock.key}: {lock.text}" if lock else "allowed"))
@@ -61,5 +61,5 @@ def explain_device(
         inputs=tuple(inputs),
         steps=tuple(steps),
         limits=tuple(limits),
-        objective=f"nine-zone rule ({SOURCE})",
+        objective="nine_zone_rule",
     )

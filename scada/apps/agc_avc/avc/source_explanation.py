@@ -62,7 +62,7 @@ def explain_source(
         inputs=tuple(inputs),
         steps=tuple(_steps(control, zone.secondary)),
         limits=tuple(_bounds(control, value)),
-        objective="voltages to their targets, sources evenly loaded",
+        objective="voltage_targets",
     )
 
 
