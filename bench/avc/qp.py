@@ -61,9 +61,8 @@ def _peer(name: str, script: str, file: Path) -> str:
 def _figures(ours: dict[str, Any], peers: dict[str, Any], note: str) -> Iterator[Figure]:
     a, b = ours["a"], ours["b"]
     work = f"CPU, least of the cycles, median {{median:.2f}} ms; {a['at_limit'][0]} to {a['at_limit'][1]} limits bind"
-    gaps = ", ".join(
-        f"{name[2:]} {row['gap']:.0e}" for name, row in peers.items() if name.startswith("a.") and row["gap"] is not None
-    )
+    mine = {name[2:]: row for name, row in peers.items() if name.startswith("a.")}
+    gaps = ", ".join(f"{name} {row['gap']:.0e}" for name, row in mine.items() if row["gap"] is not None)
     for name, kind, aim in (("avc.qp", "cold", 2.0), ("avc.qp.warm", "warm", 0.5)):
         beside = {key: row.get(kind, [None])[0] for key, row in mine.items()}
         said = work.format(median=a[kind][1]) + (f"; gap of the peers to the optimum, Mvar: {gaps}" if gaps else "")

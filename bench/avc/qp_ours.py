@@ -1,4 +1,4 @@
-"""``qp_ours CASE FILE CYCLES``: our solver at cycles made of a case; writes the same problems for the peers, prints its own times.
+"""``qp_ours CASE FILE CYCLES``: our solver at cycles made of a case; writes the problems for the peers, prints its own times.
 
 Each cycle: the pilot nodes of the case are moved by what random changes of the sources would do and by noise; their targets are
 where they were, their limits and those of the sources' buses a little around. ``a``: limits of pilots, ``b``: and of buses.
