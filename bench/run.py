@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from agc import group as agc
+from avc import group as avc
 from capacity import group as capacity
 from chain import group as chain
 from events import group as events
@@ -19,6 +20,7 @@ from rtdb import group as rtdb
 
 GROUPS = {
     "agc": agc,
+    "avc": avc,
     "capacity": capacity,
     "chain": chain,
     "events": events,
