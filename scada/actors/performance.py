@@ -34,6 +34,7 @@ from scada.core.performance_settings import PerformanceSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.regulation import ControlArea
 from scada.model_cim.tables import AlarmClass
+from scada.rtdb.mapped import CorruptFileError
 
 _log = structlog.get_logger("performance")
 
@@ -171,13 +172,22 @@ class PerformanceActor(Actor):
         tuning = self._agc.tuning
         standards = standards_of(area, self._settings, tuning.eps1_hz, tuning.eps10_hz, self._agc.cycle_s)
         account = PerformanceAccount(area, numbers, standards, profile_named(self._profiles, rules), self._settings.loss_mw)
-        state = self._store.state(number) if before is None else before.account.state()
+        state = self._kept_state(number) if before is None else before.account.state()
         if state is not None:
             account.restore(state)
         kept = self._areas[area.mrid] = _Kept(area, number, account, rules)
         if before is not None:
             kept.waiting.extend(before.waiting)
         return kept
+
+    def _kept_state(self, number: int) -> dict[str, Any] | None:
+        """What an earlier life kept; a damaged state costs the minute that ran, not those that are closed."""
+        try:
+            return self._store.state(number)
+        except CorruptFileError as error:
+            _log.error("the state of the accounts is damaged", cause=str(error))
+            self._tell("performance.damaged", {"reason": error.what})
+            return None
 
     def _keep(self, kept: _Kept, closed: Closed | None, *, hours: bool = False) -> None:
         if closed is not None:

@@ -126,6 +126,22 @@ def test_what_cannot_be_written_waits_and_is_said_once(accounts, monkeypatch):
     assert one.minutes()["minute"].tolist() == [MINUTE + number for number in range(6)]
 
 
+@pytest.mark.parametrize("kind", ["damaged", "of another layout"])
+def test_a_state_that_cannot_be_used_costs_the_running_minute_only(accounts, kind):
+    one = accounts()
+    one.run(0, 90, ace=3.0)
+    if kind == "damaged":
+        with one.store._writer.write() as txn:
+            txn.put("meta", b"state/0/000000", b"nonsense")
+    else:
+        one.store.keep(0, None, {"layout": 0, "area": "what was it?"})
+    one.store.close()
+    one.start()
+    one.run(92, 184, ace=3.0)
+    assert one.events.keys() == (["performance.damaged"] if kind == "damaged" else [])
+    assert [(int(row["minute"]) - MINUTE, int(row["valid"])) for row in one.minutes()] == [(0, 15), (1, 7), (2, 15)]
+
+
 def test_unknown_rules_of_the_model_are_said_and_those_of_the_configuration_stop_the_start(accounts):
     one = accounts()
     one.run(0, 8, of=replace(one.area, performance_rules="atlantis"))

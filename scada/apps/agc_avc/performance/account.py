@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from scada.apps.agc_avc.performance.rules import RuleProfile
 from scada.apps.agc_avc.performance.sample import RegulationSample
 from scada.core.performance_settings import PerformanceSettings
 from scada.model_cim.regulation import AgcUnit, ControlArea
+
+_LAYOUT: Final = 1
+"""Of the exported state; a higher one where its parts change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,19 @@ class PerformanceAccount:
             hours: with the 10-s samples of the last 65 minutes, which are large.
         """
         trackers = {str(number): one.state() for number, one in zip(self._numbers, self._trackers, strict=True)}
-        state = {"area": self._area.state(), "units": self._units.state(), "watch": self.watch.state(), "trackers": trackers}
+        state = {
+            "layout": _LAYOUT,
+            "area": self._area.state(),
+            "units": self._units.state(),
+            "watch": self.watch.state(),
+            "trackers": trackers,
+        }
         return {**state, "hours": self._hours.state()} if hours else state
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from an exported state; what belonged to units that are gone is left."""
+        """Go on from an exported state; what belonged to units that are gone is left, and so is a state of another layout."""
+        if state.get("layout") != _LAYOUT:
+            return
         self._area.restore(state["area"])
         self._units.restore(state["units"])
         self.watch.restore(state["watch"])
