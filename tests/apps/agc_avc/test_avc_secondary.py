@@ -253,7 +253,7 @@ def test_an_explanation_names_the_voltages_that_pulled_the_plant_and_the_limits(
     assert (why.output, why.unit, why.sent, why.reason) == (12.0, "Mvar", True, moves.commands[0].why)
     assert why.steps[0].note == "Bus raises"
     steps = {one.key: one.value for one in why.steps}
-    assert steps["change"] == pytest.approx(1.0)
+    assert (steps["change"], why.objective) == (pytest.approx(1.0), "voltage_targets")
     assert steps["plant_total"] == pytest.approx(sum(one.value for one in moves.commands))
     assert {(one.key, one.binding) for one in why.limits} == {("limits", True), ("step", False)}
     fresh = Rig([source(0)])
