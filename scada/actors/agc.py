@@ -269,6 +269,9 @@ class AgcActor(Actor):
                 loop = request.loop
                 test = f" {loop.test_value:g} MW" if loop.loop == "test" else ""
                 key, words = "agc.loop", {"unit": self._names.get(loop.mrid, loop.mrid), "loop": f"{loop.loop}{test}"}
+            case "benchmarks":
+                unit_name = self._names.get(request.benchmarks.unit, request.benchmarks.unit)
+                key, words = "agc.benchmarks", {"unit": unit_name, "members": ", ".join(request.benchmarks.members)}
             case _:
                 key, words = "agc.unlocked", {"unit": self._names.get(request.unlock, request.unlock)}
         self._tell(one.area, key, words | user, actor=principal.name)
@@ -294,6 +297,10 @@ class AgcActor(Actor):
             case "loop":
                 one = self._unit(loop.mrid)
                 one.regulator.order("set_loop", loop.mrid, loop.loop, loop.test_value)
+            case "benchmarks":
+                chosen = request.benchmarks
+                one = self._unit(chosen.unit)
+                one.regulator.order("choose_benchmarks", chosen.unit, list(chosen.members))
             case _:
                 one = self._unit(request.unlock)
                 one.regulator.order("unlock", request.unlock)

@@ -41,10 +41,10 @@ def standing_orders(records: Iterable[AuditRecord]) -> Standing:
                 quarantined[request.channel.channel] = record.row.actor
             case "channel" if request.channel.action == "release":
                 quarantined.pop(request.channel.channel, None)
-            case "agc" | "avc" | "control_mode" | "unit" | "loop":
+            case "agc" | "avc" | "control_mode" | "unit" | "loop" | "benchmarks":
                 if request.loop.loop == "test":
                     request.loop.loop = "open"
-                key = (target, request.unit.unit or request.loop.mrid or request.area)
+                key = (target, request.unit.unit or request.loop.mrid or request.benchmarks.unit or request.area)
                 modes.pop(key, None)
                 modes[key] = request
     return Standing(tuple(modes.values()), quarantined)

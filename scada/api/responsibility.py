@@ -33,7 +33,7 @@ def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTa
         raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {names} ({what})")
     if target == "channel":
         check_channel(request.channel.channel, principal, tables)
-    elif mrid := request.unit.unit or request.loop.mrid or request.unlock:
+    elif mrid := request.unit.unit or request.loop.mrid or request.benchmarks.unit or request.unlock:
         _check(principal, tables, mrid, _areas_of_unit(tables, mrid) or _stations_of_device(tables, mrid))
     else:
         for area in tables.areas:

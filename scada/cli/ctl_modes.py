@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -87,6 +87,24 @@ def loop(link: Link, *, name: str, state: str, value: float | None, application:
         mrid = _named(name, await _regulated(client, application))
         wanted = pb.LoopOrder(mrid=mrid, loop=state, test_value=value or 0.0)
         reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(loop=wanted))
+        return reply
+
+    sys.exit(_print(link, link.run(_work)))
+
+
+@click.command()
+@click.argument("plant")
+@click.argument("members", nargs=-1, required=True)
+@pass_link
+def benchmarks(link: Link, *, plant: str, members: Sequence[str]) -> None:
+    """Leave these MEMBERS of PLANT (names or mRIDs) uncurtailed, so that their output shows what the others could give."""
+
+    async def _work(client: ScadaClient) -> pb.ModeReply:
+        mrid = _named(plant, await _units(client))
+        found: pb.AgcStatus = await client.call("Regulation/GetAgc", pb.GetAgcRequest())
+        known = {one.mrid: one.name for unit in found.units if unit.mrid == mrid for one in unit.members}
+        wanted = pb.BenchmarkOrder(unit=mrid, members=[_named(name, known) for name in members])
+        reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(benchmarks=wanted))
         return reply
 
     sys.exit(_print(link, link.run(_work)))
@@ -197,4 +215,4 @@ def _print(link: Link, reply: pb.ModeReply) -> int:
     return int(not reply.accepted)
 
 
-MODES = (mode, control_mode, unit_mode, loop, unlock, why)
+MODES = (mode, control_mode, unit_mode, loop, benchmarks, unlock, why)

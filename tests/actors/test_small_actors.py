@@ -22,6 +22,7 @@ from scada.actors.messages import (
     DirectControl,
     DirectDone,
     DispatchAsked,
+    ExplainAsked,
     SetBasePoint,
     SetInterchange,
     SetState,
@@ -209,6 +210,42 @@ def test_off_stays_off_and_a_wrong_mode_is_answered(agc):
     assert agc.control.take(DirectControl) == []
     reply = agc.actor.receive(SetState(pb.SetModeRequest(agc="sideways"), OPERATOR))
     assert (reply.accepted, reply.code) == (False, "invalid")
+
+
+def test_orders_of_loops_modes_and_benchmarks_reach_the_controller_or_are_refused(agc):
+    agc.cycle()
+    unit = agc.area.units[0]
+
+    def order(**target):
+        return agc.actor.receive(SetState(pb.SetModeRequest(**target), OPERATOR))
+
+    assert order(loop=pb.LoopOrder(mrid=unit.mrid, loop="open")).accepted
+    assert order(control_mode="CFC").accepted
+    agc.cycle()
+    status = agc.view.of(agc.area.name)
+    assert status.control_mode == "CFC"
+    assert next(one.loop for one in status.units if one.mrid == unit.mrid) == "open"
+    assert order(unlock=unit.mrid).accepted
+    for wrong in (
+        {"loop": pb.LoopOrder(mrid="nobody", loop="open")},
+        {"loop": pb.LoopOrder(mrid=unit.mrid, loop="ajar")},
+        {"control_mode": "SIDEWAYS"},
+        {"unlock": "nobody"},
+        {"benchmarks": pb.BenchmarkOrder(unit=unit.mrid, members=["nobody"])},
+        {"agc": "on", "area": "Nowhere"},
+    ):
+        reply = order(**wrong)
+        assert (reply.accepted, reply.code) == (False, "invalid"), wrong
+    assert agc.events.keys().count("agc.loop") == 1
+
+
+def test_why_is_answered_for_units_alone(agc):
+    agc.cycle(2)
+    unit = agc.area.units[0]
+    why = agc.actor.receive(ExplainAsked(unit.mrid))
+    assert (why.mrid, why.unit) == (unit.mrid, "MW")
+    assert {"frequency", "ace", "requirement", "target"} <= {term.key for term in why.steps}
+    assert agc.actor.receive(ExplainAsked("nobody")) is None
 
 
 def test_an_order_of_dispatch_that_cannot_be_followed_is_said_once(agc):

@@ -51,9 +51,13 @@ def test_areas_units_and_loops_stand_apart(audit):
     ordered(audit, loop=pb.LoopOrder(mrid="u2", loop="open"))
     ordered(audit, agc="off", area="East")
     ordered(audit, unlock="u1")
+    ordered(audit, benchmarks=pb.BenchmarkOrder(unit="p1", members=["m1"]))
+    ordered(audit, benchmarks=pb.BenchmarkOrder(unit="p1", members=["m2"]))
     found = [(one.WhichOneof("target"), one.area, one.loop.mrid) for one in standing_orders(audit.records()).modes]
     loops = [("loop", "", "u1"), ("loop", "", "u2")]
-    assert found == [("agc", "West", ""), ("control_mode", "East", ""), *loops, ("agc", "East", "")]
+    last = [("agc", "East", ""), ("benchmarks", "", "")]
+    assert found == [("agc", "West", ""), ("control_mode", "East", ""), *loops, *last]
+    assert standing_orders(audit.records()).modes[-1].benchmarks.members == ["m2"]
 
 
 def test_a_test_does_not_outlive_its_server(audit):

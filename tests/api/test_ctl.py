@@ -138,7 +138,7 @@ def test_areas_loops_and_locks(run, live):
 def test_why(run, live):
     shown = run(ctl, "why", "G1")
     assert "G1: 80 MW advised, not sent" in shown
-    assert re.search(r"demand +120 +MW", shown)
+    assert re.search(r"demand on the regulating units +120 +MW", shown)
     assert "建议 80 MW" in run(ctl, "why", "G1", lang="zh")
 
 

@@ -1186,7 +1186,7 @@ class ControlReply(_message.Message):
     def __init__(self, sequence_id: _Optional[str] = ..., state: _Optional[_Union[ControlState, str]] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., valid_until_ns: _Optional[int] = ..., value: _Optional[float] = ..., present: _Optional[float] = ..., elapsed_s: _Optional[float] = ...) -> None: ...
 
 class SetModeRequest(_message.Message):
-    __slots__ = ("agc", "avc", "unit", "channel", "control_mode", "loop", "unlock", "area")
+    __slots__ = ("agc", "avc", "unit", "channel", "control_mode", "loop", "unlock", "benchmarks", "area")
     AGC_FIELD_NUMBER: _ClassVar[int]
     AVC_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -1194,6 +1194,7 @@ class SetModeRequest(_message.Message):
     CONTROL_MODE_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
     UNLOCK_FIELD_NUMBER: _ClassVar[int]
+    BENCHMARKS_FIELD_NUMBER: _ClassVar[int]
     AREA_FIELD_NUMBER: _ClassVar[int]
     agc: str
     avc: str
@@ -1202,8 +1203,9 @@ class SetModeRequest(_message.Message):
     control_mode: str
     loop: LoopOrder
     unlock: str
+    benchmarks: BenchmarkOrder
     area: str
-    def __init__(self, agc: _Optional[str] = ..., avc: _Optional[str] = ..., unit: _Optional[_Union[UnitMode, _Mapping]] = ..., channel: _Optional[_Union[ChannelCommand, _Mapping]] = ..., control_mode: _Optional[str] = ..., loop: _Optional[_Union[LoopOrder, _Mapping]] = ..., unlock: _Optional[str] = ..., area: _Optional[str] = ...) -> None: ...
+    def __init__(self, agc: _Optional[str] = ..., avc: _Optional[str] = ..., unit: _Optional[_Union[UnitMode, _Mapping]] = ..., channel: _Optional[_Union[ChannelCommand, _Mapping]] = ..., control_mode: _Optional[str] = ..., loop: _Optional[_Union[LoopOrder, _Mapping]] = ..., unlock: _Optional[str] = ..., benchmarks: _Optional[_Union[BenchmarkOrder, _Mapping]] = ..., area: _Optional[str] = ...) -> None: ...
 
 class UnitMode(_message.Message):
     __slots__ = ("unit", "base_mode", "reg_mode", "base_point_mw")
@@ -1216,6 +1218,14 @@ class UnitMode(_message.Message):
     reg_mode: str
     base_point_mw: float
     def __init__(self, unit: _Optional[str] = ..., base_mode: _Optional[str] = ..., reg_mode: _Optional[str] = ..., base_point_mw: _Optional[float] = ...) -> None: ...
+
+class BenchmarkOrder(_message.Message):
+    __slots__ = ("unit", "members")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    unit: str
+    members: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, unit: _Optional[str] = ..., members: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LoopOrder(_message.Message):
     __slots__ = ("mrid", "loop", "test_value")

@@ -167,6 +167,14 @@ class AgcController:
         """
         self._fleet.unlock(mrid)
 
+    def choose_benchmarks(self, mrid: str, members: Sequence[str]) -> None:
+        """Leave these members of a PV or wind plant uncurtailed from now on.
+
+        Raises:
+            RegulationError: no such plant or member.
+        """
+        self._fleet.choose_benchmarks(mrid, members)
+
     def set_plan(self, mw: float) -> None:
         """Set what all units of the area shall generate together (its plan), for those of mode ``LDFC``; NaN = none."""
         self._fleet.set_plan(mw)

@@ -150,6 +150,17 @@ class UnitFleet:
         s.loop[i] = code
         s.test_value[i] = test_value if code == TEST else math.nan
 
+    def choose_benchmarks(self, mrid: str, members: Sequence[str]) -> None:
+        """Leave these members of a PV or wind plant uncurtailed from now on.
+
+        Raises:
+            RegulationError: no such plant or member.
+        """
+        plant = self._plants.controls.get(self._unit(mrid))
+        if plant is None:
+            raise RegulationError(f"{mrid!r} is no plant with members", mend="name a PV or wind plant")
+        plant.choose_benchmarks(members)
+
     def unlock(self, mrid: str) -> None:
         """Give a unit another chance that did not follow or refused.
 
