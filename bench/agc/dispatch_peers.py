@@ -16,7 +16,7 @@ import scipy.optimize
 import scipy.sparse as sp
 from agc.dispatch_problem import problem
 
-LARGEST = {"highs": 100, "clarabel": 10_000, "osqp": 10_000, "piqp": 10_000}
+LARGEST = {"highs": 1000, "clarabel": 10_000, "osqp": 10_000, "piqp": 10_000}
 """Above these sizes a solver takes too long to be asked again and again."""
 
 

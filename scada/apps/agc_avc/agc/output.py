@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from scada.apps.agc_avc.agc.compiling import njit
 from scada.apps.agc_avc.agc.modes import OPEN, TEST
 from scada.apps.agc_avc.agc.unit_kernels import EDGE, UNDER_CONTROL, Rules
 from scada.apps.agc_avc.agc.unit_motion import segment, zone_edges

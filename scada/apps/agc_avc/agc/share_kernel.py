@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from scada.apps.agc_avc.agc.compiling import njit
 from scada.apps.agc_avc.agc.modes import AUTO, CAPACITY, ECONOMIC, MARGIN, RAMP
 from scada.apps.agc_avc.agc.unit_kernels import Rules
 from scada.apps.agc_avc.agc.unit_motion import base_of, window

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from numba import njit
-
+from scada.apps.agc_avc.agc.compiling import njit
 from scada.apps.agc_avc.agc.modes import ALWAYS, ASSIST, AUTO, CLOSED, EMERGENCY, OFF, OPEN, TEST, YCBASE
 from scada.apps.agc_avc.agc.unit_table import UnitInputs, UnitState, UnitTable
 

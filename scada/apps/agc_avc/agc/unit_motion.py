@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from scada.apps.agc_avc.agc.compiling import njit
 from scada.apps.agc_avc.agc.modes import AUTO, BASE, CECO, CLOSED, LDFC, PROP, SCHE, TEST, YCBASE
 from scada.apps.agc_avc.agc.unit_kernels import EDGE, UNDER_CONTROL, Rules, let_go, take_over
 from scada.apps.agc_avc.agc.unit_table import B1, UnitState, UnitTable

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# Kernels that take these columns and allocate nothing are compiled without reference counting (``_nrt=False``): with it every
-# access to one column counts all of them, which costs a hundred times the work itself.
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
