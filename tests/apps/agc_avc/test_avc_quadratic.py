@@ -177,8 +177,8 @@ def test_nothing_to_move_and_nobody_to_hold():
         np.ones(1), -np.ones(1), -np.ones(1), np.ones(1), np.zeros((0, 1)), none, none, none, none, none, none
     )
     assert solve(alone).change.tolist() == [1.0]
-    blind = replace(empty, effect=np.zeros((3, 1)))
-    assert solve(blind).residual <= EXACT
+    for effect in (0.0, 1e-160, 1e-310):  # nothing to speak of, down to what underflows
+        assert solve(replace(empty, effect=np.full((3, 1), effect))).residual <= EXACT
 
 
 @pytest.mark.parametrize(

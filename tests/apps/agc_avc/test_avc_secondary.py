@@ -159,7 +159,14 @@ def test_unknown_effects_are_not_used():
     moves = rig.act([108.0, 108.0], [[0.1, 0.1], [math.nan, 0.1]])
     assert [one.mrid for one in moves.commands] == ["g1"]
     assert Rig([source(0)]).act([108.0], [[math.nan]]).commands == []
-    assert Rig([source(0)]).act([108.0], [[0.0]]).reasons == ["no continuous source can help"]
+    for effect in (0.0, 1e-160):
+        assert Rig([source(0)]).act([108.0], [[effect]]).reasons == ["no continuous source can help"]
+
+
+def test_a_zone_without_a_known_voltage_moves_nothing_even_for_a_reserve():
+    rig = Rig([source(0, kind="svg")])
+    moves = rig.act([math.nan], [[0.1]], q={0: 45.0})
+    assert (moves.commands, moves.reasons) == ([], ["no continuous source can help"])
 
 
 def test_one_that_does_not_follow_is_left_out_and_the_rest_is_solved_in_the_same_cycle():

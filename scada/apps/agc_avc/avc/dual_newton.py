@@ -36,6 +36,8 @@ _EXACT = 1e-13
 """Of the size of the voltages: a gradient this small is none."""
 _NEAR = 1e-3
 """Of that size: close enough for a last step that is taken in the changes themselves."""
+_NO_EFFECT = 1e-100
+"""Effects whose squares are below this move nothing."""
 _HELD = 1e12
 """Times the largest possible diagonal: keeps a row where it is."""
 _REBUILD = 0.5
@@ -45,7 +47,7 @@ _FAST = {"reassoc", "contract", "nsz"}
 """Sums in any order; nan and infinity keep their meaning."""
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _dot(a: F8, b: F8, count: int) -> float:
     total = 0.0
     for i in range(count):
@@ -53,7 +55,7 @@ def _dot(a: F8, b: F8, count: int) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _row(at: float, side: float, p: float, t: float, lo: float, hi: float, price: float, stiff: float) -> tuple[float, float]:
     """``y(l)`` of a row and its slope; ``side`` says which side of the kink of a band row is meant."""
     if p > 0.0:
@@ -71,7 +73,7 @@ def _row(at: float, side: float, p: float, t: float, lo: float, hi: float, price
     return lo + (at - below + price) / (p + stiff), 1.0 / (p + stiff)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _slope(
     tau: float,
     w: F8,
@@ -103,7 +105,7 @@ def _slope(
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _note(at: float, step: float, kink: float, found: F8, count: int) -> int:
     """Keep where a line meets a kink, if that is within the step."""
     tau = (kink - at) / step
@@ -113,7 +115,7 @@ def _note(at: float, step: float, kink: float, found: F8, count: int) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _furthest(
     w: F8,
     c: F8,
@@ -167,7 +169,7 @@ def _furthest(
     return left + (right - left) * at_left / (at_left - at_right)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _same_pieces(
     w: F8,
     c: F8,
@@ -203,7 +205,7 @@ def _same_pieces(
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _bands_hold(by_source: F8, x: F8, p: F8, y_lo: F8, y_hi: F8, multiplier: F8, tolerance: float) -> bool:
     """Whether the bands that do not take part are kept."""
     n, m = by_source.shape
@@ -217,7 +219,7 @@ def _bands_hold(by_source: F8, x: F8, p: F8, y_lo: F8, y_hi: F8, multiplier: F8,
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _add_sources(matrix: F8, columns: F8, factor: F8, chosen: I8, count: int) -> None:
     """Add ``factor c c'`` of the chosen sources to the lower triangle, four at once."""
     k = matrix.shape[0]
@@ -240,7 +242,7 @@ def _add_sources(matrix: F8, columns: F8, factor: F8, chosen: I8, count: int) ->
                 row[b] += f0 * c0[b]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _solve(matrix: F8, diagonal: F8, right: F8, smallest: float) -> F8:
     """Solve with the symmetric matrix (lower triangle) plus a diagonal; pivots that vanish are held at ``smallest``."""
     k = len(right)
@@ -261,7 +263,7 @@ def _solve(matrix: F8, diagonal: F8, right: F8, smallest: float) -> F8:
     return x
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _state(w: F8, c: F8, lo: F8, hi: F8, by_source: F8, multiplier: F8, u: F8, x: F8, y: F8) -> None:
     """Fill ``u = C'l``, ``x(l)`` and ``C x``."""
     m = len(multiplier)
@@ -274,7 +276,7 @@ def _state(w: F8, c: F8, lo: F8, hi: F8, by_source: F8, multiplier: F8, u: F8, x
             y[j] += column[j] * value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _forget_bounds(c: F8, inverse: F8, by_source: F8, p: F8, t: F8, smallest: float, multiplier: F8) -> None:
     """Start from the answer without any bound or band."""
     n = len(c)
@@ -295,7 +297,7 @@ def _forget_bounds(c: F8, inverse: F8, by_source: F8, p: F8, t: F8, smallest: fl
         multiplier[weighed[a]] = start[a]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the problem
     w: F8,
     c: F8,
@@ -339,7 +341,7 @@ def maximise(  # noqa: PLR0912, PLR0915 - one kernel; its arguments are the prob
             if np.isinf(y_lo[j]):
                 multiplier[j] = max(multiplier[j], 0.0)
     tolerance = _EXACT * size
-    smallest = _SMALL_PIVOT * spread if spread > 0.0 else _SMALL_PIVOT
+    smallest = _SMALL_PIVOT * spread if spread > _NO_EFFECT else _SMALL_PIVOT
 
     cold = not multiplier.any()
     with_bands = not cold or (p > 0.0).all()

@@ -170,6 +170,8 @@ def kkt_residual(problem: VoltageProgramme, change: F8, multiplier: F8) -> float
     The largest of: a gradient that is not 0 and does not press onto a bound (or the way to that bound, if less); a change outside
     its bounds; a voltage that does not belong to its multiplier.
     """
+    if not (np.isfinite(change).all() and np.isfinite(multiplier).all()):
+        return np.inf
     pull = problem.effect.T @ multiplier
     gradient = problem.weight * change + problem.linear + pull
     scale = max(1.0, float((np.abs(problem.linear) + np.abs(pull)).max()))

@@ -32,6 +32,8 @@ from scada.model_cim.regulation import PilotNode, VoltageZone
 
 BUS_DEADBAND = 0.005
 """Part of its voltage by which a bus outside its limits is measured, as a dead band is for a pilot."""
+_LEAST_EFFECT = 1e-6
+"""kV/Mvar; a source that moves no voltage by more cannot help."""
 _KEPT = 1e-6
 """kV by which a limit may be left for rounding."""
 
@@ -200,7 +202,7 @@ class SecondaryControl:
     def _solve(self, rows: list[Row], able: Sequence[int], why: str, reasons: list[str]) -> list[AvcCommand]:
         """Set-points of the sources ``able``; ``reasons`` gains what could not be done."""
         effect = np.array([row.effect for row in rows]).reshape(len(rows), len(self._sources))
-        known = [s for s in able if np.isfinite(effect[:, s]).all() and effect[:, s].any()]
+        known = [s for s in able if np.isfinite(effect[:, s]).all() and np.abs(effect[:, s]).max(initial=0.0) > _LEAST_EFFECT]
         if not known:
             reasons.append("no continuous source can help")
             return []
