@@ -26,6 +26,7 @@ from scada.model_cim.topology import Topology
 from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from tests.api.operator_table import OperatorTable
+from tests.hmi.regulation_table import PerformanceTable, PlanTable, explanation, fill_area, fill_avc, fill_unit, rerun
 from tests.hmi.version_table import VersionTable
 
 GRID = Path(__file__).resolve().parents[2] / "examples" / "demo-grid"
@@ -76,6 +77,12 @@ class GridBackend(OperatorTable):
         self.late: dict[int, set[tuple[int, float, int]]] = {}
         self.started = clock.now_ns()
         self.engineering = VersionTable(self.started)
+        area = next(one for one in self.tables.areas if one.controlled)
+        self.control_mode = "TLBC"
+        self.loops: dict[str, str] = {}
+        self.locked = {self.units[0].mrid}
+        self.performance = PerformanceTable(area.name, self.units, clock.now_ns)
+        self.plans = PlanTable(area.name, self.units, self.started - 10 * 3600 * NS_PER_S)
         self._lock = threading.RLock()
         self._on_changes: list = []
         self._on_events: list = []
@@ -432,6 +439,12 @@ class GridBackend(OperatorTable):
                 self.agc_state = request.agc
             case "avc":
                 self.avc_state = request.avc
+            case "control_mode":
+                self.control_mode = request.control_mode
+            case "loop":
+                self.loops[request.loop.mrid] = request.loop.loop
+            case "unlock":
+                self.locked.discard(request.unlock)
             case "unit":
                 base = request.unit.base_point_mw if request.unit.base_mode == "BASE" else math.nan
                 self.modes[request.unit.unit] = (request.unit.base_mode, request.unit.reg_mode, base)
@@ -562,13 +575,18 @@ class GridBackend(OperatorTable):
         )
 
     async def explain(self, mrid):
-        del mrid
+        unit = next((unit for unit in self.units if unit.mrid == mrid), None)
+        return None if unit is None else explanation(mrid, unit.name, self.clock.now_ns())
+
+    async def what_if(self, request):
+        self.acted.append(("what_if", request))
+        return rerun(request)
 
     def agc(self, area_name=""):
         area = next(one for one in self.tables.areas if one.controlled and area_name in {"", one.name})
         now = self.clock.now_ns()
         units = []
-        for unit in self.units:
+        for row, unit in enumerate(self.units):
             base_mode, reg_mode, base = self.modes[unit.mrid]
             power = unit.minimum + 0.6 * (unit.maximum - unit.minimum)
             units.append(
@@ -592,11 +610,11 @@ class GridBackend(OperatorTable):
                     forbidden=[edge for zone in unit.forbidden for edge in (zone.low, zone.high)],
                 )
             )
+            fill_unit(units[-1], row, self.loops.get(unit.mrid, "closed"), locked=unit.mrid in self.locked)
         wave = 4 * math.sin(now / 2e10)
-        return pb.AgcStatus(
+        status = pb.AgcStatus(
             area=area.name,
             state=self.agc_state,
-            control_mode="TLBC",
             frequency_hz=50.012,
             ace_mw=wave,
             filtered_ace_mw=0.8 * wave,
@@ -611,6 +629,8 @@ class GridBackend(OperatorTable):
             dispatch=self.dispatch(),
             cps1_percent=186.2,
         )
+        fill_area(status, self.control_mode, now)
+        return status
 
     def avc(self):
         zones = []
@@ -654,7 +674,9 @@ class GridBackend(OperatorTable):
                 for index, device in enumerate(zone.devices)
             ]
             zones.append(pb.AvcZoneStatus(name=zone.name, pilots=pilots, sources=sources, devices=devices))
-        return pb.AvcStatus(state=self.avc_state, cycle_ns=self.clock.now_ns() - 9 * NS_PER_S, zones=zones)
+        status = pb.AvcStatus(state=self.avc_state, cycle_ns=self.clock.now_ns() - 9 * NS_PER_S, zones=zones)
+        fill_avc(status, self.loops)
+        return status
 
     def order(self, order_id: str, mw: float, code: int, reason: str = "") -> None:
         """An order of upstream dispatch was judged."""
@@ -682,16 +704,19 @@ class GridBackend(OperatorTable):
         return pb.DispatchReply(code=pb.DISPATCH_CODE_REFUSED, reason="no schedule here", order_id=request.order_id)
 
     async def edit_schedule(self, request, principal, evidence):
-        return pb.DispatchReply(code=pb.DISPATCH_CODE_REFUSED, reason="no plan here", order_id=request.order_id)
+        self.acted.append(("edit_schedule", request))
+        return self.plans.edit(request, principal.name)
 
     async def list_schedules(self, request):
-        return pb.ScheduleList(time_zone="Asia/Shanghai", today="2026-11-22")
+        return self.plans.listed(request)
 
     async def get_schedule(self, request):
-        return None
+        return self.plans.get(request)
 
     def dispatch(self):
-        return pb.DispatchStatus(interchange_setpoint_mw=-65.0, interchange_mw=-62.0, orders=self.orders)
+        return pb.DispatchStatus(
+            interchange_setpoint_mw=-65.0, interchange_mw=-62.0, orders=self.orders, followed=[self.plans.followed()]
+        )
 
     async def history(self, request):
         series = []
