@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from scada.apps.agc_avc.agc.units import BASE_MODES
+from scada.apps.agc_avc.agc.modes import BASE_MODES
 from scada.model_cim.points import load_model
 from scada.model_cim.regulation import AgcUnit, ControlArea, DiscreteDevice, PilotNode, ReactiveSource
 from scada.model_cim.sc_profile import sc_profile
