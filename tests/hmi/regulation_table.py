@@ -129,7 +129,7 @@ def fill_area(status: pb.AgcStatus, mode: str, now_ns: int) -> None:
     status.areas.extend([status.area])
     status.control_mode = mode
     status.control_modes.extend(["TLBC", "CFC", "CIC", "TLBC+TEC", "TLBC+II", "TLBC+ATEC"])
-    status.base_modes.extend(["AUTO", "BASE", "SCHE", "CECO", "YCBASE", "LDFC", "PROP"])
+    status.base_modes.extend(["AUTO", "BASE", "SCHE", "CECO", "YCBASE", "PROP"])
     status.reg_modes.extend(["O", "R", "A", "E"])
     status.time_error_s, status.time_correction = 0.42, 1
     status.proportional_mw, status.integral_mw, status.cps_mw = 1.2, -0.4, 0.0

@@ -85,10 +85,9 @@ class Machine(RuleBasedStateMachine):
         self.agc.set_loop(mrid, loop, mw)
         self.loops[mrid] = loop
 
-    @rule(mrid=st.sampled_from(list(OWN)), mw=st.floats(-100, 300), plan=st.floats(0, 600))
-    def schedule(self, mrid, mw, plan):
+    @rule(mrid=st.sampled_from(list(OWN)), mw=st.floats(-100, 300))
+    def schedule(self, mrid, mw):
         self.agc.set_base_point(mrid, mw)
-        self.agc.set_plan(plan)
 
     @rule(mrid=st.sampled_from(list(OWN)))
     def unlock(self, mrid):

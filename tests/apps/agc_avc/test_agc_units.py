@@ -156,13 +156,13 @@ def test_proportional_base_loads_all_alike():
     assert [one.target_mw for one in plant.decision.units] == pytest.approx([50.0, 150.0])
 
 
-def test_plan_base_fills_the_area_plan_beside_the_others():
-    plant = Plant(unit(0, ramp=3000.0, base_mode="LDFC", reg_mode="O"), unit(1, base_mode="BASE", reg_mode="O"))
-    plant.cycle(count=2)
-    assert plant[0].target_mw == 100.0, "without a plan it stands"
-    plant.agc.set_plan(260.0)
-    plant.cycle(count=2)
-    assert plant[0].target_mw == pytest.approx(160.0)
+def test_a_mode_of_the_profile_that_is_not_offered_keeps_the_unit_off_control_and_cannot_be_ordered():
+    plant = Plant(unit(0, base_mode="LDFC", reg_mode="R"), unit(1))
+    plant.cycle(tie=-50.0, count=4)
+    assert not plant[0].available
+    assert {point.mrid for point in plant.sent} == {"U1"}
+    with pytest.raises(RegulationError):
+        plant.agc.set_unit_mode("U0", "LDFC", "R")
 
 
 def test_a_telemetered_base_is_followed_and_its_loss_takes_the_unit_off():
@@ -181,7 +181,7 @@ def test_names_of_modes_come_with_the_status():
     plant.cycle()
     assert [one.mode_en for one in plant.decision.units] == ["ECON+REG", "MANUAL"]
     assert plant[0].mode_zh == "CECOR 经济·调节"
-    assert plant.decision.base_modes == ("AUTO", "SCHE", "CECO", "BASE", "YCBASE", "PROP", "LDFC")
+    assert plant.decision.base_modes == ("AUTO", "SCHE", "CECO", "BASE", "YCBASE", "PROP")
 
 
 # ---------------------------------------------------------------- groups

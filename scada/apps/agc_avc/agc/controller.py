@@ -175,10 +175,6 @@ class AgcController:
         """
         self._fleet.choose_benchmarks(mrid, members)
 
-    def set_plan(self, mw: float) -> None:
-        """Set what all units of the area shall generate together (its plan), for those of mode ``LDFC``; NaN = none."""
-        self._fleet.set_plan(mw)
-
     def explain(self, mrid: str) -> Explanation:
         """Why a unit was told what it was told.
 

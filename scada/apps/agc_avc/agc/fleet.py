@@ -129,10 +129,6 @@ class UnitFleet:
         self._state.schedule[i] = value = _nearest_allowed(self._units[i], mw)
         return value
 
-    def set_plan(self, mw: float) -> None:
-        """Take what all units of the area shall generate together, for those of mode ``LDFC``; NaN = no plan any more."""
-        self._bases.plan_mw = mw
-
     def set_loop(self, mrid: str, loop: str, test_value: float = math.nan) -> None:
         """Open or close the loop of a unit, or send it a test value alone; each change starts from what the unit generates.
 

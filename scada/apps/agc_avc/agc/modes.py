@@ -37,9 +37,9 @@ BASES = (
     ModeName("BASE", "BASE", "定值", "the operator's base point"),
     ModeName("YCBASE", "REMOTE", "遥测基点", "a base point that is measured: the plant's or another centre's"),
     ModeName("PROP", "PROP", "比例", "what the units of this mode generate together, in proportion to their maxima"),
-    ModeName("LDFC", "FCST", "负荷预测", "the area's plan less what all other units generate, by participation"),
 )
-"""Where a base point comes from. TIEC (keep a section within its limit) is not offered: it needs the section's sensitivities."""
+"""Where a base point comes from. Two of the profile are not offered: TIEC (keep a section within its limit) needs the section's
+sensitivities, LDFC (the area's load forecast) needs a forecast. A unit that the model gives such a mode stays off control."""
 
 REGULATIONS = (
     ModeName("O", "", "不调节", "never"),
@@ -50,7 +50,7 @@ REGULATIONS = (
 
 BASE_MODES = tuple(name.code for name in BASES)
 REG_MODES = tuple(name.code for name in REGULATIONS)
-AUTO, SCHE, CECO, BASE, YCBASE, PROP, LDFC = range(len(BASES))
+AUTO, SCHE, CECO, BASE, YCBASE, PROP = range(len(BASES))
 OFF, ALWAYS, ASSIST, EMERGENCY = range(len(REGULATIONS))
 LOOPS = ("closed", "open", "test")
 CLOSED, OPEN, TEST = range(len(LOOPS))

@@ -1,4 +1,4 @@
-"""Base points that units share: economic dispatch (CECO), in proportion (PROP), from the plan of the area (LDFC)."""
+"""Base points that units share: economic dispatch (CECO), in proportion (PROP)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scada.apps.agc_avc.agc.allocation import CostCurves, allocate, economic_dispatch
-from scada.apps.agc_avc.agc.modes import CECO, CLOSED, LDFC, PROP
+from scada.apps.agc_avc.agc.modes import CECO, CLOSED, PROP
 from scada.apps.agc_avc.agc.unit_kernels import UNDER_CONTROL
 from scada.apps.agc_avc.agc.unit_table import UnitState, UnitTable
 from scada.apps.agc_avc.agc.water_filling import F8, I8
@@ -21,7 +21,7 @@ from scada.model_cim.regulation import AgcUnit
 class SharedBases:
     """Keeps the shared base points of an area's units.
 
-    They are computed again after ``economic_cycles`` cycles, when the units of a mode change, and when the plan changes. What is
+    They are computed again after ``economic_cycles`` cycles and when the units of a mode change. What is
     shared is what the units are told to generate together, so that a new share asks nothing of the other units.
 
     Args:
@@ -31,12 +31,10 @@ class SharedBases:
         tuning: parameters.
 
     Attributes:
-        plan_mw: of the area for mode LDFC: what all its units shall generate together; NaN = none.
         price: incremental cost of the last economic dispatch, NaN = none.
     """
 
     def __init__(self, units: Sequence[AgcUnit], table: UnitTable, zones: ZoneTable, tuning: AgcTuning) -> None:
-        self.plan_mw = math.nan
         self.price = math.nan
         self._table = table
         self._zones = zones
@@ -48,30 +46,26 @@ class SharedBases:
         self._low = np.nan_to_num(np.array([unit.economic_minimum for unit in units], np.float64), nan=-np.inf)
         self._high = np.nan_to_num(np.array([unit.economic_maximum for unit in units], np.float64), nan=np.inf)
         self._age = 0
-        self._shared: list[list[int]] = [[], [], []]
-        self._planned = math.nan
+        self._shared: list[list[int]] = [[], []]
 
     def update(self, s: UnitState, *, emergency: bool) -> None:
         """Compute again what is due; in the emergency zone economy rests."""
         mode = s.base_mode
-        if not ((mode == CECO) | (mode == PROP) | (mode == LDFC)).any():
+        if not ((mode == CECO) | (mode == PROP)).any():
             return
         able = (s.reason == UNDER_CONTROL) & (s.loop == CLOSED)
-        sets = [np.flatnonzero(able & (mode == code)) for code in (CECO, PROP, LDFC)]
+        sets = [np.flatnonzero(able & (mode == code)) for code in (CECO, PROP)]
         now = [found.tolist() for found in sets]
         self._age += 1
-        due = self._age >= self._cycles or now != self._shared
-        if not due and (self.plan_mw == self._planned or math.isnan(self.plan_mw)):
+        if self._age < self._cycles and now == self._shared:
             return
-        economic, proportional, planned = sets
+        economic, proportional = sets
         if len(economic) and not emergency:
             self._dispatch(s, economic)
         if len(proportional):
             total = float(s.target[proportional].sum())
             s.shared_base[proportional] = self._fill(s, proportional, self._table.rated, total)
-        if len(planned):
-            self._follow_plan(s, planned)
-        self._age, self._shared, self._planned = 0, now, self.plan_mw
+        self._age, self._shared = 0, now
 
     def _dispatch(self, s: UnitState, who: I8) -> None:
         low = np.minimum(np.maximum(s.low[who], self._low[who]), s.high[who])
@@ -80,15 +74,6 @@ class SharedBases:
         found = economic_dispatch(costs, low, high, float(s.target[who].sum()), self._zones_of(who))
         s.shared_base[who] = found.power
         self.price = found.lam
-
-    def _follow_plan(self, s: UnitState, who: I8) -> None:
-        others = np.ones(len(s.power), np.bool_)
-        others[who] = False
-        rest = float(s.power[others].sum())
-        if math.isnan(self.plan_mw):
-            s.shared_base[who] = math.nan
-        elif not math.isnan(rest):  # with an unknown output among the others the share of before holds
-            s.shared_base[who] = self._fill(s, who, self._table.participation, self.plan_mw - rest)
 
     def _fill(self, s: UnitState, who: I8, weight: F8, total: float) -> F8:
         zeros = np.zeros(len(who))
@@ -103,11 +88,9 @@ class SharedBases:
 
     def state(self) -> dict[str, Any]:
         """What a successor needs to go on."""
-        sets = {"age": self._age, "shared": self._shared, "planned": self._planned}
-        return {"plan_mw": self.plan_mw, "price": self.price} | sets
+        return {"price": self.price, "age": self._age, "shared": self._shared}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; if the units are others now, everything is computed again at the next cycle."""
-        self.plan_mw, self.price, self._planned = float(state["plan_mw"]), float(state["price"]), float(state["planned"])
-        self._age = int(state["age"])
+        self.price, self._age = float(state["price"]), int(state["age"])
         self._shared = [[int(i) for i in found] for found in state["shared"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from scada.apps.agc_avc.agc.compiling import njit
-from scada.apps.agc_avc.agc.modes import AUTO, BASE, CECO, CLOSED, LDFC, PROP, SCHE, TEST, YCBASE
+from scada.apps.agc_avc.agc.modes import AUTO, BASE, CECO, CLOSED, PROP, SCHE, TEST, YCBASE
 from scada.apps.agc_avc.agc.unit_kernels import EDGE, UNDER_CONTROL, Rules, let_go, take_over
 from scada.apps.agc_avc.agc.unit_table import B1, UnitState, UnitTable
 
@@ -20,7 +20,7 @@ def base_of(s: UnitState, i: int, emergency: bool) -> float:
         point = s.base_point[i]
     elif mode == YCBASE:
         point = s.telemetered[i]
-    elif mode in (PROP, LDFC) or (mode == CECO and not emergency):
+    elif mode == PROP or (mode == CECO and not emergency):
         point = s.shared_base[i]
     return float(s.target[i] if math.isnan(point) else min(max(point, s.low[i]), s.high[i]))
 

@@ -101,7 +101,7 @@ class UnitState(NamedTuple):
     schedule: F8
     telemetered: F8
     shared_base: F8
-    """Of the modes that share a sum: CECO, PROP, LDFC."""
+    """Of the modes that share a sum: CECO, PROP."""
     target: F8
     """What it should generate now; NaN while off control."""
     setpoint: F8
