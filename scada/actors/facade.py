@@ -35,6 +35,7 @@ from scada.actors.messages import (
     UnfollowChanges,
     UnfollowEvents,
 )
+from scada.actors.mode_orders import mode_rights, mode_row, refused_row
 from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.performance import AreaPerformance
 from scada.actors.performance_desk import PerformanceDesk
@@ -53,7 +54,6 @@ from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import CommandResult, Describer, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
-from scada.security.roles import Right, order_rights
 
 READERS = 2
 """Queries of the event log that run at a time, and as many figures and recalls, which take longer."""
@@ -230,27 +230,17 @@ class Facade:
         target = request.WhichOneof("target")
         if target is None:
             return ModeReply(False, "invalid", "nothing was asked")
-        channel = request.channel
-        needed = order_rights(channel.action, channel.arguments) if target == "channel" else frozenset({Right.MODE})
-        if missing := needed - principal.rights:
+        if missing := mode_rights(request, self.tables) - principal.rights:
             return ModeReply(False, "no_right", f"{principal.name} does not have the right {', '.join(sorted(missing))}")
-        words = " ".join((channel.action, *(f"{name}={value}" for name, value in sorted(channel.arguments.items()))))
-        row = AuditRow(
-            "mode",
-            target,
-            principal.name,
-            principal.station,
-            principal.session,
-            path=channel.channel[:1000],
-            reason=words[:1000],
-            evidence=evidence,
-        )
+        row = mode_row(request, principal, self.tables, evidence)
         await asyncio.to_thread(self._system.audit.append, row)
         if target == "channel":
             return await self._channel(request.channel, principal)
         mrid = request.loop.mrid or request.unlock
         application = self._system.avc if target == "avc" or (mrid and not self._is_unit(mrid)) else self._system.agc
         reply: ModeReply = await answer_of(application, SetState(request, principal))
+        if not reply.accepted:
+            await asyncio.to_thread(self._system.audit.append, refused_row(row, reply))
         return reply
 
     def _is_unit(self, mrid: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.mode_orders import REFUSED
 from scada.security.audit import AuditRecord
 
 
@@ -24,27 +25,34 @@ class Standing:
 
 
 def standing_orders(records: Iterable[AuditRecord]) -> Standing:
-    """The orders in force. A test of a unit, source or device ends with the life it was ordered in: its loop is open then.
+    """The orders in force: of each kind the last one that was not refused.
+
+    A test of a unit, source or device ends with the life it was ordered in: its loop is open then.
 
     Args:
         records: the audit log, oldest first; the evidence of a mode order is its envelope as it was verified.
     """
-    modes: dict[tuple[str, str], pb.SetModeRequest] = {}
+    modes: dict[tuple[str, str], list[tuple[int, bytes, pb.SetModeRequest]]] = {}
     quarantined: dict[str, str] = {}
-    for record in records:
-        if record.row.kind != "mode" or not record.row.evidence:
+    for place, record in enumerate(records):
+        row = record.row
+        if row.kind != "mode" or not row.evidence:
             continue
-        request = pb.SetModeRequest.FromString(pb.Signed.FromString(record.row.evidence).body)
+        request = pb.SetModeRequest.FromString(pb.Signed.FromString(row.evidence).body)
         target = request.WhichOneof("target")
         match target:
             case "channel" if request.channel.action == "quarantine":
-                quarantined[request.channel.channel] = record.row.actor
+                quarantined[request.channel.channel] = row.actor
             case "channel" if request.channel.action == "release":
                 quarantined.pop(request.channel.channel, None)
             case "agc" | "avc" | "control_mode" | "unit" | "loop" | "benchmarks":
                 if request.loop.loop == "test":
                     request.loop.loop = "open"
                 key = (target, request.unit.unit or request.loop.mrid or request.benchmarks.unit or request.area)
-                modes.pop(key, None)
-                modes[key] = request
-    return Standing(tuple(modes.values()), quarantined)
+                given = modes.setdefault(key, [])
+                if row.step.endswith(REFUSED):
+                    modes[key] = [one for one in given if one[1] != row.evidence]
+                else:
+                    given.append((place, row.evidence, request))
+    last = sorted((given[-1] for given in modes.values() if given), key=lambda one: one[0])
+    return Standing(tuple(request for _, _, request in last), quarantined)

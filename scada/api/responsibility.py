@@ -12,33 +12,37 @@ import grpc
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
+from scada.actors.mode_orders import mode_rights
 from scada.api.faults import CallError
 from scada.control.records import Principal
 from scada.model_cim.tables import ModelTables
-from scada.security.roles import Right, is_responsible, order_rights
+from scada.security.roles import Right, is_responsible
 
 
 def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTables) -> None:
-    """A channel command needs the rights of its order, every other mode MODE; both within the sender's areas.
+    """The sender has every right that the order needs, within all areas and stations that it acts on.
 
     Raises:
         CallError: ``unauthorised`` or ``no_area``.
     """
     target = request.WhichOneof("target") or ""
-    channel = request.channel
-    needed = order_rights(channel.action, channel.arguments) if target == "channel" else {Right.MODE}
-    if missing := needed - principal.rights:
-        what = f"channel order {channel.action!r}" if target == "channel" else target
+    if missing := mode_rights(request, tables) - principal.rights:
+        what = f"channel order {request.channel.action!r}" if target == "channel" else target
         names = ", ".join(sorted(missing))
         raise CallError(grpc.StatusCode.PERMISSION_DENIED, "unauthorised", f"{principal.name} has no right {names} ({what})")
     if target == "channel":
         check_channel(request.channel.channel, principal, tables)
-    elif mrid := request.unit.unit or request.loop.mrid or request.benchmarks.unit or request.unlock:
-        _check(principal, tables, mrid, _areas_of_unit(tables, mrid) or _stations_of_device(tables, mrid))
+        return
+    mrid = request.unit.unit or request.loop.mrid or request.benchmarks.unit or request.unlock
+    if mrid:
+        places = {*_areas_of_unit(tables, mrid), *_stations_of_device(tables, mrid)}
+    elif target == "avc":
+        # one order for all zones, whatever area it names
+        places = _stations_of_avc(tables)
     else:
-        for area in tables.areas:
-            if area.controlled and request.area in {"", area.name}:
-                _check(principal, tables, target.upper(), [area.name])
+        places = {area.name for area in tables.areas if area.controlled and request.area in {"", area.name}}
+    for place in sorted(places):
+        _check(principal, tables, mrid or target.upper(), [place])
 
 
 def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
@@ -133,11 +137,17 @@ def _areas_of_unit(tables: ModelTables, mrid: str) -> list[str]:
     return [area.name for area in tables.areas if any(unit.mrid == mrid for unit in area.units)]
 
 
-def _stations_of_device(tables: ModelTables, mrid: str) -> list[str]:
+def _stations_of_device(tables: ModelTables, mrid: str) -> set[str]:
     """Stations of what AVC sends to a source or device."""
     cids = [source.setpoint for zone in tables.zones for source in zone.sources if source.mrid == mrid]
     cids += [device.control for zone in tables.zones for device in zone.devices if device.mrid == mrid]
-    return [tables.controls[cid].station for cid in cids if cid >= 0]
+    return {tables.controls[cid].station for cid in cids if cid >= 0}
+
+
+def _stations_of_avc(tables: ModelTables) -> set[str]:
+    """Stations of all that AVC sends; the controlled areas where it sends nothing."""
+    stations = {tables.controls[cid].station for zone in tables.zones for cid in zone.controls if cid >= 0}
+    return stations or {area.name for area in tables.areas if area.controlled}
 
 
 def _check_stations(principal: Principal, tables: ModelTables, what: str, station: str) -> None:

@@ -7,6 +7,7 @@ does not exist, and :mod:`scada.security.roles` names the right each one needs.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 import grpc
@@ -172,6 +173,8 @@ class Services:
         """AGC, AVC, unit and channel modes."""
         if request.WhichOneof("target") is None:
             raise malformed("the mode change names no target")
+        if not (math.isfinite(request.loop.test_value) and math.isfinite(request.unit.base_point_mw)):
+            raise malformed("a test value and a base point are finite numbers")
         check_mode(request, principal, self._backend.tables)
         return messages.mode_reply(await self._backend.set_mode(request, principal, evidence))
 

@@ -46,18 +46,19 @@ def control_mode(link: Link, *, name: str, area: str) -> None:
 @click.argument("unit")
 @click.argument("base")
 @click.argument("reg", type=click.Choice(["O", "R", "A", "E"], case_sensitive=False))
-@click.option("--mw", type=float, default=0.0, help="Base point for BASE, MW.")
+@click.option("--mw", type=float, default=None, help="Base point for BASE, MW.")
 @pass_link
-def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float) -> None:
+def unit_mode(link: Link, *, unit: str, base: str, reg: str, mw: float | None) -> None:
     """Set base mode and regulation mode of UNIT (name or mRID).
 
     BASE is AUTO, SCHE, CECO, BASE, YCBASE or PROP; REG is O (never), R (always), A (assist zone and up) or E (emergency only).
     """
+    if (base.upper() == "BASE") != (mw is not None):
+        raise ScadaError("BASE needs --mw, and nothing else takes it")
 
     async def _work(client: ScadaClient) -> pb.ModeReply:
-        wanted = pb.UnitMode(
-            unit=_named(unit, await _units(client)), base_mode=base.upper(), reg_mode=reg.upper(), base_point_mw=mw
-        )
+        mrid = _named(unit, await _units(client))
+        wanted = pb.UnitMode(unit=mrid, base_mode=base.upper(), reg_mode=reg.upper(), base_point_mw=mw or 0.0)
         reply: pb.ModeReply = await client.signed("Control/SetMode", pb.SetModeRequest(unit=wanted))
         return reply
 

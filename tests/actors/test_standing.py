@@ -1,12 +1,23 @@
 """Orders that hold over a restart, read from the audit log: the last one counts, refused ones change nothing."""
 
+import asyncio
+import math
+from types import SimpleNamespace
+
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.dispatch_requests import past_orders
+from scada.actors.facade import Facade
+from scada.actors.mode_orders import mode_row, refused_row
 from scada.actors.standing import standing_orders
+from scada.control.records import ModeReply, Principal
 from scada.core.clock import VirtualClock
 from scada.security.audit import AuditLog, AuditRow
+from scada.security.roles import Right
+
+WHO = Principal("li", frozenset(), frozenset(), frozenset())
+NOTHING = SimpleNamespace(areas=[], zones=[])
 
 
 @pytest.fixture
@@ -58,6 +69,76 @@ def test_areas_units_and_loops_stand_apart(audit):
     last = [("agc", "East", ""), ("benchmarks", "", "")]
     assert found == [("agc", "West", ""), ("control_mode", "East", ""), *loops, *last]
     assert standing_orders(audit.records()).modes[-1].benchmarks.members == ["m2"]
+
+
+def test_an_order_that_was_refused_leaves_the_one_before_it(audit):
+    ordered(audit, agc="off", area="East")
+    ordered(audit, loop=pb.LoopOrder(mrid="u1", loop="open"))
+    for wrong in (
+        pb.SetModeRequest(agc="of", area="East"),
+        pb.SetModeRequest(loop=pb.LoopOrder(mrid="u1", loop="klosed")),
+        pb.SetModeRequest(avc="maybe"),
+    ):
+        row = mode_row(wrong, WHO, NOTHING, signed(wrong, "Control/SetMode"))
+        audit.append(row)
+        audit.append(refused_row(row, ModeReply(False, "invalid", "no such thing")))
+    orders = standing_orders(audit.records()).modes
+    assert [(one.agc, one.loop.loop) for one in orders] == [("off", ""), ("", "open")]
+
+
+def test_the_row_of_an_order_names_its_object():
+    unit, device = SimpleNamespace(mrid="u1", name="G 1"), SimpleNamespace(mrid="c1", name="C 1")
+    tables = SimpleNamespace(
+        areas=[SimpleNamespace(units=[unit])], zones=[SimpleNamespace(sources=[], devices=[device], controls=())]
+    )
+
+    def row(**target):
+        made = mode_row(pb.SetModeRequest(**target), WHO, tables, b"e")
+        return made.step, made.mrid, made.path, made.reason, "" if math.isnan(made.value) else made.value
+
+    assert row(loop=pb.LoopOrder(mrid="u1", loop="test", test_value=80)) == ("loop", "u1", "G 1", "test", 80.0)
+    assert row(loop=pb.LoopOrder(mrid="u1", loop="open")) == ("loop", "u1", "G 1", "open", "")
+    base = pb.UnitMode(unit="u1", base_mode="BASE", reg_mode="O", base_point_mw=50)
+    assert row(unit=base) == ("unit", "u1", "G 1", "BASE O", 50.0)
+    assert row(unit=pb.UnitMode(unit="u1", base_mode="AUTO", reg_mode="R")) == ("unit", "u1", "G 1", "AUTO R", "")
+    assert row(unlock="c1") == ("unlock", "c1", "C 1", "", "")
+    assert row(benchmarks=pb.BenchmarkOrder(unit="u1", members=["m1", "m2"])) == ("benchmarks", "u1", "G 1", "m1, m2", "")
+    assert row(agc="off", area="East") == ("agc", "", "East", "off", "")
+    assert row(avc="monitor") == ("avc", "", "", "monitor", "")
+    assert row(control_mode="CFC", area="East") == ("control_mode", "", "East", "CFC", "")
+    command = pb.ChannelCommand(channel="A", action="switch", arguments={"link": "2"})
+    assert row(channel=command) == ("channel", "", "A", "switch link=2", "")
+    step, mrid, path, words, _ = row(loop=pb.LoopOrder(mrid="x" * 10**5, loop="y" * 10**5))
+    assert (step, len(mrid), path, len(words)) == ("loop", 64, "", 1000)
+
+
+def test_the_facade_audits_before_the_act_and_says_what_was_refused(monkeypatch):
+    rows, acts = [], []
+
+    async def answer(application, message):
+        acts.append((application, len(rows)))
+        return ModeReply(message.request.loop.loop == "open", "invalid", "no such loop")
+
+    monkeypatch.setattr("scada.actors.facade.answer_of", answer)
+    facade = Facade.__new__(Facade)
+    facade._system = SimpleNamespace(
+        audit=SimpleNamespace(append=rows.append), tables=SimpleNamespace(areas=[], zones=[]), agc="agc", avc="avc"
+    )
+
+    def order(loop, rights):
+        who = Principal("li", frozenset(), frozenset(rights), frozenset({"*"}))
+        return asyncio.run(facade.set_mode(pb.SetModeRequest(loop=pb.LoopOrder(mrid="d", loop=loop)), who, b"e"))
+
+    assert order("open", {Right.MODE}).accepted
+    assert not order("klosed", {Right.MODE}).accepted
+    assert order("test", {Right.MODE}).code == "no_right"
+    assert order("open", {Right.SETPOINT}).code == "no_right"
+    assert [(row.step, row.mrid, row.reason) for row in rows] == [
+        ("loop", "d", "open"),
+        ("loop", "d", "klosed"),
+        ("loop refused", "d", "no such loop"),
+    ]
+    assert acts == [("avc", 1), ("avc", 2)]
 
 
 def test_a_test_does_not_outlive_its_server(audit):

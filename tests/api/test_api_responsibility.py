@@ -10,7 +10,7 @@ import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.faults import CallError
-from scada.api.responsibility import check_acknowledge, check_alarms, check_channel, check_edit
+from scada.api.responsibility import check_acknowledge, check_alarms, check_channel, check_edit, check_mode
 from scada.control.records import Principal
 from scada.security.identities import load_grants
 from scada.security.roles import Right
@@ -111,3 +111,91 @@ def test_a_channel_of_several_stations_needs_every_one(areas, allowed):
             with pytest.raises(CallError, match="outside op's areas"):
                 check()
     check_channel("One", replace(who, areas=frozenset({"Far, away"})), tables)
+
+
+def regulated_tables():
+    """Unit G1 in area East and U2 in West; a source of station Nan (area East), a capacitor of station Bei (area West)."""
+    stations = [SimpleNamespace(name="Nan", area="East"), SimpleNamespace(name="Bei", area="West")]
+    units = {"East": [SimpleNamespace(mrid="G1", name="G 1")], "West": [SimpleNamespace(mrid="G2", name="G 2")]}
+    areas = [SimpleNamespace(name=name, controlled=True, units=units[name]) for name in units]
+    zone = SimpleNamespace(
+        sources=[SimpleNamespace(mrid="S1", setpoint=0)], devices=[SimpleNamespace(mrid="C1", control=1)], controls=(0, 1)
+    )
+    controls = [SimpleNamespace(station="Nan"), SimpleNamespace(station="Bei")]
+    return SimpleNamespace(stations=stations, areas=areas, zones=[zone], controls=controls, live_channels=[])
+
+
+def loop(mrid, state="open", value=0.0):
+    return pb.SetModeRequest(loop=pb.LoopOrder(mrid=mrid, loop=state, test_value=value))
+
+
+ALL_MODES = {Right.MODE, Right.SETPOINT, Right.CONTROL}
+
+
+def judged(request, areas, rights=frozenset(ALL_MODES)):
+    who = Principal("li", frozenset(), frozenset(rights), frozenset(areas), "", "")
+    try:
+        check_mode(request, who, regulated_tables())
+    except CallError as error:
+        return error.code
+    return "allowed"
+
+
+@pytest.mark.parametrize(
+    ("request_", "place"),
+    [
+        (loop("G1"), "East"),
+        (loop("G2"), "West"),
+        (loop("S1"), "East"),
+        (loop("C1"), "West"),
+        (pb.SetModeRequest(unlock="C1"), "West"),
+        (pb.SetModeRequest(unlock="S1"), "Nan"),
+        (pb.SetModeRequest(unit=pb.UnitMode(unit="G1", base_mode="AUTO", reg_mode="R")), "East"),
+        (pb.SetModeRequest(benchmarks=pb.BenchmarkOrder(unit="G2", members=["m"])), "West"),
+        (pb.SetModeRequest(agc="off", area="East"), "East"),
+        (pb.SetModeRequest(control_mode="CFC", area="West"), "West"),
+    ],
+)
+def test_an_operator_orders_what_is_in_his_area_and_nothing_of_another(request_, place):
+    other = "West" if place in {"East", "Nan"} else "East"
+    assert (judged(request_, {place}), judged(request_, {other}), judged(request_, {"*"})) == ("allowed", "no_area", "allowed")
+
+
+@pytest.mark.parametrize("area", ["", "East", "nowhere"])
+def test_avc_is_one_for_all_whatever_area_the_order_names(area):
+    order = pb.SetModeRequest(avc="off", area=area)
+    assert judged(order, {"East"}) == "no_area"
+    assert judged(order, {"East", "West"}) == "allowed"
+
+
+def test_a_unit_of_two_areas_needs_both():
+    tables = regulated_tables()
+    tables.areas[1].units.append(tables.areas[0].units[0])
+    who = Principal("li", frozenset(), frozenset(ALL_MODES), frozenset({"East"}), "", "")
+    with pytest.raises(CallError, match="outside li's areas"):
+        check_mode(loop("G1"), who, tables)
+
+
+@pytest.mark.parametrize(
+    ("request_", "needed"),
+    [
+        (loop("G1", "test", 80.0), Right.SETPOINT),
+        (loop("S1", "test", 8.0), Right.SETPOINT),
+        (loop("C1", "test", 2.0), Right.CONTROL),
+        (pb.SetModeRequest(unit=pb.UnitMode(unit="G1", base_mode="BASE", reg_mode="O", base_point_mw=50)), Right.SETPOINT),
+    ],
+)
+def test_what_gives_a_value_needs_the_right_to_send_it(request_, needed):
+    assert judged(request_, {"*"}, {Right.MODE, needed}) == "allowed"
+    assert judged(request_, {"*"}, ALL_MODES - {needed}) == "unauthorised"
+    assert judged(request_, {"*"}, ALL_MODES - {Right.MODE}) == "unauthorised"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+async def test_a_test_value_and_a_base_point_are_numbers(connect, backend, value):
+    operator = await connect("operator")
+    unit = pb.UnitMode(unit="u", base_mode="BASE", reg_mode="O", base_point_mw=value)
+    for request in (loop("u", "test", value), pb.SetModeRequest(unit=unit)):
+        with pytest.raises(CallError) as caught:
+            await operator.signed("Control/SetMode", request)
+        assert (caught.value.code, backend.acted) == ("malformed", [])

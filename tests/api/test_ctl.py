@@ -114,6 +114,10 @@ def test_modes(run, live):
     assert (third.unit.base_mode, third.unit.base_point_mw) == ("BASE", 80.0)
     with pytest.raises(ScadaError, match="neither AGC nor AVC has 'G9'"):
         run(ctl, "unit-mode", "G9", "AUTO", "R")
+    for wrong in (["BASE", "R"], ["AUTO", "R", "--mw", "0"]):
+        with pytest.raises(ScadaError, match="BASE needs --mw"):
+            run(ctl, "unit-mode", "G1", *wrong)
+    assert len(live.acted) == 3
 
 
 def test_areas_loops_and_locks(run, live):
