@@ -31,6 +31,10 @@ KEEP = 200
 SCHEDULE_POINTS = 2000
 STEPS_S = (60, 300, 900, 1800, 3600)
 REASON_LENGTH = 200
+LARGEST_MW = 1e7
+"""No grid has more; sums and differences of values up to it are finite."""
+FARTHEST = timedelta(days=400)
+"""A plan begins no later than that from now, and no earlier before: beyond it a clock or a unit of time is wrong."""
 
 
 @dataclass(slots=True)
@@ -123,7 +127,8 @@ class DispatchDesk:
             )
         if verdict is None and order.end_ns <= now_ns:
             verdict, reason = Verdict.LATE, "its last point is in the past"
-        newest = None
+        if verdict is None and abs(order.start_ns - now_ns) > FARTHEST / timedelta(seconds=1) * NS_PER_S:
+            verdict, reason = Verdict.REFUSED, f"it begins more than {FARTHEST.days} days from now"
         if verdict is None:
             newest = self.plans.newest(name, day_of(order.start_ns, self._zone))
             if newest is not None and 0 < order.issued_ns < newest.issued_ns:
@@ -161,6 +166,8 @@ class DispatchDesk:
         points: tuple[PlanPoint, ...] = ()
         if verdict is None:
             points, verdict, reason = _edited(order, versions, now_ns)
+        if verdict is None and any(abs(point.mw) > LARGEST_MW for point in points):
+            verdict, reason = Verdict.REFUSED, f"a value would be beyond {LARGEST_MW:g} MW"
         if verdict is not None:
             refused = Answer(
                 order.order_id, order.sender, kind, name, verdict, reason, order.mw, math.nan, now_ns, 0, 0, f"{order.day}"
@@ -293,6 +300,8 @@ class DispatchDesk:
             return Verdict.REFUSED, f"{what} is not under our control"
         if not all(math.isfinite(value) for value in values):
             return Verdict.REFUSED, "a value is not a finite number"
+        if any(abs(value) > LARGEST_MW for value in values):
+            return Verdict.REFUSED, f"a value is beyond {LARGEST_MW:g} MW"
         return None, ""
 
     def _answered(self, answer: Answer) -> Answer:

@@ -6,7 +6,7 @@ import pytest
 
 from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.judging import Bounds
-from scada.apps.dispatch.orders import ScheduleOrder, SetpointOrder, Verdict
+from scada.apps.dispatch.orders import EditOrder, ScheduleOrder, SetpointOrder, Verdict
 from scada.core.clock import NS_PER_S
 
 NOW = 1_700_000_000 * NS_PER_S
@@ -85,3 +85,25 @@ def test_unit_schedules(desk, step_s, values, start, verdict):
     assert answer.verdict is verdict
     base = desk.in_force(NOW + 900 * NS_PER_S).base_points
     assert base == ({"G1": 100.0} if verdict is Verdict.CLIPPED else {})
+
+
+@pytest.mark.parametrize("start", [2**63 - 1, NOW + 401 * 24 * HOUR, -(2**63)])
+def test_a_plan_of_another_age_is_refused(desk, start):
+    answer = desk.schedule(ScheduleOrder("s", "d", "East", "", start, 3600, [1.0, 2.0]), NOW)
+    assert answer.verdict in {Verdict.REFUSED, Verdict.LATE}
+    assert answer.reason
+    assert not desk.plans.all()
+    near = desk.schedule(ScheduleOrder("s", "d", "East", "", NOW + 399 * 24 * HOUR, 3600, [1.0, 2.0]), NOW)
+    assert near.verdict is Verdict.ACCEPTED
+
+
+def test_no_plan_leaves_the_numbers():
+    desk = DispatchDesk({"East": (Bounds(math.nan, math.nan), 40.0)}, {})
+    wild = desk.schedule(ScheduleOrder("s", "d", "East", "", NOW, 900, [1e308, -1e308]), NOW)
+    assert wild.verdict is Verdict.REFUSED
+    assert desk.setpoint(SetpointOrder("o", "d", "East", 1e300), NOW).verdict is Verdict.REFUSED
+    desk.schedule(ScheduleOrder("s", "d", "East", "", NOW, 900, [9e6, 9e6, 9e6]), NOW)
+    (version,) = desk.plans.all()[("East", next(iter(desk.plans.all()))[1])]
+    more = EditOrder("e", "o", "East", "", version.day, 1, "more", range_ns=(NOW + 900 * NS_PER_S, NOW + HOUR), mw=9e6, add=True)
+    assert desk.edit(more, NOW).verdict is Verdict.REFUSED
+    assert desk.in_force(NOW + 600 * NS_PER_S).interchange == {"East": 9e6}
