@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +23,9 @@ SUFFIX: Final = ".cycles"
 _HOUR_NS: Final = 3600 * NS_PER_S
 _CHUNK: Final = 1 << 16
 _OURS: Final = re.compile(r"-\d{8}T\d{6}Z(-\d+)?\.cycles$")
+
+_UNWRITABLE: Final = (OSError, TypeError, ValueError, OverflowError)
+"""The disk refuses, or something cannot be packed."""
 
 _log = structlog.get_logger("cycles")
 
@@ -62,7 +68,7 @@ class CycleFile:
         self._header = header
         self._name = name
         self._failed = failed
-        self._file: Any = None
+        self._file: FileIO | None = None
         self._writer: CycleWriter | None = None
         self._hour = -1
         self.begin()
@@ -100,13 +106,13 @@ class CycleFile:
         path, copy = folder / f"{stem}{SUFFIX}", 1
         while path.exists():
             path, copy = folder / f"{stem}-{copy}{SUFFIX}", copy + 1
-        self._file = path.open("wb", buffering=0)
-        self._writer = CycleWriter(self._header(), self._file.write)
+        self._file = file = _create(path)
+        self._writer = CycleWriter(self._header(), lambda octets: _write_whole(file, octets))
 
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except OSError as error:
+        except _UNWRITABLE as error:
             self._writer = None
             _log.error("cycles are not recorded", controller=self._name, cause=str(error))
             self._failed(f"cycles of {self._name} are not recorded: {error}")
@@ -121,7 +127,9 @@ class KeptState:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{safe_name(name)}.state"
+        # two names that a file system takes for one must not take each other's accounts
+        alike = "" if safe_name(name) == name else f"-{zlib.crc32(name.encode()):08x}"
+        self._path = folder / f"{safe_name(name)}{alike}.state"
 
     def read(self) -> dict[str, Any] | None:
         """What was kept last; None if there is nothing that can be read."""
@@ -134,26 +142,33 @@ class KeptState:
             return None
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace it as a whole; what cannot be written is logged."""
+        """Replace it as a whole, on the disk before it takes the name; what cannot be written is logged."""
         aside = self._path.with_suffix(".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_bytes(packed_state(state))
+            with aside.open("wb") as file:
+                file.write(packed_state(state))
+                file.flush()
+                os.fsync(file.fileno())
             aside.replace(self._path)
-        except OSError as error:
+        except _UNWRITABLE as error:
             _log.error("the state cannot be kept", file=str(self._path), cause=str(error))
 
 
 def make_room(folder: Path, settings: CycleSettings, now_ns: int) -> None:
-    """Delete the oldest of our recordings that are beyond the time or the room."""
+    """Delete the oldest of our recordings that are beyond the time or the room; one that cannot be deleted is passed over."""
     ours = sorted((path for path in folder.glob(f"*{SUFFIX}") if _OURS.search(path.name)), key=lambda path: begun_at(path.name))
-    sizes = {path: path.stat().st_size for path in ours}
+    sizes = {path: _octets(path) for path in ours}
     total, oldest = sum(sizes.values()), now_ns - int(settings.keep_days * 86_400) * NS_PER_S
     for path in ours:
         if total <= settings.keep_mb * (1 << 20) and begun_at(path.name) >= oldest:
             break
-        path.unlink(missing_ok=True)
-        total -= sizes[path]
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("an old recording cannot be deleted", file=path.name, cause=str(error))
+        else:
+            total -= sizes[path]
 
 
 def runs_in(folder: Path) -> list[RunFile]:
@@ -190,6 +205,26 @@ def cycles_between(runs: Sequence[RunFile], from_ns: int, to_ns: int) -> Iterato
             continue
         reader = read_run(run.path)
         yield reader.header, (cycle for cycle in reader.cycles() if cycle.now_ns < to_ns)
+
+
+def _octets(path: Path) -> int:
+    """Room that a file takes; one that went meanwhile takes none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _create(path: Path) -> FileIO:
+    """A file that nobody else writes."""
+    return path.open("xb", buffering=0)
+
+
+def _write_whole(file: FileIO, octets: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes a part and does not say so."""
+    rest = memoryview(octets)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -98,10 +98,12 @@ class Regulator(Generic[C]):
             self._file.begin()
 
     def _resume(self, kept: dict[str, Any]) -> None:
-        """Take over what was kept; a state of another version or model that does not fit is left, and that is said."""
+        """Take over what was kept; one of another version or model that does not fit is left as a whole, and that is said."""
+        before = self.controller.state()
         try:
             self.controller.resume(kept)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            self.controller.restore(before)
             _log.error("the kept state does not fit; accounts begin anew", controller=self._file_name, cause=repr(error))
             self._failed(f"accounts of {self._file_name} begin anew: the kept state does not fit ({error!r})")
 
@@ -128,6 +130,9 @@ class Regulator(Generic[C]):
         """
         self._clock.hold()
         inputs, controller = Measurements(snapshot, forbidden), self.controller
+        if extra is not None:  # in the layout in which a recording gives it back: another one rounds another way
+            arrays = {one.name: getattr(extra, one.name) for one in fields(extra)}
+            extra = replace(extra, **{name: np.ascontiguousarray(a) for name, a in arrays.items() if isinstance(a, np.ndarray)})
         decision = controller.cycle(inputs) if isinstance(controller, AgcController) else controller.cycle(inputs, extra)
         orders, self._orders = tuple(self._orders), []
         if self._file is not None:

@@ -48,26 +48,36 @@ class WhatIfProcess:
         if self._busy:
             raise RegulationError("another what-if runs", mend="wait until it is done")
         self._busy = True
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scada.actors.what_if", str(self._folder)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
         try:
-            answer, _ = await asyncio.wait_for(process.communicate(request.SerializeToString()), LIMIT_S)
-        except TimeoutError as error:
-            raise ScadaError(f"the what-if did not end within {LIMIT_S:g} s", mend="ask for a shorter time") from error
+            answer, code = await self._answer(request.SerializeToString())
         finally:
             self._busy = False
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
         refusal, end, reply = answer.partition(b"\n")
         if not end:
-            raise ScadaError(f"the what-if ended with code {process.returncode}", mend="look whether the host has memory left")
+            raise ScadaError(f"the what-if ended with code {code}", mend="look whether the host has memory left")
         if refusal:
             raise RegulationError(**json.loads(refusal))
         return pb.WhatIfReply.FromString(reply)
+
+    async def _answer(self, request: bytes) -> tuple[bytes, int | None]:
+        """What the process writes, and its exit code."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "scada.actors.what_if", str(self._folder)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise ScadaError(f"the what-if cannot be started: {error}", mend="look at the load of the host") from error
+        try:
+            answer, _ = await asyncio.wait_for(process.communicate(request), LIMIT_S)
+        except TimeoutError as error:
+            raise ScadaError(f"the what-if did not end within {LIMIT_S:g} s", mend="ask for a shorter time") from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        return answer, process.returncode
 
 
 def what_if(folder: Path, request: pb.WhatIfRequest) -> pb.WhatIfReply:

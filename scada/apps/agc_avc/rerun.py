@@ -23,6 +23,7 @@ from scada.apps.agc_avc.recording import RecordedCycle, RunHeader, packed_state
 from scada.core.agc_settings import AgcSettings
 from scada.core.avc_settings import AvcSettings
 from scada.core.clock import HeldClock
+from scada.core.errors import ScadaError
 from scada.model_cim.regulation import ControlArea, VoltageZone
 from scada.rtdb.changes import Snapshot
 
@@ -88,7 +89,7 @@ class RerunController:
         """Run the next cycle, the orders before it included."""
         for order in cycle.orders:
             self._clock.set(order.now_ns, order.monotonic)
-            with contextlib.suppress(RegulationError):  # it was refused then, too
+            with contextlib.suppress(ScadaError):  # it was refused then, too
                 getattr(self._controller, order.name)(*order.arguments)
         self._clock.set(cycle.now_ns, cycle.monotonic)
         decision = self._decide(cycle)

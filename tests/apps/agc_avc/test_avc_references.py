@@ -194,6 +194,9 @@ def test_compliance_within_two_minutes():
     found.measured("b", 9.0, at(9) + 121 * NS_PER_S)
     found.measured("c", math.nan, at(9) + 121 * NS_PER_S)
     assert (found.met, found.missed, found.percent) == (1, 1, 50.0)
+    found.commanded("d", 10.0, 0.5, at(10))
+    found.measured("d", 10.0, at(10) + 121 * NS_PER_S)
+    assert (found.met, found.missed) == (1, 2), "met, but late"
     again = Compliance()
     again.restore(found.state())
     assert again.state() == found.state()

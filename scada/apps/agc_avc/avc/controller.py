@@ -70,6 +70,7 @@ class AvcController:
         every_pilot = [pilot for zone in zones for pilot in zone.pilots]
         self._tertiary = TertiaryControl(every_pilot, settings.references, tuning.day_offset_s)
         self._reference = ""
+        self._plan: tuple[str, str] = ("", "")
         self._actuators: dict[int, DeviceControl | SourceControl] = {}
         self._by_mrid: dict[str, DeviceControl | SourceControl] = {}
         for group in self._zones:
@@ -149,11 +150,13 @@ class AvcController:
         pilots = [pilot for zone in self._zones for pilot in zone.zone.pilots]
         plan = read_plan(text, name, pilots, self._settings.tuning.day_offset_s)
         self.use_reference(plan, plan.digest)
+        self._plan = (name, text)
 
     def use_reference(self, plan: VoltageReference | None, digest: str = "") -> None:
         """Take a plan of targets (None = none any more); its digest is shown in the status."""
         self._tertiary.use(plan)
         self._reference = digest if plan is not None else ""
+        self._plan = ("", "")
 
     def use_network(self, present: bool) -> None:
         """Say whether there is a network to compute sensitivities from: without a solution for some cycles AVC then suspends."""
@@ -311,6 +314,7 @@ class AvcController:
             "zones": {zone.zone.name: zone.state() for zone in self._zones},
             "sources": {source.source.mrid: source.state() for zone in self._zones for source in zone.sources},
             "tertiary": self._tertiary.state(),
+            "plan": list(self._plan),
             "account": self.account.state(),
             "told": dict(self._told),
             "suspended": self._suspended,
@@ -333,19 +337,33 @@ class AvcController:
                 if source.source.mrid in state["sources"]:
                     source.restore(state["sources"][source.source.mrid])
         self._tertiary.restore(state["tertiary"])
+        self.use_plan(*state["plan"])
         self.account.restore(state["account"])
         self._told = dict(state["told"])
         self._suspended, self._unsolved = bool(state["suspended"]), int(state["unsolved"])
         self._has_network, self._front_end_lost = bool(state["has_network"]), bool(state["front_end_lost"])
         self._watch.restore(state["watch"])
+        self._remember(state["last"])
+
+    def _remember(self, last: Mapping[str, Sequence[Any]]) -> None:
         self._last = {
             mrid: (AvcCommand(int(cid), mrid, float(value), str(why), discrete=bool(discrete)), int(when), bool(sent))
-            for mrid, (cid, value, why, discrete, when, sent) in state["last"].items()
+            for mrid, (cid, value, why, discrete, when, sent) in last.items()
             if mrid in self._by_mrid
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Take over counts, locks and evaluation of an earlier life; what is wanted is ordered anew."""
-        wanted = self.wanted
-        self.restore(state)
-        self.wanted = wanted
+        """Take over counts, locks and evaluation of an earlier life.
+
+        What is wanted, loops, tests and plans are ordered anew, set-points begin at what is measured, targets where they stood,
+        and whether the cycle came late, the network is there and the front end lives is seen anew.
+        """
+        for zone in self._zones:
+            if zone.zone.name in state["zones"]:
+                zone.resume(state["zones"][zone.zone.name])
+            for source in zone.sources:
+                if source.source.mrid in state["sources"]:
+                    source.resume(state["sources"][source.source.mrid])
+        self._tertiary.restore(state["tertiary"])
+        self.account.resume(state["account"])
+        self._remember(state["last"])

@@ -334,6 +334,20 @@ class DeviceControl:
         self.locked = Lock(*state["lock"]) if state.get("lock") else None
         self._watch.restore(state.get("watch", {}))
 
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over counts, times and locks of an earlier life; loop and test are ordered anew, and no command is waited for.
+
+        Where the history (:meth:`restore_count`) knows a later operation than the state, its count and times stand.
+        """
+        day, count, last = self._day, self.operations_today, self.last_operation_ns
+        self.restore(state)
+        self.loop, self.test_value = "closed", math.nan
+        self._expected, self._under_way = math.nan, False
+        if last > self.last_operation_ns:
+            before = self.operations_today if self._day == day else 0
+            self.restore_count(max(count, before), last)
+            self._last = math.nan  # the state does not know how it moved: it is counted already
+
     def decision(self) -> DeviceDecision:
         """Its state for the status."""
         raising, lowering = self.barred(raising=True), self.barred(raising=False)

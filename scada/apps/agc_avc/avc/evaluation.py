@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from scada.apps.agc_avc.avc.devices import DeviceControl
-from scada.apps.agc_avc.performance.voltage import COMPLIANCE_S
 from scada.core.clock import NS_PER_S
 
+COMPLIANCE_S: Final = 120.0
+"""Time within which a command must be met."""
 HOUR_NS = 3600 * NS_PER_S
 DAY_NS = 24 * HOUR_NS
 
@@ -101,14 +102,15 @@ class Compliance:
         self._waiting[mrid] = _Command(aim, tolerance, now_ns + self._within_ns)
 
     def measured(self, mrid: str, value: float, now_ns: int) -> None:
-        """A measurement of it; one that is not known when the time is over is not judged: it could not be seen."""
+        """A measurement of it; met after the time is missed, and one that is not known then is not judged: it was not seen."""
         command = self._waiting.get(mrid)
         if command is None:
             return
-        if abs(value - command.aim) <= command.tolerance:
-            self.met += 1
-        elif now_ns > command.until_ns:
+        late = now_ns > command.until_ns
+        if late:
             self.missed += not math.isnan(value)
+        elif abs(value - command.aim) <= command.tolerance:
+            self.met += 1
         else:
             return
         del self._waiting[mrid]
@@ -117,6 +119,10 @@ class Compliance:
     def percent(self) -> float:
         """Percent of the commands judged."""
         return percent(self.met, self.met + self.missed)
+
+    def forget(self) -> None:
+        """What is waited for will not be judged."""
+        self._waiting.clear()
 
     def clear(self) -> None:
         """A new day begins; what is waited for stays."""
@@ -256,6 +262,12 @@ class AvcAccount:
         self._operations = {}
         for day, mrid, count in state["operations"]:
             self._operations.setdefault(int(day), {})[str(mrid)] = int(count)
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over the account of an earlier life; the time between, and the commands waited for then, nobody saw."""
+        self.restore(state)
+        self._last_ns = 0
+        self.compliance.forget()
 
 
 def _row(kind: str, name: str, hour: int, hours: int, value: float) -> dict[str, Any]:

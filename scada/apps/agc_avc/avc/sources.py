@@ -253,6 +253,10 @@ class SourceControl:
         self.loop, self.test_value = state["loop"], float(state["test_value"])
         self._idle, self._before = int(state["idle"]), float(state["before"])
 
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over the lock of an earlier life; its set-point, loop and test are ordered anew."""
+        self._refusals, self._idle = int(state["refusals"]), int(state["idle"])
+
     def decision(self) -> SourceDecision:
         """Its state for the status."""
         blocked = "; ".join(text for text in self._blocks if text)

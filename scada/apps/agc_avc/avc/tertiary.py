@@ -131,6 +131,8 @@ class TertiaryControl:
         if limited != wanted:
             notes.append(f"{wanted:.2f} kV is outside the limits")
         kv = self._kv.get(pilot.mrid, limited if source == "model" else pilot.target)
+        if low <= high:  # what was kept may be of a model with other limits
+            kv = min(max(kv, low), high)
         step = self._ramp * elapsed_s * pilot.target
         kv = limited if abs(limited - kv) <= step else kv + math.copysign(step, limited - kv)
         self._kv[pilot.mrid] = kv

@@ -268,6 +268,14 @@ class ZoneControl:
             if control.device.mrid in state["devices"]:
                 control.restore(state["devices"][control.device.mrid])
 
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over what was counted, locked and suspended in an earlier life."""
+        self.suspension.restore(state["suspension"])
+        self.discrete.restore(state["discrete"])
+        for control in self.devices:
+            if control.device.mrid in state["devices"]:
+                control.resume(state["devices"][control.device.mrid])
+
     def decision(self, wanted: AvcState, qualified: Mapping[str, float], zone_qualified: float) -> ZoneDecision:
         """Its state for the status.
 
