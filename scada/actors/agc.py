@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,40 @@ _BESIDE = frozenset({"units", "dispatch", "areas", "performance", "performance_r
 
 @dataclass(slots=True)
 class AgcView:
-    """AGC as of its last cycle, by area; statuses are replaced as a whole, written by the AGC actor alone."""
+    """AGC as of its last cycle, by area; decisions are replaced as a whole, written by the AGC actor alone.
 
-    statuses: Mapping[str, pb.AgcStatus] = field(default_factory=dict)
+    A status is built for whoever asks, once for each cycle: that of 1 000 units takes longer than their regulation.
+    """
+
+    decisions: Mapping[str, AgcDecision] = field(default_factory=dict)
+    areas: Sequence[str] = ()
+    """Every controlled area."""
+    _built: dict[str, tuple[AgcDecision, pb.AgcStatus]] = field(default_factory=dict)
 
     def of(self, area: str = "") -> pb.AgcStatus:
-        """Status of an area; empty = the first; what is not known is off."""
-        found = self.statuses.get(area) if area else next(iter(self.statuses.values()), None)
-        return pb.AgcStatus(area=area, state="off", reason="no cycle yet") if found is None else found
+        """Status of an area, not to be changed; empty = the first; what is not known is off."""
+        found = self._decision(area)
+        if found is None:
+            return self.head(area)
+        built = self._built.get(found.area)
+        if built is None or built[0] is not found:
+            status = self.head(found.area)
+            _add_units(status, found)
+            self._built[found.area] = built = (found, status)
+        return built[1]
+
+    def head(self, area: str = "") -> pb.AgcStatus:
+        """The same without the units."""
+        found = self._decision(area)
+        if found is None:
+            return pb.AgcStatus(area=area, state="off", reason="no cycle yet")
+        status = _area_status(found)
+        status.areas.extend(self.areas)
+        return status
+
+    def _decision(self, area: str) -> AgcDecision | None:
+        decisions = self.decisions
+        return decisions.get(area) if area else next(iter(decisions.values()), None)
 
 
 @dataclass(slots=True)
@@ -153,6 +180,9 @@ class AgcActor(Actor):
         """Take over what operators ordered: what was switched off stays off. An order that was refused then is refused again."""
         for one in self._areas:
             one.regulator.begin()
+        # what an area had in a former life is shown until its first cycle; an area that is no longer controlled is not
+        names = self._view.areas = tuple(one.area.name for one in self._areas)
+        self._view.decisions = {name: found for name, found in self._view.decisions.items() if name in names}
         for request in self._standing().modes:
             if request.WhichOneof("target") != "avc":
                 with contextlib.suppress(RegulationError):
@@ -204,15 +234,10 @@ class AgcActor(Actor):
         if self._performance is not None:
             self._performance.offer(RegulationSampled(one.area, sample_of(decision)))
         self._publish_points(one, decision)
-        self._view.statuses = {**self._view.statuses, one.area.name: self._status(decision)}
+        self._view.decisions = {**self._view.decisions, one.area.name: decision}
         for notice in decision.notices:
             _log.info("agc", area=one.area.name, notice=notice)
             self._tell(one.area, "agc.notice", {"text": notice}, suspended="suspend" in notice)
-
-    def _status(self, decision: AgcDecision) -> pb.AgcStatus:
-        status = agc_status(decision)
-        status.areas.extend(one.area.name for one in self._areas)
-        return status
 
     def _publish_points(self, one: _Area, decision: AgcDecision) -> None:
         pairs = [(one.ace_pid, decision.ace_mw), (one.regulation_pid, decision.regulation_mw)]
@@ -346,30 +371,45 @@ def controlled_areas(tables: ModelTables) -> list[ControlArea]:
 
 def agc_status(decision: AgcDecision) -> pb.AgcStatus:
     """The decision as the API shows it: fields of the same name, messages within it too."""
+    status = _area_status(decision)
+    _add_units(status, decision)
+    return status
+
+
+def _area_status(decision: AgcDecision) -> pb.AgcStatus:
     status = pb.AgcStatus()
     _fill(status, decision, _BESIDE)
+    return status
+
+
+def _add_units(status: pb.AgcStatus, decision: AgcDecision) -> None:
     for unit in decision.units:
         shown = status.units.add()
         _fill(shown, unit, frozenset({"forbidden"}))
         shown.forbidden.extend(edge for zone in unit.forbidden for edge in (zone.low, zone.high))
-    return status
+
+
+@lru_cache
+def _parts(kind: type[Message]) -> tuple[tuple[str, bool, bool], ...]:
+    """Fields of a message: name, repeated, a message itself."""
+    return tuple((part.name, part.is_repeated, part.message_type is not None) for part in kind.DESCRIPTOR.fields)
 
 
 def _fill(message: Message, source: Any, beside: Collection[str] = ()) -> None:
     """Copy what a message has by name out of a record; fields in ``beside`` are left alone."""
-    for part in message.DESCRIPTOR.fields:
-        if part.name in beside:
+    for name, repeated, nested in _parts(type(message)):
+        if name in beside:
             continue
-        value = getattr(source, part.name)
-        if part.message_type is None:
-            if part.is_repeated:
-                getattr(message, part.name).extend(value)
+        value = getattr(source, name)
+        if not nested:
+            if repeated:
+                getattr(message, name).extend(value)
             else:
-                setattr(message, part.name, value)
-        elif part.is_repeated:
+                setattr(message, name, value)
+        elif repeated:
             for one in value:
-                _fill(getattr(message, part.name).add(), one)
+                _fill(getattr(message, name).add(), one)
         else:
-            inner = getattr(message, part.name)
+            inner = getattr(message, name)
             inner.SetInParent()
             _fill(inner, value)

@@ -172,10 +172,10 @@ class DispatchActor(Actor):
     def _actual(self, now: int) -> dict[str, float]:
         """Measured interchange of areas and power of units, as AGC had them in its last cycle."""
         found = {}
-        for area, status in self._measured.statuses.items():
-            if 0 <= now - status.cycle_ns <= STALE_S * NS_PER_S:
-                found[area] = status.interchange_mw
-                found.update({unit.mrid: unit.power_mw for unit in status.units})
+        for area, decision in self._measured.decisions.items():
+            if 0 <= now - decision.cycle_ns <= STALE_S * NS_PER_S:
+                found[area] = decision.interchange_mw
+                found.update(decision.units.powers)
         return found
 
     # ------------------------------------------------------------------ versions

@@ -116,7 +116,7 @@ class Facade:
             system.channel_views,
             system.alarm_view,
             system.supervisor.addresses(),
-            system.agc_view.of(),
+            system.agc_view.head(),
             system.avc_view.status,
         )
 
@@ -411,7 +411,7 @@ class Facade:
         """Orders and what is in force."""
         status = pb.DispatchStatus()
         status.CopyFrom(self._system.dispatch_view.status)
-        status.interchange_mw = self._system.agc_view.of().interchange_mw
+        status.interchange_mw = self._system.agc_view.head().interchange_mw
         return status
 
     # ---------------------------------------------------------------- history, replay, diagrams

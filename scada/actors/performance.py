@@ -56,14 +56,17 @@ def sample_of(decision: AgcDecision) -> RegulationSample:
     """What the accounts need of a decision; the ACE in the sign of NERC, whatever is shown."""
     usable = decision.without_ace_s == 0.0
     sign = -1.0 if decision.sign == "reversed" else 1.0
-    return RegulationSample.of(
-        decision.units,
+    units = decision.units
+    return RegulationSample(
         now_ns=decision.cycle_ns,
         ace_mw=sign * decision.ace_mw if usable else math.nan,
         deviation_hz=decision.frequency_hz - decision.scheduled_frequency_hz,
         scheduled_hz=decision.scheduled_frequency_hz,
         inadvertent_mw=decision.interchange_mw - decision.scheduled_interchange_mw,
         controlling=decision.state == "on",
+        power_mw=units.power_mw,
+        setpoint_mw=units.setpoint_mw,
+        controlled=units.available,
     )
 
 

@@ -278,7 +278,7 @@ class Swap:
                 self._start(system.agc, system.lives.agc, progress)
             case _, []:
                 system.supervisor.retire(system.agc.name)
-                system.agc_view.statuses = {}
+                system.agc_view.decisions, system.agc_view.areas = {}, ()
                 progress.actors_restarted.append(system.agc.name)
             case one, other:
                 used = any(change.uses(*used_by_area(tables)) for tables in (before.tables, after.tables))

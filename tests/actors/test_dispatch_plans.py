@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -134,8 +135,8 @@ def test_agc_follows_the_edited_plan_and_the_status_shows_it(dispatch):
     seconds = (times[0] - now) // NS_PER_S
     for _ in range(seconds):
         dispatch.clock.advance(1)
-        status = pb.AgcStatus(area=dispatch.area.name, interchange_mw=77.0, cycle_ns=dispatch.clock.now_ns())
-        dispatch.measured.statuses = {dispatch.area.name: status}
+        measured = SimpleNamespace(interchange_mw=77.0, cycle_ns=dispatch.clock.now_ns(), units=SimpleNamespace(powers={}))
+        dispatch.measured.decisions = {dispatch.area.name: measured}
         dispatch.actor.receive(Tick())
     assert dispatch.agc.take(SetInterchange)[-1].mw == pytest.approx(80.0)
     area, unit = dispatch.view.status.followed

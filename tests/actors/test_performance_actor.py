@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from actors.harness import Box, make
 from actors.test_small_actors import Regulation
@@ -152,7 +153,7 @@ def test_unknown_rules_of_the_model_are_said_and_those_of_the_configuration_stop
 
 
 def test_a_sample_has_the_sign_of_nerc_and_only_an_ace_that_may_be_used():
-    units = [SimpleNamespace(power_mw=1.0, setpoint_mw=math.nan, available=True)]
+    units = SimpleNamespace(power_mw=np.array([1.0]), setpoint_mw=np.array([math.nan]), available=np.array([True]))
     plain = {"units": units, "cycle_ns": 5, "frequency_hz": 50.02, "scheduled_frequency_hz": 50.0, "state": "on"}
     plain |= {"interchange_mw": 12.0, "scheduled_interchange_mw": 10.0}
     shown = sample_of(SimpleNamespace(ace_mw=7.0, sign="reversed", without_ace_s=0.0, **plain))

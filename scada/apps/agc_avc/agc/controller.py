@@ -18,7 +18,7 @@ from scada.apps.agc_avc.agc.modes import BASE_MODES, REG_MODES, UnitMode
 from scada.apps.agc_avc.agc.reserve import ReserveStatus
 from scada.apps.agc_avc.agc.sources import Reading
 from scada.apps.agc_avc.agc.suspension import Cause
-from scada.apps.agc_avc.agc.unit_decisions import UnitDecision
+from scada.apps.agc_avc.agc.unit_decisions import UnitDecisions
 from scada.apps.agc_avc.agc.unit_orders import Regulation, SetPoint
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.explanation import Explanation
@@ -51,7 +51,7 @@ class AgcDecision:
     """What the regulating units cannot take of the demand within their limits."""
     cycle_ns: int
     cps1_percent: float
-    units: Sequence[UnitDecision]
+    units: UnitDecisions
     setpoints: tuple[SetPoint, ...]
     """To be sent through the control path; unless ``on`` only test values of operators."""
     notices: tuple[str, ...]

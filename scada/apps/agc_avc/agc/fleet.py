@@ -24,7 +24,7 @@ from scada.apps.agc_avc.agc.reserve import Reserve
 from scada.apps.agc_avc.agc.share_kernel import share
 from scada.apps.agc_avc.agc.shared_bases import SharedBases
 from scada.apps.agc_avc.agc.storage import FrequencySplit
-from scada.apps.agc_avc.agc.unit_decisions import UnitDecision, UnitDecisions, UnitView, Words
+from scada.apps.agc_avc.agc.unit_decisions import UnitDecisions, UnitView, Words
 from scada.apps.agc_avc.agc.unit_explanation import Shared, explain_unit
 from scada.apps.agc_avc.agc.unit_inputs import InputColumns
 from scada.apps.agc_avc.agc.unit_kernels import (
@@ -375,7 +375,7 @@ class UnitFleet:
         down = np.maximum(np.minimum(power - s.low[able], s.ramp_down[able] * minutes), 0.0)
         return float(up.sum()), float(down.sum())
 
-    def decisions(self, regime: str) -> Sequence[UnitDecision]:
+    def decisions(self, regime: str) -> UnitDecisions:
         """Every unit after this cycle; ``regime`` is the area's. Built when looked at, from a copy of the columns."""
         now = self._words
         figures = self._plants.statuses(self._clock.now_ns())

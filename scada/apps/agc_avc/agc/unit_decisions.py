@@ -32,7 +32,8 @@ from scada.apps.agc_avc.agc.unit_kernels import (
     TAGGED,
     UNDER_CONTROL,
 )
-from scada.apps.agc_avc.agc.unit_table import UnitState, UnitTable
+from scada.apps.agc_avc.agc.unit_table import B1, UnitState, UnitTable
+from scada.apps.agc_avc.agc.water_filling import F8
 from scada.apps.agc_avc.inputs import and_substituted
 from scada.model_cim.regulation import AgcUnit, ForbiddenZone
 
@@ -199,7 +200,7 @@ class UnitView:
         """Status of a unit; ``regime`` is the area's."""
         s, t, unit = self.state, self.table, self.units[i]
         closed = s.loop[i] == CLOSED
-        under = regime == "on" and s.reason[i] == UNDER_CONTROL and bool(closed)
+        under = bool(regime == "on" and s.reason[i] == UNDER_CONTROL and closed)
         off = "" if regime == "on" else f"AGC {regime}"
         reason = self.reason(i) or self.loop_reason(i) or (off or self.bound(i))
         base, reg = BASE_MODES[s.base_mode[i]], REG_MODES[s.reg_mode[i]]
@@ -242,17 +243,31 @@ class UnitView:
 
 
 class UnitDecisions(Sequence[UnitDecision]):
-    """Every unit after a cycle, built when it is looked at.
+    """Every unit after a cycle, built when it is looked at; what each cycle needs of all of them is there as columns.
 
     Args:
         view: columns as copied after the cycle.
         regime: state of the area.
+
+    Attributes:
+        power_mw: output of each unit.
+        setpoint_mw: set-point sent last.
+        available: True where the unit is under AGC.
     """
 
     def __init__(self, view: UnitView, regime: str) -> None:
         self._view = view
         self._regime = regime
         self._built: dict[int, UnitDecision] = {}
+        s = view.state
+        self.power_mw: F8 = s.power
+        self.setpoint_mw: F8 = s.sent
+        self.available: B1 = (s.reason == UNDER_CONTROL) & (s.loop == CLOSED) & (regime == "on")
+
+    @property
+    def powers(self) -> dict[str, float]:
+        """Output of each unit by mRID, MW."""
+        return {unit.mrid: mw for unit, mw in zip(self._view.units, self.power_mw.tolist(), strict=True)}
 
     def __len__(self) -> int:
         return len(self._view.units)
