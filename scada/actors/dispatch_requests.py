@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date
 
 from google.protobuf.message import Message
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.apps.dispatch.days import day_of
 from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.judging import Bounds, PointFinding
 from scada.apps.dispatch.orders import Answer, EditOrder, ScheduleOrder, SetpointOrder, Verdict
 from scada.apps.dispatch.plans import PlanVersion
+from scada.core.clock import NS_PER_S
+from scada.events.log import EventLog
+from scada.events.log_index import Query
+from scada.events.records import EventKind
 from scada.model_cim.tables import ModelTables
 from scada.security.audit import AuditRecord
 
@@ -59,6 +64,27 @@ def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> lis
             request: Order = _METHODS[method].FromString(signed.body)  # type: ignore[assignment]
             found.append(PastOrder(request, row.actor, record.time_ns))
     return found
+
+
+def accepted_orders(log: EventLog) -> set[str]:
+    """Ids of all orders whose acceptance is in the event log."""
+    events = log.walk(Query(kinds=frozenset({int(EventKind.DISPATCH)})))
+    return {event.parameters["order"] for event in events if event.key in {"dispatch.accepted", "dispatch.clipped"}}
+
+
+def is_kept(order: PastOrder, oldest_ns: int) -> bool:
+    """False for a plan, or an edit of one, that ended before the days of which versions are kept.
+
+    Args:
+        order: the order.
+        oldest_ns: begin of the oldest of these days.
+    """
+    request = order.request
+    if isinstance(request, pb.Schedule):
+        return request.start_ns + len(request.mw) * request.step_s * NS_PER_S >= oldest_ns
+    if isinstance(request, pb.ScheduleEdit):
+        return order.received_ns >= oldest_ns or request.day >= f"{day_of(oldest_ns, UTC)}"
+    return True
 
 
 def judge(desk: DispatchDesk, request: Order, sender: str, now_ns: int) -> Answer:

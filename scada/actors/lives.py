@@ -17,7 +17,7 @@ from scada.actors.calc import CalcActor
 from scada.actors.channel import ChannelActor
 from scada.actors.control import ControlActor
 from scada.actors.dispatch import DispatchActor
-from scada.actors.dispatch_requests import past_orders
+from scada.actors.dispatch_requests import accepted_orders, is_kept, past_orders
 from scada.actors.events import EventActor
 from scada.actors.history import HistoryActor
 from scada.actors.model import ModelActor
@@ -30,7 +30,7 @@ from scada.actors.replay import ReplayActor
 from scada.actors.resources import ResourceActor
 from scada.actors.rtdb import RtdbActor
 from scada.actors.topology import TopologyActor
-from scada.events.records import EventKind
+from scada.core.clock import NS_PER_S
 from scada.history.postgres import Beside, PostgresHistorian
 from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import Driver
@@ -236,9 +236,10 @@ class Lives:
     def dispatch(self, address: Address, failed: Failed) -> Actor:
         """A life of the dispatch actor; the one before may have accepted more than the one before it."""
         system = self._system
-        answered = system.log.query(kinds=[EventKind.DISPATCH], limit=10_000)
-        accepted = {event.parameters["order"] for event in answered if event.key in {"dispatch.accepted", "dispatch.clipped"}}
-        past = past_orders(system.audit.records(), accepted)
+        accepted = accepted_orders(system.log)
+        # a day more, because a day begins elsewhere at another time
+        oldest = system.clock.now_ns() - (system.settings.dispatch.keep_days + 2) * 86_400 * NS_PER_S
+        past = [one for one in past_orders(system.audit.records(), accepted) if is_kept(one, oldest)]
         orders: dict[str, Any] = {"past": past, "seen": sorted(accepted), "measured": system.agc_view}
         orders |= {"settings": system.settings.dispatch, "zone": system.zone}
         return DispatchActor(address, failed, agc=system.agc, view=system.dispatch_view, **orders, **self._common())

@@ -1,18 +1,22 @@
 """Orders that hold over a restart, read from the audit log: the last one counts, refused ones change nothing."""
 
 import asyncio
+import contextlib
 import math
 from types import SimpleNamespace
 
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.dispatch_requests import past_orders
+from scada.actors.dispatch_requests import PastOrder, accepted_orders, is_kept, past_orders
 from scada.actors.facade import Facade
 from scada.actors.mode_orders import mode_row, refused_row
 from scada.actors.standing import standing_orders
 from scada.control.records import ModeReply, Principal
-from scada.core.clock import VirtualClock
+from scada.core.clock import NS_PER_S, VirtualClock
+from scada.events.log import EventLog
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass
 from scada.security.audit import AuditLog, AuditRow
 from scada.security.roles import Right
 
@@ -160,3 +164,27 @@ def test_only_accepted_orders_of_dispatch_are_taken_up_again(audit):
         (pb.AreaSetpoint, "a", "dispatcher"),
         (pb.Schedule, "s", "dispatcher"),
     ]
+
+
+def test_every_accepted_order_is_found_however_many_came_after_it(tmp_path):
+    clock = VirtualClock()
+    with contextlib.closing(EventLog(tmp_path, clock)) as log:
+        keys = ["dispatch.accepted", "dispatch.clipped", *["dispatch.refused"] * 10_100]
+        log.append(
+            [
+                Event(clock.now_ns(), EventKind.DISPATCH, AlarmClass.NOTICE, 3, key, {"order": f"o{number}"})
+                for number, key in enumerate(keys)
+            ]
+        )
+        assert accepted_orders(log) == {"o0", "o1"}
+
+
+def test_plans_of_days_that_are_not_kept_are_passed_over():
+    day = 86_400 * NS_PER_S
+    old, new = 20_000 * day, 20_100 * day
+    oldest = 20_050 * day
+    plans = [PastOrder(pb.Schedule(start_ns=start, step_s=900, mw=[1.0] * 96), "d", start) for start in (old, oldest - day, new)]
+    assert [is_kept(one, oldest) for one in plans] == [False, True, True]
+    edits = [PastOrder(pb.ScheduleEdit(day=name), "d", old) for name in ("2024-10-04", "2024-11-22", "2024-11-23", "2025-01-01")]
+    assert [is_kept(one, oldest) for one in edits] == [False, False, True, True]
+    assert is_kept(PastOrder(pb.AreaSetpoint(area="East"), "d", old), oldest)

@@ -69,6 +69,7 @@ class DispatchDesk:
         self._zone = zone
         self._seen: set[str] = set()
         self._missing: set[tuple[str, date]] = set()
+        self._cleaned = date.min
         self.plans = PlanBook()
         self.answers: list[Answer] = []
 
@@ -192,6 +193,7 @@ class DispatchDesk:
     def _version(self, made: PlanVersion, asked: float, target: _Target | None, *, whole: bool) -> Answer:
         """Judge the points of a plan and keep it as the next version."""
         assert target is not None
+        self.clean(made.received_ns)
         points, findings = judge_points(made.points, target.bounds)
         verdict, reason = self._by_findings(findings)
         number, applied = 0, math.nan
@@ -286,8 +288,11 @@ class DispatchDesk:
         return found
 
     def clean(self, now_ns: int) -> None:
-        """Drop versions of days that are no longer kept; the audit log has them."""
-        self.plans.forget_before(day_of(now_ns, self._zone) - timedelta(days=self._settings.keep_days))
+        """Drop versions of days that are no longer kept, once a day; the audit log has them."""
+        today = day_of(now_ns, self._zone)
+        if today != self._cleaned:
+            self._cleaned = today
+            self.plans.forget_before(today - timedelta(days=self._settings.keep_days))
 
     # ------------------------------------------------------------------ judging
 

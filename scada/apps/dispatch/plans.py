@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -79,11 +79,11 @@ class Curve:
     points: tuple[PlanPoint, ...] = ()
     times: tuple[int, ...] = ()
 
-    @classmethod
-    def of(cls, points: Iterable[PlanPoint]) -> Curve:
-        """From points in any order, one a time."""
-        ordered = tuple(sorted(points))
-        return cls(ordered, tuple(point.time_ns for point in ordered))
+    def over(self, points: Sequence[PlanPoint]) -> Curve:
+        """With these points, ascending, from the first to the last of them."""
+        start, end = bisect_left(self.times, points[0].time_ns), bisect_right(self.times, points[-1].time_ns)
+        times = (point.time_ns for point in points)
+        return Curve((*self.points[:start], *points, *self.points[end:]), (*self.times[:start], *times, *self.times[end:]))
 
     def at(self, now_ns: int) -> float | None:
         """Value at a moment, linear between points; None where there is no plan."""
@@ -106,9 +106,9 @@ class Curve:
     def energy_mwh(self, from_ns: int, to_ns: int) -> float:
         """Integral of the plan over a time; gaps count as nothing."""
         total = 0.0
-        for place, low in enumerate(self.points):
-            high = self._next_of(place)
-            if high is None or high.time_ns <= from_ns or low.time_ns >= to_ns:
+        for place in range(max(bisect_right(self.times, from_ns) - 1, 0), bisect_left(self.times, to_ns)):
+            low, high = self.points[place], self._next_of(place)
+            if high is None or high.time_ns <= from_ns:
                 continue
             start, end = max(low.time_ns, from_ns), min(high.time_ns, to_ns)
             slope = (high.mw - low.mw) / (high.time_ns - low.time_ns)
@@ -133,6 +133,7 @@ class PlanBook:
 
     _versions: dict[tuple[str, date], list[PlanVersion]] = field(default_factory=dict)
     _curves: dict[str, Curve] = field(default_factory=dict)
+    _received: dict[str, int] = field(default_factory=dict)
 
     def versions(self, target: str, day: date) -> Sequence[PlanVersion]:
         """Versions of a target's day, the first one first."""
@@ -149,8 +150,16 @@ class PlanBook:
 
     def add(self, version: PlanVersion) -> None:
         """Keep a version; from now on it is followed."""
-        self._versions.setdefault((version.target, version.day), []).append(version)
-        self._curves.pop(version.target, None)
+        target, before = version.target, self.newest(version.target, version.day)
+        self._versions.setdefault((target, version.day), []).append(version)
+        curve = self._curves.pop(target, None)
+        last, self._received[target] = self._received.get(target, version.received_ns), version.received_ns
+        covers = before is None or not (
+            before.points[0].time_ns < version.points[0].time_ns or before.points[-1].time_ns > version.points[-1].time_ns
+        )
+        # the newest one covers all that it replaces: the curve need not be made anew from all days
+        if curve is not None and covers and last <= version.received_ns:
+            self._curves[target] = curve.over(version.points)
 
     def merged(self, target: str, day: date, points: Sequence[PlanPoint]) -> tuple[PlanPoint, ...]:
         """Points of a plan, and those of the newest version before its first and after its last point."""
@@ -164,11 +173,9 @@ class PlanBook:
         found = self._curves.get(target)
         if found is None:
             newest = [versions[-1] for (name, _), versions in self._versions.items() if name == target]
-            points: list[PlanPoint] = []
             for version in sorted(newest, key=lambda one: one.received_ns):
-                first, last = version.points[0].time_ns, version.points[-1].time_ns
-                points = [*(one for one in points if not first <= one.time_ns <= last), *version.points]
-            found = self._curves[target] = Curve.of(points)
+                found = (found or Curve()).over(version.points)
+            self._curves[target] = found = found or Curve()
         return found
 
     def forget_before(self, day: date) -> None:

@@ -16,7 +16,7 @@ from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.following import EnergyAccounts
 from scada.apps.dispatch.judging import Bounds
 from scada.apps.dispatch.orders import EditOrder, ScheduleOrder, Verdict
-from scada.apps.dispatch.plans import Curve, PlanPoint, changes
+from scada.apps.dispatch.plans import Curve, PlanBook, PlanPoint, PlanVersion, changes
 from scada.core.clock import NS_PER_S
 from scada.core.dispatch_settings import DispatchSettings
 
@@ -232,7 +232,7 @@ def test_days_have_23_24_or_25_hours(day, count, around):
 
 
 def test_energy_is_the_integral_of_the_plan():
-    curve = Curve.of([PlanPoint(0, 0.0, 900), PlanPoint(QUARTER, 40.0, 900), PlanPoint(2 * QUARTER, 40.0, 900)])
+    curve = Curve().over([PlanPoint(0, 0.0, 900), PlanPoint(QUARTER, 40.0, 900), PlanPoint(2 * QUARTER, 40.0, 900)])
     assert curve.energy_mwh(0, 2 * QUARTER) == pytest.approx(5.0 + 10.0)
     # from a third to the end of the ramp: 13.33 .. 40 MW over 10 minutes
     assert curve.energy_mwh(5 * MINUTE, QUARTER) == pytest.approx((40 / 3 + 40) / 2 / 6)
@@ -240,7 +240,7 @@ def test_energy_is_the_integral_of_the_plan():
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=30), st.integers(0, 30 * 900), st.integers(0, 30 * 900))
 def test_energy_of_two_parts_is_that_of_the_whole(values, one, other):
-    curve = Curve.of(PlanPoint(place * QUARTER, mw, 900) for place, mw in enumerate(values))
+    curve = Curve().over([PlanPoint(place * QUARTER, mw, 900) for place, mw in enumerate(values)])
     first, last = sorted((one * NS_PER_S, other * NS_PER_S))
     middle = (first + last) // 2
     parts = curve.energy_mwh(first, middle) + curve.energy_mwh(middle, last)
@@ -248,7 +248,7 @@ def test_energy_of_two_parts_is_that_of_the_whole(values, one, other):
 
 
 def test_what_is_not_measured_is_counted_as_unknown():
-    curve = Curve.of([PlanPoint(MIDNIGHT, 60.0, 900), PlanPoint(MIDNIGHT + QUARTER, 60.0, 900)])
+    curve = Curve().over([PlanPoint(MIDNIGHT, 60.0, 900), PlanPoint(MIDNIGHT + QUARTER, 60.0, 900)])
     accounts = EnergyAccounts(SHANGHAI)
     for second in range(121):
         actual = math.nan if 30 < second <= 90 else 66.0
@@ -262,3 +262,43 @@ def test_what_is_not_measured_is_counted_as_unknown():
     later = MIDNIGHT + 121 * NS_PER_S
     assert again.follow("East", curve, 66.0, later) == accounts.follow("East", curve, 66.0, later)
     assert accounts.follow("East", curve, 66.0, MIDNIGHT + 2 * QUARTER) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 40), st.integers(2, 60), st.integers(0, 5), st.booleans()),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_curve_that_grows_is_the_one_made_anew(rows):
+    grown, anew = PlanBook(), PlanBook()
+    for number, (day, first, count, received, whole) in enumerate(rows, 1):
+        start = MIDNIGHT + (day * 96 + first) * QUARTER
+        points = tuple(PlanPoint(start + place * QUARTER, float(number), 900) for place in range(count))
+        kept = points if whole else grown.merged("East", date(2026, 11, 22 + day), points)
+        version = PlanVersion("East", date(2026, 11, 22 + day), number, kept, f"o{number}", "d", received, "schedule")
+        grown.add(version)
+        anew.add(version)
+        curve = grown.curve("East")
+        anew._curves.clear()
+        assert curve == anew.curve("East")
+        assert list(curve.times) == sorted(set(curve.times))
+
+
+def test_energy_looks_at_the_time_asked_only():
+    curve = Curve().over([PlanPoint(place * QUARTER, float(place % 7), 900) for place in range(96)])
+    whole = curve.energy_mwh(-QUARTER, 200 * QUARTER)
+    parts = sum(curve.energy_mwh(start * QUARTER // 3, (start + 1) * QUARTER // 3) for start in range(-3, 300))
+    assert parts == pytest.approx(whole)
+    assert curve.energy_mwh(QUARTER, 2 * QUARTER) == pytest.approx(1.5 / 4)
+    assert (curve.energy_mwh(95 * QUARTER, 99 * QUARTER), curve.energy_mwh(5 * MINUTE, 5 * MINUTE)) == (0.0, 0.0)
+
+
+def test_a_desk_that_runs_for_long_keeps_only_its_days():
+    desk = make(keep_days=5)
+    for day in range(40):
+        now = MIDNIGHT + day * 96 * QUARTER
+        assert desk.schedule(plan(day, [1.0] * 96, start=now + QUARTER), now).verdict is Verdict.ACCEPTED
+    assert len(desk.plans.all()) == 6
+    assert len(desk.plans.curve("East").points) == 6 * 96
