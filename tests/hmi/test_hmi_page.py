@@ -12,7 +12,20 @@ from scada.model_cim.tables import AlarmClass
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("overview", "network", "station", "alarms", "events", "trends", "agc", "avc", "dispatch", "links")
+PAGES = (
+    "overview",
+    "network",
+    "station",
+    "alarms",
+    "events",
+    "trends",
+    "agc",
+    "avc",
+    "performance",
+    "rerun",
+    "dispatch",
+    "links",
+)
 
 ROWS_ON_SCREEN = """() => {
   const box = document.querySelector("[data-testid=alarm-rows]").getBoundingClientRect();

@@ -67,3 +67,14 @@ export function quantity(type: string): string {
   };
   return names[type] ?? "";
 }
+
+/** Hours and minutes at a place. */
+export function clockIn(ms: number, zone: string): string {
+  return new Intl.DateTimeFormat("en-GB", { timeZone: zone || undefined, hour: "2-digit", minute: "2-digit" }).format(ms);
+}
+
+/** What a field for date and time holds, in this machine's time. */
+export function field(ms: number): string {
+  const d = new Date(ms);
+  return `${date(ms)}T${two(d.getHours())}:${two(d.getMinutes())}`;
+}

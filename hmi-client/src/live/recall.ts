@@ -46,8 +46,13 @@ export async function recall(atMs: number, beforeS: number, afterS: number, stat
 
 /** A file for the operator to keep. */
 export function download(name: string, text: string): void {
+  save(name, new Blob(["\uFEFF", text], { type: "text/csv" }));
+}
+
+/** Content for the operator to keep. */
+export function save(name: string, content: Blob): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["\uFEFF", text], { type: "text/csv" }));
+  link.href = URL.createObjectURL(content);
   link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
