@@ -137,3 +137,50 @@ def test_a_reactive_step_moves_the_buses_of_the_sources_as_predicted(demo):
         network._pilot_node = pilots
     assert found.buses[:, 0] * 2.0 == pytest.approx(change, abs=2e-3)
     assert found.buses[0, 0] > 0
+
+
+@pytest.mark.parametrize("position", [0.0, 3.0, None])
+def test_a_switch_whose_position_is_lost_stays_where_it_was_seen(demo, position):
+    """It does not open, which would make the pilots behind it dead."""
+    model, tables, _ = demo
+    network = VoltageNetwork(model, tables, tables.zones)
+    pids = [int(p.pid) for p in tables.points if p.path.startswith("Nanping/110kV/") and p.measurement_type == "SwitchPosition"]
+    before, _ = network.sensitivity(Measurements(measured(network)))
+    lost = measured(network, dict.fromkeys(pids, position or 0.0).items())
+    if position is None:
+        lost.quality[np.isin(lost.pid, pids)] = int(Quality.INVALID)
+    found, why = network.sensitivity(Measurements(lost))
+    assert why == ""
+    assert np.array_equal(found.sources, before.sources, equal_nan=True)
+    assert network.sensitivity(Measurements(measured(network, dict.fromkeys(pids, 1.0).items())))[0].dead.any()
+    assert network.sensitivity(Measurements(lost))[0].dead.any(), "open was the last that was seen"
+
+
+@pytest.mark.parametrize("step", [500.0, -500.0])
+def test_a_step_beyond_the_ends_is_not_believed(demo, step):
+    network = demo[2]
+    before, _ = network.sensitivity(Measurements(measured(network)))
+    found, why = network.sensitivity(Measurements(measured(network, {network._tap[0]: step}.items())))
+    assert why == ""
+    assert np.array_equal(found.sources, before.sources, equal_nan=True)
+
+
+@pytest.mark.parametrize(("steps", "on", "off", "bad"), [((0, 0), 2.0, 1.0, 3.0), ((0, 1), 1.0, 0.0, 7.0)])
+def test_a_bank_without_a_switch_is_in_service_as_its_position_says(demo, steps, on, off, bad):
+    """Both a bank of two positions and a stepped one; the judge is the losses, which a bank changes."""
+    from dataclasses import replace
+
+    model, tables, _ = demo
+    pid = 1 + max(int(point.pid) for point in tables.points)
+    bank = next(device for zone in tables.zones for device in zone.devices if device.kind != "tap")
+    own = replace(bank, position=pid, low_step=steps[0], high_step=steps[1])
+    zones = [replace(zone, devices=[own if one is bank else one for one in zone.devices]) for zone in tables.zones]
+    network = VoltageNetwork(model, tables, zones)
+    assert pid in network.pids
+    closed = {pid: 2.0 for pid in network._switch if pid is not None}  # its own breaker hides nothing
+
+    def losses(position):
+        return network.sensitivity(Measurements(measured(network, (closed | {pid: position}).items())))[0].losses_mw
+
+    assert losses(on) != losses(off)
+    assert losses(bad) == losses(on), "not believed: as the model has it"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from scada.apps.agc_avc.avc.devices import CLOSED, OPEN
 from scada.apps.agc_avc.avc.records import AvcSensitivity
 from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.network.busbranch import BusBranch, reduce
@@ -56,6 +57,9 @@ class VoltageNetwork:
         self._pilots = [pilot for zone in zones for pilot in zone.pilots]
         self._sources = [source for zone in zones for source in zone.sources]
         self._devices = [device for zone in zones for device in zone.devices]
+        self._tap_range = [tuple(model.number(mrid, f"TapChanger.{end}Step") for end in ("low", "high")) for mrid in grid.tap_ids]
+        self._banks = self._live_banks()
+        self._open = self._equipment.switch_open.copy()
         places = {mrid: row for row, mrid in enumerate(grid.machine_ids)}
         missing = [source.name for source in self._sources if source.mrid not in places]
         missing += [pilot.name for pilot in self._pilots if pilot.mrid not in self._equipment.node_of]
@@ -63,7 +67,12 @@ class VoltageNetwork:
             raise ModelError(f"not part of the network: {', '.join(missing)}", mend="check the AVC zones of the model")
         self._source_row = np.array([places[source.mrid] for source in self._sources], dtype=np.int64)
         self._pilot_node = np.array([self._equipment.node_of[pilot.mrid] for pilot in self._pilots], dtype=np.int64)
-        wanted = [*self._switch, *self._tap, *(pid for pair in (*self._load, *self._machine) for pid in pair)]
+        wanted = [
+            *self._switch,
+            *self._tap,
+            *(bank.position for _, bank in self._banks),
+            *(pid for pair in (*self._load, *self._machine) for pid in pair),
+        ]
         self.pids: npt.NDArray[np.uint32] = np.array(sorted({pid for pid in wanted if pid is not None}), dtype=np.uint32)
 
     @staticmethod
@@ -72,22 +81,13 @@ class VoltageNetwork:
 
     def sensitivity(self, inputs: Measurements) -> tuple[AvcSensitivity | None, str]:
         """Compute; None and the reason where the present state cannot be known."""
-        equipment, grid = self._equipment, self._equipment.grid
-        positions = [inputs.read(pid) for pid in self._switch]
-        open_ = np.array(
-            [
-                initial if pid is None else position != 2.0
-                for pid, position, initial in zip(self._switch, positions, equipment.switch_open, strict=True)
-            ],
-            dtype=np.bool_,
-        )
-        steps = [inputs.read(pid) for pid in self._tap]
-        tap = np.array([initial if step is None else step for step, initial in zip(steps, equipment.tap_step, strict=True)])
+        grid = self._equipment.grid
+        open_, tap = self._switches(inputs), self._taps(inputs)
         load, assumed = self._loads(inputs)
         if assumed > MOST_ASSUMED:
             return None, f"{assumed:.0%} of the loads are not measured"
         machine_p, machine_q = self._machines(inputs)
-        network = reduce(grid, open_, tap, equipment.sections)
+        network = reduce(grid, open_, tap, self._sections(inputs))
         injections = self._injections(network, load, machine_p, machine_q)
         solution = self._solver.solve(network, injections)
         if not solution.converged:
@@ -115,6 +115,48 @@ class VoltageNetwork:
             islanded=(network.island[pilots] != main) & ~dead[pilots],
             losses_mw=float((s_from + s_to).real.sum()),
         ), ""
+
+    def _live_banks(self) -> list[tuple[int, DiscreteDevice]]:
+        """Banks whose position is their own (sections, or on and off), not that of a switch of the network, with their rows."""
+        grid, switches = self._equipment.grid, {pid for pid in self._switch if pid is not None}
+        rows = {mrid: row for row, mrid in enumerate(grid.shunt_ids)}
+        return [
+            (rows[device.mrid], device)
+            for device in self._devices
+            if device.kind != "tap" and device.mrid in rows and device.position not in switches
+        ]
+
+    def _sections(self, inputs: Measurements) -> F8:
+        """Sections in service; those of the model where the position is not known or none of the bank's."""
+        sections = self._equipment.sections.copy()
+        for row, bank in self._banks:
+            position = inputs.read(bank.position)
+            if bank.high_step > bank.low_step:
+                if position is not None and bank.low_step <= position <= bank.high_step:
+                    sections[row] = position
+            elif position in (OPEN, CLOSED):
+                sections[row] = self._equipment.sections_max[row] if position == CLOSED else 0.0
+        return sections
+
+    def _switches(self, inputs: Measurements) -> npt.NDArray[np.bool_]:
+        """Which switches are open; one with a bad or intermediate position is where it was last seen, at first as in the model.
+
+        A lost signal does not open a switch: the buses behind it would count as dead.
+        """
+        for row, pid in enumerate(self._switch):
+            position = inputs.read(pid)
+            if position in (OPEN, CLOSED):
+                self._open[row] = position == OPEN
+        return self._open.copy()
+
+    def _taps(self, inputs: Measurements) -> F8:
+        """Steps; the model's where the position is not known or beyond the ends."""
+        steps = self._equipment.tap_step.copy()
+        for row, (pid, (low, high)) in enumerate(zip(self._tap, self._tap_range, strict=True)):
+            step = inputs.read(pid)
+            if step is not None and not (step < low or step > high):
+                steps[row] = step
+        return steps
 
     def _loads(self, inputs: Measurements) -> tuple[npt.NDArray[np.complex128], float]:
         """Loads in MVA, and the part of them taken from the model."""
