@@ -7,7 +7,7 @@ import math
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
-from scada.api.faults import malformed, not_found
+from scada.api.faults import check_texts, malformed, not_found
 from scada.api.gate import Gate, Method
 from scada.api.responsibility import check_dispatch, check_edit
 from scada.control.records import Principal
@@ -27,6 +27,7 @@ class DispatchServices:
         """Upstream set-point of an area's net interchange."""
         if not math.isfinite(request.interchange_mw):
             raise malformed("the set-point must be a finite number")
+        check_texts(request.order_id, request.area)
         check_dispatch(request, principal, self._backend.tables)
         return await self._backend.dispatch_setpoint(request, principal, evidence)
 
@@ -34,6 +35,7 @@ class DispatchServices:
         """Upstream schedule of an area or a unit."""
         if not request.mw or not all(map(math.isfinite, request.mw)):
             raise malformed("a schedule needs at least one value, all of them finite numbers")
+        check_texts(request.order_id, request.area, request.unit)
         check_dispatch(request, principal, self._backend.tables)
         return await self._backend.dispatch_schedule(request, principal, evidence)
 
@@ -41,6 +43,7 @@ class DispatchServices:
         """A change of a plan by an operator."""
         if not all(map(math.isfinite, [request.range.mw, *(point.mw for point in request.points)])):
             raise malformed("an edit has finite numbers only")
+        check_texts(request.order_id, request.area, request.unit, request.day, request.reason)
         check_edit(request, principal, self._backend.tables)
         return await self._backend.edit_schedule(request, principal, evidence)
 

@@ -6,6 +6,9 @@ import grpc
 
 from scada.core.errors import ScadaError
 
+LONGEST = 256
+"""Characters of a name, an id or a reason in an order: longer ones would be kept and shown with it."""
+
 CODE_KEY = "scada-code"
 """Trailing metadata entry that carries the machine code of a refusal."""
 
@@ -29,6 +32,16 @@ class CallError(ScadaError):
 def malformed(what: str) -> CallError:
     """The request's bytes or values cannot be used (``INVALID_ARGUMENT``)."""
     return CallError(grpc.StatusCode.INVALID_ARGUMENT, "malformed", what)
+
+
+def check_texts(*texts: str) -> None:
+    """Names, ids and reasons of an order are no longer than :data:`LONGEST`.
+
+    Raises:
+        CallError: ``malformed``.
+    """
+    if any(len(text) > LONGEST for text in texts):
+        raise malformed(f"a name, an id or a reason has at most {LONGEST} characters")
 
 
 def not_found(what: str, mend: str) -> CallError:

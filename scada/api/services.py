@@ -21,7 +21,7 @@ from scada.api.dispatch_services import DispatchServices
 from scada.api.engineering_services import EngineeringServices
 from scada.api.event_feed import EventFeed
 from scada.api.event_services import EventServices
-from scada.api.faults import CallError, malformed, not_found
+from scada.api.faults import CallError, check_texts, malformed, not_found
 from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
@@ -175,6 +175,9 @@ class Services:
             raise malformed("the mode change names no target")
         if not (math.isfinite(request.loop.test_value) and math.isfinite(request.unit.base_point_mw)):
             raise malformed("a test value and a base point are finite numbers")
+        unit, loop = request.unit, request.loop
+        texts = (request.agc, request.avc, request.control_mode, request.area, request.unlock, request.benchmarks.unit)
+        check_texts(*texts, unit.unit, unit.base_mode, unit.reg_mode, loop.mrid, loop.loop, *request.benchmarks.members)
         check_mode(request, principal, self._backend.tables)
         return messages.mode_reply(await self._backend.set_mode(request, principal, evidence))
 

@@ -199,3 +199,19 @@ async def test_a_test_value_and_a_base_point_are_numbers(connect, backend, value
         with pytest.raises(CallError) as caught:
             await operator.signed("Control/SetMode", request)
         assert (caught.value.code, backend.acted) == ("malformed", [])
+
+
+async def test_texts_of_megabytes_are_neither_kept_nor_shown(connect, backend):
+    dispatcher, operator = await connect("dispatcher"), await connect("operator")
+    long = "x" * 500_000
+    for client, method, request in (
+        (dispatcher, "Dispatch/SendSetpoint", pb.AreaSetpoint(area=long, interchange_mw=1, order_id="A")),
+        (dispatcher, "Dispatch/SendSchedule", pb.Schedule(area="East", unit=long, mw=[1, 2], step_s=900, order_id="B")),
+        (operator, "Dispatch/EditSchedule", pb.ScheduleEdit(area="East", day="2026-11-22", reason=long, order_id="C")),
+        (operator, "Control/SetMode", pb.SetModeRequest(control_mode=long)),
+        (operator, "Control/SetMode", pb.SetModeRequest(agc="on", area=long)),
+        (operator, "Control/SetMode", loop("G1", long)),
+    ):
+        with pytest.raises(CallError) as caught:
+            await client.signed(method, request)
+        assert (caught.value.code, len(str(caught.value)) < 500, backend.acted) == ("malformed", True, [])
