@@ -18,7 +18,6 @@ from scada.apps.agc_avc.performance.cps import (
     period_means,
 )
 from scada.apps.agc_avc.performance.disturbance import Disturbance, DisturbanceWatch, recovery_percent
-from scada.apps.agc_avc.performance.voltage import availability, compliance, qualified_rate
 from scada.core.clock import NS_PER_S
 
 NAN = math.nan
@@ -296,11 +295,11 @@ def test_recovery_equals_the_plain_reckoning(seed):
 
 
 def test_a_time_that_nobody_watched_is_not_judged():
-    watch = DisturbanceWatch(["A"], NAN, 4.0)
-    watch.report(0, 100.0, "x")
+    watch = DisturbanceWatch(["A"], 100.0, 4.0)
+    watch.sample(-4 * NS_PER_S, 5.0, column(300.0), column(300.0))
     for second in range(0, 400, 4):  # then the server is down until the 15 minutes are over
-        watch.sample(second * NS_PER_S, 5.0, column(1.0), column(1.0))
-    (ended,) = watch.sample(1000 * NS_PER_S, 5.0, column(1.0), column(1.0))
+        watch.sample(second * NS_PER_S, 5.0, column(1.0), column(300.0))
+    (ended,) = watch.sample(1000 * NS_PER_S, 5.0, column(1.0), column(300.0))
     assert ended.valid == pytest.approx(100 / 225)
     assert math.isnan(ended.percent)
 
@@ -314,20 +313,20 @@ def test_what_agc_asked_for_and_what_is_small_is_no_loss():
         assert watch.open == ()
 
 
-def test_reported_losses_and_those_within_a_minute_are_one():
-    watch = DisturbanceWatch(["A"], NAN, 4.0)
-    watch.sample(0, 5.0, column(10.0), column(10.0))
-    watch.report(2 * NS_PER_S, 50.0, "import lost")
-    watch.report(30 * NS_PER_S, 20.0, "unit C")
-    watch.report(90 * NS_PER_S, 30.0, "unit D")
-    assert [(one.loss_mw, one.cause) for one in watch.open] == [(70.0, "import lost, unit C"), (30.0, "unit D")]
-    with pytest.raises(ValueError, match="positive"):
-        watch.report(0, NAN, "x")
+def test_losses_within_a_minute_are_one():
+    watch = DisturbanceWatch(["A", "B", "C"], 20.0, 4.0)
+    lost = {0: 2, 1: 30, 2: 90}  # unit -> second
+    for second in range(0, 100, 2):
+        powers = [0.0 if second >= lost[unit] else mw for unit, mw in enumerate((50.0, 20.0, 30.0))]
+        watch.sample(second * NS_PER_S, 5.0, column(*powers), column(50.0, 20.0, 30.0))
+    assert [(one.loss_mw, one.cause) for one in watch.open] == [(70.0, "A, B"), (30.0, "C")]
 
 
 def test_a_clock_that_goes_back_ends_what_it_cannot_follow():
-    watch = DisturbanceWatch(["A"], NAN, 4.0)
-    watch.report(1000 * NS_PER_S, 50.0, "x")
+    watch = DisturbanceWatch(["A"], 50.0, 4.0)
+    watch.sample(996 * NS_PER_S, 0.0, column(51.0), column(51.0))
+    watch.sample(1000 * NS_PER_S, 0.0, column(1.0), column(51.0))
+    assert len(watch.open) == 1
     (ended,) = watch.sample(500 * NS_PER_S, 0.0, column(1.0), column(1.0))
     assert math.isnan(ended.percent)
 
@@ -354,15 +353,11 @@ def test_a_disturbance_not_watched_has_no_figure():
     assert math.isnan(Disturbance(0, 100.0, "x", 0.0).percent)
 
 
-# ---------------------------------------------------------------- voltage
-
-
-def test_voltage_figures_by_hand():
-    # 60 s in band, 30 s above, 10 s unknown: 60 of 90
-    assert qualified_rate(column(220, 243, NAN), 213, 242, column(60, 30, 10)) == pytest.approx(200 / 3)
-    assert math.isnan(qualified_rate(column(NAN), 213, 242))
-    assert qualified_rate(column(213, 242), 213, 242) == 100
-    assert compliance([119.9, 120, 120.1, math.inf, NAN]).percent == 50
-    assert availability(3000, 3600) == pytest.approx(100 * 3000 / 3600)
-    assert availability(3600, 3600, 600) == 100
-    assert math.isnan(availability(0, 600, 600))
+def test_of_a_minute_that_began_late_only_what_was_seen_counts():
+    watched, late = PerformanceIndex(-50.0, 0.018, 4.0), PerformanceIndex(-50.0, 0.018, 4.0)
+    for second in range(0, 64, 4):
+        watched.sample(10.0, 0.0, second * NS_PER_S)
+        if second >= 36:
+            late.sample(10.0, 0.0, second * NS_PER_S)
+    assert watched.cps1_percent == 200.0
+    assert math.isnan(late.cps1_percent), "6 of 15 samples are no minute"

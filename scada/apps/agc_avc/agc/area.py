@@ -75,7 +75,7 @@ class AreaControl:
         self._ace = AceCalculator(area, settings.mode, tuning)
         if lack := self._ace.lacks(settings.mode):
             self.notices.append(f"{lack}: {self._ace.mode} instead")
-        self._performance = PerformanceIndex(area.bias, tuning.eps1_hz)
+        self._performance = PerformanceIndex(area.bias, tuning.eps1_hz, settings.cycle_s)
         self._conditions = Conditions()
         self._monitor = ReserveMonitor(tuning)
         self._pids = [int(pid) for pid in area.points]

@@ -71,7 +71,7 @@ class PerformanceAccount:
         numbers: number of each of its units in the store.
         standards: by what it is judged.
         profile: how commands are measured.
-        loss_mw: smallest sudden loss that is a disturbance; 0 = only what is reported.
+        loss_mw: smallest sudden loss that is a disturbance; 0 = none is looked for.
     """
 
     def __init__(

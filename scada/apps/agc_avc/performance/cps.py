@@ -163,9 +163,11 @@ class PerformanceIndex:
     Args:
         bias: NERC B, MW/0.1 Hz, negative.
         eps1_hz: target of the interconnection's 1-minute frequency deviation.
+        cycle_s: how often a sample should come; of a minute that nobody watched as a whole, what is missing is not valid.
     """
 
-    def __init__(self, bias: float, eps1_hz: float) -> None:
+    def __init__(self, bias: float, eps1_hz: float, cycle_s: float = 60.0) -> None:
+        self._due = 60.0 / cycle_s
         self._bias_mw_per_hz = -10.0 * bias
         self._eps1 = eps1_hz
         self._hour = self._minute = -1
@@ -198,7 +200,7 @@ class PerformanceIndex:
         count = self._valid
         if following < self._minute:
             self._factors = {minute: factor for minute, factor in self._factors.items() if minute < following}
-        elif count and count >= VALID_SHARE * self._asked and self._bias_mw_per_hz:
+        elif count and count >= VALID_SHARE * max(self._asked, self._due) and self._bias_mw_per_hz:
             self._factors[self._minute] = self._ace / count / self._bias_mw_per_hz * (self._deviation / count)
         self._ace = self._deviation = 0.0
         self._valid = self._asked = 0

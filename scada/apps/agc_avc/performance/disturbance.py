@@ -44,7 +44,7 @@ class Disturbance:
     Attributes:
         begin_ns: ns UTC of the loss.
         loss_mw: what was lost.
-        cause: which units, or what was reported.
+        cause: which units.
         ace_before_mw: mean ACE of the 16 s before.
         ace_best_mw: highest ACE since.
         recovered_s: seconds until the ACE was back at the lesser of zero and its value before; infinite = not yet.
@@ -82,7 +82,7 @@ class DisturbanceWatch:
 
     Args:
         units: names, in the order of the columns.
-        loss_mw: smallest loss that counts; NaN or 0 = nothing is detected, only what is reported counts.
+        loss_mw: smallest loss that counts; NaN or 0 = none is looked for.
         cycle_s: how often a sample should come: what nobody watched is not known.
     """
 
@@ -98,16 +98,6 @@ class DisturbanceWatch:
     def open(self) -> tuple[Disturbance, ...]:
         """Those whose 15 minutes run."""
         return tuple(one.found for one in self._open)
-
-    def report(self, now_ns: int, loss_mw: float, cause: str) -> None:
-        """Take a loss that somebody or something else reported.
-
-        Raises:
-            ValueError: the loss is not a positive number.
-        """
-        if not (math.isfinite(loss_mw) and loss_mw > 0):
-            raise ValueError(f"a loss must be a positive number of MW, not {loss_mw}")
-        self._begin(now_ns, loss_mw, cause)
 
     def sample(
         self, now_ns: int, ace_mw: float, power_mw: npt.NDArray[np.float64], setpoint_mw: npt.NDArray[np.float64]
