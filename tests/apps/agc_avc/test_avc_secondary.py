@@ -163,6 +163,15 @@ def test_unknown_effects_are_not_used():
         assert Rig([source(0)]).act([108.0], [[effect]]).reasons == ["no continuous source can help"]
 
 
+def test_a_source_whose_own_voltage_answers_the_wrong_way_is_left_alone_and_it_is_said():
+    """It would be driven to its limit the wrong way, step by step."""
+    rig = Rig([source(0), source(1)])
+    moves = rig.act([109.0], [[-0.1, 0.1]], buses=np.array([[-0.05, 0.0], [0.0, 0.05]]))
+    assert [one.mrid for one in moves.commands] == ["g1"]
+    assert any("lower their own voltage: G0" in reason for reason in moves.reasons)
+    assert not rig.act([109.0], [[-0.1, -0.1]], buses=-0.05 * np.eye(2)).commands
+
+
 def test_a_zone_without_a_known_voltage_moves_nothing_even_for_a_reserve():
     rig = Rig([source(0, kind="svg")])
     moves = rig.act([math.nan], [[0.1]], q={0: 45.0})

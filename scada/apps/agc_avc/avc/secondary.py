@@ -125,8 +125,12 @@ class SecondaryControl:
         """Set-points of this cycle. With ``send`` false, and for open loops, they are advice and not remembered as sent."""
         moves = Moves()
         rows = self._rows(voltages)
-        closed = [s for s, source in enumerate(self._sources) if not source.reason]
-        opened = [s for s, source in enumerate(self._sources) if not source.fault and source.loop == "open"]
+        turned = self._turned(voltages.buses)
+        closed = [s for s, source in enumerate(self._sources) if not source.reason and s not in turned]
+        opened = [s for s, source in enumerate(self._sources) if not source.fault and source.loop == "open" and s not in turned]
+        if turned:
+            names = ", ".join(self._sources[s].source.name for s in sorted(turned))
+            moves.reasons.append(f"left alone, since by the network more reactive power would lower their own voltage: {names}")
         why = self._why_act(rows, closed + opened)
         if not why:
             return moves
@@ -138,11 +142,15 @@ class SecondaryControl:
         else:
             moves.advice = commands
         if opened:  # what these would do if they took part
-            names = {self._sources[s].source.mrid for s in opened}
-            moves.advice += [command for command in self._solve(rows, closed + opened, why, []) if command.mrid in names]
+            advised = {self._sources[s].source.mrid for s in opened}
+            moves.advice += [command for command in self._solve(rows, closed + opened, why, []) if command.mrid in advised]
         for command in moves.advice:
             self._of(command.mrid).advice = command.value
         return moves
+
+    def _turned(self, buses: F8 | None) -> set[int]:
+        """Sources whose own bus answers the wrong way round: a state beyond the edge of stability, or a wrong model."""
+        return set() if buses is None else set(np.flatnonzero(np.diag(buses) < -_LEAST_EFFECT).tolist())
 
     def _of(self, mrid: str) -> SourceControl:
         return next(source for source in self._sources if source.source.mrid == mrid)
