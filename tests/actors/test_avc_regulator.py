@@ -183,6 +183,26 @@ def test_a_model_swap_and_a_kill_are_run_again(grid, tmp_path):
     killed.close()
 
 
+def test_a_recording_of_another_version_is_said(grid, tmp_path):
+    grid.run(3)
+    grid.regulator.order("unlock", "t1")
+    grid.run(1)
+    grid.regulator.close()
+    ((header, cycles),) = [(header, list(cycles)) for header, cycles in cycles_between(runs_in(tmp_path), 0, 2**63 - 1)]
+    assert compare([(header, cycles)], {}).faithful == 4
+    state = {name: value for name, value in header.state.items() if name != "account"}
+    *before, last = cycles
+    order = replace(last.orders[0], name="turn")
+    for found in (
+        (replace(header, state=state), cycles),
+        (replace(header, subject=[{"name": "Z"}]), cycles),
+        (header, [*before, replace(last, orders=(order,))]),
+        (header, [*before, replace(last, orders=(replace(order, name="_judge"),))]),
+    ):
+        with pytest.raises(RegulationError, match="does not fit this version"):
+            compare([found], {})
+
+
 # ---------------------------------------------------------------- what a later life takes over
 
 

@@ -57,7 +57,7 @@ class RerunController:
         changes: parameters that differ from the recorded ones.
 
     Raises:
-        RegulationError: a parameter that does not exist or cannot have the value.
+        RegulationError: a parameter that does not exist or cannot have the value, or a recording of another version.
     """
 
     def __init__(self, header: RunHeader, changes: Changes = {}) -> None:  # noqa: B006 - a Mapping is not written to
@@ -66,17 +66,23 @@ class RerunController:
         self._pids = np.array(header.pids, np.uint32)
         settings, units = _split(changes)
         self._clock.set(header.started_ns, header.monotonic)
-        self._controller: AgcController | AvcController
+        try:
+            self._controller = self._made(header, settings, units)
+            if header.state:
+                self._controller.restore(dict(header.state))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _of_another_version(error) from error
+
+    def _made(
+        self, header: RunHeader, settings: Mapping[str, Any], units: Mapping[str, Mapping[str, Any]]
+    ) -> AgcController | AvcController:
         if header.application == "agc":
             area = _with_units(TypeAdapter(ControlArea).validate_python(header.subject), units)
-            self._controller = AgcController(area, _settings(AgcSettings, header.settings, settings), self._clock)
-        else:
-            if units:
-                raise RegulationError("AVC has no units to change", mend="change its own parameters")
-            zones = TypeAdapter(tuple[VoltageZone, ...]).validate_python(header.subject)
-            self._controller = AvcController(zones, _settings(AvcSettings, header.settings, settings), self._clock)
-        if header.state:
-            self._controller.restore(dict(header.state))
+            return AgcController(area, _settings(AgcSettings, header.settings, settings), self._clock)
+        if units:
+            raise RegulationError("AVC has no units to change", mend="change its own parameters")
+        zones = TypeAdapter(tuple[VoltageZone, ...]).validate_python(header.subject)
+        return AvcController(zones, _settings(AvcSettings, header.settings, settings), self._clock)
 
     def goes_on(self, header: RunHeader) -> bool:
         """True if a recording goes on where this run stands: the same model, settings and points, and the state it has now."""
@@ -89,8 +95,11 @@ class RerunController:
         """Run the next cycle, the orders before it included."""
         for order in cycle.orders:
             self._clock.set(order.now_ns, order.monotonic)
+            call = None if order.name.startswith("_") else getattr(self._controller, order.name, None)
+            if not callable(call):
+                raise _of_another_version(f"no order {order.name!r}")
             with contextlib.suppress(ScadaError):  # it was refused then, too
-                getattr(self._controller, order.name)(*order.arguments)
+                call(*order.arguments)
         self._clock.set(cycle.now_ns, cycle.monotonic)
         decision = self._decide(cycle)
         return Rerun(cycle, decision, outputs_of(decision))
@@ -101,6 +110,12 @@ class RerunController:
         if isinstance(self._controller, AgcController):
             return self._controller.cycle(inputs)
         return self._controller.cycle(inputs, None if cycle.extra is None else AvcSensitivity(**cycle.extra))
+
+
+def _of_another_version(cause: object) -> RegulationError:
+    return RegulationError(
+        f"the recording does not fit this version of the program: {cause}", mend="run it again with the version that made it"
+    )
 
 
 def _split(changes: Changes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
