@@ -11,6 +11,7 @@ import pytest
 
 from scada.apps.agc_avc.agc.area import AreaControl
 from scada.apps.agc_avc.agc.reserve import Reserve
+from scada.apps.agc_avc.agc.sources import FrequencySources
 from scada.apps.agc_avc.agc.suspension import ALARMS, SUSPENDING
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
@@ -377,3 +378,25 @@ def test_restored_in_the_middle_it_goes_on_identically(mode):
         assert repr(one) == repr(two)
         assert repr(whole.area.state()) == repr(taken.area.state())
     assert sum(one.count for one in whole.area.causes) > 10
+
+
+def test_a_long_pause_of_before_does_not_hide_a_frozen_source():
+    """What stood still before the plant began to move, or was frozen once, is not how the source usually moves."""
+    sources = FrequencySources([0], 60.0, 300.0)
+
+    def read(value):
+        zero = np.zeros(1, np.int64)
+        snapshot = Snapshot(1, np.zeros(1, np.uint32), np.array([value]), np.zeros(1, np.uint32), zero, zero)
+        return sources.read(Measurements(snapshot), 4.0).reading.note
+
+    for _ in range(200):
+        read(50.0)
+    for k in range(1, 13):
+        read(50.0 + k / 1000)
+    assert [read(50.012) for _ in range(30)][-1] == "stands still"
+    for _ in range(200):
+        read(50.02)
+    for k in range(12):
+        read(50.0 + k / 1000)
+    notes = [read(50.011) for _ in range(40)]
+    assert notes[-1] == "stands still"

@@ -96,7 +96,9 @@ class _Movement:
         if value == self.last:
             return
         if not math.isnan(self.last):
-            self.pause_s += (self.still_s - self.pause_s) / min(self.moves + 1, 20)
+            # the first pause began before anybody looked, and one beyond patience was no usual one
+            pause = self.still_s if self.moves < 2 else min(self.still_s, _PATIENCE * self.pause_s)
+            self.pause_s += (pause - self.pause_s) / min(max(self.moves, 1), 20)
             self.moves += 1
         self.last, self.still_s = value, 0.0
 
