@@ -141,6 +141,27 @@ def test_what_was_killed_is_read_up_to_its_end(plant, tmp_path):
     killed.close()
 
 
+def test_clocks_that_jump_a_late_cycle_and_lost_inputs_are_run_again(plant, tmp_path):
+    plant.run(120)
+    plant.clock.jump(-2000.0)
+    plant.run(60)
+    plant.clock.jump(9000.0)
+    plant.run(60)
+    plant.clock.advance(400.0)  # stalled
+    plant.run(60)
+    plant.regulator.order("set_state", "off")
+    plant.run(10)
+    plant.regulator.order("set_state", "on")
+    plant.regulator.order("set_loop", "t2", "test", 190.0)
+    plant.run(60)
+    plant.regulator.close()
+    found = compare(segments(tmp_path), {})
+    assert (found.cycles, found.faithful) == (370, 370)
+    assert len(runs_in(tmp_path)) == 3
+    begins = [run.begun_ns for run in runs_in(tmp_path)]
+    assert compare(segments(tmp_path, begins[1] + 1), {}, begins[1] + 1).faithful > 100
+
+
 def test_other_parameters_stand_beside(plant, tmp_path):
     plant.run(800)
     plant.regulator.close()
