@@ -477,3 +477,12 @@ def test_the_error_returns_into_its_dead_band_and_stays(load_step):
     assert worst_late < 5.0
     assert total == pytest.approx(520 + load_step, abs=8)
     assert decision.frequency_hz == pytest.approx(50.0, abs=0.006)
+
+
+@pytest.mark.parametrize("state", ["on", "monitor", "off"])
+def test_an_area_without_units_reckons_its_ace_and_sends_nothing(state):
+    clock = VirtualClock()
+    agc = controller(units=(), start=state, clock=clock)
+    decisions = [run(agc, clock, measured(tie=30.0)) for _ in range(3)]
+    assert decisions[-1].ace_mw == pytest.approx(30.0)
+    assert not any(list(one.setpoints) or list(one.units) for one in decisions)

@@ -1,6 +1,7 @@
 """AVC: nine zones, locks, prediction, continuous sources, states, closed loop."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -326,3 +327,14 @@ def test_a_disturbed_voltage_is_brought_back_with_few_operations(start):
     assert abs(kv - 110.0) <= 1.0
     assert operations <= 8
     assert decision.commands == ()
+
+
+@pytest.mark.parametrize("field", ["minimum", "maximum"])
+@pytest.mark.parametrize("value", [-1e300, 1e300, math.nan, math.inf])
+def test_a_source_with_absurd_limits_ends_no_cycle(field, value):
+    clock = VirtualClock()
+    avc = controller(sources=[replace(SOURCE, **{field: value}), OTHER], clock=clock)
+    for kv in (110.0, 104.0, 118.0):
+        clock.advance(60.0)
+        commands = avc.cycle(inputs(measured(kv=kv)), effects((), (0.05, 0.05))).commands
+        assert all(abs(command.value) <= 1e3 for command in commands)

@@ -37,6 +37,7 @@ class InputColumns:
         self._sources = sources
         for _, point in _SINGLE:
             rows.append([-1 if (pid := point(unit)) is None else int(pid) for unit in units])
+        self._rows = len(rows)
         self._points = np.array(rows, np.int64).reshape(len(rows) * self._count)
         self._controls: dict[int, int] = {cid: i for i, unit in enumerate(units) for cid in _own_controls(unit)}
         self._pids: np.ndarray | None = None
@@ -47,7 +48,7 @@ class InputColumns:
         if self._pids is None or (self._pids is not inputs.pids and not np.array_equal(self._pids, inputs.pids)):
             self._places = inputs.places(self._points)
         self._pids = inputs.pids
-        values = inputs.at(self._places).reshape(-1, self._count)
+        values = inputs.at(self._places).reshape(self._rows, self._count)
         power: F8 = np.full(self._count, np.nan)
         used = np.zeros(self._count, np.int64)
         for k in range(self._sources - 1, -1, -1):
@@ -64,7 +65,7 @@ class InputColumns:
 
     def _held(self, inputs: Measurements, used: I8) -> dict[int, str]:
         """What units rest on that an operator entered, for people."""
-        marks = inputs.held_at(self._places).reshape(-1, self._count)
+        marks = inputs.held_at(self._places).reshape(self._rows, self._count)
         names: dict[int, list[str]] = {}
         if self._sources:
             for i in np.flatnonzero(marks[used, np.arange(self._count)]).tolist():

@@ -89,7 +89,7 @@ def _mover(
     middle = sum(0.5 * (member.maximum + member.minimum) for member in members)
     total = sum(member.now for member in members)
     compensator = all(member.svg for member in members)
-    weight = tuning.loading_weight * len(members) * (tuning.svg_weight if compensator else 1.0) / half**2
+    weight = tuning.loading_weight * len(members) * (tuning.svg_weight if compensator else 1.0) / (half * half)
     linear = weight * (total - middle)
     return Mover(
         plant.name if plant is not None else sources[places[0]].source.name,
