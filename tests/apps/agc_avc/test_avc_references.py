@@ -228,3 +228,19 @@ def test_commands_operations_and_losses_of_the_day_and_a_new_one():
     assert bench.decision.evaluation.operations == 0
     kinds = {row["kind"] for row in bench.avc.account.report()}
     assert kinds == {"voltage", "service", "operations"}
+
+
+@pytest.mark.parametrize("cycle_s", [30.0, 150.0, 600.0])
+def test_a_long_cycle_makes_no_command_late_and_no_time_unseen(cycle_s):
+    """A command can first be seen met in the next cycle."""
+    bench = Bench([], [SOURCE])
+    bench.settings = bench.settings.model_copy(update={"cycle_s": cycle_s})
+    bench.avc = bench.fresh()
+    for _ in range(3):
+        bench.cycle(cycle_s, kv=108.0)
+        bench.obey()
+    bench.cycle(cycle_s, kv=110.0)
+    done = bench.decision.evaluation
+    assert (done.commands, done.compliance_percent) == (3, 100.0)
+    assert done.availability_percent == 100.0
+    assert done.qualified_percent == 100.0

@@ -66,7 +66,8 @@ class AvcController:
         self.sources = [source.mrid for zone in zones for source in zone.sources]
         self.devices = [device.mrid for zone in zones for device in zone.devices]
         self.pids = np.array(sorted({int(pid) for zone in zones for pid in zone.points}), dtype=np.uint32)
-        self.account = AvcAccount({zone.name: [pilot.mrid for pilot in zone.pilots] for zone in zones}, tuning.day_offset_s)
+        pilots = {zone.name: [pilot.mrid for pilot in zone.pilots] for zone in zones}
+        self.account = AvcAccount(pilots, tuning.day_offset_s, cycle_s=settings.cycle_s)
         every_pilot = [pilot for zone in zones for pilot in zone.pilots]
         self._tertiary = TertiaryControl(every_pilot, settings.references, tuning.day_offset_s)
         self._reference = ""

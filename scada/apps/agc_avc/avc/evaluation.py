@@ -146,14 +146,17 @@ class AvcAccount:
         zones: pilots' mRIDs by zone name.
         day_offset_s: seconds added to UTC for hours and days.
         longest_s: a longer time between two cycles is not counted: nobody looked.
+        cycle_s: of AVC; where a cycle is long, commands are given the time until they can be seen, and time counts up to two.
     """
 
-    def __init__(self, zones: Mapping[str, Sequence[str]], day_offset_s: float = 0.0, longest_s: float = 300.0) -> None:
+    def __init__(
+        self, zones: Mapping[str, Sequence[str]], day_offset_s: float = 0.0, longest_s: float = 300.0, cycle_s: float = 0.0
+    ) -> None:
         self._zones = {name: list(pilots) for name, pilots in zones.items()}
         self._offset_ns = round(day_offset_s * NS_PER_S)
-        self._longest_s = longest_s
+        self._longest_s = max(longest_s, 2.0 * cycle_s)
         self.voltage = Shares()
-        self.compliance = Compliance()
+        self.compliance = Compliance(max(COMPLIANCE_S, 1.5 * cycle_s))
         self.service = Shares()
         self.losses_mwh = 0.0
         self._losses_known = False
