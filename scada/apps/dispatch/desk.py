@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta, tzinfo
 
 from scada.apps.dispatch.days import day_bounds, day_of, local
@@ -29,6 +29,8 @@ from scada.core.dispatch_settings import DispatchSettings
 KEEP = 200
 """Orders kept for display."""
 SCHEDULE_POINTS = 2000
+WAITING = 100
+"""Set-points of an area that may wait for their time."""
 STEPS_S = (60, 300, 900, 1800, 3600)
 REASON_LENGTH = 200
 LARGEST_MW = 1e7
@@ -42,8 +44,17 @@ class _Target:
     bounds: Bounds
     plan: float | None = None
     setpoint: SetpointOrder | None = None
+    waiting: list[SetpointOrder] = field(default_factory=list)
+    """Set-points that begin later."""
     planned: bool = False
     """A plan was in force when it was last asked."""
+
+    def begin(self, now_ns: int) -> None:
+        """Put set-points in force whose time has come; until then the one before them holds."""
+        for order in sorted(self.waiting, key=lambda one: one.valid_from_ns):
+            if order.valid_from_ns <= now_ns:
+                self.waiting.remove(order)
+                self.setpoint = order
 
 
 class DispatchDesk:
@@ -92,14 +103,20 @@ class DispatchDesk:
             late = order.valid_until_ns <= now_ns
             verdict = Verdict.LATE if late else Verdict.REFUSED
             reason = "its validity has already ended" if late else "it ends before it begins"
+        if verdict is None and target is not None and len(target.waiting) >= WAITING and order.valid_from_ns > now_ns:
+            verdict, reason = Verdict.REFUSED, f"{WAITING} set-points wait for their time already"
         applied = math.nan
         if verdict is None:
             assert target is not None
             applied, reason = target.bounds.clip(order.mw)
             verdict = Verdict.CLIPPED if reason else Verdict.ACCEPTED
-            target.setpoint = SetpointOrder(
-                order.order_id, order.sender, order.area, applied, order.valid_from_ns or now_ns, order.valid_until_ns
-            )
+            target.begin(now_ns)
+            start_ns = order.valid_from_ns or now_ns
+            judged = SetpointOrder(order.order_id, order.sender, order.area, applied, start_ns, order.valid_until_ns)
+            if start_ns > now_ns:
+                target.waiting.append(judged)
+            else:
+                target.setpoint = judged
         return self._answered(
             Answer(
                 order.order_id,
@@ -248,11 +265,12 @@ class DispatchDesk:
         expired = []
         interchange = {}
         for name, target in self._areas.items():
+            target.begin(now_ns)
             order = target.setpoint
             if order is not None and order.valid_until_ns and order.valid_until_ns <= now_ns:
                 expired.append(order)
                 target.setpoint = order = None
-            if order is not None and order.valid_from_ns <= now_ns:
+            if order is not None:
                 interchange[name] = order.mw
                 continue
             scheduled = self.plans.curve(name).at(now_ns)

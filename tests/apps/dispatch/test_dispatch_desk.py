@@ -107,3 +107,28 @@ def test_no_plan_leaves_the_numbers():
     more = EditOrder("e", "o", "East", "", version.day, 1, "more", range_ns=(NOW + 900 * NS_PER_S, NOW + HOUR), mw=9e6, add=True)
     assert desk.edit(more, NOW).verdict is Verdict.REFUSED
     assert desk.in_force(NOW + 600 * NS_PER_S).interchange == {"East": 9e6}
+
+
+def test_a_set_point_for_later_leaves_the_one_in_force_until_its_time(desk):
+    desk.setpoint(SetpointOrder("now", "d", "East", -50.0), NOW)
+    assert desk.setpoint(SetpointOrder("later", "d", "East", 80.0, NOW + HOUR, NOW + 2 * HOUR), NOW).verdict is Verdict.ACCEPTED
+    assert desk.setpoint(SetpointOrder("last", "d", "East", 90.0, NOW + 3 * HOUR), NOW).verdict is Verdict.ACCEPTED
+    assert desk.in_force(NOW).interchange["East"] == -50.0
+    assert desk.in_force(NOW + HOUR - 1).interchange["East"] == -50.0
+    assert desk.in_force(NOW + HOUR).interchange["East"] == 80.0
+    after = desk.in_force(NOW + 2 * HOUR)
+    assert (after.interchange["East"], [one.order_id for one in after.expired]) == (40.0, ["later"])
+    assert desk.in_force(NOW + 3 * HOUR).interchange["East"] == 90.0
+
+
+def test_a_set_point_of_now_follows_one_that_has_begun_meanwhile(desk):
+    desk.setpoint(SetpointOrder("later", "d", "East", 80.0, NOW + HOUR), NOW)
+    desk.setpoint(SetpointOrder("newest", "d", "East", 10.0), NOW + 2 * HOUR)
+    assert desk.in_force(NOW + 2 * HOUR).interchange["East"] == 10.0
+    assert desk.in_force(NOW + 9 * HOUR).interchange["East"] == 10.0
+
+
+def test_set_points_that_wait_are_bounded(desk):
+    verdicts = [desk.setpoint(SetpointOrder(f"o{n}", "d", "East", 1.0, NOW + HOUR + n), NOW).verdict for n in range(101)]
+    assert (verdicts.count(Verdict.ACCEPTED), verdicts[-1]) == (100, Verdict.REFUSED)
+    assert desk.setpoint(SetpointOrder("now", "d", "East", 5.0), NOW).verdict is Verdict.ACCEPTED
