@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,6 +120,8 @@ class CycleFile:
 class KeptState:
     """The newest state of a controller on disk, for the next life: accounts and locks outlive a restart.
 
+    The one before is kept too. Nobody waits for the disk, so a power cut may leave the newest empty.
+
     Args:
         folder: where it is kept.
         name: of the controller.
@@ -130,26 +131,32 @@ class KeptState:
         # two names that a file system takes for one must not take each other's accounts
         alike = "" if safe_name(name) == name else f"-{zlib.crc32(name.encode()):08x}"
         self._path = folder / f"{safe_name(name)}{alike}.state"
+        self._before = self._path.with_suffix(".before")
 
-    def read(self) -> dict[str, Any] | None:
-        """What was kept last; None if there is nothing that can be read."""
-        try:
-            return unpacked_state(self._path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, StoreError) as error:
-            _log.error("the kept state cannot be read; accounts begin anew", file=str(self._path), cause=str(error))
-            return None
+    def read(self, failed: Callable[[str], None]) -> dict[str, Any] | None:
+        """What was kept last; None if there is nothing that can be read.
+
+        Args:
+            failed: told what could not be read.
+        """
+        for path in (self._path, self._before):
+            try:
+                return unpacked_state(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except (OSError, StoreError) as error:
+                _log.error("a kept state cannot be read", file=str(path), cause=str(error))
+                failed(f"what was kept for the next life in {path.name} cannot be read: {error}")
+        return None
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace it as a whole, on the disk before it takes the name; what cannot be written is logged."""
+        """Replace it as a whole; what cannot be written is logged."""
         aside = self._path.with_suffix(".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
-                file.write(packed_state(state))
-                file.flush()
-                os.fsync(file.fileno())
+            aside.write_bytes(packed_state(state))
+            if self._path.exists():
+                self._path.replace(self._before)
             aside.replace(self._path)
         except _UNWRITABLE as error:
             _log.error("the state cannot be kept", file=str(self._path), cause=str(error))

@@ -90,7 +90,7 @@ class Regulator(Generic[C]):
         self._orders.clear()
         self._clock.hold()
         if self._file is None:
-            kept = self._kept.read()
+            kept = self._kept.read(self._failed)
             if kept is not None:
                 self._resume(kept)
             self._file = CycleFile(self._cycles, self._running, self._header, self._file_name, self._failed)

@@ -296,8 +296,21 @@ def test_a_state_that_fits_in_part_leaves_nothing_behind(grid, tmp_path, damage)
 def test_two_names_that_look_alike_keep_two_states(tmp_path):
     KeptState(tmp_path, "agc-East 1").write({"a": 1})
     KeptState(tmp_path, "agc-East/1").write({"a": 2})
-    assert KeptState(tmp_path, "agc-East 1").read() == {"a": 1}
-    assert KeptState(tmp_path, "agc-East/1").read() == {"a": 2}
+    assert KeptState(tmp_path, "agc-East 1").read(print) == {"a": 1}
+    assert KeptState(tmp_path, "agc-East/1").read(print) == {"a": 2}
+
+
+def test_a_power_cut_costs_the_newest_state_alone(tmp_path):
+    kept = KeptState(tmp_path, "agc")
+    for count in range(3):
+        kept.write({"count": count})
+    assert kept.read(print) == {"count": 2}
+    (tmp_path / "agc.state").write_bytes(b"")
+    assert kept.read(print) == {"count": 1}
+    (tmp_path / "agc.state").unlink()
+    assert kept.read(print) == {"count": 1}
+    (tmp_path / "agc.before").write_bytes(b"\xc1")
+    assert kept.read(print) is None
 
 
 # ---------------------------------------------------------------- files

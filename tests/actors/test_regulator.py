@@ -256,8 +256,10 @@ def test_a_damaged_state_is_said_and_accounts_begin_anew(plant, tmp_path, damage
     plant.regulator.close()
     (kept,) = tmp_path.glob("*.state")
     kept.write_bytes(damage)
+    kept.with_suffix(".before").write_bytes(damage)
     plant.life()
     assert plant.regulator.controller.state()["area"]["ace"]["time_error"]["error_s"] == 0
+    assert plant.faults, "an operator is told"
     plant.run(5)
     plant.regulator.close()
 
