@@ -397,7 +397,7 @@ def _parts(kind: type[Message]) -> tuple[tuple[str, bool, bool], ...]:
 
 def _fill(message: Message, source: Any, beside: Collection[str] = ()) -> None:
     """Copy what a message has by name out of a record; fields in ``beside`` are left alone."""
-    for name, repeated, nested in _parts(type(message)):
+    for name, repeated, nested in _parts(type(message)):  # type: ignore[arg-type]  # a class is hashable
         if name in beside:
             continue
         value = getattr(source, name)
