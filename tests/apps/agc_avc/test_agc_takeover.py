@@ -80,6 +80,9 @@ class Plant:
             self.told[point.mrid] = self.order[point.mrid] = point.mw
             self.agc.confirmed(point.cid)
         for one in UNITS:
+            if one.mrid not in self.told and decision.state != "on":  # whoever runs it by hand meanwhile
+                wanted = self.power[one.mrid] + self.chance.uniform(-8.0, 8.0)
+                self.power[one.mrid] = self.order[one.mrid] = max(one.minimum, min(one.maximum, wanted))
             reach = one.ramp_up * CYCLE / 60
             self.power[one.mrid] += max(-reach, min(reach, self.order[one.mrid] - self.power[one.mrid]))
         return decision
