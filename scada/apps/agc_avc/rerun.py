@@ -131,6 +131,8 @@ def _split(changes: Changes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
         *sections, last = name.split(".")
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise RegulationError(f"{section!r} is given a value, and {name!r} is a part of it", mend="give one of both")
         place[last] = value
     return settings, units
 
@@ -165,11 +167,14 @@ def _with_units(area: ControlArea, changes: Mapping[str, Mapping[str, Any]]) -> 
         at = next((i for i, unit in enumerate(units) if name in {unit.mrid, unit.name}), None)
         if at is None:
             raise RegulationError(f"no unit {name!r} in the recording", mend=f"one of {', '.join(unit.name for unit in units)}")
-        for parameter in given:
+        for parameter, value in given.items():
             if parameter not in _TUNABLE:
                 raise RegulationError(
                     f"parameter {parameter!r} of a unit cannot be changed", mend=f"one of {', '.join(_TUNABLE)}"
                 )
+            number = isinstance(getattr(units[at], parameter), float)
+            if isinstance(value, bool) or not isinstance(value, (int, float) if number else str):
+                raise RegulationError(f"{parameter} of a unit cannot be {value!r}", mend="a number" if number else "a word")
         units[at] = replace(units[at], **given)
     return replace(area, units=tuple(units))
 

@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scada.actors.what_if import parameter
+from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.recording import CycleReader, CycleWriter, RecordedCycle, RecordedOrder, RunHeader
+from scada.apps.agc_avc.rerun import _split, _with_units
 from scada.core.errors import StoreError
+from scada.model_cim.regulation import AgcUnit, ControlArea
 
 HEADER = RunHeader("agc", "East", "abc", {"cycle_s": 4.0}, {"name": "East", "units": [{"maximum": math.inf}]}, 7, 0.5, [3, 5, 9])
 
@@ -108,3 +112,29 @@ def test_a_damaged_middle_is_said_after_what_was_good():
         read.extend(one.now_ns for one in reader.cycles())
     assert read == list(range(len(read)))
     assert 150 < len(read) < 600
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tuning": 5, "tuning.anything": 1},
+        {"unit.T1.minimum": "low"},
+        {"unit.T1.maximum": True},
+        {"unit.T1.base_mode": 5},
+        {"unit.T1.minimum": [1.0]},
+        {"unit.T1.mrid": "T2"},
+        {"unit.nobody.minimum": 1.0},
+    ],
+)
+def test_what_cannot_be_a_parameter_is_refused_with_a_reason(changes):
+    unit = AgcUnit("T1", "T1", "thermal", [10], 0, None, 80.0, 300.0, 9.0, 9.0, 1.0)
+    area = ControlArea("A", "a", [0], 50.0, -80.0, 0.0, [], [unit], controlled=True)
+    with pytest.raises(RegulationError) as caught:
+        _with_units(area, _split(changes)[1])
+    assert caught.value.mend
+    assert _with_units(area, _split({"unit.T1.minimum": 90, "unit.T1.share": "ramp"})[1]).units[0].minimum == 90
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 50_000, "\n[a]\nb=1", "= ="])
+def test_text_that_is_no_toml_stays_text(text):
+    assert parameter(text) == text
