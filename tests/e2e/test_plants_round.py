@@ -1,6 +1,5 @@
 """Plants end to end: PV, wind and storage of the demo grid follow AGC through the real processes; the account runs."""
 
-import math
 
 import pytest
 from scadapb.v1 import scada_pb2 as pb
@@ -19,7 +18,7 @@ def shown(rig, name):
     return next(one for one in rig.call("Regulation/GetAgc", pb.GetAgcRequest()).units if one.name == name)
 
 
-def order(rig, unit, base, reg, mw=math.nan):
+def order(rig, unit, base, reg, mw=0.0):
     mode = pb.UnitMode(unit=unit.mrid, base_mode=base, reg_mode=reg, base_point_mw=mw)
     reply = rig.signed("Control/SetMode", pb.SetModeRequest(unit=mode))
     assert reply.accepted, reply
