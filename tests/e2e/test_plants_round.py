@@ -1,6 +1,5 @@
 """Plants end to end: PV, wind and storage of the demo grid follow AGC through the real processes; the account runs."""
 
-
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
