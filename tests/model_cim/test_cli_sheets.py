@@ -36,7 +36,7 @@ def edit(path, change):
 
 
 def test_an_edited_sheet_changes_one_line_of_the_files(run, demo_path, tmp_path):
-    assert "2464 points" in run("export-sheets", demo_path, "--out", tmp_path / "csv", "--sheet", "points")
+    assert "2469 points" in run("export-sheets", demo_path, "--out", tmp_path / "csv", "--sheet", "points")
 
     def change(rows):
         row = next(row for row in rows if row["Dead band"])

@@ -1,5 +1,7 @@
 """What an import changes, makes and refuses."""
 
+import csv
+
 import pytest
 
 from scada.core.errors import ModelError
@@ -10,6 +12,7 @@ from scada.model_cim.regulation import ForbiddenZone
 from scada.model_cim.schema import load_schema
 from scada.model_cim.sheets.faults import CellError
 from scada.model_cim.sheets.importing import Table, import_tables, sheet_named
+from scada.model_cim.sheets.reading import read_csv
 from scada.model_cim.sheets.writing import views
 from scada.model_cim.statements import Difference, Statement, ValueKind
 
@@ -359,3 +362,11 @@ def test_a_cell_without_a_usable_text_is_told_with_the_rest_of_its_row(grid):
     sheet = table("points", {"mrid": point.mrid, "scale": "12", "ioa": "x"})
     sheet.faults[2] = [(1, CellError("formula"))]
     assert codes(import_tables(grid[0], [sheet])) == [(2, "scale", "formula"), (2, "ioa", "integer")]
+
+
+def test_reading_a_sheet_leaves_the_longest_field_of_others_alone(tmp_path):
+    before = csv.field_size_limit()
+    path = tmp_path / "points.csv"
+    path.write_text("mrid,name\n" + "x" * (before + 10) + ",y\n")
+    assert read_csv(path).rows[0][1][0].startswith("xxx")
+    assert csv.field_size_limit() == before

@@ -330,8 +330,7 @@ def read_csv(path: Path) -> Table:
         if path.stat().st_size > _LARGEST_FILE:
             raise ModelError(f"is larger than {_LARGEST_FILE >> 20} MiB", where=str(path), mend="import it in parts")
         text = _decoded(path.read_bytes())
-        csv.field_size_limit(_LONGEST_FIELD)
-        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
+        records = _records(text)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ModelError(f"the CSV file cannot be read: {error}", where=str(path), mend="save it as CSV UTF-8") from error
     table = Table(path.stem, _trimmed(records[0]) if records else [], [])
@@ -340,6 +339,15 @@ def read_csv(path: Path) -> Table:
     for number, cells in enumerate(records[1:], 2):
         table.rows.append((number, [_unquoted(cell, number, place, table) for place, cell in enumerate(cells)]))
     return table
+
+
+def _records(text: str) -> list[list[str]]:
+    """The rows. The longest field is a setting of the whole process: others keep theirs."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
+    finally:
+        csv.field_size_limit(before)
 
 
 def _unquoted(cell: str, number: int, place: int, table: Table) -> str:
