@@ -1,6 +1,6 @@
 """The server under simulated load: memory, files and threads stay as they are, and nothing that was sent is missing.
 
-By default ten simulated minutes; with ``SCADA_SOAK=1`` (nightly) an hour, with another number so many hours.
+By default fifteen simulated minutes; with ``SCADA_SOAK=1`` (nightly) an hour, with another number so many hours.
 """
 
 import json
@@ -16,18 +16,18 @@ from scada.core.quality import Quality
 
 SOAK = Path(__file__).with_name("soak.py")
 HOURS = float(os.environ.get("SCADA_SOAK", "0"))
-SECONDS = HOURS * 3600 or 600.0
+SECONDS = HOURS * 3600 or 900.0
 
 
 @pytest.fixture(scope="module")
 def report():
     arguments = [sys.executable, str(SOAK), "--seconds", str(SECONDS)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=max(SECONDS, 600), check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=max(SECONDS, 900), check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(max(SECONDS, 600) + 60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(max(SECONDS, 900) + 60)]
 
 
 def test_every_change_came_out_once_and_in_order(report):
@@ -57,7 +57,8 @@ def test_threads_and_open_files_do_not_grow(report, name):
 
 
 def test_memory_is_flat(report):
-    early, late = growth(report, "anon_kib")
+    # by half time everything that is loaded once is there, the buffers of AVC's first network solution the last
+    early, late = growth(report, "anon_kib", settled=0.5)
     assert late - early <= max(8 * 1024, 0.05 * early), [minute["anon_kib"] for minute in report["minutes"]]
 
 

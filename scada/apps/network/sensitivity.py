@@ -16,6 +16,7 @@ from scada.apps.network.busbranch import BASE_MVA, C16, F8, I8, BusBranch
 from scada.apps.network.injections import Injections, Solution
 from scada.apps.network.island import Island, Islands
 from scada.apps.network.newton import LEAST_STRENGTH, fill_jacobian, slack_column
+from scada.apps.network.powerflow import smallest, solve
 from scada.apps.network.sparse_lu import empty_factors, factor_into, solve_many_into
 
 
@@ -231,3 +232,9 @@ class _LinearIsland:
         own = one == two
         by[own] += np.stack([self._injected.real, self._injected.imag], axis=1)[one[own]]
         return one, np.einsum("ec,ecm->em", by, x[two])
+
+
+def warm_up() -> None:
+    """Compile the kernels or load them from numba's cache, those of the power flow included."""
+    network, injections = smallest()
+    Sensitivity(network, injections, solve(network, injections)).dv_dq(np.array([1]))

@@ -17,7 +17,7 @@ from scada.apps.agc_avc.inputs import Measurements
 from scada.apps.network.busbranch import BusBranch, reduce
 from scada.apps.network.equipment import read_equipment
 from scada.apps.network.powerflow import Injections, PowerFlow
-from scada.apps.network.sensitivity import Sensitivity
+from scada.apps.network.sensitivity import Sensitivity, warm_up
 from scada.core.errors import ModelError
 from scada.model_cim.cim import CimModel
 from scada.model_cim.regulation import DiscreteDevice, VoltageZone
@@ -46,6 +46,7 @@ class VoltageNetwork:
     """
 
     def __init__(self, model: CimModel, tables: ModelTables, zones: Sequence[VoltageZone]) -> None:
+        warm_up()  # aside and now, not in the first cycle that needs it
         self._equipment = read_equipment(model)
         self._solver = PowerFlow()
         grid = self._equipment.grid
