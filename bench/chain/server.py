@@ -31,8 +31,9 @@ from scada.model_cim.tables import ModelTables, PointKind
 from scada.protocols.driver import LinkState
 from scada.protocols.iec104 import codec
 from scada.rtdb.changes import ChangeSet
-from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.trust import Trust
 
 SITE = "bench"
 LEGS = {
@@ -201,8 +202,7 @@ def serve(folder: Path, made: ModelTables, system_class: type[GeneratedSystem] =
     sessions = SessionServer(
         site=SITE,
         identity=load_identity(settings.security.keys, "server", clock),
-        authority=load_authority(settings.security.keys),
-        grants=load_grants(settings.security.keys),
+        trust=Trust(settings.security.keys),
         clock=clock,
         control_window_s=settings.security.control_window_s,
     )

@@ -14,9 +14,10 @@ from scada.actors.system import System
 from scada.api.server import ApiThread
 from scada.core.clock import SystemClock, make_clock
 from scada.core.settings import Settings
-from scada.security.identities import load_authority, load_grants, load_identity
+from scada.security.identities import load_identity
 from scada.security.session import SessionServer
 from scada.security.sm2 import self_test
+from scada.security.trust import Trust
 
 _log = structlog.get_logger("server")
 
@@ -53,8 +54,7 @@ class Server:
         sessions = SessionServer(
             site=settings.site.name,
             identity=load_identity(settings.security.keys, SERVER_IDENTITY, host_clock),
-            authority=load_authority(settings.security.keys),
-            grants=load_grants(settings.security.keys),
+            trust=Trust(settings.security.keys),
             clock=host_clock,
             control_window_s=settings.security.control_window_s,
         )

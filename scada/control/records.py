@@ -31,6 +31,7 @@ class Principal:
         areas: areas of responsibility; ``"*"`` = all, else control area or station names.
         station: workstation.
         session: session id, hex; empty for internal actors.
+        zone: zone of the workstation.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Principal:
     areas: frozenset[str]
     station: str = ""
     session: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from scada.core.agc_settings import AgcSettings
 from scada.core.avc_settings import AvcSettings as AvcSettings  # noqa: PLC0414 - one place to import settings from
 from scada.core.avc_settings import AvcTuning as AvcTuning  # noqa: PLC0414
+from scada.core.control_settings import ControlSettings
 from scada.core.dispatch_settings import DispatchSettings
 from scada.core.errors import ConfigError
 from scada.core.performance_settings import PerformanceSettings
@@ -265,6 +266,7 @@ class Settings(_Section):
     agc: AgcSettings = AgcSettings()
     avc: AvcSettings = AvcSettings()
     performance: PerformanceSettings = PerformanceSettings()
+    control: ControlSettings = ControlSettings()
     dispatch: DispatchSettings = DispatchSettings()
     replay: ReplaySettings = ReplaySettings()
     recording: RecordingSettings = RecordingSettings()

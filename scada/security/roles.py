@@ -42,6 +42,10 @@ class Right(StrEnum):
     """Interrogate, reconnect, quarantine, trace and record a channel; what acts on its device needs ENGINEER too."""
     GUARD = "GUARD"
     """Confirm another's control as the second person."""
+    EMERGENCY = "EMERGENCY"
+    """Operate without the second person, with a reason."""
+    BYPASS = "BYPASS"
+    """Operate against interlocks, with a reason."""
     DISPATCH = "DISPATCH"
     """Area set-points and schedules from upstream."""
     ENGINEER = "ENGINEER"
@@ -75,6 +79,9 @@ _VIEW = frozenset({Right.VIEW})
 _OPERATE = frozenset({Right.CONTROL, Right.SETPOINT})
 _REPLAY = frozenset({Right.REPLAY})
 _HISTORY = frozenset({Right.HISTORY})
+_SECURITY = frozenset({Right.SECURITY})
+_AUDIT = frozenset({Right.AUDIT})
+_GUARD = frozenset({Right.GUARD})
 _SUBSTITUTE = frozenset({Right.SUBSTITUTE})
 _TAG = frozenset({Right.TAG})
 _DISPATCH = frozenset({Right.DISPATCH})
@@ -86,6 +93,8 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
     {
         "/scadapb.v1.Session/Login": ANY_SESSION,
         "/scadapb.v1.Session/Logout": ANY_SESSION,
+        "/scadapb.v1.Session/Rekey": ANY_SESSION,
+        "/scadapb.v1.Session/GetChallenge": ANY_SESSION,
         "/scadapb.v1.Model/GetModel": _VIEW,
         "/scadapb.v1.Model/ListPoints": _VIEW,
         "/scadapb.v1.Model/ListControls": _VIEW,
@@ -112,9 +121,20 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.OperatorData/Remove": _TAG,
         "/scadapb.v1.OperatorData/List": _VIEW,
         "/scadapb.v1.Control/Select": _OPERATE,
+        "/scadapb.v1.Control/Confirm": _GUARD,
         "/scadapb.v1.Control/Execute": _OPERATE,
         "/scadapb.v1.Control/Cancel": _OPERATE,
+        "/scadapb.v1.Control/Adjust": _OPERATE,
         "/scadapb.v1.Control/SetMode": frozenset({Right.MODE, Right.CHANNEL}),
+        "/scadapb.v1.Control/ListSequences": _VIEW,
+        "/scadapb.v1.Control/CheckInterlocks": _VIEW,
+        "/scadapb.v1.Programmes/ListProgrammes": _VIEW,
+        "/scadapb.v1.Programmes/GetProgramme": _VIEW,
+        "/scadapb.v1.Programmes/ListRuns": _VIEW,
+        "/scadapb.v1.Programmes/Save": frozenset({Right.CONTROL, Right.SETPOINT, Right.ENGINEER}),
+        "/scadapb.v1.Programmes/Start": _OPERATE,
+        "/scadapb.v1.Programmes/Confirm": _GUARD,
+        "/scadapb.v1.Programmes/Command": _OPERATE,
         "/scadapb.v1.Regulation/GetAgc": _VIEW,
         "/scadapb.v1.Regulation/GetAvc": _VIEW,
         "/scadapb.v1.Regulation/Explain": _VIEW,
@@ -123,6 +143,10 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Regulation/GetReport": _HISTORY,
         "/scadapb.v1.Dispatch/SendSetpoint": _DISPATCH,
         "/scadapb.v1.Dispatch/SendSchedule": _DISPATCH,
+        "/scadapb.v1.Dispatch/SendMode": _DISPATCH,
+        "/scadapb.v1.Dispatch/WithdrawOrder": _DISPATCH,
+        "/scadapb.v1.Dispatch/Decide": frozenset({Right.MODE}),
+        "/scadapb.v1.Dispatch/GetOrder": _VIEW,
         "/scadapb.v1.Dispatch/GetDispatch": _VIEW,
         "/scadapb.v1.Dispatch/EditSchedule": frozenset({Right.MODE}),
         "/scadapb.v1.Dispatch/ListSchedules": _VIEW,
@@ -148,6 +172,16 @@ METHOD_RIGHTS: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
         "/scadapb.v1.Replay/Command": _REPLAY,
         "/scadapb.v1.Replay/GetState": _REPLAY,
         "/scadapb.v1.Replay/Read": _REPLAY,
+        "/scadapb.v1.Security/ListUsers": _SECURITY | _AUDIT,
+        "/scadapb.v1.Security/SetUser": _SECURITY,
+        "/scadapb.v1.Security/GetPolicy": _VIEW | _SECURITY,
+        "/scadapb.v1.Security/ListSessions": _SECURITY | _AUDIT,
+        "/scadapb.v1.Security/EndSession": _SECURITY,
+        "/scadapb.v1.Security/LoadRevocations": _SECURITY,
+        "/scadapb.v1.Audit/Query": _AUDIT,
+        "/scadapb.v1.Audit/Export": _AUDIT,
+        "/scadapb.v1.Audit/GetCheckpoint": _VIEW | _AUDIT,
+        "/scadapb.v1.Audit/Prove": _AUDIT,
     }
 )
 """Any one of these rights opens the call; what it acts on (control or set-point, which area) is checked where it acts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -19,7 +20,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import SecurityError
-from scada.security.certificates import Certificate, check_certificate, parse_certificate
+from scada.security.certificates import Certificate, parse_certificate
 from scada.security.envelope import (
     BadMacError,
     BadSignatureError,
@@ -41,10 +42,12 @@ from scada.security.envelope import (
     seal,
     span_us,
 )
-from scada.security.identities import Grants, Identity, principal_of
+from scada.security.identities import Identity
+from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import may_call
 from scada.security.sm2 import Sm2PublicKey
 from scada.security.sm3 import hkdf_sm3, sm3
+from scada.security.trust import Trust
 
 LOGIN: Final = "/scadapb.v1.Session/Login"
 SERVER_ROLE: Final = "SERVER"
@@ -105,6 +108,9 @@ class Session:
     """ns UTC, as told to the client."""
     deadline: float
     """The same on the monotonic clock, which no one can set back."""
+    certificate: Certificate = field(repr=False)
+    peer: Peer
+    """The connection of the login."""
     window: SequenceWindow = field(default_factory=SequenceWindow, repr=False)
 
 
@@ -119,8 +125,7 @@ class SessionServer:
     Args:
         site: our name, the only recipient accepted.
         identity: the server's key and certificate.
-        authority: whose certificates are trusted.
-        grants: roles and areas by identity.
+        trust: whose certificates are trusted, and who may do what.
         clock: ours.
         control_window_s: allowed clock difference of controls and dispatch, real s.
         lifetime_s: of a session, s.
@@ -131,29 +136,29 @@ class SessionServer:
         *,
         site: str,
         identity: Identity,
-        authority: Certificate,
-        grants: Grants,
+        trust: Trust,
         clock: Clock,
         control_window_s: float = 2.0,
         lifetime_s: float = 12 * 3600.0,
     ) -> None:
         self.site = site
         self._identity = identity
-        self._authority = authority
-        self._grants = grants
+        self._trust = trust
         self._clock = clock
         self._control_window_s = control_window_s
         self._lifetime_s = lifetime_s
         self._lock = Lock()
         self._sessions: dict[bytes, Session] = {}
+        self._listeners: list[Callable[[Session, str], None]] = []
         self._logins: dict[bytes, int] = {}
         """Digest of a login that was served -> us UTC at which its window closes."""
 
-    def login(self, envelope: bytes) -> tuple[bytes, Principal]:
+    def login(self, envelope: bytes, peer: Peer = NO_PEER) -> tuple[bytes, Principal]:
         """Prove a Signed{LoginRequest} and open a session.
 
         Args:
             envelope: serialised ``Signed``, as it came.
+            peer: the connection it came by; the session is good for callers with the same TLS certificate only.
 
         Returns:
             The serialised signed reply, and who logged in.
@@ -178,14 +183,16 @@ class SessionServer:
             principal=principal,
             public_key=certificate.public_key,
             mac_key=mac_key(secret, envelope, reply),
+            certificate=certificate,
+            peer=peer,
             expires_ns=expires_ns,
             deadline=self._clock.monotonic() + remaining_ns / NS_PER_S,
         )
         with self._lock:
             own = [each for each in self._sessions.values() if each.principal.name == principal.name]
-            if len(own) >= _SESSIONS_PER_IDENTITY:
-                del self._sessions[own[0].identifier]
             self._sessions[identifier] = session
+        if len(own) >= _SESSIONS_PER_IDENTITY:
+            self._end(own[0].identifier, f"the identity has more than {_SESSIONS_PER_IDENTITY} sessions")
         return reply, principal
 
     def open(self, envelope: bytes, method: str, session_id: str) -> tuple[Principal, bytes]:
@@ -251,18 +258,52 @@ class SessionServer:
             identifier = bytes.fromhex(session)
         except ValueError:
             return False
-        with self._lock:
-            return self._sessions.pop(identifier, None) is not None
+        return self._end(identifier, "logout")
 
     def expire(self) -> list[Session]:
         """End the sessions whose time is over and return them; call it now and then."""
         now, now_wall_us = self._clock.monotonic(), now_us(self._clock)
         with self._lock:
             over = [session for session in self._sessions.values() if now >= session.deadline]
-            for session in over:
-                del self._sessions[session.identifier]
             self._logins = {digest: until for digest, until in self._logins.items() if until >= now_wall_us}
-        return over
+        return [session for session in over if self._end(session.identifier, "its time is over")]
+
+    def on_end(self, listener: Callable[[Session, str], None]) -> None:
+        """Call ``listener`` with every session that ends and why, from whichever thread ended it; it must only hand over."""
+        self._listeners.append(listener)
+
+    def revalidate(self) -> list[Session]:
+        """Take what has changed in the trust, and end the sessions that it no longer bears; call it a few times a second.
+
+        A session ends if its certificate was revoked or has expired, or if its owner's entry in the table of users has changed:
+        the owner logs in again and has what the table says now.
+        """
+        if not self._trust.refresh():
+            return []
+        ended = []
+        for session in self.sessions():
+            why = self._fallen(session)
+            if why and self._end(session.identifier, why):
+                ended.append(session)
+        return ended
+
+    def _fallen(self, session: Session) -> str:
+        """Why a session is no longer borne by the trust, empty if it is."""
+        before = session.principal
+        try:
+            self._trust.check(session.certificate, self._clock.now_ns())
+            now = self._trust.principal(session.certificate, station=before.station, session=before.session)
+        except SecurityError as error:
+            return error.what
+        return "" if now == before else "roles, areas or zones of the identity have changed"
+
+    def _end(self, identifier: bytes, why: str) -> bool:
+        with self._lock:
+            session = self._sessions.pop(identifier, None)
+        if session is not None:
+            for listener in self._listeners:
+                listener(session, why)
+        return session is not None
 
     def sessions(self) -> list[Session]:
         """Live sessions."""
@@ -298,8 +339,8 @@ class SessionServer:
         try:
             certificate = parse_certificate(request.certificate)
             Sm2PublicKey(request.ephemeral_key)
-            check_certificate(certificate, self._authority, self._clock.now_ns())
-            principal_of(certificate, self._grants)
+            self._trust.check(certificate, self._clock.now_ns())
+            self._trust.principal(certificate)
         except SecurityError as error:
             raise UntrustedError(error.what, where=error.where, mend=error.mend) from error
         if header.sender != certificate.name or header.key_id != certificate.public_key.key_id():
@@ -320,7 +361,7 @@ class SessionServer:
             self._logins[digest] = until
 
     def _principal(self, certificate: Certificate, station: str, identifier: bytes) -> Principal:
-        principal = principal_of(certificate, self._grants, station=station, session=identifier.hex())
+        principal = self._trust.principal(certificate, station=station, session=identifier.hex())
         if not principal.roles:
             raise UnauthorisedError("the identity has no role", where=certificate.name)
         return principal

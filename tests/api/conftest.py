@@ -28,8 +28,9 @@ from scada.model_cim.regulation import ControlArea, TieLine
 from scada.model_cim.tables import AlarmClass, ChannelSpec, Control, ControlKind, Limits, ModelTables, Point, PointKind, Station
 from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
-from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.identities import init_identities, load_authority, load_identity
 from scada.security.session import SessionServer
+from scada.security.trust import Trust
 from tests.api.operator_table import OperatorTable
 
 ANALOGS = range(8)
@@ -446,8 +447,7 @@ def sessions(key_folder, clock):
     return SessionServer(
         site="demo",
         identity=load_identity(key_folder, "server", clock),
-        authority=load_authority(key_folder),
-        grants=load_grants(key_folder),
+        trust=Trust(key_folder),
         clock=clock,
     )
 
@@ -506,8 +506,7 @@ def live(make_backend, present_keys):
     sessions = SessionServer(
         site="demo",
         identity=load_identity(present_keys, "server", clock),
-        authority=load_authority(present_keys),
-        grants=load_grants(present_keys),
+        trust=Trust(present_keys),
         clock=clock,
     )
     thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0))

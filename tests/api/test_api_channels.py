@@ -84,7 +84,7 @@ async def test_rights(connect):
 
 
 async def test_a_trace_shows_nothing_outside_the_areas(sessions, connect, backend):
-    sessions._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._grants.items()}
+    sessions._trust._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._trust._grants.items()}
     async with aclosing((await connect("operator")).trace(pb.ChannelTraceRequest(channel="East RTU"))) as messages:
         with pytest.raises(CallError, match="East RTU is outside operator's areas"):
             await anext(messages)

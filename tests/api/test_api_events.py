@@ -65,7 +65,7 @@ async def test_orders_that_name_none_or_too_many(operator, backend, method, requ
 
 
 async def test_nothing_is_shelved_outside_the_areas(sessions, connect, backend):
-    sessions._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._grants.items()}
+    sessions._trust._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._trust._grants.items()}
     operator = await connect("operator")
     for mrid in ("point-0", "equipment-0", "channel-0"):
         request = pb.ShelveRequest(alarms=[pb.AlarmName(mrid="point-1"), pb.AlarmName(mrid=mrid)], duration_s=60, reason="x")

@@ -148,7 +148,7 @@ async def test_outside_the_area_nothing_is_placed_or_removed(sessions, connect, 
     clerk = await connect("operator")
     placed = await clerk.signed("OperatorData/PlaceTag", pb.TagRequest(object="station-east", type="defect", reason="x"))
     await clerk.signed("OperatorData/Hold", ORDERS["Hold"])
-    sessions._grants = {name: replace(grant, areas=frozenset(areas)) for name, grant in sessions._grants.items()}
+    sessions._trust._grants = {name: replace(grant, areas=frozenset(areas)) for name, grant in sessions._trust._grants.items()}
     stranger = await connect("operator")
     for method, request in (ORDERS | {"Remove": pb.RemoveRequest(mark_id=placed.mark_id, reason="x")}).items():
         reply = await stranger.signed(f"OperatorData/{method}", request)

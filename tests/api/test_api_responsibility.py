@@ -21,7 +21,7 @@ ELSEWHERE = frozenset({"North"})
 @pytest.fixture
 def confined(sessions):
     """Every identity is responsible for the area North only."""
-    sessions._grants = {name: replace(grant, areas=ELSEWHERE) for name, grant in sessions._grants.items()}
+    sessions._trust._grants = {name: replace(grant, areas=ELSEWHERE) for name, grant in sessions._trust._grants.items()}
 
 
 async def denied(client, backend, method, request, code):
@@ -80,7 +80,7 @@ async def test_a_plan_is_edited_with_the_rights_of_modes_and_of_set_points(conne
 
 async def test_a_station_counts_as_its_area(sessions, connect, backend, key_folder):
     grants = load_grants(key_folder)
-    sessions._grants = grants | {"operator": replace(grants["operator"], areas=frozenset({"East"}))}
+    sessions._trust._grants = grants | {"operator": replace(grants["operator"], areas=frozenset({"East"}))}
     operator = await connect("operator")
     number = backend.raise_alarm()
     assert (await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number]))).acknowledged == [number]

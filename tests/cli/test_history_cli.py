@@ -23,8 +23,9 @@ from scada.core.settings import ApiSettings, parse_settings
 from scada.history import reading
 from scada.history.exchange import format_time
 from scada.model_cim.tables import PointKind
-from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.trust import Trust
 
 driver = pytest.importorskip("scada.history.driver")
 MINUTE = 60 * NS_PER_S
@@ -51,8 +52,7 @@ class Server:
         sessions = SessionServer(
             site="demo",
             identity=load_identity(keys, "server", self.clock),
-            authority=load_authority(keys),
-            grants=load_grants(keys),
+            trust=Trust(keys),
             clock=self.clock,
         )
         self.thread = ApiThread(Facade(self.system), sessions, ApiSettings(port=0, control_port=0))

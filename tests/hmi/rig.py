@@ -13,8 +13,9 @@ from scada.api.server import ApiThread
 from scada.core.clock import SystemClock
 from scada.core.settings import ApiSettings
 from scada.model_cim.tables import AlarmClass, PointKind
-from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.trust import Trust
 from tests.hmi.grid_backend import GridBackend
 
 
@@ -60,8 +61,7 @@ class Rig:
         sessions = SessionServer(
             site="demo",
             identity=load_identity(self.keys, "server", self.clock),
-            authority=load_authority(self.keys),
-            grants=load_grants(self.keys),
+            trust=Trust(self.keys),
             clock=self.clock,
         )
         self._api = ApiThread(self.backend, sessions, ApiSettings(port=self.ports[0], control_port=self.ports[1]))

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from scada.core.clock import VirtualClock
-from scada.security.identities import init_identities, load_authority, load_grants, load_identity
+from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.trust import Trust
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +33,7 @@ def server(made_keys, clock):
     return SessionServer(
         site="demo",
         identity=load_identity(made_keys, "server", clock),
-        authority=load_authority(made_keys),
-        grants=load_grants(made_keys),
+        trust=Trust(made_keys),
         clock=clock,
     )
 

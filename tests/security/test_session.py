@@ -29,9 +29,10 @@ from scada.security.envelope import (
     WrongRecipientError,
     WrongSenderError,
 )
-from scada.security.identities import Grant, Identity, issue_identity, load_authority, load_grants, load_identity
+from scada.security.identities import Identity, issue_identity, load_authority, load_identity
 from scada.security.session import SequenceWindow, SessionServer
 from scada.security.sm2 import Sm2Key
+from scada.security.trust import Trust
 
 SELECT = "/scadapb.v1.Control/Select"
 EXECUTE = "/scadapb.v1.Control/Execute"
@@ -175,8 +176,7 @@ def test_replay_after_restart_and_at_another_site(made_keys, clock, client):
         other = SessionServer(
             site=site,
             identity=load_identity(made_keys, "server", clock),
-            authority=load_authority(made_keys),
-            grants=load_grants(made_keys),
+            trust=Trust(made_keys),
             clock=clock,
         )
         with pytest.raises(refusal):
@@ -393,14 +393,10 @@ def test_session_ends_with_the_certificate(server, keys, clock, made_keys):
         server.authenticate(client.session, READ)
 
 
-def test_identity_without_a_role_cannot_log_in(made_keys, clock, new_client):
-    server = SessionServer(
-        site="demo",
-        identity=load_identity(made_keys, "server", clock),
-        authority=load_authority(made_keys),
-        grants={"operator": Grant(frozenset({"SECADM"}), frozenset())},
-        clock=clock,
-    )
+def test_identity_without_a_role_cannot_log_in(keys, clock, new_client):
+    table = keys / "roles.toml"
+    table.write_text(table.read_text().replace('roles = ["OPERATOR"]', 'roles = ["SECADM"]'))
+    server = SessionServer(site="demo", identity=load_identity(keys, "server", clock), trust=Trust(keys), clock=clock)
     with pytest.raises(UnauthorisedError, match="no role"):
         server.login(new_client().login_request())
 
@@ -410,8 +406,7 @@ def test_another_identity_cannot_play_the_server(made_keys, clock, new_client):
     false = SessionServer(
         site="demo",
         identity=load_identity(made_keys, "dispatcher", clock),
-        authority=load_authority(made_keys),
-        grants=load_grants(made_keys),
+        trust=Trust(made_keys),
         clock=clock,
     )
     client = new_client()

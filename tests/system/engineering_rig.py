@@ -15,8 +15,9 @@ from scada.api.server import ApiThread
 from scada.core.clock import SystemClock
 from scada.core.settings import ApiSettings, parse_settings
 from scada.model_cim.version_files import pack_model
-from scada.security.identities import grant_identity, init_identities, issue_identity, load_authority, load_grants, load_identity
+from scada.security.identities import grant_identity, init_identities, issue_identity, load_authority, load_identity
 from scada.security.session import SessionServer
+from scada.security.trust import Trust
 
 CLOCK = SystemClock()
 HOST = "127.0.0.1"
@@ -61,8 +62,7 @@ class Plant:
         sessions = SessionServer(
             site="demo",
             identity=load_identity(self.keys, "server", CLOCK),
-            authority=load_authority(self.keys),
-            grants=load_grants(self.keys),
+            trust=Trust(self.keys),
             clock=CLOCK,
         )
         self.api = ApiThread(Facade(self.system), sessions, ApiSettings(port=0, control_port=0))

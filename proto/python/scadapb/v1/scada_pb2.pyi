@@ -54,6 +54,7 @@ class ControlState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTROL_STATE_EXEC_FAILED: _ClassVar[ControlState]
     CONTROL_STATE_CANCELLED: _ClassVar[ControlState]
     CONTROL_STATE_TIMED_OUT: _ClassVar[ControlState]
+    CONTROL_STATE_CONFIRMED: _ClassVar[ControlState]
 
 class DispatchCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -64,6 +65,10 @@ class DispatchCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DISPATCH_CODE_DUPLICATE: _ClassVar[DispatchCode]
     DISPATCH_CODE_LATE: _ClassVar[DispatchCode]
     DISPATCH_CODE_OUT_OF_ORDER: _ClassVar[DispatchCode]
+    DISPATCH_CODE_PENDING: _ClassVar[DispatchCode]
+    DISPATCH_CODE_EXPIRED: _ClassVar[DispatchCode]
+    DISPATCH_CODE_WITHDRAWN: _ClassVar[DispatchCode]
+    DISPATCH_CODE_OUTRANKED: _ClassVar[DispatchCode]
 POINT_KIND_UNSPECIFIED: PointKind
 POINT_KIND_ANALOG: PointKind
 POINT_KIND_STATUS: PointKind
@@ -97,6 +102,7 @@ CONTROL_STATE_SUCCESS: ControlState
 CONTROL_STATE_EXEC_FAILED: ControlState
 CONTROL_STATE_CANCELLED: ControlState
 CONTROL_STATE_TIMED_OUT: ControlState
+CONTROL_STATE_CONFIRMED: ControlState
 DISPATCH_CODE_UNSPECIFIED: DispatchCode
 DISPATCH_CODE_ACCEPTED: DispatchCode
 DISPATCH_CODE_CLIPPED: DispatchCode
@@ -104,9 +110,13 @@ DISPATCH_CODE_REFUSED: DispatchCode
 DISPATCH_CODE_DUPLICATE: DispatchCode
 DISPATCH_CODE_LATE: DispatchCode
 DISPATCH_CODE_OUT_OF_ORDER: DispatchCode
+DISPATCH_CODE_PENDING: DispatchCode
+DISPATCH_CODE_EXPIRED: DispatchCode
+DISPATCH_CODE_WITHDRAWN: DispatchCode
+DISPATCH_CODE_OUTRANKED: DispatchCode
 
 class Header(_message.Message):
-    __slots__ = ("version", "algorithm", "key_id", "sender", "recipient", "method", "time_us", "sequence", "nonce", "session", "expires_us")
+    __slots__ = ("version", "algorithm", "key_id", "sender", "recipient", "method", "time_us", "sequence", "nonce", "session", "expires_us", "binding", "epoch", "challenge")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +128,9 @@ class Header(_message.Message):
     NONCE_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    BINDING_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
     version: int
     algorithm: int
     key_id: bytes
@@ -129,7 +142,10 @@ class Header(_message.Message):
     nonce: bytes
     session: bytes
     expires_us: int
-    def __init__(self, version: _Optional[int] = ..., algorithm: _Optional[int] = ..., key_id: _Optional[bytes] = ..., sender: _Optional[str] = ..., recipient: _Optional[str] = ..., method: _Optional[str] = ..., time_us: _Optional[int] = ..., sequence: _Optional[int] = ..., nonce: _Optional[bytes] = ..., session: _Optional[bytes] = ..., expires_us: _Optional[int] = ...) -> None: ...
+    binding: bytes
+    epoch: int
+    challenge: bytes
+    def __init__(self, version: _Optional[int] = ..., algorithm: _Optional[int] = ..., key_id: _Optional[bytes] = ..., sender: _Optional[str] = ..., recipient: _Optional[str] = ..., method: _Optional[str] = ..., time_us: _Optional[int] = ..., sequence: _Optional[int] = ..., nonce: _Optional[bytes] = ..., session: _Optional[bytes] = ..., expires_us: _Optional[int] = ..., binding: _Optional[bytes] = ..., epoch: _Optional[int] = ..., challenge: _Optional[bytes] = ...) -> None: ...
 
 class Signed(_message.Message):
     __slots__ = ("header", "body", "sig", "mac")
@@ -156,7 +172,7 @@ class LoginRequest(_message.Message):
     def __init__(self, certificate: _Optional[bytes] = ..., ephemeral_key: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., station: _Optional[str] = ...) -> None: ...
 
 class LoginReply(_message.Message):
-    __slots__ = ("session", "request_digest", "nonce", "sealed_secret", "certificate", "roles", "rights", "areas", "expires_ns", "site")
+    __slots__ = ("session", "request_digest", "nonce", "sealed_secret", "certificate", "roles", "rights", "areas", "expires_ns", "site", "rekey_after_s", "rekey_after_messages", "secrecy", "zone", "idle_s")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +183,11 @@ class LoginReply(_message.Message):
     AREAS_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_NS_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
+    REKEY_AFTER_S_FIELD_NUMBER: _ClassVar[int]
+    REKEY_AFTER_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SECRECY_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    IDLE_S_FIELD_NUMBER: _ClassVar[int]
     session: bytes
     request_digest: bytes
     nonce: bytes
@@ -177,7 +198,12 @@ class LoginReply(_message.Message):
     areas: _containers.RepeatedScalarFieldContainer[str]
     expires_ns: int
     site: str
-    def __init__(self, session: _Optional[bytes] = ..., request_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., sealed_secret: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., roles: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ..., areas: _Optional[_Iterable[str]] = ..., expires_ns: _Optional[int] = ..., site: _Optional[str] = ...) -> None: ...
+    rekey_after_s: int
+    rekey_after_messages: int
+    secrecy: bool
+    zone: str
+    idle_s: int
+    def __init__(self, session: _Optional[bytes] = ..., request_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., sealed_secret: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., roles: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ..., areas: _Optional[_Iterable[str]] = ..., expires_ns: _Optional[int] = ..., site: _Optional[str] = ..., rekey_after_s: _Optional[int] = ..., rekey_after_messages: _Optional[int] = ..., secrecy: _Optional[bool] = ..., zone: _Optional[str] = ..., idle_s: _Optional[int] = ...) -> None: ...
 
 class LogoutRequest(_message.Message):
     __slots__ = ()
@@ -186,6 +212,40 @@ class LogoutRequest(_message.Message):
 class LogoutReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RekeyRequest(_message.Message):
+    __slots__ = ("ephemeral_key", "nonce")
+    EPHEMERAL_KEY_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    ephemeral_key: bytes
+    nonce: bytes
+    def __init__(self, ephemeral_key: _Optional[bytes] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+
+class RekeyReply(_message.Message):
+    __slots__ = ("request_digest", "nonce", "sealed_secret", "epoch")
+    REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SECRET_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    request_digest: bytes
+    nonce: bytes
+    sealed_secret: bytes
+    epoch: int
+    def __init__(self, request_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., sealed_secret: _Optional[bytes] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class ChallengeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ChallengeReply(_message.Message):
+    __slots__ = ("challenge", "time_us", "valid_until_us")
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    challenge: bytes
+    time_us: int
+    valid_until_us: int
+    def __init__(self, challenge: _Optional[bytes] = ..., time_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ()
@@ -1142,20 +1202,46 @@ class OperatorMarks(_message.Message):
     def __init__(self, marks: _Optional[_Iterable[_Union[OperatorMark, _Mapping]]] = ..., tag_types: _Optional[_Iterable[_Union[TagType, _Mapping]]] = ...) -> None: ...
 
 class SelectRequest(_message.Message):
-    __slots__ = ("control", "value", "device_number")
+    __slots__ = ("control", "value", "device_number", "emergency", "bypass_interlocks", "reason")
     CONTROL_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EMERGENCY_FIELD_NUMBER: _ClassVar[int]
+    BYPASS_INTERLOCKS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     control: str
     value: float
     device_number: str
-    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ..., device_number: _Optional[str] = ...) -> None: ...
+    emergency: bool
+    bypass_interlocks: bool
+    reason: str
+    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ..., device_number: _Optional[str] = ..., emergency: _Optional[bool] = ..., bypass_interlocks: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ConfirmRequest(_message.Message):
+    __slots__ = ("sequence_id", "control", "value", "device_number", "select_digest", "refuse", "reason")
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SELECT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    sequence_id: str
+    control: str
+    value: float
+    device_number: str
+    select_digest: bytes
+    refuse: bool
+    reason: str
+    def __init__(self, sequence_id: _Optional[str] = ..., control: _Optional[str] = ..., value: _Optional[float] = ..., device_number: _Optional[str] = ..., select_digest: _Optional[bytes] = ..., refuse: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("sequence_id",)
+    __slots__ = ("sequence_id", "confirm_digest")
     SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_DIGEST_FIELD_NUMBER: _ClassVar[int]
     sequence_id: str
-    def __init__(self, sequence_id: _Optional[str] = ...) -> None: ...
+    confirm_digest: bytes
+    def __init__(self, sequence_id: _Optional[str] = ..., confirm_digest: _Optional[bytes] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("sequence_id", "reason")
@@ -1165,8 +1251,62 @@ class CancelRequest(_message.Message):
     reason: str
     def __init__(self, sequence_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
+class AdjustRequest(_message.Message):
+    __slots__ = ("control", "amount", "device_number")
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    RAISE_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    control: str
+    amount: float
+    device_number: str
+    def __init__(self, control: _Optional[str] = ..., amount: _Optional[float] = ..., device_number: _Optional[str] = ..., **kwargs) -> None: ...
+
+class InterlockFinding(_message.Message):
+    __slots__ = ("rule", "key", "parameters", "text", "unknown", "bypassable", "because")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    BYPASSABLE_FIELD_NUMBER: _ClassVar[int]
+    BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    key: str
+    parameters: _containers.ScalarMap[str, str]
+    text: str
+    unknown: bool
+    bypassable: bool
+    because: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rule: _Optional[str] = ..., key: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., text: _Optional[str] = ..., unknown: _Optional[bool] = ..., bypassable: _Optional[bool] = ..., because: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class InterlockQuery(_message.Message):
+    __slots__ = ("control", "value")
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    control: str
+    value: float
+    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+
+class InterlockReport(_message.Message):
+    __slots__ = ("findings", "rules", "remark")
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    REMARK_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[InterlockFinding]
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    remark: str
+    def __init__(self, findings: _Optional[_Iterable[_Union[InterlockFinding, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., remark: _Optional[str] = ...) -> None: ...
+
 class ControlReply(_message.Message):
-    __slots__ = ("sequence_id", "state", "code", "reason", "valid_until_ns", "value", "present", "elapsed_s")
+    __slots__ = ("sequence_id", "state", "code", "reason", "valid_until_ns", "value", "present", "elapsed_s", "needs_guardian", "guardian", "select_digest", "confirm_digest", "findings")
     SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -1175,6 +1315,11 @@ class ControlReply(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     PRESENT_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_S_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_GUARDIAN_FIELD_NUMBER: _ClassVar[int]
+    GUARDIAN_FIELD_NUMBER: _ClassVar[int]
+    SELECT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     sequence_id: str
     state: ControlState
     code: str
@@ -1183,7 +1328,60 @@ class ControlReply(_message.Message):
     value: float
     present: float
     elapsed_s: float
-    def __init__(self, sequence_id: _Optional[str] = ..., state: _Optional[_Union[ControlState, str]] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., valid_until_ns: _Optional[int] = ..., value: _Optional[float] = ..., present: _Optional[float] = ..., elapsed_s: _Optional[float] = ...) -> None: ...
+    needs_guardian: bool
+    guardian: str
+    select_digest: bytes
+    confirm_digest: bytes
+    findings: _containers.RepeatedCompositeFieldContainer[InterlockFinding]
+    def __init__(self, sequence_id: _Optional[str] = ..., state: _Optional[_Union[ControlState, str]] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., valid_until_ns: _Optional[int] = ..., value: _Optional[float] = ..., present: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., needs_guardian: _Optional[bool] = ..., guardian: _Optional[str] = ..., select_digest: _Optional[bytes] = ..., confirm_digest: _Optional[bytes] = ..., findings: _Optional[_Iterable[_Union[InterlockFinding, _Mapping]]] = ...) -> None: ...
+
+class ListSequencesRequest(_message.Message):
+    __slots__ = ("station", "ended")
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    station: str
+    ended: bool
+    def __init__(self, station: _Optional[str] = ..., ended: _Optional[bool] = ...) -> None: ...
+
+class SequenceInfo(_message.Message):
+    __slots__ = ("reply", "control", "path", "station", "equipment", "device_number", "operator", "workstation", "started_ns", "emergency", "bypass", "why", "programme", "kind")
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    STATION_FIELD_NUMBER: _ClassVar[int]
+    EQUIPMENT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    WORKSTATION_FIELD_NUMBER: _ClassVar[int]
+    STARTED_NS_FIELD_NUMBER: _ClassVar[int]
+    EMERGENCY_FIELD_NUMBER: _ClassVar[int]
+    BYPASS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    PROGRAMME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    reply: ControlReply
+    control: str
+    path: str
+    station: str
+    equipment: str
+    device_number: str
+    operator: str
+    workstation: str
+    started_ns: int
+    emergency: bool
+    bypass: bool
+    why: str
+    programme: str
+    kind: str
+    def __init__(self, reply: _Optional[_Union[ControlReply, _Mapping]] = ..., control: _Optional[str] = ..., path: _Optional[str] = ..., station: _Optional[str] = ..., equipment: _Optional[str] = ..., device_number: _Optional[str] = ..., operator: _Optional[str] = ..., workstation: _Optional[str] = ..., started_ns: _Optional[int] = ..., emergency: _Optional[bool] = ..., bypass: _Optional[bool] = ..., why: _Optional[str] = ..., programme: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
+
+class SequenceList(_message.Message):
+    __slots__ = ("sequences", "time_ns")
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    sequences: _containers.RepeatedCompositeFieldContainer[SequenceInfo]
+    time_ns: int
+    def __init__(self, sequences: _Optional[_Iterable[_Union[SequenceInfo, _Mapping]]] = ..., time_ns: _Optional[int] = ...) -> None: ...
 
 class SetModeRequest(_message.Message):
     __slots__ = ("agc", "avc", "unit", "channel", "control_mode", "loop", "unlock", "benchmarks", "area")
@@ -1263,6 +1461,212 @@ class ModeReply(_message.Message):
     code: str
     reason: str
     def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ProgrammeStep(_message.Message):
+    __slots__ = ("control", "value", "path", "condition", "timeout_s", "pause_s", "note", "finding")
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_S_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    FINDING_FIELD_NUMBER: _ClassVar[int]
+    control: str
+    value: float
+    path: str
+    condition: str
+    timeout_s: float
+    pause_s: float
+    note: str
+    finding: str
+    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ..., path: _Optional[str] = ..., condition: _Optional[str] = ..., timeout_s: _Optional[float] = ..., pause_s: _Optional[float] = ..., note: _Optional[str] = ..., finding: _Optional[str] = ...) -> None: ...
+
+class Programme(_message.Message):
+    __slots__ = ("name", "title", "kind", "steps", "version", "digest", "author", "saved_ns", "removed", "area")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    SAVED_NS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: str
+    kind: str
+    steps: _containers.RepeatedCompositeFieldContainer[ProgrammeStep]
+    version: int
+    digest: bytes
+    author: str
+    saved_ns: int
+    removed: bool
+    area: str
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., kind: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[ProgrammeStep, _Mapping]]] = ..., version: _Optional[int] = ..., digest: _Optional[bytes] = ..., author: _Optional[str] = ..., saved_ns: _Optional[int] = ..., removed: _Optional[bool] = ..., area: _Optional[str] = ...) -> None: ...
+
+class ListProgrammesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ProgrammeList(_message.Message):
+    __slots__ = ("programmes",)
+    PROGRAMMES_FIELD_NUMBER: _ClassVar[int]
+    programmes: _containers.RepeatedCompositeFieldContainer[Programme]
+    def __init__(self, programmes: _Optional[_Iterable[_Union[Programme, _Mapping]]] = ...) -> None: ...
+
+class GetProgrammeRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class SaveProgrammeRequest(_message.Message):
+    __slots__ = ("programme", "based_on", "remove", "reason")
+    PROGRAMME_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    programme: Programme
+    based_on: int
+    remove: bool
+    reason: str
+    def __init__(self, programme: _Optional[_Union[Programme, _Mapping]] = ..., based_on: _Optional[int] = ..., remove: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StartProgrammeRequest(_message.Message):
+    __slots__ = ("name", "version", "digest", "at_ns", "condition", "wait_s", "single_step", "reason", "emergency")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    SINGLE_STEP_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EMERGENCY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    digest: bytes
+    at_ns: int
+    condition: str
+    wait_s: float
+    single_step: bool
+    reason: str
+    emergency: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[bytes] = ..., at_ns: _Optional[int] = ..., condition: _Optional[str] = ..., wait_s: _Optional[float] = ..., single_step: _Optional[bool] = ..., reason: _Optional[str] = ..., emergency: _Optional[bool] = ...) -> None: ...
+
+class ConfirmProgrammeRequest(_message.Message):
+    __slots__ = ("run", "digest", "start_digest", "refuse", "reason")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    START_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    digest: bytes
+    start_digest: bytes
+    refuse: bool
+    reason: str
+    def __init__(self, run: _Optional[str] = ..., digest: _Optional[bytes] = ..., start_digest: _Optional[bytes] = ..., refuse: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ProgrammeCommand(_message.Message):
+    __slots__ = ("run", "action", "reason")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    action: str
+    reason: str
+    def __init__(self, run: _Optional[str] = ..., action: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ProgrammeReply(_message.Message):
+    __slots__ = ("accepted", "code", "reason", "run", "version", "digest")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    code: str
+    reason: str
+    run: str
+    version: int
+    digest: bytes
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., run: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
+class StepState(_message.Message):
+    __slots__ = ("state", "code", "reason", "sequence_id", "started_ns", "ended_ns")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    STARTED_NS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_NS_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    code: str
+    reason: str
+    sequence_id: str
+    started_ns: int
+    ended_ns: int
+    def __init__(self, state: _Optional[str] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., sequence_id: _Optional[str] = ..., started_ns: _Optional[int] = ..., ended_ns: _Optional[int] = ...) -> None: ...
+
+class RunInfo(_message.Message):
+    __slots__ = ("run", "programme", "version", "state", "operator", "workstation", "guardian", "asked_ns", "at_ns", "condition", "single_step", "next", "steps", "reason", "start_digest", "digest", "needs_guardian", "title")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PROGRAMME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    WORKSTATION_FIELD_NUMBER: _ClassVar[int]
+    GUARDIAN_FIELD_NUMBER: _ClassVar[int]
+    ASKED_NS_FIELD_NUMBER: _ClassVar[int]
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    SINGLE_STEP_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    START_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_GUARDIAN_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    programme: str
+    version: int
+    state: str
+    operator: str
+    workstation: str
+    guardian: str
+    asked_ns: int
+    at_ns: int
+    condition: str
+    single_step: bool
+    next: int
+    steps: _containers.RepeatedCompositeFieldContainer[StepState]
+    reason: str
+    start_digest: bytes
+    digest: bytes
+    needs_guardian: bool
+    title: str
+    def __init__(self, run: _Optional[str] = ..., programme: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[str] = ..., operator: _Optional[str] = ..., workstation: _Optional[str] = ..., guardian: _Optional[str] = ..., asked_ns: _Optional[int] = ..., at_ns: _Optional[int] = ..., condition: _Optional[str] = ..., single_step: _Optional[bool] = ..., next: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[StepState, _Mapping]]] = ..., reason: _Optional[str] = ..., start_digest: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., needs_guardian: _Optional[bool] = ..., title: _Optional[str] = ...) -> None: ...
+
+class ListRunsRequest(_message.Message):
+    __slots__ = ("ended",)
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    ended: bool
+    def __init__(self, ended: _Optional[bool] = ...) -> None: ...
+
+class RunList(_message.Message):
+    __slots__ = ("runs", "time_ns")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[RunInfo]
+    time_ns: int
+    def __init__(self, runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., time_ns: _Optional[int] = ...) -> None: ...
 
 class GetAgcRequest(_message.Message):
     __slots__ = ("area",)
@@ -2058,18 +2462,74 @@ class AvcEvaluation(_message.Message):
     def __init__(self, qualified_percent: _Optional[float] = ..., compliance_percent: _Optional[float] = ..., commands: _Optional[int] = ..., availability_percent: _Optional[float] = ..., operations: _Optional[int] = ..., losses_mwh: _Optional[float] = ..., reference: _Optional[str] = ...) -> None: ...
 
 class AreaSetpoint(_message.Message):
-    __slots__ = ("area", "interchange_mw", "valid_from_ns", "valid_until_ns", "order_id")
+    __slots__ = ("area", "interchange_mw", "valid_from_ns", "valid_until_ns", "order_id", "unit", "priority", "issued_ns")
     AREA_FIELD_NUMBER: _ClassVar[int]
     INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
     VALID_FROM_NS_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_NS_FIELD_NUMBER: _ClassVar[int]
     area: str
     interchange_mw: float
     valid_from_ns: int
     valid_until_ns: int
     order_id: str
-    def __init__(self, area: _Optional[str] = ..., interchange_mw: _Optional[float] = ..., valid_from_ns: _Optional[int] = ..., valid_until_ns: _Optional[int] = ..., order_id: _Optional[str] = ...) -> None: ...
+    unit: str
+    priority: int
+    issued_ns: int
+    def __init__(self, area: _Optional[str] = ..., interchange_mw: _Optional[float] = ..., valid_from_ns: _Optional[int] = ..., valid_until_ns: _Optional[int] = ..., order_id: _Optional[str] = ..., unit: _Optional[str] = ..., priority: _Optional[int] = ..., issued_ns: _Optional[int] = ...) -> None: ...
+
+class ModeOrder(_message.Message):
+    __slots__ = ("area", "unit", "target", "mode", "minimum_mw", "maximum_mw", "valid_from_ns", "valid_until_ns", "priority", "issued_ns", "order_id")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_MW_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_MW_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_NS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    unit: str
+    target: str
+    mode: str
+    minimum_mw: float
+    maximum_mw: float
+    valid_from_ns: int
+    valid_until_ns: int
+    priority: int
+    issued_ns: int
+    order_id: str
+    def __init__(self, area: _Optional[str] = ..., unit: _Optional[str] = ..., target: _Optional[str] = ..., mode: _Optional[str] = ..., minimum_mw: _Optional[float] = ..., maximum_mw: _Optional[float] = ..., valid_from_ns: _Optional[int] = ..., valid_until_ns: _Optional[int] = ..., priority: _Optional[int] = ..., issued_ns: _Optional[int] = ..., order_id: _Optional[str] = ...) -> None: ...
+
+class WithdrawOrder(_message.Message):
+    __slots__ = ("order_id", "reason")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    reason: str
+    def __init__(self, order_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class OrderDecision(_message.Message):
+    __slots__ = ("order_id", "accept", "reason")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    accept: bool
+    reason: str
+    def __init__(self, order_id: _Optional[str] = ..., accept: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class GetOrderRequest(_message.Message):
+    __slots__ = ("order_id",)
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    def __init__(self, order_id: _Optional[str] = ...) -> None: ...
 
 class Schedule(_message.Message):
     __slots__ = ("area", "unit", "start_ns", "step_s", "mw", "order_id", "issued_ns")
@@ -2268,7 +2728,7 @@ class ScheduleFollowed(_message.Message):
     def __init__(self, target: _Optional[str] = ..., name: _Optional[str] = ..., day: _Optional[str] = ..., version: _Optional[int] = ..., mw: _Optional[float] = ..., next_mw: _Optional[float] = ..., next_ns: _Optional[int] = ..., actual_mw: _Optional[float] = ..., deviation_mw: _Optional[float] = ..., planned_mwh: _Optional[float] = ..., executed_mwh: _Optional[float] = ..., since_ns: _Optional[int] = ..., unknown_s: _Optional[float] = ...) -> None: ...
 
 class DispatchReply(_message.Message):
-    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns", "version", "day", "findings")
+    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns", "version", "day", "findings", "reason_code", "decided_by")
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     APPLIED_MW_FIELD_NUMBER: _ClassVar[int]
@@ -2277,6 +2737,8 @@ class DispatchReply(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    REASON_CODE_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     code: DispatchCode
     reason: str
     applied_mw: float
@@ -2285,7 +2747,9 @@ class DispatchReply(_message.Message):
     version: int
     day: str
     findings: _containers.RepeatedCompositeFieldContainer[PointFinding]
-    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ..., version: _Optional[int] = ..., day: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[PointFinding, _Mapping]]] = ...) -> None: ...
+    reason_code: str
+    decided_by: str
+    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ..., version: _Optional[int] = ..., day: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[PointFinding, _Mapping]]] = ..., reason_code: _Optional[str] = ..., decided_by: _Optional[str] = ...) -> None: ...
 
 class GetDispatchRequest(_message.Message):
     __slots__ = ()
@@ -3031,3 +3495,273 @@ class EngineeringReply(_message.Message):
     version: int
     unconfirmed: _containers.RepeatedCompositeFieldContainer[Danger]
     def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., version: _Optional[int] = ..., unconfirmed: _Optional[_Iterable[_Union[Danger, _Mapping]]] = ...) -> None: ...
+
+class ListUsersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UserInfo(_message.Message):
+    __slots__ = ("name", "roles", "areas", "zones", "disabled", "valid_until_ns", "revision", "sessions", "last_login_ns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    ZONES_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    LAST_LOGIN_NS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    zones: _containers.RepeatedScalarFieldContainer[str]
+    disabled: bool
+    valid_until_ns: int
+    revision: int
+    sessions: int
+    last_login_ns: int
+    def __init__(self, name: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., areas: _Optional[_Iterable[str]] = ..., zones: _Optional[_Iterable[str]] = ..., disabled: _Optional[bool] = ..., valid_until_ns: _Optional[int] = ..., revision: _Optional[int] = ..., sessions: _Optional[int] = ..., last_login_ns: _Optional[int] = ...) -> None: ...
+
+class UserList(_message.Message):
+    __slots__ = ("users", "revision")
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[UserInfo]
+    revision: int
+    def __init__(self, users: _Optional[_Iterable[_Union[UserInfo, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class UserOrder(_message.Message):
+    __slots__ = ("user", "remove", "based_on", "reason")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    user: UserInfo
+    remove: bool
+    based_on: int
+    reason: str
+    def __init__(self, user: _Optional[_Union[UserInfo, _Mapping]] = ..., remove: _Optional[bool] = ..., based_on: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SecurityReply(_message.Message):
+    __slots__ = ("accepted", "code", "reason", "revision")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    code: str
+    reason: str
+    revision: int
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class PolicyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RoleInfo(_message.Message):
+    __slots__ = ("name", "rights", "excludes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    excludes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., rights: _Optional[_Iterable[str]] = ..., excludes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ZoneInfo(_message.Message):
+    __slots__ = ("name", "workstations", "rights")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKSTATIONS_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    workstations: _containers.RepeatedScalarFieldContainer[str]
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., workstations: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("roles", "zones", "areas", "two_person")
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    ZONES_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    TWO_PERSON_FIELD_NUMBER: _ClassVar[int]
+    roles: _containers.RepeatedCompositeFieldContainer[RoleInfo]
+    zones: _containers.RepeatedCompositeFieldContainer[ZoneInfo]
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    two_person: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, roles: _Optional[_Iterable[_Union[RoleInfo, _Mapping]]] = ..., zones: _Optional[_Iterable[_Union[ZoneInfo, _Mapping]]] = ..., areas: _Optional[_Iterable[str]] = ..., two_person: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SessionInfo(_message.Message):
+    __slots__ = ("id_digest", "name", "workstation", "zone", "peer", "began_ns", "expires_ns", "last_order_ns", "roles", "locked", "mine")
+    ID_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKSTATION_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_NS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_NS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ORDER_NS_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    LOCKED_FIELD_NUMBER: _ClassVar[int]
+    MINE_FIELD_NUMBER: _ClassVar[int]
+    id_digest: bytes
+    name: str
+    workstation: str
+    zone: str
+    peer: str
+    began_ns: int
+    expires_ns: int
+    last_order_ns: int
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    locked: bool
+    mine: bool
+    def __init__(self, id_digest: _Optional[bytes] = ..., name: _Optional[str] = ..., workstation: _Optional[str] = ..., zone: _Optional[str] = ..., peer: _Optional[str] = ..., began_ns: _Optional[int] = ..., expires_ns: _Optional[int] = ..., last_order_ns: _Optional[int] = ..., roles: _Optional[_Iterable[str]] = ..., locked: _Optional[bool] = ..., mine: _Optional[bool] = ...) -> None: ...
+
+class SessionList(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class EndSessionRequest(_message.Message):
+    __slots__ = ("id_digest", "reason")
+    ID_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id_digest: bytes
+    reason: str
+    def __init__(self, id_digest: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RevocationListFile(_message.Message):
+    __slots__ = ("crl",)
+    CRL_FIELD_NUMBER: _ClassVar[int]
+    crl: bytes
+    def __init__(self, crl: _Optional[bytes] = ...) -> None: ...
+
+class AuditQuery(_message.Message):
+    __slots__ = ("from_ns", "to_ns", "kinds", "actor", "object", "code", "text", "before", "limit", "sequence_id")
+    FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_NS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    from_ns: int
+    to_ns: int
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    actor: str
+    object: str
+    code: str
+    text: str
+    before: int
+    limit: int
+    sequence_id: str
+    def __init__(self, from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., actor: _Optional[str] = ..., object: _Optional[str] = ..., code: _Optional[str] = ..., text: _Optional[str] = ..., before: _Optional[int] = ..., limit: _Optional[int] = ..., sequence_id: _Optional[str] = ...) -> None: ...
+
+class AuditEntry(_message.Message):
+    __slots__ = ("number", "time_ns", "kind", "step", "actor", "workstation", "session", "sequence_id", "mrid", "path", "old", "value", "code", "reason", "evidence", "digest", "signature_ok")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    WORKSTATION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OLD_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_OK_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    time_ns: int
+    kind: str
+    step: str
+    actor: str
+    workstation: str
+    session: str
+    sequence_id: str
+    mrid: str
+    path: str
+    old: float
+    value: float
+    code: str
+    reason: str
+    evidence: bytes
+    digest: bytes
+    signature_ok: bool
+    def __init__(self, number: _Optional[int] = ..., time_ns: _Optional[int] = ..., kind: _Optional[str] = ..., step: _Optional[str] = ..., actor: _Optional[str] = ..., workstation: _Optional[str] = ..., session: _Optional[str] = ..., sequence_id: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., old: _Optional[float] = ..., value: _Optional[float] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., evidence: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., signature_ok: _Optional[bool] = ...) -> None: ...
+
+class AuditPage(_message.Message):
+    __slots__ = ("entries", "total", "more")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[AuditEntry]
+    total: int
+    more: bool
+    def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., total: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class AuditExportRequest(_message.Message):
+    __slots__ = ("query", "format")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    query: AuditQuery
+    format: str
+    def __init__(self, query: _Optional[_Union[AuditQuery, _Mapping]] = ..., format: _Optional[str] = ...) -> None: ...
+
+class CheckpointRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AuditCheckpoint(_message.Message):
+    __slots__ = ("records", "digest", "merkle_root", "time_ns", "signer", "key_id", "signature", "number", "encoded", "certificate")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    MERKLE_ROOT_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SIGNER_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ENCODED_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    digest: bytes
+    merkle_root: bytes
+    time_ns: int
+    signer: str
+    key_id: bytes
+    signature: bytes
+    number: int
+    encoded: bytes
+    certificate: bytes
+    def __init__(self, records: _Optional[int] = ..., digest: _Optional[bytes] = ..., merkle_root: _Optional[bytes] = ..., time_ns: _Optional[int] = ..., signer: _Optional[str] = ..., key_id: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., number: _Optional[int] = ..., encoded: _Optional[bytes] = ..., certificate: _Optional[bytes] = ...) -> None: ...
+
+class AuditProofRequest(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: int
+    def __init__(self, record: _Optional[int] = ...) -> None: ...
+
+class AuditProof(_message.Message):
+    __slots__ = ("record", "leaf", "path", "checkpoint")
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    LEAF_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    record: int
+    leaf: bytes
+    path: _containers.RepeatedScalarFieldContainer[bytes]
+    checkpoint: AuditCheckpoint
+    def __init__(self, record: _Optional[int] = ..., leaf: _Optional[bytes] = ..., path: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[_Union[AuditCheckpoint, _Mapping]] = ...) -> None: ...

@@ -26,7 +26,15 @@ if _version_not_supported:
 
 
 class SessionStub:
-    """Missing associated documentation comment in .proto file."""
+    """Every reply, and every message of a stream, ends with a field 2047 that this contract declares nowhere, so that who does not
+    check it skips it: bytes 0xFA 0x7F, a length, then u64le number | mac (16 bytes) | for replies to Signed also sig (64 bytes).
+    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method | SM3(request, as it came; zeros for
+    the messages of a stream) | the message without the field
+    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(session key server-to-client, RPAE | sig)[:16]
+    Numbers grow by one a message within the session and direction. With secrecy the message is a single field 2046 (bytes): its
+    SM4-GCM cipher text under the key "s2c-enc", nonce = u32le epoch | u64le number.
+
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -44,10 +52,28 @@ class SessionStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.LogoutReply.FromString,
                 _registered_method=True)
+        self.Rekey = channel.unary_unary(
+                '/scadapb.v1.Session/Rekey',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                _registered_method=True)
+        self.GetChallenge = channel.unary_unary(
+                '/scadapb.v1.Session/GetChallenge',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ChallengeRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ChallengeReply.FromString,
+                _registered_method=True)
 
 
 class SessionServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Every reply, and every message of a stream, ends with a field 2047 that this contract declares nowhere, so that who does not
+    check it skips it: bytes 0xFA 0x7F, a length, then u64le number | mac (16 bytes) | for replies to Signed also sig (64 bytes).
+    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method | SM3(request, as it came; zeros for
+    the messages of a stream) | the message without the field
+    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(session key server-to-client, RPAE | sig)[:16]
+    Numbers grow by one a message within the session and direction. With secrecy the message is a single field 2046 (bytes): its
+    SM4-GCM cipher text under the key "s2c-enc", nonce = u32le epoch | u64le number.
+
+    """
 
     def Login(self, request, context):
         """Signed{LoginRequest} by the identity key. The reply is Signed{LoginReply} by the server key.
@@ -58,6 +84,20 @@ class SessionServicer:
 
     def Logout(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rekey(self, request, context):
+        """Signed{RekeyRequest}; fresh keys for the same session. The reply is Signed{RekeyReply} by the server key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChallenge(self, request, context):
+        """A nonce, good once and for a few seconds, for a signer whose clock cannot be trusted.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -75,6 +115,16 @@ def add_SessionServicer_to_server(servicer, server):
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.LogoutRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.LogoutReply.SerializeToString,
             ),
+            'Rekey': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rekey,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            ),
+            'GetChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenge,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ChallengeRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ChallengeReply.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'scadapb.v1.Session', rpc_method_handlers)
@@ -84,7 +134,15 @@ def add_SessionServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Session:
-    """Missing associated documentation comment in .proto file."""
+    """Every reply, and every message of a stream, ends with a field 2047 that this contract declares nowhere, so that who does not
+    check it skips it: bytes 0xFA 0x7F, a length, then u64le number | mac (16 bytes) | for replies to Signed also sig (64 bytes).
+    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method | SM3(request, as it came; zeros for
+    the messages of a stream) | the message without the field
+    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(session key server-to-client, RPAE | sig)[:16]
+    Numbers grow by one a message within the session and direction. With secrecy the message is a single field 2046 (bytes): its
+    SM4-GCM cipher text under the key "s2c-enc", nonce = u32le epoch | u64le number.
+
+    """
 
     @staticmethod
     def Login(request,
@@ -130,6 +188,60 @@ class Session:
             '/scadapb.v1.Session/Logout',
             scadapb_dot_v1_dot_scada__pb2.LogoutRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.LogoutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rekey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Session/Rekey',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Session/GetChallenge',
+            scadapb_dot_v1_dot_scada__pb2.ChallengeRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ChallengeReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1375,6 +1487,7 @@ class OperatorData:
 class ControlStub:
     """---------------------------------------------------------------- control (own port, own server object)
 
+    Preset -> check-back -> (confirmation by a second person) -> execute -> feedback -> result.
     """
 
     def __init__(self, channel):
@@ -1388,6 +1501,11 @@ class ControlStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
                 _registered_method=True)
+        self.Confirm = channel.unary_unary(
+                '/scadapb.v1.Control/Confirm',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
+                _registered_method=True)
         self.Execute = channel.unary_unary(
                 '/scadapb.v1.Control/Execute',
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
@@ -1398,20 +1516,43 @@ class ControlStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
                 _registered_method=True)
+        self.Adjust = channel.unary_unary(
+                '/scadapb.v1.Control/Adjust',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
+                _registered_method=True)
         self.SetMode = channel.unary_unary(
                 '/scadapb.v1.Control/SetMode',
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.ModeReply.FromString,
+                _registered_method=True)
+        self.ListSequences = channel.unary_unary(
+                '/scadapb.v1.Control/ListSequences',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListSequencesRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SequenceList.FromString,
+                _registered_method=True)
+        self.CheckInterlocks = channel.unary_unary(
+                '/scadapb.v1.Control/CheckInterlocks',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.InterlockQuery.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.InterlockReport.FromString,
                 _registered_method=True)
 
 
 class ControlServicer:
     """---------------------------------------------------------------- control (own port, own server object)
 
+    Preset -> check-back -> (confirmation by a second person) -> execute -> feedback -> result.
     """
 
     def Select(self, request, context):
         """Signed{SelectRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Confirm(self, request, context):
+        """Signed{ConfirmRequest}: by the guardian, on another workstation
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1431,8 +1572,28 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Adjust(self, request, context):
+        """Signed{AdjustRequest}: raise or lower, in one call
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetMode(self, request, context):
         """Signed{SetModeRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSequences(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckInterlocks(self, request, context):
+        """What forbids a control now and why, without selecting it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1446,6 +1607,11 @@ def add_ControlServicer_to_server(servicer, server):
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.SerializeToString,
             ),
+            'Confirm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confirm,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.SerializeToString,
+            ),
             'Execute': grpc.unary_unary_rpc_method_handler(
                     servicer.Execute,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
@@ -1456,10 +1622,25 @@ def add_ControlServicer_to_server(servicer, server):
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.SerializeToString,
             ),
+            'Adjust': grpc.unary_unary_rpc_method_handler(
+                    servicer.Adjust,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ControlReply.SerializeToString,
+            ),
             'SetMode': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMode,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.ModeReply.SerializeToString,
+            ),
+            'ListSequences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSequences,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListSequencesRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SequenceList.SerializeToString,
+            ),
+            'CheckInterlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckInterlocks,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.InterlockQuery.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.InterlockReport.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1472,6 +1653,7 @@ def add_ControlServicer_to_server(servicer, server):
 class Control:
     """---------------------------------------------------------------- control (own port, own server object)
 
+    Preset -> check-back -> (confirmation by a second person) -> execute -> feedback -> result.
     """
 
     @staticmethod
@@ -1489,6 +1671,33 @@ class Control:
             request,
             target,
             '/scadapb.v1.Control/Select',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confirm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Control/Confirm',
             scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
             options,
@@ -1556,6 +1765,33 @@ class Control:
             _registered_method=True)
 
     @staticmethod
+    def Adjust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Control/Adjust',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ControlReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetMode(request,
             target,
             options=(),
@@ -1572,6 +1808,403 @@ class Control:
             '/scadapb.v1.Control/SetMode',
             scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.ModeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSequences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Control/ListSequences',
+            scadapb_dot_v1_dot_scada__pb2.ListSequencesRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SequenceList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckInterlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Control/CheckInterlocks',
+            scadapb_dot_v1_dot_scada__pb2.InterlockQuery.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.InterlockReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class ProgrammesStub:
+    """---------------------------------------------------------------- programmes of controls
+
+    Controls one after the other or all at once, written down, checked and confirmed as a whole. Every step passes the same desk.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListProgrammes = channel.unary_unary(
+                '/scadapb.v1.Programmes/ListProgrammes',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListProgrammesRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeList.FromString,
+                _registered_method=True)
+        self.GetProgramme = channel.unary_unary(
+                '/scadapb.v1.Programmes/GetProgramme',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.GetProgrammeRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.Programme.FromString,
+                _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/scadapb.v1.Programmes/ListRuns',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.RunList.FromString,
+                _registered_method=True)
+        self.Save = channel.unary_unary(
+                '/scadapb.v1.Programmes/Save',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+                _registered_method=True)
+        self.Start = channel.unary_unary(
+                '/scadapb.v1.Programmes/Start',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+                _registered_method=True)
+        self.Confirm = channel.unary_unary(
+                '/scadapb.v1.Programmes/Confirm',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+                _registered_method=True)
+        self.Command = channel.unary_unary(
+                '/scadapb.v1.Programmes/Command',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+                _registered_method=True)
+
+
+class ProgrammesServicer:
+    """---------------------------------------------------------------- programmes of controls
+
+    Controls one after the other or all at once, written down, checked and confirmed as a whole. Every step passes the same desk.
+    """
+
+    def ListProgrammes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProgramme(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRuns(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Save(self, request, context):
+        """Signed{SaveProgrammeRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Start(self, request, context):
+        """Signed{StartProgrammeRequest}: now, at a time, or once a condition holds
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Confirm(self, request, context):
+        """Signed{ConfirmProgrammeRequest}: by the guardian
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Command(self, request, context):
+        """Signed{ProgrammeCommand}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ProgrammesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListProgrammes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgrammes,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListProgrammesRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeList.SerializeToString,
+            ),
+            'GetProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgramme,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetProgrammeRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.Programme.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListRunsRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.RunList.SerializeToString,
+            ),
+            'Save': grpc.unary_unary_rpc_method_handler(
+                    servicer.Save,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.SerializeToString,
+            ),
+            'Start': grpc.unary_unary_rpc_method_handler(
+                    servicer.Start,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.SerializeToString,
+            ),
+            'Confirm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confirm,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.SerializeToString,
+            ),
+            'Command': grpc.unary_unary_rpc_method_handler(
+                    servicer.Command,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'scadapb.v1.Programmes', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('scadapb.v1.Programmes', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Programmes:
+    """---------------------------------------------------------------- programmes of controls
+
+    Controls one after the other or all at once, written down, checked and confirmed as a whole. Every step passes the same desk.
+    """
+
+    @staticmethod
+    def ListProgrammes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/ListProgrammes',
+            scadapb_dot_v1_dot_scada__pb2.ListProgrammesRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ProgrammeList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/GetProgramme',
+            scadapb_dot_v1_dot_scada__pb2.GetProgrammeRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.Programme.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/ListRuns',
+            scadapb_dot_v1_dot_scada__pb2.ListRunsRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.RunList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Save(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/Save',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Start(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/Start',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confirm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/Confirm',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Command(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Programmes/Command',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.ProgrammeReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1899,10 +2532,30 @@ class DispatchStub:
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
                 _registered_method=True)
+        self.SendMode = channel.unary_unary(
+                '/scadapb.v1.Dispatch/SendMode',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+                _registered_method=True)
+        self.WithdrawOrder = channel.unary_unary(
+                '/scadapb.v1.Dispatch/WithdrawOrder',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+                _registered_method=True)
+        self.Decide = channel.unary_unary(
+                '/scadapb.v1.Dispatch/Decide',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+                _registered_method=True)
         self.GetDispatch = channel.unary_unary(
                 '/scadapb.v1.Dispatch/GetDispatch',
                 request_serializer=scadapb_dot_v1_dot_scada__pb2.GetDispatchRequest.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchStatus.FromString,
+                _registered_method=True)
+        self.GetOrder = channel.unary_unary(
+                '/scadapb.v1.Dispatch/GetOrder',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.GetOrderRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
                 _registered_method=True)
         self.EditSchedule = channel.unary_unary(
                 '/scadapb.v1.Dispatch/EditSchedule',
@@ -1940,8 +2593,36 @@ class DispatchServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendMode(self, request, context):
+        """Signed{ModeOrder}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawOrder(self, request, context):
+        """Signed{WithdrawOrder}: by the dispatcher who sent it
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Decide(self, request, context):
+        """Signed{OrderDecision}: an operator accepts or refuses a pending order
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetDispatch(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrder(self, request, context):
+        """what became of an order; signed by the server
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1978,10 +2659,30 @@ def add_DispatchServicer_to_server(servicer, server):
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
             ),
+            'SendMode': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendMode,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
+            ),
+            'WithdrawOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawOrder,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
+            ),
+            'Decide': grpc.unary_unary_rpc_method_handler(
+                    servicer.Decide,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
+            ),
             'GetDispatch': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDispatch,
                     request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetDispatchRequest.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchStatus.SerializeToString,
+            ),
+            'GetOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrder,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetOrderRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
             ),
             'EditSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.EditSchedule,
@@ -2066,6 +2767,87 @@ class Dispatch:
             _registered_method=True)
 
     @staticmethod
+    def SendMode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/SendMode',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/WithdrawOrder',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Decide(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/Decide',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetDispatch(request,
             target,
             options=(),
@@ -2082,6 +2864,33 @@ class Dispatch:
             '/scadapb.v1.Dispatch/GetDispatch',
             scadapb_dot_v1_dot_scada__pb2.GetDispatchRequest.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.DispatchStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Dispatch/GetOrder',
+            scadapb_dot_v1_dot_scada__pb2.GetOrderRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -3215,6 +4024,512 @@ class Engineering:
             '/scadapb.v1.Engineering/Rollback',
             scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.EngineeringReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class SecurityStub:
+    """---------------------------------------------------------------- users, sessions, certificates
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListUsers = channel.unary_unary(
+                '/scadapb.v1.Security/ListUsers',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.UserList.FromString,
+                _registered_method=True)
+        self.SetUser = channel.unary_unary(
+                '/scadapb.v1.Security/SetUser',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SecurityReply.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/scadapb.v1.Security/GetPolicy',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.PolicyRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.Policy.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/scadapb.v1.Security/ListSessions',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SessionList.FromString,
+                _registered_method=True)
+        self.EndSession = channel.unary_unary(
+                '/scadapb.v1.Security/EndSession',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SecurityReply.FromString,
+                _registered_method=True)
+        self.LoadRevocations = channel.unary_unary(
+                '/scadapb.v1.Security/LoadRevocations',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.SecurityReply.FromString,
+                _registered_method=True)
+
+
+class SecurityServicer:
+    """---------------------------------------------------------------- users, sessions, certificates
+
+    """
+
+    def ListUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetUser(self, request, context):
+        """Signed{UserOrder}; nobody changes an entry of one's own
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSession(self, request, context):
+        """Signed{EndSessionRequest}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoadRevocations(self, request, context):
+        """Signed{RevocationListFile}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SecurityServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListUsersRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.UserList.SerializeToString,
+            ),
+            'SetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUser,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SecurityReply.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.PolicyRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.Policy.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.ListSessionsRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SessionList.SerializeToString,
+            ),
+            'EndSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSession,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SecurityReply.SerializeToString,
+            ),
+            'LoadRevocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadRevocations,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.SecurityReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'scadapb.v1.Security', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('scadapb.v1.Security', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Security:
+    """---------------------------------------------------------------- users, sessions, certificates
+
+    """
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Security/ListUsers',
+            scadapb_dot_v1_dot_scada__pb2.ListUsersRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.UserList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Security/SetUser',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SecurityReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Security/GetPolicy',
+            scadapb_dot_v1_dot_scada__pb2.PolicyRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Security/ListSessions',
+            scadapb_dot_v1_dot_scada__pb2.ListSessionsRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SessionList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Security/EndSession',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SecurityReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Security/LoadRevocations',
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.SecurityReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuditStub:
+    """---------------------------------------------------------------- audit
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Query = channel.unary_unary(
+                '/scadapb.v1.Audit/Query',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.AuditQuery.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AuditPage.FromString,
+                _registered_method=True)
+        self.Export = channel.unary_stream(
+                '/scadapb.v1.Audit/Export',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.AuditExportRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/scadapb.v1.Audit/GetCheckpoint',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.CheckpointRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AuditCheckpoint.FromString,
+                _registered_method=True)
+        self.Prove = channel.unary_unary(
+                '/scadapb.v1.Audit/Prove',
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.AuditProofRequest.SerializeToString,
+                response_deserializer=scadapb_dot_v1_dot_scada__pb2.AuditProof.FromString,
+                _registered_method=True)
+
+
+class AuditServicer:
+    """---------------------------------------------------------------- audit
+
+    """
+
+    def Query(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Export(self, request, context):
+        """JSON lines or CSV, with digests
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """The newest signed checkpoint, for a witness on another host.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Prove(self, request, context):
+        """that a record is under a checkpoint
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Query': grpc.unary_unary_rpc_method_handler(
+                    servicer.Query,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.AuditQuery.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AuditPage.SerializeToString,
+            ),
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.AuditExportRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.FileChunk.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.CheckpointRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AuditCheckpoint.SerializeToString,
+            ),
+            'Prove': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prove,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.AuditProofRequest.FromString,
+                    response_serializer=scadapb_dot_v1_dot_scada__pb2.AuditProof.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'scadapb.v1.Audit', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('scadapb.v1.Audit', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Audit:
+    """---------------------------------------------------------------- audit
+
+    """
+
+    @staticmethod
+    def Query(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Audit/Query',
+            scadapb_dot_v1_dot_scada__pb2.AuditQuery.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AuditPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scadapb.v1.Audit/Export',
+            scadapb_dot_v1_dot_scada__pb2.AuditExportRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.FileChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Audit/GetCheckpoint',
+            scadapb_dot_v1_dot_scada__pb2.CheckpointRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AuditCheckpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Prove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scadapb.v1.Audit/Prove',
+            scadapb_dot_v1_dot_scada__pb2.AuditProofRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.AuditProof.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,31 @@
+"""Settings of the control path: who must be two, and how long each step may take."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from scada.core.section import Section
+
+
+class TwoPersonRule(Section):
+    """Controls that a guardian must confirm on another workstation; what is left out matches everything."""
+
+    station: str = Field("", description="Name of the station or of its control area.")
+    equipment: str = Field(
+        "", description="Class of the equipment, e.g. Breaker, Disconnector, GroundDisconnector, GeneratingUnit."
+    )
+    control_type: str = Field("", description="E.g. SwitchPosition, TapPosition, ActivePower.")
+    control: str = Field("", description="mRID of one control.")
+    needed: bool = Field(True, description="false: an exception; the first rule that matches decides.")
+
+
+class ControlSettings(Section):
+    """Controls by people."""
+
+    two_person: tuple[TwoPersonRule, ...] = Field(
+        (TwoPersonRule(control_type="SwitchPosition"),),
+        description="Two-person rules, the first that matches decides; none = never.",
+    )
+    check_back_s: float = Field(10.0, gt=0, le=120, description="Longest time until a station checks back.")
+    selection_s: float = Field(60.0, gt=0, le=600, description="How long a selection stays: for guardian and execute together.")
+    confirm_s: float = Field(10.0, gt=0, le=120, description="Longest time until a station confirms an execute.")
