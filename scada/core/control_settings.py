@@ -10,10 +10,8 @@ from scada.core.section import Section
 class TwoPersonRule(Section):
     """Controls that a guardian must confirm on another workstation; what is left out matches everything."""
 
-    station: str = Field("", description="Name of the station or of its control area.")
-    equipment: str = Field(
-        "", description="Class of the equipment, e.g. Breaker, Disconnector, GroundDisconnector, GeneratingUnit."
-    )
+    station: str = Field("", description="Station or its control area, by name.")
+    equipment: str = Field("", description="CIM class of the equipment: Breaker, Disconnector, GroundDisconnector ...")
     control_type: str = Field("", description="E.g. SwitchPosition, TapPosition, ActivePower.")
     control: str = Field("", description="mRID of one control.")
     needed: bool = Field(True, description="false: an exception; the first rule that matches decides.")
@@ -24,7 +22,7 @@ class ControlSettings(Section):
 
     two_person: tuple[TwoPersonRule, ...] = Field(
         (TwoPersonRule(control_type="SwitchPosition"),),
-        description="Two-person rules, the first that matches decides; none = never.",
+        description="The first rule that matches decides; none = one person.",
     )
     check_back_s: float = Field(10.0, gt=0, le=120, description="Longest time until a station checks back.")
     selection_s: float = Field(60.0, gt=0, le=600, description="How long a selection stays: for guardian and execute together.")
