@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from scada.control.effects import Audit, Effect, Reply, Report
-from scada.control.interlocks import FIVE_PREVENTION, Interlock, check_interlocks, rests_on_substituted
+from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock, check_interlocks, rests_on_substituted
 from scada.control.plant import Plant, Reading, SwitchgearTopology, expected_feedback, has_followed
 from scada.control.records import ControlReply, Principal, SequenceState
 from scada.control.recovery import interrupted
@@ -246,7 +246,7 @@ class ControlDesk:
             return "link_down", f"the channel of the station is {state.value}"
         findings = check_interlocks(self._interlocks, control, request.value, self._plant, self._topology)
         if findings:
-            return "interlock", "; ".join(findings) + self._resting(request, findings)
+            return "interlock", "; ".join(map(str, findings)) + self._resting(request, findings)
         if control.kind is ControlKind.STEP and control.feedback is not None and not self._present(control).good:
             return "feedback_bad", "the present position is not known, so one step from it is not known either"
         return None
@@ -278,7 +278,7 @@ class ControlDesk:
             return "held", "an operator holds the feedback's value, so nobody would see what happens: release it first"
         return None
 
-    def _resting(self, request: Request, findings: list[str]) -> str:
+    def _resting(self, request: Request, findings: Sequence[Finding]) -> str:
         return rests_on_substituted(self._interlocks, request.control, request.value, self._plant, self._topology, findings)
 
     def _remark(self, request: Request, present: Reading) -> Refusal:

@@ -2,22 +2,54 @@
 
 The rules are those of the five preventions (anti-misoperation practice, DL/T 687) that topology can tell. What is not known for
 sure forbids, and every finding explains itself. What a plant needs beyond them its model says: points that must be 1 before a
-control is operated.
+control is operated, and expressions that must be true (:mod:`scada.control.conditions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from scada.control.plant import Plant, SwitchgearTopology, SwitchKind, asks_to_close
 from scada.model_cim.tables import Control, ControlKind
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that forbids a control.
+
+    Attributes:
+        rule: which one, e.g. ``no-load-on-disconnector``, or the name of an interlock of the model.
+        key: text key, ``interlock.`` and more.
+        parameters: of the text.
+        text: one English sentence.
+        unknown: it forbids because something is not known, not because something is against it.
+        bypassable: who has the right may operate against it.
+        because: terms that are not fulfilled, each with the value that was found.
+    """
+
+    rule: str
+    key: str
+    text: str
+    parameters: Mapping[str, str] = field(default=_NOTHING)
+    unknown: bool = False
+    bypassable: bool = True
+    because: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
 
 class Interlock(Protocol):
     """One rule."""
 
-    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+    name: str
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[Finding]:
         """Why the control must not be operated now; empty if the rule allows it."""
         ...
 
@@ -25,26 +57,33 @@ class Interlock(Protocol):
 class NoLoadOnDisconnector:
     """A disconnector must not break or make load: its bay breakers are open, or another closed path joins its ends."""
 
-    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+    name = "no-load-on-disconnector"
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[Finding]:
         """Explain which breaker is in the way."""
         del value, plant
         if topology.switch_kind(control.equipment) is not SwitchKind.DISCONNECTOR or topology.is_bypassed(control.equipment):
             return []
         breakers = topology.bay_breakers(control.equipment)
         if not breakers:
-            return ["the disconnector would switch load: its bay has no breaker that is known to be open"]
+            text = "the disconnector would switch load: its bay has no breaker that is known to be open"
+            return [Finding(self.name, "interlock.load.no_breaker", text, unknown=True)]
         positions = [topology.is_closed(breaker) for breaker in breakers]
         if True in positions:
-            return ["the disconnector would switch load: the breaker of its bay is closed"]
+            text = "the disconnector would switch load: the breaker of its bay is closed"
+            return [Finding(self.name, "interlock.load.closed", text, bypassable=False)]
         if None in positions:
-            return ["the disconnector could switch load: the position of its bay's breaker is not known"]
+            text = "the disconnector could switch load: the position of its bay's breaker is not known"
+            return [Finding(self.name, "interlock.load.unknown", text, unknown=True)]
         return []
 
 
 class NoClosingOntoEarth:
     """A switch must not be closed onto an earthed part."""
 
-    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+    name = "no-closing-onto-earth"
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[Finding]:
         """Explain that one side is earthed, or may be."""
         del plant
         kind = topology.switch_kind(control.equipment)
@@ -52,9 +91,11 @@ class NoClosingOntoEarth:
             return []
         match topology.is_earthed(control.equipment):
             case True:
-                return [f"the {kind.value} would close onto earth: one side is earthed by a closed switch or a portable earth"]
+                text = f"the {kind.value} would close onto earth: one side is earthed by a closed switch or a portable earth"
+                return [Finding(self.name, "interlock.earth.closed", text, {"kind": kind.name.lower()}, bypassable=False)]
             case None:
-                return ["it is not known whether it would close onto earth: the position of a switch beside it is not known"]
+                text = "it is not known whether it would close onto earth: the position of a switch beside it is not known"
+                return [Finding(self.name, "interlock.earth.unknown", text, unknown=True)]
             case _:
                 return []
 
@@ -62,16 +103,20 @@ class NoClosingOntoEarth:
 class NoEarthingOfLiveParts:
     """An earthing switch must not be closed on an energised part."""
 
-    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[str]:
+    name = "no-earthing-of-live-parts"
+
+    def check(self, control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[Finding]:
         """Explain that the part is live, or may be."""
         del plant
         if topology.switch_kind(control.equipment) is not SwitchKind.EARTHING or not asks_to_close(control, value):
             return []
         match topology.is_energised(control.equipment):
             case True:
-                return ["the earthing switch would be closed on an energised part"]
+                text = "the earthing switch would be closed on an energised part"
+                return [Finding(self.name, "interlock.live.energised", text, bypassable=False)]
             case None:
-                return ["it is not known whether the part to be earthed is energised"]
+                text = "it is not known whether the part to be earthed is energised"
+                return [Finding(self.name, "interlock.live.unknown", text, unknown=True)]
             case _:
                 return []
 
@@ -79,13 +124,15 @@ class NoEarthingOfLiveParts:
 FIVE_PREVENTION: Final[Sequence[Interlock]] = (NoLoadOnDisconnector(), NoClosingOntoEarth(), NoEarthingOfLiveParts())
 """The rules that hold at every site."""
 
+ENABLED_BY: Final = "enabled-by"
+
 _NAMED: Final = 3
 """Substituted switches that a reason names."""
 
 
 def check_interlocks(
     rules: Sequence[Interlock], control: Control, value: float, plant: Plant, topology: SwitchgearTopology
-) -> list[str]:
+) -> list[Finding]:
     """What the model's own interlocks forbid, and for a switch command what the rules do."""
     findings = _not_enabled(control, value, plant)
     if control.kind in (ControlKind.SINGLE, ControlKind.DOUBLE):
@@ -93,26 +140,38 @@ def check_interlocks(
     return findings
 
 
-def _not_enabled(control: Control, value: float, plant: Plant) -> list[str]:
+def _not_enabled(control: Control, value: float, plant: Plant) -> list[Finding]:
     """Points that must be 1 before this order and are not, or of which that is not known.
 
     A value that an operator entered or blocked proves nothing.
     """
-    findings: list[str] = []
+    findings: list[Finding] = []
     for enabling in control.enabled_by:
-        up = asks_to_close(control, value) if control.kind is not ControlKind.STEP else value == 2
-        if control.kind is not ControlKind.SETPOINT and not (enabling.closes if up else enabling.opens):
+        if not _concerns(control, value, opens=enabling.opens, closes=enabling.closes):
             continue
+        key, what, unknown = "", "", True
         if enabling.pid is None:
-            findings.append(f"{enabling.path} must allow it, and the model does not have that point")
-            continue
-        reading = plant.reading(int(enabling.pid))
-        if not reading.good or reading.held:
-            why = "was entered by an operator" if reading.held else "is not known"
-            findings.append(f"{enabling.path} must allow it, and its value {why}")
-        elif reading.value != 1:
-            findings.append(f"{enabling.path} does not allow it")
+            key, what = "missing", "must allow it, and the model does not have that point"
+        else:
+            reading = plant.reading(int(enabling.pid))
+            if reading.held:
+                key, what = "held", "must allow it, and its value was entered by an operator"
+            elif not reading.good:
+                key, what = "unknown", "must allow it, and its value is not known"
+            elif reading.value != 1:
+                key, what, unknown = "not", "does not allow it", False
+        if key:
+            text = f"{enabling.path} {what}"
+            findings.append(Finding(ENABLED_BY, f"interlock.enabled.{key}", text, {"point": enabling.path}, unknown=unknown))
     return findings
+
+
+def _concerns(control: Control, value: float, *, opens: bool, closes: bool) -> bool:
+    """Whether a rule for opening (lowering) or closing (raising) is asked before this order; set-points ask both."""
+    if control.kind is ControlKind.SETPOINT:
+        return True
+    up = asks_to_close(control, value) if control.kind is not ControlKind.STEP else value == 2
+    return closes if up else opens
 
 
 def rests_on_substituted(
@@ -121,11 +180,11 @@ def rests_on_substituted(
     value: float,
     plant: Plant,
     topology: SwitchgearTopology,
-    findings: Sequence[str],
+    findings: Sequence[Finding],
 ) -> str:
     """What to add to the rules' ``findings`` if they would be others without the positions that operators entered; else empty."""
     names = topology.substituted()
-    if not names or check_interlocks(rules, control, value, plant, topology.without_substituted()) == findings:
+    if not names or check_interlocks(rules, control, value, plant, topology.without_substituted()) == list(findings):
         return ""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f" (this rests on substituted positions: {', '.join(names[:_NAMED])}{more})"
