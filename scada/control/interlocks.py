@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from scada.control.plant import Plant, SwitchgearTopology, SwitchKind, asks_to_close
 from scada.model_cim.tables import Control, ControlKind
-
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class Finding:
     rule: str
     key: str
     text: str
-    parameters: Mapping[str, str] = field(default=_NOTHING)
+    parameters: Mapping[str, str] = field(default_factory=dict)
     unknown: bool = False
     bypassable: bool = True
     because: tuple[str, ...] = ()
