@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"core"},
-    {"protocols", "rtdb", "model_cim", "events", "control", "history", "security"},
+    {"protocols", "rtdb", "model_cim", "events", "control", "history", "security", "expressions"},
     {"apps"},
     {"actors"},
     {"api", "sim", "cli"},

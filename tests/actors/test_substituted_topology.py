@@ -109,9 +109,9 @@ def test_a_portable_earth_on_a_line_forbids_to_close_onto_it(grid):
     ends = set(topology.ends(line))
     near = next(s for s in grid.positions if ends & set(topology.ends(s)) and grid.live.switch_kind(s) is SwitchKind.DISCONNECTOR)
     control = next(c for c in grid.tables.controls if c.equipment == near)
-    assert not any("earth" in finding for finding in grid.verdict(control.path, 2)[0])
+    assert not any("earth" in str(finding) for finding in grid.verdict(control.path, 2)[0])
     grid.earthed = [line]
-    assert any("portable earth" in finding for finding in grid.verdict(control.path, 2)[0])
+    assert any("portable earth" in str(finding) for finding in grid.verdict(control.path, 2)[0])
     assert grid.live.is_earthed(near) is True
     grid.earthed = [near, grid.control(BREAKER).equipment, "not in the model"]
     assert grid.live.is_earthed(near) is False, "of a switch it is not known which side"

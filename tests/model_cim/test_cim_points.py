@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.apps.calc.expression import parse
 from scada.core.errors import ModelError, StoreError
+from scada.expressions.language import parse
 from scada.model_cim.addresses import Iec104Address, ModbusAddress, OpcUaAddress
 from scada.model_cim.findings import Severity, has_errors
 from scada.model_cim.numbers import Numbers, keep_numbers, kept_numbers

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.calc.calls import Period
 from scada.core.clock import NS_PER_S
+from scada.expressions.calls import Period
 
 I8 = npt.NDArray[np.int64]
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scada.apps.calc.calls import Kind, MemoryCall
 from scada.core.clock import NS_PER_S
+from scada.expressions.calls import Kind, MemoryCall
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ class Now(NamedTuple):
     wall: int
     """ns UTC."""
     starts: I8
-    """Starts of the present periods, by :class:`~scada.apps.calc.calls.Period`."""
+    """Starts of the present periods, by :class:`~scada.expressions.calls.Period`."""
     before: I8
     """Starts of those before them."""
 

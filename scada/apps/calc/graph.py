@@ -13,15 +13,15 @@ from datetime import UTC, tzinfo
 import numpy as np
 
 from scada.apps.calc.calendar import Calendar
-from scada.apps.calc.calls import MemoryCall
 from scada.apps.calc.cells import Memory, Now, cell_key
-from scada.apps.calc.expression import Expression, ExpressionError, parse
 from scada.apps.calc.kernel import F8, I8, U4, Columns, Mask, Program, Results, evaluate, mark
-from scada.apps.calc.operations import REFERRING, REMEMBERING
 from scada.apps.calc.state import CalcState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.ids import normalise_mrid
 from scada.core.quality import HELD_MASK, Quality
+from scada.expressions.calls import MemoryCall
+from scada.expressions.language import Expression, ExpressionError, parse
+from scada.expressions.operations import REFERRING, REMEMBERING
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.tables import Point, PointKind

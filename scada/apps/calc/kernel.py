@@ -10,8 +10,8 @@ from numba import njit
 
 from scada.apps.calc.cells import Memory, Now
 from scada.apps.calc.memory import remember
-from scada.apps.calc.operations import Op
 from scada.core.quality import BAD_MASK, HELD_MASK, Quality
+from scada.expressions.operations import Op
 
 F8 = npt.NDArray[np.float64]
 U4 = npt.NDArray[np.uint32]

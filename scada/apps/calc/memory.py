@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scada.apps.calc.calls import Kind, Period
 from scada.apps.calc.cells import F8, Memory, Now
 from scada.core.clock import NS_PER_S
 from scada.core.quality import BAD_MASK, Quality
+from scada.expressions.calls import Kind, Period
 
 Record = Any
 """One row of an array of records, as a kernel sees it: its fields are attributes."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scada.apps.calc.calls import SIGNATURES
-from scada.apps.calc.expression import _FUNCTIONS, parse
+from scada.expressions.calls import SIGNATURES
+from scada.expressions.language import _FUNCTIONS, parse
 
 PAGE = (Path(__file__).parents[3] / "docs" / "calculated-points.md").read_text("utf-8")
 EXAMPLES = [line for block in re.findall(r"```calc\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scada.apps.calc.expression import MAX_DEPTH, MAX_LENGTH, ExpressionError, parse
 from scada.apps.calc.graph import CalcGraph
-from scada.apps.calc.operations import Op
 from scada.core.quality import Quality
+from scada.expressions.language import MAX_DEPTH, MAX_LENGTH, ExpressionError, parse
+from scada.expressions.operations import Op
 from scada.model_cim.tables import Point, PointKind
 
 

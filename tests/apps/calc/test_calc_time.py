@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scada.apps.calc.calendar import Calendar
-from scada.apps.calc.calls import Period
 from scada.apps.calc.elapsed import Elapsed
 from scada.core.clock import VirtualClock
+from scada.expressions.calls import Period
 
 S = 1_000_000_000
 ZONES = ["UTC", "Asia/Shanghai", "Asia/Kolkata", "Europe/Paris", "America/Havana", "Asia/Beirut", "Australia/Lord_Howe"]

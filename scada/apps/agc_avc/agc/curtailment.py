@@ -14,8 +14,8 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from scada.apps.calc.calendar import Calendar
-from scada.apps.calc.calls import Period
 from scada.core.clock import NS_PER_S
+from scada.expressions.calls import Period
 
 CAUSES = ("agc", "group", "operator", "plant")
 """Who keeps a plant from generating: an order of AGC, a limit of its group or section, an operator, the plant itself."""

@@ -1,4 +1,4 @@
-"""The expression language of calculated points: a tokenizer and a recursive-descent parser that emit a postfix program.
+"""The expression language: a tokenizer and a recursive-descent parser that emit a postfix program.
 
 Nothing of Python is evaluated. Grammar, loosest binding first::
 
@@ -14,7 +14,7 @@ Nothing of Python is evaluated. Grammar, loosest binding first::
 
 A point is its path or mRID in double quotes. Functions: ``sum min max avg count_good first_good`` (one or more arguments),
 ``abs sqrt exp ln`` (one), ``round(x, digits)``, ``limit(x, low, high)``, ``if(condition, then, else)``, the tests of a point
-``good bad manual old age_s`` and the functions with memory of :mod:`scada.apps.calc.calls`, ``previous(...)`` of one of them.
+``good bad manual old age_s`` and the functions with memory of :mod:`scada.expressions.calls`, ``previous(...)`` of one of them.
 Truth is 1 and 0; any number but 0 is true.
 
 Meaning of missing numbers: an operation with an unknown operand, a division by zero or the root of a negative number is unknown
@@ -28,9 +28,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from scada.apps.calc.calls import LONGEST_S, PERIODS, SIGNATURES, UNITS, MemoryCall, Signature, make_call
-from scada.apps.calc.operations import REMEMBERING, Op
 from scada.core.errors import ScadaError
+from scada.expressions.calls import LONGEST_S, PERIODS, SIGNATURES, UNITS, MemoryCall, Signature, make_call
+from scada.expressions.operations import REMEMBERING, Op
 
 MAX_LENGTH = 100_000
 MAX_DEPTH = 40

@@ -1,0 +1,1 @@
+"""The expression language of calculated points, interlocks and conditions."""
