@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from scada.control.effects import Audit, Effect, Reply, Report
 from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock, check_interlocks, rests_on_substituted
 from scada.control.plant import Plant, Reading, SwitchgearTopology, expected_feedback, has_followed
-from scada.control.records import ControlReply, Principal, SequenceState
+from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState
 from scada.control.recovery import interrupted
 from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Request, Timings, audit_row, control_event
 from scada.core.clock import Clock
@@ -79,7 +79,15 @@ class ControlDesk:
     # ------------------------------------------------------------------ calls
 
     def select(
-        self, ticket: object, mrid: str, value: float, device_number: str | None, principal: Principal, evidence: bytes = b""
+        self,
+        ticket: object,
+        mrid: str,
+        value: float,
+        device_number: str | None,
+        principal: Principal,
+        evidence: bytes = b"",
+        *,
+        programme: ProgrammeStep | None = None,
     ) -> list[Effect]:
         """Preset a control; the reply comes at check-back.
 
@@ -90,14 +98,16 @@ class ControlDesk:
             device_number: what the operator typed; None for an order by telecontrol, in which no person names the object.
             principal: who acts.
             evidence: the signed envelope, or the octets of the order.
+            programme: the step of a run that orders it; the run was confirmed as a whole, so no guardian is asked again.
         """
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
             return self._unknown(ticket, mrid, value, principal, evidence)
-        request = Request(self._identifier(), control, value, principal)
+        why = programme.why if programme else ""
+        request = Request(self._identifier(), control, value, principal, why=why, programme=programme)
         refusal = (
             self._lacks_right(control, principal)
-            or _value_wrong(control, value)
+            or value_refusal(control, value)
             or (None if device_number is None else _number_wrong(control, device_number))
             or self._may_operate(request)
         )
@@ -151,7 +161,7 @@ class ControlDesk:
         request = Request(self._identifier(), control, value, principal, watch=watch, one_call=True, why=why)
         refusal = (
             self._lacks_right(control, principal)
-            or _value_wrong(control, value)
+            or value_refusal(control, value)
             or self._may_operate(request)
             or self._unproven(request)
         )
@@ -399,7 +409,8 @@ def _number_wrong(control: Control, device_number: str) -> Refusal | None:
     return "device_number", "the device number that was typed is not this object's"
 
 
-def _value_wrong(control: Control, value: float) -> Refusal | None:
+def value_refusal(control: Control, value: float) -> Refusal | None:
+    """Why a control cannot be given a value: it is not finite, out of range or no command of this kind; None if it can."""
     if not math.isfinite(value):
         return "bad_value", "the value is not a finite number"
     if control.kind is ControlKind.SETPOINT:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scada.control.interlocks import Finding
 
 
 class SequenceState(Enum):
@@ -18,6 +22,8 @@ class SequenceState(Enum):
     EXEC_FAILED = "exec_failed"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
+    CONFIRMED = "confirmed"
+    """By the guardian, to be executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Principal:
         station: workstation.
         session: session id, hex; empty for internal actors.
         zone: zone of the workstation.
+        certificate: DER of the certificate that proved it, empty for internal actors.
+        peer: SM3 of the TLS certificate of its connection, empty without TLS.
     """
 
     name: str
@@ -41,11 +49,41 @@ class Principal:
     station: str = ""
     session: str = ""
     zone: str = ""
+    certificate: bytes = field(default=b"", repr=False)
+    peer: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_person(self) -> bool:
+        """True if it acts in a session of its own; applications and masters of other control centres do not."""
+        return bool(self.session)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeStep:
+    """The step of a programme's run that orders a control.
+
+    Attributes:
+        run: id of the run.
+        guardian: who confirmed the run as a whole, bound to its digest; empty where no step needs a second person.
+        why: programme, version, run and step in one line, for the audit log.
+    """
+
+    run: str
+    guardian: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlReply:
-    """Where a sequence stands. ``code`` is machine-readable, ``reason`` one sentence."""
+    """Where a sequence stands. ``code`` is machine-readable, ``reason`` one sentence.
+
+    Attributes:
+        needs_guardian: a second person must confirm it before it may be executed.
+        guardian: who did.
+        select_digest: SM3 of the envelope that selected it.
+        confirm_digest: SM3 of the envelope by which the guardian confirmed it.
+        findings: interlocks that forbid it, or that were bypassed.
+    """
 
     sequence_id: str
     state: SequenceState
@@ -55,6 +93,30 @@ class ControlReply:
     value: float = float("nan")
     present: float = float("nan")
     elapsed_s: float = 0.0
+    needs_guardian: bool = False
+    guardian: str = ""
+    select_digest: bytes = b""
+    confirm_digest: bytes = b""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceView:
+    """A sequence as everyone who may look sees it; the device number is not in it, because whoever acts must type it."""
+
+    reply: ControlReply
+    control: str
+    path: str
+    station: str
+    equipment: str
+    kind: str
+    operator: str
+    workstation: str
+    started_ns: int
+    emergency: bool
+    bypass: bool
+    why: str
+    programme: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from enum import Enum
 
 from scada.control.effects import Audit, Effect, Progress, Reply, Report, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading, has_followed
-from scada.control.records import ControlReply, Principal, SequenceState
+from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState
 from scada.core.clock import NS_PER_S, Clock
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, Control, ControlKind
@@ -60,7 +60,8 @@ class Request:
         principal: who acts.
         watch: wait for the feedback; False takes the station's confirmation for the result.
         one_call: execute follows check-back by itself; the caller is answered once, with the result.
-        why: reason given by an application, empty for people.
+        why: reason given by an application or a programme, empty for people.
+        programme: the step of a run that orders it, None for everything else.
     """
 
     sequence_id: str
@@ -70,6 +71,7 @@ class Request:
     watch: bool = True
     one_call: bool = False
     why: str = ""
+    programme: ProgrammeStep | None = None
 
 
 class ControlSequence:
