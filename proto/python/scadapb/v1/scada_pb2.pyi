@@ -2728,7 +2728,7 @@ class ScheduleFollowed(_message.Message):
     def __init__(self, target: _Optional[str] = ..., name: _Optional[str] = ..., day: _Optional[str] = ..., version: _Optional[int] = ..., mw: _Optional[float] = ..., next_mw: _Optional[float] = ..., next_ns: _Optional[int] = ..., actual_mw: _Optional[float] = ..., deviation_mw: _Optional[float] = ..., planned_mwh: _Optional[float] = ..., executed_mwh: _Optional[float] = ..., since_ns: _Optional[int] = ..., unknown_s: _Optional[float] = ...) -> None: ...
 
 class DispatchReply(_message.Message):
-    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns", "version", "day", "findings", "reason_code", "decided_by")
+    __slots__ = ("code", "reason", "applied_mw", "order_id", "time_ns", "version", "day", "findings", "reason_code", "decided_by", "first_code")
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     APPLIED_MW_FIELD_NUMBER: _ClassVar[int]
@@ -2739,6 +2739,7 @@ class DispatchReply(_message.Message):
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     REASON_CODE_FIELD_NUMBER: _ClassVar[int]
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CODE_FIELD_NUMBER: _ClassVar[int]
     code: DispatchCode
     reason: str
     applied_mw: float
@@ -2749,14 +2750,15 @@ class DispatchReply(_message.Message):
     findings: _containers.RepeatedCompositeFieldContainer[PointFinding]
     reason_code: str
     decided_by: str
-    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ..., version: _Optional[int] = ..., day: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[PointFinding, _Mapping]]] = ..., reason_code: _Optional[str] = ..., decided_by: _Optional[str] = ...) -> None: ...
+    first_code: DispatchCode
+    def __init__(self, code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., applied_mw: _Optional[float] = ..., order_id: _Optional[str] = ..., time_ns: _Optional[int] = ..., version: _Optional[int] = ..., day: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[PointFinding, _Mapping]]] = ..., reason_code: _Optional[str] = ..., decided_by: _Optional[str] = ..., first_code: _Optional[_Union[DispatchCode, str]] = ...) -> None: ...
 
 class GetDispatchRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class DispatchOrder(_message.Message):
-    __slots__ = ("order_id", "sender", "received_ns", "code", "reason", "kind", "mw", "applied_mw", "valid_until_ns", "target", "signature_ok")
+    __slots__ = ("order_id", "sender", "received_ns", "code", "reason", "kind", "mw", "applied_mw", "valid_until_ns", "target", "signature_ok", "reason_code", "area", "name", "words", "priority", "issued_ns", "valid_from_ns", "decide_until_ns", "decided_by")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
@@ -2768,6 +2770,15 @@ class DispatchOrder(_message.Message):
     VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_OK_FIELD_NUMBER: _ClassVar[int]
+    REASON_CODE_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_NS_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_NS_FIELD_NUMBER: _ClassVar[int]
+    DECIDE_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     sender: str
     received_ns: int
@@ -2779,19 +2790,86 @@ class DispatchOrder(_message.Message):
     valid_until_ns: int
     target: str
     signature_ok: bool
-    def __init__(self, order_id: _Optional[str] = ..., sender: _Optional[str] = ..., received_ns: _Optional[int] = ..., code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., kind: _Optional[str] = ..., mw: _Optional[float] = ..., applied_mw: _Optional[float] = ..., valid_until_ns: _Optional[int] = ..., target: _Optional[str] = ..., signature_ok: _Optional[bool] = ...) -> None: ...
+    reason_code: str
+    area: str
+    name: str
+    words: str
+    priority: int
+    issued_ns: int
+    valid_from_ns: int
+    decide_until_ns: int
+    decided_by: str
+    def __init__(self, order_id: _Optional[str] = ..., sender: _Optional[str] = ..., received_ns: _Optional[int] = ..., code: _Optional[_Union[DispatchCode, str]] = ..., reason: _Optional[str] = ..., kind: _Optional[str] = ..., mw: _Optional[float] = ..., applied_mw: _Optional[float] = ..., valid_until_ns: _Optional[int] = ..., target: _Optional[str] = ..., signature_ok: _Optional[bool] = ..., reason_code: _Optional[str] = ..., area: _Optional[str] = ..., name: _Optional[str] = ..., words: _Optional[str] = ..., priority: _Optional[int] = ..., issued_ns: _Optional[int] = ..., valid_from_ns: _Optional[int] = ..., decide_until_ns: _Optional[int] = ..., decided_by: _Optional[str] = ...) -> None: ...
+
+class DispatchTarget(_message.Message):
+    __slots__ = ("target", "name", "kind", "mw", "words", "source", "order_id", "sender", "valid_until_ns", "priority", "silent", "ends_ns")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MW_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_NS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    ENDS_NS_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    name: str
+    kind: str
+    mw: float
+    words: str
+    source: str
+    order_id: str
+    sender: str
+    valid_until_ns: int
+    priority: int
+    silent: bool
+    ends_ns: int
+    def __init__(self, target: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., mw: _Optional[float] = ..., words: _Optional[str] = ..., source: _Optional[str] = ..., order_id: _Optional[str] = ..., sender: _Optional[str] = ..., valid_until_ns: _Optional[int] = ..., priority: _Optional[int] = ..., silent: _Optional[bool] = ..., ends_ns: _Optional[int] = ...) -> None: ...
+
+class DispatchContract(_message.Message):
+    __slots__ = ("sender", "areas", "units", "kinds", "decide", "decide_within_s", "priority", "step_mw", "hours", "heard_ns", "lost")
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    DECIDE_FIELD_NUMBER: _ClassVar[int]
+    DECIDE_WITHIN_S_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    STEP_MW_FIELD_NUMBER: _ClassVar[int]
+    HOURS_FIELD_NUMBER: _ClassVar[int]
+    HEARD_NS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    sender: str
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    units: _containers.RepeatedScalarFieldContainer[str]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    decide: str
+    decide_within_s: float
+    priority: int
+    step_mw: float
+    hours: _containers.RepeatedScalarFieldContainer[str]
+    heard_ns: int
+    lost: bool
+    def __init__(self, sender: _Optional[str] = ..., areas: _Optional[_Iterable[str]] = ..., units: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., decide: _Optional[str] = ..., decide_within_s: _Optional[float] = ..., priority: _Optional[int] = ..., step_mw: _Optional[float] = ..., hours: _Optional[_Iterable[str]] = ..., heard_ns: _Optional[int] = ..., lost: _Optional[bool] = ...) -> None: ...
 
 class DispatchStatus(_message.Message):
-    __slots__ = ("interchange_setpoint_mw", "orders", "interchange_mw", "followed")
+    __slots__ = ("interchange_setpoint_mw", "orders", "interchange_mw", "followed", "targets", "contracts")
     INTERCHANGE_SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
     INTERCHANGE_MW_FIELD_NUMBER: _ClassVar[int]
     FOLLOWED_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    CONTRACTS_FIELD_NUMBER: _ClassVar[int]
     interchange_setpoint_mw: float
     orders: _containers.RepeatedCompositeFieldContainer[DispatchOrder]
     interchange_mw: float
     followed: _containers.RepeatedCompositeFieldContainer[ScheduleFollowed]
-    def __init__(self, interchange_setpoint_mw: _Optional[float] = ..., orders: _Optional[_Iterable[_Union[DispatchOrder, _Mapping]]] = ..., interchange_mw: _Optional[float] = ..., followed: _Optional[_Iterable[_Union[ScheduleFollowed, _Mapping]]] = ...) -> None: ...
+    targets: _containers.RepeatedCompositeFieldContainer[DispatchTarget]
+    contracts: _containers.RepeatedCompositeFieldContainer[DispatchContract]
+    def __init__(self, interchange_setpoint_mw: _Optional[float] = ..., orders: _Optional[_Iterable[_Union[DispatchOrder, _Mapping]]] = ..., interchange_mw: _Optional[float] = ..., followed: _Optional[_Iterable[_Union[ScheduleFollowed, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[DispatchTarget, _Mapping]]] = ..., contracts: _Optional[_Iterable[_Union[DispatchContract, _Mapping]]] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
     __slots__ = ("pids", "from_ns", "to_ns", "buckets", "period_s")

@@ -2554,7 +2554,7 @@ class DispatchStub:
                 _registered_method=True)
         self.GetOrder = channel.unary_unary(
                 '/scadapb.v1.Dispatch/GetOrder',
-                request_serializer=scadapb_dot_v1_dot_scada__pb2.GetOrderRequest.SerializeToString,
+                request_serializer=scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
                 response_deserializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
                 _registered_method=True)
         self.EditSchedule = channel.unary_unary(
@@ -2621,7 +2621,7 @@ class DispatchServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """what became of an order; signed by the server
+        """Signed{GetOrderRequest}: what became of an order; signed by the server, as each reply to a Signed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2681,7 +2681,7 @@ def add_DispatchServicer_to_server(servicer, server):
             ),
             'GetOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOrder,
-                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.GetOrderRequest.FromString,
+                    request_deserializer=scadapb_dot_v1_dot_scada__pb2.Signed.FromString,
                     response_serializer=scadapb_dot_v1_dot_scada__pb2.DispatchReply.SerializeToString,
             ),
             'EditSchedule': grpc.unary_unary_rpc_method_handler(
@@ -2889,7 +2889,7 @@ class Dispatch:
             request,
             target,
             '/scadapb.v1.Dispatch/GetOrder',
-            scadapb_dot_v1_dot_scada__pb2.GetOrderRequest.SerializeToString,
+            scadapb_dot_v1_dot_scada__pb2.Signed.SerializeToString,
             scadapb_dot_v1_dot_scada__pb2.DispatchReply.FromString,
             options,
             channel_credentials,
