@@ -1,17 +1,22 @@
-"""Rights, roles (IEC 62351-8 plus guardian and dispatcher), areas of responsibility and what each remote call needs.
+"""Rights, roles (IEC 62351-8 plus our own, `data/roles.toml`), areas of responsibility and what each remote call needs.
 
 Everything here is data; whatever is not named is denied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from scada.control.records import Principal
 from scada.core.errors import SecurityError
+from scada.security.rule_files import names_of, parse_toml, read_guarded, table_of
 
 ALL_AREAS: Final = "*"
 
@@ -56,24 +61,134 @@ class Right(StrEnum):
     """Read the audit log."""
 
 
-_LOOK = frozenset({Right.VIEW, Right.HISTORY})
-_WATCH = frozenset({Right.ACK, Right.SHELVE, Right.SUBSTITUTE, Right.TAG})
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Nobody has a right of ``rights`` and one of ``excludes``; a role of ``alone`` goes with no other."""
 
-ROLES: Final[Mapping[str, frozenset[Right]]] = MappingProxyType(
-    {
-        "VIEWER": _LOOK,
-        "OPERATOR": _LOOK | _WATCH | {Right.REPLAY, Right.CONTROL, Right.SETPOINT, Right.MODE, Right.CHANNEL},
-        "ENGINEER": _LOOK | {Right.REPLAY, Right.CHANNEL, Right.ENGINEER, Right.SUPPRESS},
-        "INSTALLER": frozenset({Right.VIEW, Right.ENGINEER}),
-        "SECADM": frozenset({Right.VIEW, Right.SECURITY}),
-        "SECAUD": frozenset({Right.VIEW, Right.AUDIT}),
-        "RBACMNT": frozenset({Right.SECURITY}),
-        "GUARDIAN": _LOOK | {Right.GUARD},
-        "DISPATCHER": frozenset({Right.VIEW, Right.DISPATCH}),
-        "SERVER": frozenset(),
-    }
-)
-"""Rights of each role: IEC 62351-8 table of pre-defined roles, then our own. SERVER marks the server's certificate."""
+    why: str
+    rights: frozenset[Right] = frozenset()
+    excludes: frozenset[Right] = frozenset()
+    alone: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTable:
+    """Roles with their rights, and which cannot be one person's.
+
+    Attributes:
+        rights: by role.
+        exclusions: separations of duties.
+    """
+
+    rights: Mapping[str, frozenset[Right]]
+    exclusions: tuple[Exclusion, ...]
+
+    def rights_of(self, roles: Iterable[str]) -> frozenset[Right]:
+        """Union of the rights of roles.
+
+        Raises:
+            SecurityError: a role does not exist.
+        """
+        rights: frozenset[Right] = frozenset()
+        for role in roles:
+            if role not in self.rights:
+                raise SecurityError(f"unknown role {role!r}", mend=f"roles are {', '.join(self.rights)}")
+            rights |= self.rights[role]
+        return rights
+
+    def conflict(self, roles: Collection[str]) -> str:
+        """Why one person cannot have these roles together, in one sentence; empty if one can.
+
+        >>> DEFAULT_ROLES.conflict({"SECADM", "OPERATOR"}).partition(":")[0]
+        'who says who may act does not act'
+
+        Raises:
+            SecurityError: a role does not exist.
+        """
+        rights = self.rights_of(roles)
+        for one in self.exclusions:
+            if one.rights & rights and (also := one.excludes & rights):
+                return f"{one.why}: {', '.join(sorted(one.rights & rights))} excludes {', '.join(sorted(also))}"
+            if len(set(roles)) > 1 and (alone := one.alone & set(roles)):
+                return f"{one.why}: {', '.join(sorted(alone))} goes with no other role"
+        return ""
+
+    def excluded(self, role: str) -> list[str]:
+        """Roles that nobody has together with this one."""
+        return [other for other in self.rights if other != role and self.conflict({role, other})]
+
+
+def load_roles(site: Path | None = None) -> RoleTable:
+    """The roles of this product, with what a site adds and takes away.
+
+    A table ``[ROLE]`` of the site's file makes a new role by ``rights``, or takes rights from a known one by ``without``;
+    ``[[exclusion]]`` adds a separation of duties. Nothing gives a known role more, and no exclusion goes away.
+
+    Raises:
+        SecurityError: the file cannot be read, or names an unknown right or key, or gives one role what excludes itself.
+    """
+    packaged = files("scada.security") / "data" / "roles.toml"
+    rights: dict[str, frozenset[Right]] = {}
+    exclusions: list[Exclusion] = []
+    _take_roles(parse_toml(packaged.read_bytes(), "roles.toml"), "roles.toml", rights, exclusions)
+    if site is not None:
+        _take_roles(parse_toml(read_guarded(site), str(site)), str(site), rights, exclusions)
+    table = RoleTable(MappingProxyType(rights), tuple(exclusions))
+    for role in rights:
+        if why := table.conflict({role}):
+            raise SecurityError(f"the role excludes itself: {why}", where=f"{site or packaged} [{role}]")
+    return table
+
+
+def _take_roles(
+    document: Mapping[str, object], where: str, rights: dict[str, frozenset[Right]], exclusions: list[Exclusion]
+) -> None:
+    for name, entry in document.items():
+        place = f"{where} [{name}]"
+        if name == "exclusion":
+            exclusions += [_exclusion(one, place) for one in (entry if isinstance(entry, list) else [entry])]
+            continue
+        if not _ROLE.fullmatch(name):
+            raise SecurityError("a role has a name of capital letters, digits and underscores", where=place)
+        if name not in rights:
+            rights[name] = _rights(table_of(entry, {"rights"}, place).get("rights", []), place)
+        else:
+            taken = _rights(table_of(entry, {"without"}, place).get("without", []), place)
+            if absent := taken - rights[name]:
+                raise SecurityError(f"the role never had {', '.join(sorted(absent))}", where=place)
+            rights[name] -= taken
+    for one in exclusions:
+        if unknown := one.alone - rights.keys():
+            raise SecurityError(f"unknown role {', '.join(sorted(unknown))}", where=f"{where} [[exclusion]]")
+
+
+def _exclusion(entry: object, where: str) -> Exclusion:
+    found = table_of(entry, {"why", "rights", "excludes", "alone"}, where)
+    one = Exclusion(
+        str(found.get("why") or "they exclude each other"),
+        _rights(found.get("rights", []), where),
+        _rights(found.get("excludes", []), where),
+        names_of(found.get("alone", []), "alone", where),
+    )
+    if not one.alone and not (one.rights and one.excludes):
+        raise SecurityError("it excludes nothing: give rights and excludes, or alone", where=where)
+    return one
+
+
+def _rights(value: object, where: str) -> frozenset[Right]:
+    names = names_of(value, "rights", where)
+    if unknown := names - set(Right):
+        raise SecurityError(f"unknown right {', '.join(sorted(unknown))}", where=where, mend=f"rights are {', '.join(Right)}")
+    return frozenset(map(Right, names))
+
+
+_ROLE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+
+DEFAULT_ROLES: Final = load_roles()
+"""The roles of this product, without a site's own."""
+
+ROLES: Final = DEFAULT_ROLES.rights
+"""Their rights."""
 
 _VIEW = frozenset({Right.VIEW})
 _OPERATE = frozenset({Right.CONTROL, Right.SETPOINT})
@@ -232,18 +347,13 @@ def is_responsible(principal: Principal, *places: str) -> bool:
     return ALL_AREAS in principal.areas or any(place in principal.areas for place in places if place)
 
 
-def rights_of(roles: Iterable[str]) -> frozenset[Right]:
+def rights_of(roles: Iterable[str], table: RoleTable = DEFAULT_ROLES) -> frozenset[Right]:
     """Union of the rights of roles.
 
     Raises:
         SecurityError: a role does not exist.
     """
-    rights: frozenset[Right] = frozenset()
-    for role in roles:
-        if role not in ROLES:
-            raise SecurityError(f"unknown role {role!r}", mend=f"roles are {', '.join(ROLES)}")
-        rights |= ROLES[role]
-    return rights
+    return table.rights_of(roles)
 
 
 def system_principal(name: str, rights: Iterable[Right]) -> Principal:
