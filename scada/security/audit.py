@@ -1,11 +1,8 @@
 """The audit log: append-only files in which every record carries the SM3 digest of its predecessor.
 
-A segment ``audit.NNNNNN.log`` is ``magic | u64le number before | digest before | record*``; a record is
-``u32le size | msgpack | digest`` with ``digest = SM3(0x01 | digest before | size | msgpack)``; the very first follows
-``SM3(magic)``. The chain runs through all segments; a start reads only the last one.
-
-A row is on disk when :meth:`AuditLog.append` returns. A record that a crash cut short is reported and moved aside at the next
-start; whatever else does not fit is tampering and is never repaired.
+A row is on disk when :meth:`AuditLog.append` returns. Threads that append at the same time share one write and one
+synchronisation: the first of them writes for all that wait. A record that a crash cut short is reported and moved aside at the
+next start; whatever else does not fit is tampering and is never repaired. The format is :mod:`scada.security.audit_chain`.
 """
 
 from __future__ import annotations
@@ -15,85 +12,49 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-import msgpack
-
 from scada.core.clock import Clock
-from scada.core.errors import SecurityError, StoreError
-from scada.security.sm3 import sm3
+from scada.core.errors import StoreError
+from scada.security.audit_chain import (
+    BEGINNING,
+    FIRST_SEGMENT,
+    HEADER_SIZE,
+    AuditError,
+    AuditRecord,
+    AuditRow,
+    Chain,
+    Mark,
+    decode,
+    encode,
+    header,
+    link,
+    segments,
+)
+
+__all__ = ["AuditError", "AuditLog", "AuditRecord", "AuditRow", "read_audit", "verify"]
 
 SEGMENT_BYTES: Final = 32 << 20
 """Size after which a new segment is begun."""
-MAXIMUM_RECORD: Final = 1 << 20
-"""Bytes of one record; a larger size field is not ours."""
 
-_MAGIC = b"SCADA audit 1\n"
-_NUMBER = 8
-_DIGEST = 32
-_HEADER = len(_MAGIC) + _NUMBER + _DIGEST
-_SIZE = 4
-_FIRST = "audit.000001.log"
 _LOCK = "audit.lock"
 
 
-class AuditError(SecurityError):
-    """The audit chain is broken: a record was changed, removed or put in."""
+class _Waiting:
+    """Rows of one caller on their way to the disk."""
 
-    def __init__(self, path: Path, record: int, what: str) -> None:
-        super().__init__(
-            f"record {record} {what}", where=str(path), mend="keep the folder as evidence: move it away, a new log is begun"
-        )
-        self.record = record
+    def __init__(self, rows: Sequence[AuditRow]) -> None:
+        self.rows = rows
+        self.numbers: list[int] | None = None
+        self.fault: tuple[str, str] | None = None
+        """What went wrong and how to mend it."""
 
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """What was done, by whom, to what.
-
-    Attributes:
-        kind: ``control``, ``mode``, ``dispatch``, ``acknowledge``, ``alarm``, ``history``, ``operator``, ``security`` or
-            ``system``.
-        step: which step of it, e.g. ``select``, ``execute``, ``result``, ``refused``.
-        actor: identity that acts.
-        station: workstation.
-        session: session id, hex.
-        sequence_id: control sequence it belongs to, or order id.
-        mrid: object acted on.
-        path: its readable name.
-        old: value before, NaN = unknown or none.
-        value: value asked, NaN = none.
-        code: machine-readable result.
-        reason: one sentence.
-        evidence: the signed envelope as it came, empty for internal acts.
-    """
-
-    kind: str
-    step: str
-    actor: str = ""
-    station: str = ""
-    session: str = ""
-    sequence_id: str = ""
-    mrid: str = ""
-    path: str = ""
-    old: float = float("nan")
-    value: float = float("nan")
-    code: str = ""
-    reason: str = ""
-    evidence: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
-    """A stored row: number in the chain (from 1) and time (ns UTC)."""
-
-    number: int
-    time_ns: int
-    row: AuditRow
+    @property
+    def over(self) -> bool:
+        return self.numbers is not None or self.fault is not None
 
 
 class AuditLog:
@@ -117,6 +78,8 @@ class AuditLog:
         self.repaired = ""
         self._clock = clock
         self._segment_bytes = segment_bytes
+        self._queue = Lock()
+        self._waiting: list[_Waiting] = []
         self._mutex = Lock()
         self._failed = ""
         with ExitStack() as undo:
@@ -140,27 +103,33 @@ class AuditLog:
         Raises:
             StoreError: it could not be stored (disk full ...); nothing may act on it.
         """
+        return self.append_many((row,))[0]
+
+    def append_many(self, rows: Sequence[AuditRow]) -> list[int]:
+        """Store rows next to each other, all or none; they are on disk when this returns.
+
+        Returns:
+            Their numbers.
+
+        Raises:
+            StoreError: they could not be stored; nothing may act on them.
+        """
+        if not rows:
+            return []
+        mine = _Waiting(rows)
+        with self._queue:
+            self._waiting.append(mine)
         with self._mutex:
-            if self._failed:
-                raise StoreError(f"the audit log is closed: {self._failed}", where=str(self.folder), mend="restart the server")
-            number = self._end.number + 1
-            body = msgpack.packb([number, self._clock.now_ns(), *astuple(row)])
-            size = len(body).to_bytes(_SIZE, "little")
-            digest = _link(self._end.digest, size, body)
-            try:
-                if self._end.at >= self._segment_bytes:
-                    self._begin_segment()
-                self._write(size + body + digest)
-            except OSError as error:
-                raise StoreError(
-                    f"cannot write the audit log: {error.strerror}", where=str(self.folder), mend="free the disk"
-                ) from error
-            self._end = _Mark(number, digest, self._end.at + _SIZE + len(body) + _DIGEST)
-            return number
+            if not mine.over:
+                self._commit()
+        if mine.numbers is None:
+            what, mend = mine.fault or ("the audit log was interrupted", "")
+            raise StoreError(what, where=str(self.folder), mend=mend)
+        return mine.numbers
 
     def records(self) -> Iterator[AuditRecord]:
         """The recent rows in order, as of now: those of the last two segments."""
-        return _rows(_segments(self.folder)[-2:])
+        return _rows(segments(self.folder)[-2:])
 
     def close(self) -> None:
         """Let another writer have it."""
@@ -175,6 +144,61 @@ class AuditLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _commit(self) -> None:
+        """Write for all that wait: one write, one synchronisation."""
+        with self._queue:
+            group, self._waiting = self._waiting, []
+        fault = ("the audit log was interrupted in the middle of a write", "restart the server")
+        try:
+            fault = self._commit_group(group)
+        except BaseException:  # a signal's exception: nobody knows what is on disk
+            self._failed = fault[0]
+            raise
+        finally:
+            for one in group:
+                if not one.over:
+                    one.fault = fault
+
+    def _commit_group(self, group: Sequence[_Waiting]) -> tuple[str, str]:
+        """Give each caller its numbers; returns what is wrong for those that have got none."""
+        if self._failed:
+            return f"the audit log is closed: {self._failed}", "restart the server"
+        try:
+            if self._end.at >= self._segment_bytes:
+                self._begin_segment()
+            end = self._end
+            parts: list[bytes] = []
+            numbers: list[tuple[_Waiting, list[int]]] = []
+            for one in group:
+                try:
+                    after, data, given = self._encoded(end, one.rows)
+                except (StoreError, TypeError, ValueError, OverflowError) as error:
+                    one.fault = (f"a row cannot be stored in the audit log: {error}", "")
+                    continue
+                end = after
+                parts.append(data)
+                numbers.append((one, given))
+            if parts:
+                self._write(b"".join(parts))
+        except OSError as error:
+            return f"cannot write the audit log: {error.strerror}", "free the disk"
+        self._end = end
+        for one, given in numbers:
+            one.numbers = given
+        return "", ""
+
+    def _encoded(self, end: Mark, rows: Sequence[AuditRow]) -> tuple[Mark, bytes, list[int]]:
+        """Rows behind a mark: the mark behind them, their bytes and numbers."""
+        number, digest, now = end.number, end.digest, self._clock.now_ns()
+        parts: list[bytes] = []
+        for row in rows:
+            number += 1
+            sized = encode(number, now, row)
+            digest = link(digest, sized)
+            parts += (sized, digest)
+        data = b"".join(parts)
+        return Mark(number, digest, end.at + len(data)), data, list(range(end.number + 1, number + 1))
+
     def _write(self, data: bytes) -> None:
         try:
             _write_whole(self._file, data)
@@ -187,37 +211,35 @@ class AuditLog:
 
     def _begin_segment(self) -> None:
         """Go on in a new file, whose header carries the chain over."""
-        index = int(_segments(self.folder)[-1].name.split(".")[1]) + 1
+        index = int(segments(self.folder)[-1].name.split(".")[1]) + 1
         file = _create_segment(self.folder / f"audit.{index:06d}.log", self._end)
         self._file.close()
-        self._file, self._end = file, _Mark(self._end.number, self._end.digest, _HEADER)
+        self._file, self._end = file, Mark(self._end.number, self._end.digest, HEADER_SIZE)
 
-    def _resume(self) -> tuple[BinaryIO, _Mark]:
+    def _resume(self) -> tuple[BinaryIO, Mark]:
         """Open the last segment at its end, with what a crash left half-written moved aside."""
-        paths = _segments(self.folder)
-        begun = paths.pop() if paths and paths[-1].stat().st_size < _HEADER else None
-        end = self._repair(paths[-1]) if paths else _Mark(0, sm3(_MAGIC), _HEADER)
+        paths = segments(self.folder)
+        begun = paths.pop() if paths and paths[-1].stat().st_size < HEADER_SIZE else None
+        end = self._repair(paths[-1]) if paths else BEGINNING
         if begun:  # a crash while its header was written: it holds no record yet
             data = begun.read_bytes()
-            if any(data) and not _header(end).startswith(data):
+            if any(data) and not header(end).startswith(data):
                 raise AuditError(begun, end.number + 1, "cannot be in it: it is not the beginning of a segment")
             begun.unlink()
             self.repaired = f"{begun.name} was cut short by a crash before its first record: removed"
         if not paths:
-            return _create_segment(self.folder / _FIRST, end), end
+            return _create_segment(self.folder / FIRST_SEGMENT, end), end
         return paths[-1].open("ab", buffering=0), end
 
-    def _repair(self, path: Path) -> _Mark:
+    def _repair(self, path: Path) -> Mark:
         """End of the last segment; a torn record is moved aside."""
-        end = _Mark(0, b"", 0)
-        for each in _walk(path):
-            if isinstance(each, _Torn):
-                aside = path.with_name(f"audit.torn-{end.number + 1}")
-                aside.write_bytes(each.rest)
-                os.truncate(path, end.at)
-                self.repaired = f"record {end.number + 1} was cut short by a crash: {len(each.rest)} bytes moved to {aside.name}"
-            else:
-                end = each
+        chain = Chain([path])
+        end = chain.run()
+        if chain.torn:
+            aside = path.with_name(f"audit.torn-{end.number + 1}")
+            aside.write_bytes(chain.torn)
+            os.truncate(path, end.at)
+            self.repaired = f"record {end.number + 1} was cut short by a crash: {len(chain.torn)} bytes moved to {aside.name}"
         return end
 
 
@@ -228,7 +250,7 @@ def read_audit(folder: Path) -> Iterator[AuditRecord]:
         StoreError: there is no log, or it cannot be read.
         AuditError: at the first record that does not follow from its predecessor.
     """
-    return _rows(_segments(folder, needed=True))
+    return _rows(segments(folder, needed=True))
 
 
 def verify(folder: Path) -> AuditError | None:
@@ -240,54 +262,25 @@ def verify(folder: Path) -> AuditError | None:
     Raises:
         StoreError: there is no log, or it cannot be read.
     """
-    number, paths = 0, _segments(folder, needed=True)
+    chain = Chain(segments(folder, needed=True))
     try:
-        for each in _chain(paths):
-            if isinstance(each, _Torn):
-                return AuditError(paths[-1], number + 1, "is cut short")
-            number = each.number
+        end = chain.run()
     except AuditError as error:
         return error
-    return None
+    return AuditError(chain.path, end.number + 1, "is cut short") if chain.torn else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A place between two records: number and digest of the one before, offset in its segment."""
-
-    number: int
-    digest: bytes
-    at: int
+def _rows(paths: Sequence[Path]) -> Iterator[AuditRecord]:
+    chain = Chain(paths)
+    for number, body, _ in chain:
+        yield decode(chain.path, number, body)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored(_Mark):
-    """The place after a record, with the record."""
-
-    record: AuditRecord
-
-
-@dataclass(frozen=True, slots=True)
-class _Torn:
-    rest: bytes
-
-
-def _segments(folder: Path, *, needed: bool = False) -> list[Path]:
-    paths = sorted(folder.glob("audit.??????.log"))
-    if needed and not paths:
-        raise StoreError("there is no audit log", where=str(folder))
-    return paths
-
-
-def _header(mark: _Mark) -> bytes:
-    return _MAGIC + mark.number.to_bytes(_NUMBER, "little") + mark.digest
-
-
-def _create_segment(path: Path, mark: _Mark) -> BinaryIO:
+def _create_segment(path: Path, mark: Mark) -> BinaryIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     file: BinaryIO = os.fdopen(descriptor, "ab", buffering=0)
     try:
-        _write_whole(file, _header(mark))
+        _write_whole(file, header(mark))
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -304,89 +297,3 @@ def _write_whole(file: BinaryIO, data: bytes) -> None:
     if file.write(data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fdatasync(file.fileno())
-
-
-def _link(before: bytes, size: bytes, body: bytes) -> bytes:
-    return sm3(b"\x01", before, size, body)
-
-
-def _rows(paths: Sequence[Path]) -> Iterator[AuditRecord]:
-    for each in _chain(paths):
-        if isinstance(each, _Stored):
-            yield each.record
-
-
-def _chain(paths: Sequence[Path]) -> Iterator[_Mark | _Torn]:
-    """Places and records of several segments; each must go on where the one before ended."""
-    end: _Mark | None = None
-    for path in paths:
-        for position, each in enumerate(_walk(path)):
-            if isinstance(each, _Torn) and path != paths[-1]:
-                raise AuditError(path, end.number + 1 if end else 0, "is cut short")
-            if position == 0 and end and isinstance(each, _Mark) and (each.number, each.digest) != (end.number, end.digest):
-                raise AuditError(path, end.number + 1, "does not follow: a segment was removed or changed")
-            if isinstance(each, _Mark):
-                end = each
-            yield each
-
-
-def _walk(path: Path) -> Iterator[_Mark | _Torn]:
-    """The start of a segment, then its records; a torn tail comes last."""
-    try:
-        with path.open("rb") as file:
-            total = os.fstat(file.fileno()).st_size
-            mark = _start(path, file.read(_HEADER))
-            yield mark
-            while mark.at < total:
-                size = file.read(_SIZE)
-                length = int.from_bytes(size, "little")
-                if total - mark.at < _SIZE + length + _DIGEST or not 1 <= length <= MAXIMUM_RECORD:
-                    yield _torn(path, mark.number + 1, size + file.read())
-                    return
-                body, stored = file.read(length), file.read(_DIGEST)
-                digest = _link(mark.digest, size, body)
-                if digest != stored:
-                    raise AuditError(path, mark.number + 1, "does not follow from its predecessor")
-                record = _decode(path, mark.number + 1, body)
-                mark = _Stored(record.number, digest, mark.at + _SIZE + length + _DIGEST, record)
-                yield mark
-    except OSError as error:
-        raise StoreError(f"cannot read the audit log: {error.strerror}", where=str(path)) from error
-
-
-def _start(path: Path, header: bytes) -> _Mark:
-    magic, number, digest = header[: len(_MAGIC)], header[len(_MAGIC) : -_DIGEST], header[-_DIGEST:]
-    mark = _Mark(int.from_bytes(number, "little"), digest, _HEADER)
-    first = path.name == _FIRST
-    if len(header) < _HEADER or magic != _MAGIC or (first and (mark.number, digest) != (0, sm3(_MAGIC))):
-        raise AuditError(path, 0, "is not the beginning of an audit log")
-    return mark
-
-
-def _torn(path: Path, number: int, rest: bytes) -> _Torn:
-    """The end of a file as a crash leaves it: one record cut short, or a file system's zeros after a loss of power.
-
-    Raises:
-        AuditError: whole records follow, so that it was the size field that somebody changed; or the size is impossible.
-    """
-    length = int.from_bytes(rest[:_SIZE], "little")
-    if any(rest) and len(rest) >= _SIZE and not 1 <= length <= MAXIMUM_RECORD:
-        raise AuditError(path, number, "has no possible size")
-    for at in range(_DIGEST, len(rest) - _SIZE - _DIGEST):
-        end = at + _SIZE + int.from_bytes(rest[at : at + _SIZE], "little")
-        if at + _SIZE < end <= len(rest) - _DIGEST:
-            size, body = rest[at : at + _SIZE], rest[at + _SIZE : end]
-            if _link(rest[at - _DIGEST : at], size, body) == rest[end : end + _DIGEST]:
-                raise AuditError(path, number, "has a changed size")
-    return _Torn(rest)
-
-
-def _decode(path: Path, number: int, body: bytes) -> AuditRecord:
-    try:
-        stored, time_ns, *fields = msgpack.unpackb(body)
-        row = AuditRow(*fields)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise AuditError(path, number, "cannot be read") from error
-    if stored != number:
-        raise AuditError(path, number, f"bears the number {stored}")
-    return AuditRecord(number, time_ns, row)

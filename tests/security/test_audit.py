@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scada.core.errors import StoreError
 from scada.security import audit
 from scada.security.audit import AuditError, AuditLog, AuditRow, read_audit, verify
+from scada.security.audit_chain import HEADER_SIZE
 
 SEGMENT = "audit.000001.log"
 
@@ -68,7 +69,7 @@ def test_any_flipped_bit_is_found_with_its_record(folder, position, bit):
 
 
 def offsets_of(data):
-    at, result = audit._HEADER, []
+    at, result = HEADER_SIZE, []
     while at < len(data):
         result.append(at)
         at += 4 + int.from_bytes(data[at : at + 4], "little") + 32
@@ -233,7 +234,7 @@ def test_a_removed_segment_is_found_and_an_archived_beginning_is_not_missed(long
 def test_a_changed_segment_header_is_found(long):
     path = sorted(long.glob("audit.*.log"))[1]
     data = path.read_bytes()
-    for position in range(audit._HEADER):
+    for position in range(HEADER_SIZE):
         spoiled = bytearray(data)
         spoiled[position] ^= 1
         path.write_bytes(bytes(spoiled))
@@ -289,3 +290,101 @@ def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path, clock):
     numbers = [record.number for record in read_audit(tmp_path)]
     assert numbers[: len(said)] == said
     assert verify(tmp_path) is None
+
+
+def test_many_rows_are_one_group_and_come_back_in_order(folder, clock, monkeypatch):
+    synced = []
+    monkeypatch.setattr(audit, "_write_whole", lambda file, data: synced.append(file.write(data)))
+    with AuditLog(folder, clock) as log:
+        assert log.append_many([row(number) for number in range(30, 50)]) == list(range(31, 51))
+        assert log.append_many([]) == []
+    assert len(synced) == 1
+    assert [record.row for record in read_audit(folder)] == [row(number) for number in range(50)]
+    assert verify(folder) is None
+
+
+def test_a_row_that_cannot_be_stored_takes_its_group_with_it_and_nothing_else(folder, clock):
+    huge = AuditRow("control", "execute", evidence=b"x" * (1 << 20))
+    with AuditLog(folder, clock) as log:
+        with pytest.raises(StoreError, match="1048576 are the most"):
+            log.append_many([row(30), huge, row(31)])
+        with pytest.raises(StoreError, match="cannot be stored"):
+            log.append_many([row(30), AuditRow("control", object())])
+        assert log.append(row(32)) == 31
+    assert verify(folder) is None
+
+
+def test_threads_that_wait_for_a_write_are_written_together(folder, clock, monkeypatch):
+    """While the first is held up in its write, five more queue: they need one more synchronisation, not five."""
+    held, go, writes = threading.Event(), threading.Event(), []
+    whole = audit._write_whole
+
+    def slow(file, data):
+        writes.append(len(data))
+        if len(writes) == 1:
+            held.set()
+            assert go.wait(10)
+        whole(file, data)
+
+    numbers = []
+    with AuditLog(folder, clock) as log:
+        monkeypatch.setattr(audit, "_write_whole", slow)
+        first = threading.Thread(target=lambda: numbers.append(log.append(row(0))))
+        first.start()
+        assert held.wait(10)
+        rest = [threading.Thread(target=lambda: numbers.extend(log.append_many([row(1), row(2)]))) for _ in range(5)]
+        for thread in rest:
+            thread.start()
+        while len(log._waiting) < 5:
+            pass
+        go.set()
+        for thread in (first, *rest):
+            thread.join()
+    assert len(writes) == 2
+    assert sorted(numbers) == list(range(31, 42))
+    assert verify(folder) is None
+
+
+def test_a_full_disk_refuses_every_thread_of_the_group(folder, clock, monkeypatch):
+    refused = []
+
+    def append():
+        try:
+            log.append(row(0))
+        except StoreError as error:
+            refused.append(str(error))
+
+    with AuditLog(folder, clock) as log:
+        with monkeypatch.context() as patch:
+            patch.setattr(audit, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+            threads = [threading.Thread(target=append) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(refused) == 4
+        assert log.append(row(0)) == 31
+    assert verify(folder) is None
+
+
+def test_an_interrupted_write_closes_the_log(folder, clock, monkeypatch):
+    def interrupted(file, data):
+        raise KeyboardInterrupt
+
+    with AuditLog(folder, clock) as log:
+        with monkeypatch.context() as patch:
+            patch.setattr(audit, "_write_whole", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                log.append(row(30))
+        with pytest.raises(StoreError, match="interrupted"):
+            log.append(row(30))
+    assert verify(folder) is None
+
+
+def test_a_forged_chain_with_a_wrong_number_or_unreadable_rows_is_found(tmp_path, clock):
+    """Whoever can compute the digests anew must still count right."""
+    for body in (audit.encode(2, 1, row(0))[4:], b"\xc1 is no msgpack"):
+        sized = len(body).to_bytes(4, "little") + body
+        beginning = audit.BEGINNING
+        (tmp_path / SEGMENT).write_bytes(audit.header(beginning) + sized + audit.link(beginning.digest, sized))
+        assert verify(tmp_path).record == 1
