@@ -1,7 +1,8 @@
 """A small authority for the certificates of TLS links: for tests, laboratories and first steps.
 
 A plant takes its certificates from its own authority; the files are the same. ECDSA keys on P-256, RFC 5280 certificates.
-Files of the folder: ``ca.pem`` and ``ca.key``, ``crl.pem``, and ``NAME.pem`` with ``NAME.key`` of everyone.
+Files of the folder: ``ca.pem`` and ``ca.key``, ``crl.pem``, and ``NAME.pem`` with ``NAME.key`` of everyone; a :class:`Layout`
+gives them other names where they stand beside others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -29,7 +31,55 @@ AUTHORITY: Final = "ca"
 _LIST: Final = "crl"
 
 
-def make_authority(folder: Path, now_ns: int, *, name: str = "scada TLS authority", days: float = 3650.0) -> None:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names of the files of one authority.
+
+    Attributes:
+        prefix: before the names of the authority's own files.
+        suffix: between the name of a holder and the file's extension.
+        init: command that makes the authority, for errors.
+    """
+
+    prefix: str = ""
+    suffix: str = ""
+    init: str = "scada keys tls init"
+
+    def authority(self, folder: Path) -> Path:
+        """Certificate of the authority."""
+        return folder / f"{self.prefix}{AUTHORITY}.pem"
+
+    def authority_key(self, folder: Path) -> Path:
+        """Its private key."""
+        return folder / f"{self.prefix}{AUTHORITY}.key"
+
+    def crl(self, folder: Path) -> Path:
+        """Its revocation list."""
+        return folder / f"{self.prefix}{_LIST}.pem"
+
+    def certificate(self, folder: Path, name: str) -> Path:
+        """Certificate of a holder."""
+        return folder / f"{name}{self.suffix}.pem"
+
+    def key(self, folder: Path, name: str) -> Path:
+        """Private key of a holder."""
+        return folder / f"{name}{self.suffix}.key"
+
+
+LINKS: Final = Layout()
+"""A folder for telecontrol links only."""
+
+
+def make_authority(
+    folder: Path,
+    now_ns: int,
+    *,
+    name: str = "scada TLS authority",
+    days: float = 3650.0,
+    list_days: float = 30.0,
+    layout: Layout = LINKS,
+    password: bytes | None = None,
+) -> None:
     """Make an authority and an empty revocation list; what is there stays.
 
     Args:
@@ -37,11 +87,14 @@ def make_authority(folder: Path, now_ns: int, *, name: str = "scada TLS authorit
         now_ns: ns UTC.
         name: common name.
         days: validity.
+        list_days: until the next revocation list is due.
+        layout: names of the files.
+        password: encrypts the private key; None leaves it plain (mode 0600).
 
     Raises:
         SecurityError: the folder cannot be written.
     """
-    if (folder / f"{AUTHORITY}.pem").exists():
+    if layout.authority(folder).exists():
         return
     key = ec.generate_private_key(ec.SECP256R1())
     subject, now = _subject(name), _moment(now_ns)
@@ -52,14 +105,24 @@ def make_authority(folder: Path, now_ns: int, *, name: str = "scada TLS authorit
     certificate = builder.sign(key, hashes.SHA256())
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_key(folder / f"{AUTHORITY}.key", key)
-        _write(folder / f"{AUTHORITY}.pem", certificate.public_bytes(serialization.Encoding.PEM))
+        _write_key(layout.authority_key(folder), key, password)
+        _write(layout.authority(folder), certificate.public_bytes(serialization.Encoding.PEM))
     except OSError as error:
         raise SecurityError(f"cannot write the authority: {error.strerror}", where=str(folder)) from error
-    revoke(folder, [], now_ns)
+    revoke(folder, [], now_ns, days=list_days, layout=layout, password=password)
 
 
-def issue(folder: Path, name: str, now_ns: int, *, hosts: Sequence[str] = (), days: float = 365.0) -> Path:
+def issue(
+    folder: Path,
+    name: str,
+    now_ns: int,
+    *,
+    hosts: Sequence[str] = (),
+    days: float = 365.0,
+    layout: Layout = LINKS,
+    password: bytes | None = None,
+    authority_password: bytes | None = None,
+) -> Path:
     """Issue a certificate, good for a client and for a server; an existing key is kept.
 
     Args:
@@ -68,6 +131,9 @@ def issue(folder: Path, name: str, now_ns: int, *, hosts: Sequence[str] = (), da
         now_ns: ns UTC.
         hosts: DNS names and addresses under which it is called.
         days: validity; negative: expired already (tests).
+        layout: names of the files.
+        password: of the holder's private key, encrypts a new one; None = it is plain.
+        authority_password: of the authority's private key; None = it is plain.
 
     Returns:
         File of the certificate.
@@ -75,10 +141,10 @@ def issue(folder: Path, name: str, now_ns: int, *, hosts: Sequence[str] = (), da
     Raises:
         SecurityError: no such authority, a wrong name, host or validity, or the folder cannot be written.
     """
-    if not _NAME.fullmatch(name) or name in {AUTHORITY, _LIST}:
+    if not _NAME.fullmatch(name) or layout.certificate(folder, name) in (layout.authority(folder), layout.crl(folder)):
         raise SecurityError(f"{name!r} is no name for a certificate", mend="use letters, digits, point, hyphen and underscore")
-    authority, signer = _authority(folder)
-    key = _key(folder / f"{name}.key")
+    authority, signer = _authority(folder, layout, authority_password)
+    key = _key(layout.key(folder, name), password)
     now = _moment(now_ns)
     builder = _builder(_subject(name), authority.subject, key.public_key(), now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -89,12 +155,20 @@ def issue(folder: Path, name: str, now_ns: int, *, hosts: Sequence[str] = (), da
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     builder = builder.add_extension(issuer, critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in (name, *hosts)]), critical=False)
-    path = folder / f"{name}.pem"
+    path = layout.certificate(folder, name)
     _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     return path
 
 
-def revoke(folder: Path, names: Sequence[str], now_ns: int, *, days: float = 30.0) -> list[str]:
+def revoke(
+    folder: Path,
+    names: Sequence[str],
+    now_ns: int,
+    *,
+    days: float = 30.0,
+    layout: Layout = LINKS,
+    password: bytes | None = None,
+) -> list[str]:
     """Add certificates to the revocation list and sign it anew; without names only its validity begins again.
 
     Args:
@@ -102,6 +176,8 @@ def revoke(folder: Path, names: Sequence[str], now_ns: int, *, days: float = 30.
         names: whose certificates.
         now_ns: ns UTC.
         days: until the next list is due; then the old one counts as expired, and nobody is admitted by it.
+        layout: names of the files.
+        password: of the authority's private key; None = it is plain.
 
     Returns:
         Serial numbers of all revoked certificates, as hexadecimal text.
@@ -109,11 +185,11 @@ def revoke(folder: Path, names: Sequence[str], now_ns: int, *, days: float = 30.
     Raises:
         SecurityError: no such authority, no such certificate, or the folder cannot be written.
     """
-    authority, signer = _authority(folder)
-    now, path = _moment(now_ns), folder / f"{_LIST}.pem"
+    authority, signer = _authority(folder, layout, password)
+    now, path = _moment(now_ns), layout.crl(folder)
     entries = {entry.serial_number: entry for entry in _entries(path)} if path.exists() else {}
     for name in names:
-        certificate = _certificate(folder / f"{name}.pem")
+        certificate = _certificate(layout.certificate(folder, name))
         entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
         entries.setdefault(certificate.serial_number, entry)
     builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
@@ -124,11 +200,11 @@ def revoke(folder: Path, names: Sequence[str], now_ns: int, *, days: float = 30.
     return [f"{serial:x}" for serial in entries]
 
 
-def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    path = folder / f"{AUTHORITY}.key"
+def _authority(folder: Path, layout: Layout, password: bytes | None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    path = layout.authority_key(folder)
     if not path.exists():
-        raise SecurityError("there is no TLS authority", where=str(folder), mend="`scada keys tls init FOLDER` makes one")
-    return _certificate(folder / f"{AUTHORITY}.pem"), _key(path)
+        raise SecurityError("there is no TLS authority", where=str(folder), mend=f"`{layout.init} FOLDER` makes one")
+    return _certificate(layout.authority(folder)), _key(path, password)
 
 
 def _certificate(path: Path) -> x509.Certificate:
@@ -145,19 +221,31 @@ def _entries(path: Path) -> list[x509.RevokedCertificate]:
         raise SecurityError(f"no revocation list: {error}", where=str(path), mend="put the last good one back") from error
 
 
-def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+def _key(path: Path, password: bytes | None) -> ec.EllipticCurvePrivateKey:
     """The key of a file; a new one in it if there is none."""
     if not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        _write_key(path, key)
+        _write_key(path, key, password)
         return key
-    try:
-        found = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise SecurityError(f"no private key: {error}", where=str(path)) from error
+    found = read_key(path, password)
     if not isinstance(found, ec.EllipticCurvePrivateKey):
         raise SecurityError("not an ECDSA key", where=str(path))
     return found
+
+
+def read_key(path: Path, password: bytes | None) -> object:
+    """The private key of a PEM file, whether it is encrypted or not.
+
+    Raises:
+        SecurityError: there is none, or the password does not open it.
+    """
+    try:
+        data = path.read_bytes()
+        return serialization.load_pem_private_key(data, password if b"ENCRYPTED" in data else None)
+    except TypeError as error:
+        raise SecurityError("the private key is encrypted", where=str(path), mend="give its password") from error
+    except (OSError, ValueError) as error:
+        raise SecurityError(f"no private key: {error}", where=str(path)) from error
 
 
 def _builder(
@@ -209,9 +297,9 @@ def _moment(now_ns: int) -> datetime:
     return datetime.fromtimestamp(now_ns // NS_PER_S, tz=UTC)
 
 
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    plain = serialization.NoEncryption()
-    _write(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey, password: bytes | None) -> None:
+    how = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    _write(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how))
 
 
 def _write(path: Path, data: bytes) -> None:
