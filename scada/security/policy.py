@@ -1,0 +1,89 @@
+"""Who may do what, from where, as the files of a site say now: roles, zones of workstations and the table of users together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from scada.control.records import Principal
+from scada.security.certificates import Certificate
+from scada.security.peer import NO_PEER, Peer
+from scada.security.roles import RoleTable, load_roles
+from scada.security.users import ROLES_FILE, UserTable, load_users
+from scada.security.zones import ALL, WITHOUT_ZONE, Zone, load_zones, zone_of
+
+SITE_ROLES_FILE: Final = "site-roles.toml"
+ZONES_FILE: Final = "zones.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """The files of a policy.
+
+    Attributes:
+        folder: of identities; holds the table of users.
+        roles: what the site adds to the roles or takes from them, None = there is nothing.
+        zones: of workstations, None = one zone from which everything may be done.
+    """
+
+    folder: Path
+    roles: Path | None = None
+    zones: Path | None = None
+
+    @classmethod
+    def of(cls, folder: Path, roles: Path | None = None, zones: Path | None = None) -> Self:
+        """The files that are given, else those that lie in the folder by the names ``site-roles.toml`` and ``zones.toml``."""
+        return cls(folder, roles or _present(folder / SITE_ROLES_FILE), zones or _present(folder / ZONES_FILE))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that says something: the policy is read again when one changes."""
+        return (self.folder / ROLES_FILE, *(path for path in (self.roles, self.zones) if path is not None))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is in force.
+
+    Attributes:
+        users: the table of users, with the roles.
+        zones: of workstations; the first that holds a workstation counts.
+    """
+
+    users: UserTable
+    zones: tuple[Zone, ...]
+
+    @property
+    def roles(self) -> RoleTable:
+        """The roles of the product and of the site."""
+        return self.users.roles
+
+    def principal(self, certificate: Certificate, *, station: str = "", session: str = "", peer: Peer = NO_PEER) -> Principal:
+        """What a proven certificate may do from a workstation.
+
+        The rights are those of the roles that both the table and the certificate name, as far as the zone of the workstation
+        lets them be used; from a workstation of no zone, or of a zone that is not the user's, one may only look.
+
+        Raises:
+            SecurityError: the table does not know the name, or has disabled it.
+        """
+        user = self.users.find(certificate.name, 0)
+        roles = user.roles & certificate.roles
+        zone = zone_of(self.zones, station, peer)
+        usable = zone.rights if zone is not None and user.zones & {ALL, zone.name} else WITHOUT_ZONE
+        rights: frozenset[str] = self.roles.rights_of(roles) & usable
+        return Principal(certificate.name, roles, rights, user.areas, station, session, zone.name if zone else "")
+
+
+def load_policy(files: PolicyFiles) -> Policy:
+    """Read what is in force.
+
+    Raises:
+        SecurityError: a file is missing or wrong.
+    """
+    return Policy(load_users(files.folder, load_roles(files.roles)), load_zones(files.zones))
+
+
+def _present(path: Path) -> Path | None:
+    return path if path.exists() else None

@@ -1,0 +1,323 @@
+"""The table of users: who has which roles, where, from which zones and until when. ``roles.toml`` in the folder of identities.
+
+A table is never changed, a new one takes its place; the file is replaced in one step. It may be edited by hand: what is wrong in
+it is refused as a whole, and what was read last goes on to serve.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from scada.core.errors import SecurityError
+from scada.security.roles import ALL_AREAS, DEFAULT_ROLES, Right, RoleTable
+from scada.security.rule_files import names_of, parse_toml, read_guarded, table_of
+from scada.security.sm3 import sm3
+from scada.security.zones import ALL
+
+ROLES_FILE: Final = "roles.toml"
+_LOCK = "roles.lock"
+_HEAD = """\
+# Who may do what, where and from where. A role acts only if the identity's certificate bears it too.
+# areas: control areas, regions, stations, voltage levels, bays, equipment, by name, path or mRID; "*" = all.
+# zones: zones of workstations; "*" = all. valid_until: a time with its offset, after which the entry counts for nothing.
+"""
+_KEYS = {"roles", "areas", "zones", "disabled", "valid_until", "revision"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+
+
+class UserRefusedError(SecurityError):
+    """A change of the table of users is refused; ``code`` names the cause for machines."""
+
+    def __init__(self, code: str, what: str, *, where: str = "", mend: str = "") -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One entry.
+
+    Attributes:
+        name: of the identity, as in its certificate.
+        roles: it acts by those that its certificate bears too.
+        areas: areas of responsibility, ``"*"`` = all.
+        zones: zones of workstations from which it may do more than look, ``"*"`` = all.
+        disabled: it cannot log in.
+        valid_until_ns: ns UTC at which the entry ends; 0 = never.
+        revision: number of the changes of this entry that were made by order.
+    """
+
+    name: str
+    roles: frozenset[str]
+    areas: frozenset[str]
+    zones: frozenset[str] = frozenset({ALL})
+    disabled: bool = False
+    valid_until_ns: int = 0
+    revision: int = 0
+
+    def is_valid(self, now_ns: int) -> bool:
+        """It is neither disabled nor over."""
+        return not self.disabled and not 0 < self.valid_until_ns <= now_ns
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """All entries.
+
+    Attributes:
+        users: by name.
+        roles: what the roles are.
+    """
+
+    users: Mapping[str, User] = field(default_factory=dict)
+    roles: RoleTable = DEFAULT_ROLES
+
+    @property
+    def revision(self) -> int:
+        """Names this state of the table: another one has another number, also after an edit by hand. Not 0."""
+        return int.from_bytes(sm3(write_table(self).encode())[:4]) | 1
+
+    def find(self, name: str, now_ns: int) -> User:
+        """The entry of a name that counts now.
+
+        Raises:
+            SecurityError: there is none, it is disabled, or it is over.
+        """
+        user = self.users.get(name)
+        if user is None:
+            raise SecurityError("the identity has no entry in the table of users", where=name, mend=f"add it to {ROLES_FILE}")
+        if user.disabled:
+            raise SecurityError("the identity is disabled", where=name)
+        if not user.is_valid(now_ns):
+            raise SecurityError(f"the identity was valid until {text_of_time(user.valid_until_ns)}", where=name)
+        return user
+
+    def with_user(self, user: User, *, actor: str, now_ns: int) -> UserTable:
+        """The table with an entry put in or replaced.
+
+        Args:
+            user: the entry; its revision is counted here.
+            actor: who asks; nobody changes an entry of one's own.
+            now_ns: ns UTC.
+
+        Raises:
+            UserRefusedError: ``self_change``, ``bad_user``, ``unknown_role``, ``exclusion``, ``last_administrator`` or
+                ``last_operator``.
+        """
+        _check_user(user, self.roles)
+        before = self.users.get(user.name)
+        counted = replace(user, revision=before.revision + 1 if before else 1)
+        return self._changed({**self.users, user.name: counted}, user.name, actor, now_ns)
+
+    def without(self, name: str, *, actor: str, now_ns: int) -> UserTable:
+        """The table without an entry.
+
+        Raises:
+            UserRefusedError: ``unknown_user``, ``self_change``, ``last_administrator`` or ``last_operator``.
+        """
+        if name not in self.users:
+            raise UserRefusedError("unknown_user", f"there is no user {name!r}")
+        return self._changed({key: user for key, user in self.users.items() if key != name}, name, actor, now_ns)
+
+    def _changed(self, users: Mapping[str, User], name: str, actor: str, now_ns: int) -> UserTable:
+        if name == actor:
+            raise UserRefusedError("self_change", "nobody changes an entry of one's own", where=name, mend="ask another SECADM")
+        table = UserTable(users, self.roles)
+        for right, code, who in (
+            (Right.SECURITY, "last_administrator", "administers the rights"),
+            (Right.CONTROL, "last_operator", "operates the plant"),
+        ):
+            if table.standing(right, now_ns) < self.standing(right, now_ns):
+                raise UserRefusedError(code, f"nobody would be left who {who}", where=name, mend="make another one first")
+        return table
+
+    def standing(self, right: Right, now_ns: int) -> int:
+        """How far a right is held: 2 = by somebody without an end, 1 = by somebody for a time, 0 = by nobody."""
+        holders = [user for user in self.users.values() if user.is_valid(now_ns) and right in self.roles.rights_of(user.roles)]
+        return 2 if any(not user.valid_until_ns for user in holders) else int(bool(holders))
+
+
+def load_users(folder: Path, roles: RoleTable = DEFAULT_ROLES) -> UserTable:
+    """The table of a folder of identities.
+
+    Raises:
+        SecurityError: missing, writable by others, not TOML, or an entry that cannot be: unknown key or role, an exclusion.
+    """
+    path = folder / ROLES_FILE
+    return parse_table(read_guarded(path), str(path), roles)
+
+
+def parse_table(text: bytes, where: str, roles: RoleTable = DEFAULT_ROLES) -> UserTable:
+    """The table that a file holds.
+
+    Raises:
+        SecurityError: as :func:`load_users`.
+    """
+    users = {}
+    for name, entry in parse_toml(text, where).items():
+        user = _user(name, entry, f"{where} [{name}]")
+        try:
+            _check_user(user, roles)
+        except UserRefusedError as error:
+            raise SecurityError(error.what, where=f"{where} [{name}]", mend=error.mend) from error
+        users[name] = user
+    return UserTable(users, roles)
+
+
+def write_table(table: UserTable) -> str:
+    """The file of a table."""
+    return _HEAD + "".join(_entry(user) for user in table.users.values())
+
+
+def save_users(folder: Path, table: UserTable) -> None:
+    """Put a table in place in one step, mode 0600: a crash leaves the old one or the new one, on disk.
+
+    Raises:
+        SecurityError: the folder cannot be written.
+    """
+    path = folder / ROLES_FILE
+    aside = folder / f".{ROLES_FILE}.{os.getpid()}"
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(write_table(table))
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
+
+
+def change_users(
+    folder: Path, roles: RoleTable, change: Callable[[UserTable], UserTable], before: Callable[[], None] = lambda: None
+) -> UserTable:
+    """Read, change and replace the table, one writer at a time.
+
+    Args:
+        folder: of identities.
+        roles: what the roles are.
+        change: makes the new table out of the one that is there now.
+        before: called once the change is found good and before it is made: the audit; if it raises, nothing is changed.
+
+    Raises:
+        SecurityError: the file cannot be used or written, or what ``change`` or ``before`` raise.
+    """
+    with _locked(folder):
+        table = change(load_users(folder, roles))
+        before()
+        save_users(folder, table)
+    return table
+
+
+def new_table(identities: Mapping[str, Sequence[str]]) -> UserTable:
+    """A table of identities and their roles, everywhere."""
+    return UserTable({name: User(name, frozenset(roles), frozenset({ALL_AREAS})) for name, roles in identities.items()})
+
+
+def text_of_time(time_ns: int) -> str:
+    """A time as the file has it, in UTC; empty for 0.
+
+    >>> text_of_time(1_700_000_000_000_000_000)
+    '2023-11-14T22:13:20Z'
+    """
+    return f"{_EPOCH + timedelta(microseconds=time_ns // 1000):%Y-%m-%dT%H:%M:%SZ}" if time_ns else ""
+
+
+def time_of_text(text: str) -> int:
+    """Ns UTC of a time with its offset, or of a day in UTC; 0 for empty.
+
+    >>> time_of_text("2023-11-14T22:13:20Z")
+    1700000000000000000
+
+    Raises:
+        SecurityError: it is none.
+    """
+    if not text:
+        return 0
+    try:
+        time = datetime.fromisoformat(text if "T" in text else f"{text}T00:00:00Z")
+    except ValueError as error:
+        raise SecurityError(f"{text!r} is no time", mend="write 2027-01-01 or 2027-01-01T00:00:00+08:00") from error
+    if time.tzinfo is None:
+        raise SecurityError(f"{text!r} has no offset", mend="write 2027-01-01T00:00:00+08:00, or Z for UTC")
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        lock = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise SecurityError(f"cannot write: {error.strerror}", where=str(folder / _LOCK)) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _check_user(user: User, roles: RoleTable) -> None:
+    if not _NAME.fullmatch(user.name) or user.name != user.name.strip():
+        raise UserRefusedError("bad_user", f"{user.name!r} cannot be a user's name")
+    if unknown := user.roles - roles.rights.keys():
+        names = ", ".join(sorted(unknown))
+        raise UserRefusedError("unknown_role", f"unknown role {names}", mend=f"roles are {', '.join(roles.rights)}")
+    if why := roles.conflict(user.roles):
+        raise UserRefusedError("exclusion", f"these roles exclude each other: {why}", where=user.name)
+
+
+def _user(name: str, entry: object, where: str) -> User:
+    found = table_of(entry, _KEYS, where)
+    disabled, revision, until = found.get("disabled", False), found.get("revision", 0), found.get("valid_until")
+    if not isinstance(disabled, bool):
+        raise SecurityError("disabled is true or false", where=where)
+    if isinstance(revision, bool) or not isinstance(revision, int) or not 0 <= revision < 1 << 31:
+        raise SecurityError("revision is a number", where=where)
+    if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
+        mend = "write valid_until = 2027-01-01T00:00:00+08:00, without quotes"
+        raise SecurityError("valid_until must be a time with its offset", where=where, mend=mend)
+    return User(
+        name,
+        names_of(found.get("roles", []), "roles", where),
+        names_of(found.get("areas", []), "areas", where),
+        names_of(found.get("zones", [ALL]), "zones", where),
+        disabled,
+        0 if until is None else (until - _EPOCH) // timedelta(microseconds=1) * 1000,
+        revision,
+    )
+
+
+def _entry(user: User) -> str:
+    key = user.name if re.fullmatch(r"[A-Za-z0-9_-]+", user.name) else _text(user.name)
+    lines = [f"\n[{key}]", f"roles = {_list(user.roles)}", f"areas = {_list(user.areas)}"]
+    if user.zones != {ALL}:
+        lines.append(f"zones = {_list(user.zones)}")
+    if user.disabled:
+        lines.append("disabled = true")
+    if user.valid_until_ns:
+        lines.append(f"valid_until = {text_of_time(user.valid_until_ns)}")
+    if user.revision:
+        lines.append(f"revision = {user.revision}")
+    return "\n".join(lines) + "\n"
+
+
+def _list(names: Collection[str]) -> str:
+    return f"[{', '.join(map(_text, sorted(names)))}]"
+
+
+def _text(text: str) -> str:
+    # a JSON string is a TOML basic string, but for DEL
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
