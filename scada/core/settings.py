@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from scada.core.agc_settings import AgcSettings
+from scada.core.api_settings import ApiSettings as ApiSettings  # noqa: PLC0414
 from scada.core.avc_settings import AvcSettings as AvcSettings  # noqa: PLC0414 - one place to import settings from
 from scada.core.avc_settings import AvcTuning as AvcTuning  # noqa: PLC0414
 from scada.core.control_settings import ControlSettings
@@ -121,14 +122,6 @@ class AlarmSettings(_Section):
     chatter_window_s: float = Field(60.0, gt=0, description="Window of chatter_count; quiet for so long ends the chattering.")
     flood_count: int = Field(5, ge=1, description="More alarms of one bay than this within flood_window_s form a group.")
     flood_window_s: float = Field(10.0, gt=0, description="Window of flood_count.")
-
-
-class ApiSettings(_Section):
-    """gRPC listeners."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(50051, ge=0, le=65535, description="Views, events, history; 0 = any free port.")
-    control_port: int = Field(50052, ge=0, le=65535, description="Controls and dispatch, a server of their own.")
 
 
 class SecuritySettings(_Section):
