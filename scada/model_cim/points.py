@@ -354,5 +354,19 @@ def _stations(model: CimModel, findings: list[Finding]) -> list[Station]:
         if first != mrid:
             text = f"station name {model.name(mrid)!r} is also at {model.where(first)}"
             findings.append(model.finding(Severity.WARNING, "station.name", mrid, text, "give each Substation its own name"))
-        stations.append(Station(mrid, model.name(mrid), model.name(area) if area else "", tuple(levels)))
+        station = Station(mrid, model.name(mrid), model.name(area) if area else "", tuple(levels))
+        stations.append(replace(station, bays=_bays(model, station), regions=_regions(model, mrid)))
     return stations
+
+
+def _bays(model: CimModel, station: Station) -> tuple[tuple[str, str], ...]:
+    places = [(level, (station.name, name)) for level, name, _ in station.voltage_levels]
+    bays = [(bay, (*names, model.name(bay))) for level, names in places for bay in model.refs_to(level, "Bay.VoltageLevel")]
+    bays += [(bay, (station.name, model.name(bay))) for bay in model.refs_to(station.mrid, "Bay.Substation")]
+    return tuple((bay, "/".join(names)) for bay, names in bays)
+
+
+def _regions(model: CimModel, station: str) -> tuple[tuple[str, str], ...]:
+    sub = model.ref(station, "Substation.Region")
+    whole = model.ref(sub, "SubGeographicalRegion.Region") if sub else None
+    return tuple((mrid, model.name(mrid)) for mrid in (sub, whole) if mrid)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scada.core.ids import PointId
+from scada.expressions.language import Expression
 from scada.model_cim.addresses import Address, Iec104Address, PlainAddress
 from scada.model_cim.regulation import ControlArea, VoltageZone
 
@@ -178,6 +179,24 @@ class Enabling:
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """A condition that must be true for a control to be operated: an interlock that the model writes as an expression."""
+
+    text: str
+    """As the model has it."""
+    opens: bool = True
+    """Asked before a command that opens, switches off or lowers, and before a set-point."""
+    closes: bool = True
+    """Asked before a command that closes, switches on or raises, and before a set-point."""
+    expression: Expression | None = None
+    """None = it cannot be read: the control is never operated."""
+    pids: tuple[PointId, ...] = ()
+    """Points of ``expression.references``."""
+    equipment: tuple[str, ...] = ()
+    """mRIDs of ``expression.equipment``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """One command or set-point (CIM Command, RaiseLowerCommand, SetPoint + RemoteControl + SC)."""
 
@@ -210,6 +229,8 @@ class Control:
     feedback_tolerance: float = 0.0
     enabled_by: tuple[Enabling, ...] = ()
     """All of them must be 1."""
+    permitted_when: tuple[Permission, ...] = ()
+    """All of them must be true."""
     removed: bool = False
     """A tombstone: the model no longer has the control; its cid is never used again."""
 
@@ -244,6 +265,10 @@ class Station:
     """Stem of the files in the model's ``diagrams`` folder (``<stem>.svg`` and ``<stem>.json``), or empty."""
     diagram_stale: bool = False
     """The drawing shows the station as it was in an earlier version."""
+    bays: Sequence[tuple[str, str]] = ()
+    """(mRID, path ``Station/VoltageLevel/Bay``)."""
+    regions: Sequence[tuple[str, str]] = ()
+    """(mRID, name) of the sub-geographical region it stands in and of the geographical region around that."""
 
 
 @dataclass(frozen=True, slots=True)
