@@ -7,7 +7,6 @@ identities to roles and areas. The table cannot give a role that the identity's 
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import tomllib
@@ -17,21 +16,27 @@ from pathlib import Path
 from typing import Final
 
 from scada.control.records import Principal
-from scada.core.clock import NS_PER_S, Clock, SystemClock
+from scada.core.clock import Clock, SystemClock
 from scada.core.errors import SecurityError
-from scada.security.certificates import (
-    Certificate,
-    check_authority,
-    check_certificate,
-    issue_certificate,
-    parse_certificate_pem,
+from scada.security.authorities import load_authorities
+from scada.security.certificates import Certificate
+from scada.security.issuing import issue_identity, make_root
+from scada.security.key_files import (
+    AUTHORITY,
+    certificate_path,
+    key_path,
+    load_certificate,
+    load_key,
+    read,
+    write_new,
 )
+from scada.security.key_files import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - one place to import from
+from scada.security.key_files import load_authority as load_authority  # noqa: PLC0414
 from scada.security.roles import ALL_AREAS, rights_of
-from scada.security.sm2 import Signer, Sm2Key
+from scada.security.sm2 import Signer
+from scada.security.tls_identities import init_tls
 
-PASSWORD_VARIABLE: Final = "SCADA_KEY_PASSWORD"  # noqa: S105 - the variable's name
 ROLES_FILE: Final = "roles.toml"
-AUTHORITY: Final = "ca"
 
 DEMO_IDENTITIES: Final[Mapping[str, Sequence[str]]] = {
     "server": ("SERVER",),
@@ -42,10 +47,6 @@ DEMO_IDENTITIES: Final[Mapping[str, Sequence[str]]] = {
     "viewer": ("VIEWER",),
 }
 """Identities of a first start and their roles; all have every area."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_YEAR_NS = 365 * 24 * 3600 * NS_PER_S
-_HOUR_NS = 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,58 +104,19 @@ def init_identities(folder: Path, clock: Clock | None = None, *, password: bytes
     made = []
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not _certificate_path(folder, AUTHORITY).exists():
-            _make_authority(folder, clock, password)
+        if not certificate_path(folder, AUTHORITY).exists():
+            make_root(folder, clock, password=password)
             made.append(AUTHORITY)
-        missing = [name for name in DEMO_IDENTITIES if not _certificate_path(folder, name).exists()]
+        missing = [name for name in DEMO_IDENTITIES if not certificate_path(folder, name).exists()]
         for name in missing:
             issue_identity(folder, name, DEMO_IDENTITIES[name], clock, password=password, authority_password=password)
             made.append(name)
+        init_tls(folder, DEMO_IDENTITIES, clock.now_ns(), password=password)
         if not (folder / ROLES_FILE).exists():
-            _write_new(folder / ROLES_FILE, _roles_text().encode(), 0o600)
+            write_new(folder / ROLES_FILE, _roles_text().encode(), 0o600)
     except OSError as error:
         raise SecurityError(f"cannot make keys: {error.strerror}", where=str(error.filename or folder)) from error
     return made
-
-
-def issue_identity(
-    folder: Path,
-    name: str,
-    roles: Sequence[str],
-    clock: Clock,
-    *,
-    years: float = 2.0,
-    password: bytes | None = None,
-    authority_password: bytes | None = None,
-) -> Certificate:
-    """Make a key and a certificate by the folder's authority; an existing key is kept and gets a new certificate.
-
-    Raises:
-        SecurityError: a bad name or role, no authority, a wrong password, or the folder cannot be written.
-    """
-    if not _NAME.fullmatch(name) or name == AUTHORITY:
-        raise SecurityError(f"{name!r} cannot be an identity's name", mend="letters, digits, dot, dash, underscore; not 'ca'")
-    rights_of(roles)
-    authority = load_authority(folder)
-    authority_key = _load_key(folder, AUTHORITY, authority_password)
-    if authority_key.point() != authority.public_key.point():
-        raise SecurityError("the authority's key does not belong to its certificate", where=str(folder))
-    try:
-        key = _load_or_make_key(folder, name, password)
-        now = clock.now_ns()
-        certificate = issue_certificate(
-            name,
-            key.point(),
-            roles=roles,
-            issuer=authority,
-            signer=authority_key,
-            not_before_ns=now - _HOUR_NS,
-            not_after_ns=min(now + int(years * _YEAR_NS), authority.not_after_ns),
-        )
-        _replace(_certificate_path(folder, name), certificate.pem())
-    except OSError as error:
-        raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error
-    return certificate
 
 
 def load_identity(folder: Path, name: str, clock: Clock, password: bytes | None = None) -> Identity:
@@ -169,27 +131,16 @@ def load_identity(folder: Path, name: str, clock: Clock, password: bytes | None 
     Raises:
         SecurityError: a file is missing, corrupt, readable by others, expired, or they do not match; the password is wrong.
     """
-    certificate = _load_certificate(folder, name)
-    check_certificate(certificate, load_authority(folder), clock.now_ns())
-    key = _load_key(folder, name, password)
+    certificate = load_certificate(certificate_path(folder, name))
+    load_authorities(folder).check(certificate, clock.now_ns())
+    key = load_key(folder, name, password)
     if key.point() != certificate.public_key.point():
         raise SecurityError(
-            "the key does not belong to the certificate", where=str(_key_path(folder, name)), mend="issue the identity again"
+            "the key does not belong to the certificate", where=str(key_path(folder, name)), mend="issue the identity again"
         )
     if certificate.name != name:
-        raise SecurityError(f"the certificate is of {certificate.name!r}", where=str(_certificate_path(folder, name)))
+        raise SecurityError(f"the certificate is of {certificate.name!r}", where=str(certificate_path(folder, name)))
     return Identity(certificate, key)
-
-
-def load_authority(folder: Path) -> Certificate:
-    """The root certificate that a folder trusts.
-
-    Raises:
-        SecurityError: missing, corrupt or not a root.
-    """
-    authority = _load_certificate(folder, AUTHORITY)
-    check_authority(authority)
-    return authority
 
 
 def load_grants(folder: Path) -> dict[str, Grant]:
@@ -199,7 +150,7 @@ def load_grants(folder: Path) -> dict[str, Grant]:
         SecurityError: missing, writable by others, not TOML, or it names an unknown role or key.
     """
     path = folder / ROLES_FILE
-    text = _read(path, secret=False)
+    text = read(path)
     if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise SecurityError("others may write the role table", where=str(path), mend=f"chmod 600 {path}")
     try:
@@ -234,7 +185,7 @@ def list_identities(folder: Path) -> list[Certificate]:
     """Certificates in a folder by name, the authority first."""
     names = sorted(path.name.removesuffix(".cert.pem") for path in folder.glob("*.cert.pem"))
     names.sort(key=lambda name: name != AUTHORITY)
-    return [_load_certificate(folder, name) for name in names]
+    return [load_certificate(certificate_path(folder, name)) for name in names]
 
 
 def _grant(entry: object, where: str) -> Grant:
@@ -253,20 +204,6 @@ def _grant(entry: object, where: str) -> Grant:
     return Grant(fields["roles"], fields["areas"])
 
 
-def _make_authority(folder: Path, clock: Clock, password: bytes | None) -> None:
-    key = _load_or_make_key(folder, AUTHORITY, password)
-    now = clock.now_ns()
-    certificate = issue_certificate(
-        "scada root authority",
-        key.point(),
-        issuer=None,
-        signer=key,
-        not_before_ns=now - _HOUR_NS,
-        not_after_ns=now + 10 * _YEAR_NS,
-    )
-    _write_new(_certificate_path(folder, AUTHORITY), certificate.pem(), 0o644)
-
-
 def _roles_text() -> str:
     head = (
         "# Who may do what, and where. A role acts only if the identity's certificate bears it too.\n"
@@ -279,66 +216,3 @@ def _entry(name: str, roles: Sequence[str], areas: Sequence[str]) -> str:
     quoted = [json.dumps(list(names), ensure_ascii=False) for names in (roles, areas)]
     key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
     return f"\n[{key}]\nroles = {quoted[0]}\nareas = {quoted[1]}\n"
-
-
-def _key_path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.key.pem"
-
-
-def _certificate_path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.cert.pem"
-
-
-def _load_or_make_key(folder: Path, name: str, password: bytes | None) -> Sm2Key:
-    path = _key_path(folder, name)
-    if path.exists():
-        return _load_key(folder, name, password)
-    key = Sm2Key.generate()
-    _write_new(path, key.private_pem(password), 0o600)
-    return key
-
-
-def _load_key(folder: Path, name: str, password: bytes | None) -> Sm2Key:
-    path = _key_path(folder, name)
-    pem = _read(path, secret=True)
-    if password is None and (given := os.environ.get(PASSWORD_VARIABLE)):
-        password = given.encode()
-    try:
-        return Sm2Key.load_private(pem, password)
-    except SecurityError as error:
-        raise SecurityError(error.what, where=str(path), mend=error.mend) from error
-
-
-def _load_certificate(folder: Path, name: str) -> Certificate:
-    path = _certificate_path(folder, name)
-    try:
-        return parse_certificate_pem(_read(path, secret=False))
-    except SecurityError as error:
-        raise SecurityError(error.what, where=error.where or str(path), mend=error.mend) from error
-
-
-def _read(path: Path, *, secret: bool) -> bytes:
-    try:
-        if secret and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SecurityError("others may read the private key", where=str(path), mend=f"chmod 600 {path}")
-        return path.read_bytes()
-    except OSError as error:
-        mend = f"make identities with `scada keys init {path.parent}`" if isinstance(error, FileNotFoundError) else ""
-        raise SecurityError(f"cannot read: {error.strerror}", where=str(path), mend=mend) from error
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Create a file that must not exist, with its final mode from the start."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a public file in place in one step."""
-    aside = path.with_suffix(".new")
-    aside.unlink(missing_ok=True)
-    _write_new(aside, data, 0o644)
-    aside.replace(path)

@@ -56,6 +56,20 @@ def from_pem(pem: bytes) -> tuple[str, bytes]:
         raise SecurityError("corrupt PEM text", mend="restore the file or issue it again") from error
 
 
+def unwrap(data: bytes, *labels: str) -> bytes:
+    """DER of what is given as DER, or as a PEM file with one of the labels.
+
+    Raises:
+        SecurityError: a PEM file of something else.
+    """
+    if data.lstrip()[:5] != b"-----":
+        return bytes(data)
+    label, inner = from_pem(data)
+    if label not in labels:
+        raise SecurityError(f"a PEM file of {label!r} where {labels[0]!r} belongs")
+    return inner
+
+
 def seal_pem(private_key: bytes, password: bytes | None) -> bytes:
     """PEM of a PrivateKeyInfo, encrypted if a password is given."""
     if password is None:

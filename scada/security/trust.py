@@ -1,13 +1,26 @@
-"""What is trusted now: the authority, revocation lists and the table of users of a folder, read again when they change."""
+"""What is trusted now: authorities, revocation lists and the table of users of a folder, read again when they change."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from threading import Lock
 
 from scada.control.records import Principal
+from scada.core.clock import NS_PER_S, Clock, SystemClock
 from scada.core.errors import SecurityError
-from scada.security.certificates import Certificate, check_certificate
-from scada.security.identities import Grants, load_authority, load_grants, principal_of
+from scada.security.authorities import Authorities, load_list
+from scada.security.certificates import Certificate
+from scada.security.identities import ROLES_FILE, Grants, load_grants, principal_of
+from scada.security.issuing import place_list
+from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, load_authority, load_certificate, trusted
+from scada.security.revocation import RevocationError, RevocationList, parse_list
+
+_ROOT = "ca.cert.pem"
+_CLOCK_SLACK_NS = 300 * NS_PER_S
+
+Stamp = tuple[int, int, int, int]
+"""What tells that a file is another: times of its content and of its entry, size, inode."""
 
 
 class Trust:
@@ -15,6 +28,8 @@ class Trust:
 
     Args:
         folder: as ``scada keys`` makes it.
+        clock: by which lists become overdue; None is the host's.
+        lists_demanded: an authority without a revocation list is as good as one whose list is overdue.
 
     Attributes:
         revision: grows by one with every change of the files that was taken.
@@ -24,34 +39,65 @@ class Trust:
         SecurityError: a file is missing or cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, *, lists_demanded: bool = False) -> None:
         self.folder = folder
         self.revision = 1
         self.fault = ""
-        self._authority = load_authority(folder)
+        self._clock = clock or SystemClock()
+        self._lists_demanded = lists_demanded
+        self._lock = Lock()
+        self._parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
+        self._stamps = self._look()
+        self._authorities = self._read_authorities(self._stamps)
         self._grants: Grants = load_grants(folder)
 
+    @property
+    def authorities(self) -> Authorities:
+        """Roots, subordinate authorities and revocation lists in force; a set that never changes."""
+        return self._authorities
+
+    @property
+    def stale(self) -> str:
+        """Which revocation lists are overdue, or missing though demanded; empty if none.
+
+        While it is not empty it is not known who was revoked: whatever acts must be refused, looking may go on.
+        """
+        return self._authorities.stale(self._clock.now_ns())
+
     def refresh(self) -> bool:
-        """Take files that have changed; True if anything was taken."""
-        try:
-            authority, grants = load_authority(self.folder), load_grants(self.folder)
-        except SecurityError as error:
-            self.fault = str(error)
-            return False
-        self.fault = ""
-        if (authority.encoded, grants) == (self._authority.encoded, self._grants):
-            return False
-        self._authority, self._grants = authority, grants
-        self.revision += 1
-        return True
+        """Take files that have changed, all or none of them; True if anything was taken. Cheap if nothing changed."""
+        with self._lock:
+            return self._refresh()
+
+    def load_crl(self, data: bytes) -> None:
+        """Prove a revocation list (DER or PEM), put it in place of its predecessor in one step, and take it.
+
+        Raises:
+            SecurityError: malformed, not by an authority of ours, overdue, not newer than the one in force, or the folder cannot
+                be written.
+        """
+        revocations = parse_list(data)
+        with self._lock:
+            owner = self._authorities.authority_of(revocations)
+            now, known = self._clock.now_ns(), self._authorities.list_of(owner)
+            if revocations.due_ns <= now:
+                raise RevocationError("the revocation list is overdue already", where=owner.name, mend="issue the next one")
+            if revocations.issued_ns > now + _CLOCK_SLACK_NS:
+                raise RevocationError("the revocation list is from the future", where=owner.name, mend="check the clocks")
+            if known and revocations.number <= known.number:
+                raise RevocationError(f"list {revocations.number} is not newer than {known.number} in force", where=owner.name)
+            place_list(self.folder, revocations)
+            self._refresh()
+            if self._authorities.list_of(owner) != revocations:
+                raise RevocationError(f"the list lies in the folder but is not in force: {self.fault}", where=owner.name)
 
     def check(self, certificate: Certificate, now_ns: int) -> None:
-        """Prove that a certificate leads to the authority, is valid now and is not revoked.
+        """Prove that a certificate leads to a root, is valid now and is not revoked.
 
         Raises:
             SecurityError: it is not.
         """
-        check_certificate(certificate, self._authority, now_ns)
+        self._authorities.check(certificate, now_ns)
 
     def principal(self, certificate: Certificate, *, station: str = "", session: str = "") -> Principal:
         """What a proven certificate may do from a workstation: the roles that both the table and the certificate name.
@@ -60,3 +106,69 @@ class Trust:
             SecurityError: the table does not know the name.
         """
         return principal_of(certificate, self._grants, station=station, session=session)
+
+    def _refresh(self) -> bool:
+        try:
+            stamps = self._look()
+            if stamps == self._stamps:
+                self.fault = ""
+                return False
+            authorities = self._read_authorities(stamps)
+            self._assert_forward(authorities)
+            grants = load_grants(self.folder)
+        except SecurityError as error:
+            self.fault = str(error)
+            return False
+        self.fault, self._stamps = "", stamps
+        changed = grants != self._grants or not authorities.same_as(self._authorities)
+        if changed:
+            self._authorities, self._grants = authorities, grants
+            self.revision += 1
+        return changed
+
+    def _look(self) -> dict[str, Stamp]:
+        """Stamps of all files that count."""
+        try:
+            with os.scandir(self.folder) as entries:
+                return {
+                    entry.name: (told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino)
+                    for entry in entries
+                    if entry.name in (_ROOT, ROLES_FILE) or entry.name.endswith((AUTHORITY_SUFFIX, LIST_SUFFIX))
+                    for told in (entry.stat(),)
+                }
+        except OSError as error:
+            raise SecurityError(f"cannot read: {error.strerror}", where=str(self.folder)) from error
+
+    def _read_authorities(self, stamps: dict[str, Stamp]) -> Authorities:
+        """The authorities and lists; only files with another stamp are read."""
+        parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
+        for name, stamp in sorted(stamps.items()):
+            known = self._parsed.get(name)
+            if name != ROLES_FILE:
+                parsed[name] = known if known and known[0] == stamp else (stamp, self._read(name))
+        root = parsed.pop(_ROOT, None)
+        held = [each for _, each in parsed.values()]
+        others = [each for each in held if isinstance(each, Certificate)]
+        lists = [each for each in held if isinstance(each, RevocationList)]
+        first = root[1] if root else load_authority(self.folder)
+        assert isinstance(first, Certificate)
+        made = Authorities(first, others, lists, lists_demanded=self._lists_demanded)
+        self._parsed = parsed | ({_ROOT: root} if root else {})
+        return made
+
+    def _read(self, name: str) -> Certificate | RevocationList:
+        if name == _ROOT:
+            return load_authority(self.folder)
+        path = self.folder / name
+        return load_list(path) if name.endswith(LIST_SUFFIX) else load_certificate(trusted(path))
+
+    def _assert_forward(self, authorities: Authorities) -> None:
+        """No list of an authority may go away or back: it would bring the revoked to life."""
+        for authority in authorities:
+            known, found = self._authorities.list_of(authority), authorities.list_of(authority)
+            if known and found is None:
+                raise RevocationError("the revocation list has gone", where=authority.name, mend="put it back")
+            if known and found and found.number < known.number:
+                raise RevocationError(
+                    f"revocation list {found.number} is older than {known.number} in force", where=authority.name
+                )

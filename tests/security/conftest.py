@@ -6,7 +6,6 @@ import pytest
 
 from scada.core.clock import VirtualClock
 from scada.security.identities import init_identities, load_identity
-from scada.security.session import SessionServer
 from scada.security.trust import Trust
 
 
@@ -30,6 +29,8 @@ def clock():
 
 @pytest.fixture
 def server(made_keys, clock):
+    from scada.security.session import SessionServer
+
     return SessionServer(
         site="demo",
         identity=load_identity(made_keys, "server", clock),

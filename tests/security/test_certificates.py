@@ -47,6 +47,13 @@ def make(authority, name, roles=("OPERATOR", "GUARDIAN"), signer=None, issuer=No
     )
 
 
+class Borrowed:
+    """Signs with its own key under another's key identifier."""
+
+    def __init__(self, key, point):
+        self.sign, self.point = key.sign, lambda: point
+
+
 def test_fields(leaf, authority):
     assert leaf.name == "operator"
     assert leaf.roles == {"OPERATOR", "GUARDIAN"}
@@ -74,8 +81,11 @@ def test_validity(leaf, authority, now, text):
 
 def test_foreign_authority_of_the_same_name(authority):
     foreign = make(authority, "operator", signer=Sm2Key.generate())
-    with pytest.raises(CertificateError, match="signature on the certificate"):
+    with pytest.raises(CertificateError, match="not issued by the trusted"):
         check_certificate(foreign, authority[1], NOW)
+    borrowed = make(authority, "operator", signer=Borrowed(Sm2Key.generate(), authority[0].point()))
+    with pytest.raises(CertificateError, match="signature on the certificate"):
+        check_certificate(borrowed, authority[1], NOW)
 
 
 def test_leaf_cannot_issue_and_root_is_no_identity(authority, leaf):

@@ -24,11 +24,15 @@ from scada.security.identities import (
 )
 
 
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_first_start_makes_all_and_a_second_nothing(keys, clock):
-    before = {path.name: path.read_bytes() for path in keys.iterdir()}
+    before = contents(keys)
     assert {f"{name}.key.pem" for name in (AUTHORITY, *DEMO_IDENTITIES)} < set(before)
     assert init_identities(keys, clock) == []
-    assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
+    assert contents(keys) == before
 
 
 def test_private_files_are_private(keys):
