@@ -42,6 +42,21 @@ class SecurityReporter:
         _log.info("logout", name=name, peer=peer)
         self._store("security.logout", 4, name, name=name, peer=peer)
 
+    def limited(self, *, peer: str, name: str, kind: str, count: int) -> None:
+        """A peer asked too much and was refused ``count`` times since it was told last."""
+        _log.warning("rate limited", peer=peer, name=name, kind=kind, count=count)
+        self._store("security.rate_limited", 2, name, peer=peer, name=name, kind=kind, count=str(count))
+
+    def ended(self, *, name: str, station: str, reason: str) -> None:
+        """A session was ended by the server."""
+        _log.warning("session ended", name=name, station=station, reason=reason)
+        self._store("security.session_ended", 2, name, name=name, station=station, reason=reason)
+
+    def tls(self, *, reason: str) -> None:
+        """The TLS files changed and cannot be used, or their revocation list is overdue."""
+        _log.error("TLS files", reason=reason)
+        self._store("security.tls_files", 1, "", reason=reason)
+
     def close(self) -> None:
         """Write what is still only counted."""
         if self._summary is not None:
