@@ -1,6 +1,7 @@
 """The dispatch desk: accepts, clips or refuses orders with a reason, and says at any moment what is in force.
 
-In force for an area's net interchange is, in this order: the newest valid set-point, the plan of the day, the plan of the model.
+In force for an area's net interchange is, in this order: the set-point that stands, the plan of the day, the plan of the model;
+for the power of a unit the set-point, then the plan. Which of several set-points stands: :mod:`scada.apps.dispatch.book`.
 Each accepted plan, edit or restoration is a numbered version of its target and day (:mod:`scada.apps.dispatch.plans`).
 """
 
@@ -8,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta, tzinfo
 
+from scada.apps.dispatch.contracts import NO_LIMITS
 from scada.apps.dispatch.days import day_bounds, day_of, local
 from scada.apps.dispatch.judging import Bounds, PointFinding, judge_points
 from scada.apps.dispatch.orders import (
@@ -18,23 +20,22 @@ from scada.apps.dispatch.orders import (
     Answer,
     EditOrder,
     InForce,
+    ModeOrder,
     ScheduleOrder,
     SetpointOrder,
+    StandingOrder,
     Verdict,
 )
 from scada.apps.dispatch.plans import PlanBook, PlanPoint, PlanVersion
+from scada.apps.dispatch.standing import LARGEST_MW, StandingOrders, standing_answer, wrong_values
 from scada.core.clock import NS_PER_S
 from scada.core.dispatch_settings import DispatchSettings
 
 KEEP = 200
 """Orders kept for display."""
 SCHEDULE_POINTS = 2000
-WAITING = 100
-"""Set-points of an area that may wait for their time."""
 STEPS_S = (60, 300, 900, 1800, 3600)
 REASON_LENGTH = 200
-LARGEST_MW = 1e7
-"""No grid has more; sums and differences of values up to it are finite."""
 FARTHEST = timedelta(days=400)
 """A plan begins no later than that from now, and no earlier before: beyond it a clock or a unit of time is wrong."""
 
@@ -43,18 +44,8 @@ FARTHEST = timedelta(days=400)
 class _Target:
     bounds: Bounds
     plan: float | None = None
-    setpoint: SetpointOrder | None = None
-    waiting: list[SetpointOrder] = field(default_factory=list)
-    """Set-points that begin later."""
     planned: bool = False
     """A plan was in force when it was last asked."""
-
-    def begin(self, now_ns: int) -> None:
-        """Put set-points in force whose time has come; until then the one before them holds."""
-        for order in sorted(self.waiting, key=lambda one: one.valid_from_ns):
-            if order.valid_from_ns <= now_ns:
-                self.waiting.remove(order)
-                self.setpoint = order
 
 
 class DispatchDesk:
@@ -81,6 +72,8 @@ class DispatchDesk:
         self._seen: set[str] = set()
         self._missing: set[tuple[str, date]] = set()
         self._cleaned = date.min
+        bounds = {name: target.bounds for name, target in self._areas.items()}
+        self.standing = StandingOrders(bounds, units, self._settings)
         self.plans = PlanBook()
         self.answers: list[Answer] = []
 
@@ -95,65 +88,50 @@ class DispatchDesk:
 
     # ------------------------------------------------------------------ orders
 
-    def setpoint(self, order: SetpointOrder, now_ns: int) -> Answer:
-        """Judge a set-point; an accepted one is in force from its start."""
-        target = self._areas.get(order.area)
-        verdict, reason = self._judge(order.order_id, [order.mw], target, f"area {order.area!r}")
-        if verdict is None and order.valid_until_ns and order.valid_until_ns <= max(now_ns, order.valid_from_ns):
-            late = order.valid_until_ns <= now_ns
-            verdict = Verdict.LATE if late else Verdict.REFUSED
-            reason = "its validity has already ended" if late else "it ends before it begins"
-        if verdict is None and target is not None and len(target.waiting) >= WAITING and order.valid_from_ns > now_ns:
-            verdict, reason = Verdict.REFUSED, f"{WAITING} set-points wait for their time already"
-        applied = math.nan
-        if verdict is None:
-            assert target is not None
-            applied, reason = target.bounds.clip(order.mw)
-            verdict = Verdict.CLIPPED if reason else Verdict.ACCEPTED
-            target.begin(now_ns)
-            start_ns = order.valid_from_ns or now_ns
-            judged = SetpointOrder(order.order_id, order.sender, order.area, applied, start_ns, order.valid_until_ns)
-            if start_ns > now_ns:
-                target.waiting.append(judged)
-            else:
-                target.setpoint = judged
-        return self._answered(
-            Answer(
-                order.order_id,
-                order.sender,
-                "setpoint",
-                order.area,
-                verdict,
-                reason,
-                order.mw,
-                applied,
-                now_ns,
-                order.valid_until_ns,
-            )
-        )
+    def setpoint(self, order: SetpointOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
+        """Judge a set-point; an accepted one is in force from its start.
 
-    def schedule(self, order: ScheduleOrder, now_ns: int) -> Answer:
+        Args:
+            order: the order.
+            now_ns: the moment.
+            within: limits of the sender's contract.
+        """
+        return self._stand(order, now_ns, within)
+
+    def mode(self, order: ModeOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
+        """Judge a mode or limits, like :meth:`setpoint`; limits narrow those of the model and never widen them."""
+        return self._stand(order, now_ns, within)
+
+    def _stand(self, order: StandingOrder, now_ns: int, within: tuple[float, float]) -> Answer:
+        if order.order_id in self._seen:
+            again = (Verdict.DUPLICATE, "duplicate", f"order {order.order_id} was received before; it is not applied again")
+            return self._answered(standing_answer(order, now_ns, again))
+        return self._answered(self.standing.take(order, now_ns, within))
+
+    def schedule(self, order: ScheduleOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
         """Judge a schedule; an accepted one is the next version of the day of its first point, where it covers it."""
         name = order.unit or order.area
         target = self._units.get(order.unit) if order.unit else self._areas.get(order.area)
         what = f"unit {order.unit}" if order.unit else f"area {order.area!r}"
-        verdict, reason = self._judge(order.order_id, order.mw, target, what)
+        verdict, code, reason = self._judge(order.order_id, order.mw, target, what)
         if verdict is None and (order.step_s not in STEPS_S or not 2 <= len(order.mw) <= SCHEDULE_POINTS):
-            verdict, reason = (
+            verdict, code, reason = (
                 Verdict.REFUSED,
+                "invalid",
                 f"a schedule has 2 to {SCHEDULE_POINTS} points each 60, 300, 900, 1800 or 3600 s apart",
             )
         if verdict is None and order.end_ns <= now_ns:
-            verdict, reason = Verdict.LATE, "its last point is in the past"
+            verdict, code, reason = Verdict.LATE, "late", "its last point is in the past"
         if verdict is None and abs(order.start_ns - now_ns) > FARTHEST / timedelta(seconds=1) * NS_PER_S:
-            verdict, reason = Verdict.REFUSED, f"it begins more than {FARTHEST.days} days from now"
+            verdict, code, reason = Verdict.REFUSED, "invalid", f"it begins more than {FARTHEST.days} days from now"
         if verdict is None:
             newest = self.plans.newest(name, day_of(order.start_ns, self._zone))
             if newest is not None and 0 < order.issued_ns < newest.issued_ns:
-                verdict, reason = Verdict.OUT_OF_ORDER, f"version {newest.number}, which is in force, was issued later"
+                text = f"version {newest.number}, which is in force, was issued later"
+                verdict, code, reason = Verdict.OUT_OF_ORDER, "out_of_order", text
         asked = order.mw[0] if order.mw else math.nan
         if verdict is not None:
-            refused = Answer(order.order_id, order.sender, "schedule", name, verdict, reason, asked, math.nan, now_ns)
+            refused = Answer(order.order_id, order.sender, "schedule", name, verdict, reason, asked, math.nan, now_ns, code=code)
             return self._answered(refused)
         times = (order.start_ns + number * order.step_s * NS_PER_S for number in range(len(order.mw)))
         points = [PlanPoint(time, float(mw), order.step_s) for time, mw in zip(times, order.mw, strict=True)]
@@ -168,7 +146,7 @@ class DispatchDesk:
             "schedule",
             issued_ns=order.issued_ns,
         )
-        return self._version(made, asked, target, whole=False)
+        return self._version(made, asked, target, whole=False, within=within)
 
     def edit(self, order: EditOrder, now_ns: int) -> Answer:
         """Judge an edit or a restoration; an accepted one is the next version of the plan."""
@@ -177,7 +155,7 @@ class DispatchDesk:
         kind = "restore" if order.restore else "edit"
         values = [order.mw, *(order.points or {}).values()]
         what = f"unit {order.unit}" if order.unit else f"area {order.area!r}"
-        verdict, reason = self._judge(order.order_id, values, target, what)
+        verdict, code, reason = self._judge(order.order_id, values, target, what)
         versions = self.plans.versions(name, order.day)
         if verdict is None:
             verdict, reason = _editable(order, versions)
@@ -188,7 +166,17 @@ class DispatchDesk:
             verdict, reason = Verdict.REFUSED, f"a value would be beyond {LARGEST_MW:g} MW"
         if verdict is not None:
             refused = Answer(
-                order.order_id, order.sender, kind, name, verdict, reason, order.mw, math.nan, now_ns, 0, 0, f"{order.day}"
+                order.order_id,
+                order.sender,
+                kind,
+                name,
+                verdict,
+                reason,
+                order.mw,
+                math.nan,
+                now_ns,
+                day=f"{order.day}",
+                code=code or "invalid",
             )
             return self._answered(refused)
         newest = versions[-1]
@@ -207,11 +195,13 @@ class DispatchDesk:
         )
         return self._version(made, order.mw, target, whole=True)
 
-    def _version(self, made: PlanVersion, asked: float, target: _Target | None, *, whole: bool) -> Answer:
+    def _version(
+        self, made: PlanVersion, asked: float, target: _Target | None, *, whole: bool, within: tuple[float, float] = NO_LIMITS
+    ) -> Answer:
         """Judge the points of a plan and keep it as the next version."""
         assert target is not None
         self.clean(made.received_ns)
-        points, findings = judge_points(made.points, target.bounds)
+        points, findings = judge_points(made.points, target.bounds.within(*within))
         verdict, reason = self._by_findings(findings)
         number, applied = 0, math.nan
         if verdict in ACCEPTED:
@@ -240,6 +230,7 @@ class DispatchDesk:
                 number,
                 f"{made.day}",
                 tuple(findings),
+                code=(findings[0].code if findings else ""),
             )
         )
 
@@ -262,23 +253,26 @@ class DispatchDesk:
 
     def in_force(self, now_ns: int) -> InForce:
         """What AGC shall follow at ``now_ns``."""
-        expired = []
+        expired = self.standing.book.expired(now_ns)
+        orders = self.standing.book.in_force(now_ns)
         interchange = {}
         for name, target in self._areas.items():
-            target.begin(now_ns)
-            order = target.setpoint
-            if order is not None and order.valid_until_ns and order.valid_until_ns <= now_ns:
-                expired.append(order)
-                target.setpoint = order = None
-            if order is not None:
-                interchange[name] = order.mw
-                continue
-            scheduled = self.plans.curve(name).at(now_ns)
-            value = scheduled if scheduled is not None else target.plan
+            order, scheduled = orders.get(("setpoint", name)), self.plans.curve(name).at(now_ns)
+            value = order.mw if order is not None else scheduled if scheduled is not None else target.plan
             if value is not None:
                 interchange[name] = value
         units = {mrid: value for mrid in self._units if (value := self.plans.curve(mrid).at(now_ns)) is not None}
-        return InForce(interchange, units, tuple(expired), tuple(self._ended(now_ns)))
+        units |= {mrid: held.mw for (what, mrid), held in orders.items() if what == "setpoint" and mrid in self._units}
+        limits = {mrid: (held.low, held.high) for (what, mrid), held in orders.items() if what == "limits"}
+        return InForce(interchange, units, tuple(expired), tuple(self._ended(now_ns)), limits, orders)
+
+    def present_mw(self, target: str, now_ns: int) -> float:
+        """What is in force of a target: set-point, plan, or the plan of the model; NaN = nothing."""
+        held, planned = self.standing.book.at(("setpoint", target), now_ns), self.plans.curve(target).at(now_ns)
+        if held is not None:
+            return held.mw
+        model = self._areas[target].plan if target in self._areas else None
+        return next((value for value in (planned, model) if value is not None), math.nan)
 
     def _ended(self, now_ns: int) -> Iterable[str]:
         for name, target in [*self._areas.items(), *self._units.items()]:
@@ -314,18 +308,13 @@ class DispatchDesk:
 
     # ------------------------------------------------------------------ judging
 
-    def _judge(self, order_id: str, values: Sequence[float], target: _Target | None, what: str) -> tuple[Verdict | None, str]:
-        if not order_id or len(order_id) > 64:
-            return Verdict.REFUSED, "an order needs an order_id of 1 to 64 characters"
+    def _judge(
+        self, order_id: str, values: Sequence[float], target: _Target | None, what: str
+    ) -> tuple[Verdict | None, str, str]:
         if order_id in self._seen:
-            return Verdict.DUPLICATE, f"order {order_id} was received before; it is not applied again"
-        if target is None:
-            return Verdict.REFUSED, f"{what} is not under our control"
-        if not all(math.isfinite(value) for value in values):
-            return Verdict.REFUSED, "a value is not a finite number"
-        if any(abs(value) > LARGEST_MW for value in values):
-            return Verdict.REFUSED, f"a value is beyond {LARGEST_MW:g} MW"
-        return None, ""
+            return Verdict.DUPLICATE, "duplicate", f"order {order_id} was received before; it is not applied again"
+        found = wrong_values(order_id, values, None if target is None else target.bounds, what)
+        return (None, "", "") if found is None else found
 
     def _answered(self, answer: Answer) -> Answer:
         if answer.verdict in ACCEPTED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scada.apps.dispatch.plans import PlanPoint
 from scada.core.clock import NS_PER_S
@@ -21,6 +21,13 @@ class Bounds:
     ramp_down: float = math.nan
     forbidden: tuple[tuple[float, float], ...] = ()
     """Ranges in which a unit must not stay; their edges are allowed."""
+
+    def within(self, low: float, high: float) -> Bounds:
+        """Narrowed by further limits, never widened."""
+        lowest = self.minimum if math.isfinite(self.minimum) else -math.inf
+        highest = self.maximum if math.isfinite(self.maximum) else math.inf
+        least = min(max(lowest, low), highest)
+        return replace(self, minimum=least, maximum=max(min(highest, high), least))
 
     def clip(self, value: float) -> tuple[float, str]:
         """The value within the limits, and what was wrong with it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 
@@ -20,14 +21,25 @@ class Verdict(Enum):
     DUPLICATE = "duplicate"
     LATE = "late"
     OUT_OF_ORDER = "out_of_order"
+    PENDING = "pending"
+    """Waits for an operator."""
+    EXPIRED = "expired"
+    """No operator decided in time, its validity ended, or its dispatcher was lost."""
+    WITHDRAWN = "withdrawn"
+    OUTRANKED = "outranked"
+    """An order of higher priority is in force."""
 
 
 ACCEPTED = frozenset({Verdict.ACCEPTED, Verdict.CLIPPED})
 
 
+Slot = tuple[str, str]
+"""What one order at a time rules: ``setpoint`` or ``limits`` and the target, or a mode (``agc``, ``unit`` ...) and its target."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetpointOrder:
-    """Net interchange of an area."""
+    """Net interchange of an area, or the power of a unit."""
 
     order_id: str
     sender: str
@@ -37,6 +49,60 @@ class SetpointOrder:
     """0 = now."""
     valid_until_ns: int = 0
     """0 = until replaced."""
+    unit: str = ""
+    """mRID; empty = the area's interchange."""
+    priority: int = 0
+    issued_ns: int = 0
+    """When dispatch made it; 0 = not said."""
+
+    @property
+    def target(self) -> str:
+        """Area name, or mRID of the unit."""
+        return self.unit or self.area
+
+    @property
+    def slot(self) -> Slot:
+        """What it rules."""
+        return "setpoint", self.target
+
+
+@dataclass(frozen=True, slots=True)
+class ModeOrder:
+    """A mode of AGC, AVC or a unit, or the limits of a unit, for a time."""
+
+    order_id: str
+    sender: str
+    area: str
+    unit: str
+    what: str
+    """``agc``, ``avc``, ``control_mode``, ``unit`` or ``limits``."""
+    mode: str = ""
+    """Of a unit ``base/reg``."""
+    minimum: float = math.nan
+    """Of limits, MW; NaN = as before."""
+    maximum: float = math.nan
+    valid_from_ns: int = 0
+    valid_until_ns: int = 0
+    priority: int = 0
+    issued_ns: int = 0
+
+    @property
+    def target(self) -> str:
+        """Area name, mRID of the unit, or empty for AVC."""
+        return "" if self.what == "avc" else self.unit or self.area
+
+    @property
+    def slot(self) -> Slot:
+        """What it rules."""
+        return self.what, self.target
+
+    @property
+    def words(self) -> str:
+        """The mode, or the limits."""
+        return f"{self.minimum:g} .. {self.maximum:g} MW" if self.what == "limits" else self.mode
+
+
+StandingOrder = SetpointOrder | ModeOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +155,7 @@ class Answer:
     order_id: str
     sender: str
     kind: str
-    """``setpoint``, ``schedule``, ``edit`` or ``restore``."""
+    """``setpoint``, ``schedule``, ``mode``, ``limits``, ``edit`` or ``restore``."""
     target: str
     """Area name, or mRID of the unit."""
     verdict: Verdict
@@ -102,6 +168,44 @@ class Answer:
     """Number of the version it made; 0 = none."""
     day: str = ""
     findings: tuple[PointFinding, ...] = ()
+    code: str = ""
+    """Machine-readable reason, e.g. ``limit``."""
+    area: str = ""
+    words: str = ""
+    """The mode, or the limits."""
+    priority: int = 0
+    issued_ns: int = 0
+    valid_from_ns: int = 0
+    decide_until_ns: int = 0
+    decided_by: str = ""
+    first: Verdict | None = None
+    """Of a duplicate: what became of the one that came first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An accepted order that stands."""
+
+    order: StandingOrder
+    number: int
+    """Orders are numbered as they were accepted."""
+    start_ns: int
+    low: float
+    """Of a set-point both are the MW that are applied; of limits the narrowed ones."""
+    high: float
+    ended_ns: int = 0
+    """When it was withdrawn, lost or overridden; 0 = it was not."""
+
+    @property
+    def until_ns(self) -> int:
+        """When it ends or ended; 0 = when it is replaced."""
+        times = [time for time in (self.order.valid_until_ns, self.ended_ns) if time]
+        return min(times, default=0)
+
+    @property
+    def mw(self) -> float:
+        """What a set-point applies."""
+        return self.low
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +216,11 @@ class InForce:
     """Area -> MW, export positive."""
     base_points: Mapping[str, float]
     """Unit mRID -> MW; only units that a schedule covers."""
-    expired: Sequence[SetpointOrder] = ()
-    """Set-points whose validity ended since the last call: dispatch is silent, the plan is in force again."""
+    expired: Sequence[StandingOrder] = ()
+    """Orders whose validity ended since the last call: dispatch is silent, the plan is in force again."""
     ended: Sequence[str] = ()
     """Targets whose plan ended since the last call: nothing, or the model's plan, is in force."""
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Unit mRID -> MW between which dispatch keeps it."""
+    orders: Mapping[Slot, Held] = field(default_factory=dict)
+    """What stands, by what it rules."""
