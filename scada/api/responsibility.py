@@ -15,8 +15,10 @@ from scada.actors.backend import Backend
 from scada.actors.mode_orders import mode_rights
 from scada.api.faults import CallError
 from scada.control.records import Principal
-from scada.model_cim.tables import ModelTables
-from scada.security.roles import Right, is_responsible
+from scada.events.records import Alarm
+from scada.model_cim.tables import ModelTables, Point
+from scada.security.areas import AreaTree, Places, responsible_for_all
+from scada.security.roles import Right
 
 
 def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTables) -> None:
@@ -33,16 +35,16 @@ def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTa
     if target == "channel":
         check_channel(request.channel.channel, principal, tables)
         return
+    tree = AreaTree.of(tables)
     mrid = request.unit.unit or request.loop.mrid or request.benchmarks.unit or request.unlock
     if mrid:
-        places = {*_areas_of_unit(tables, mrid), *_stations_of_device(tables, mrid)}
+        chains = tree.of_unit(mrid)
     elif target == "avc":
         # one order for all zones, whatever area it names
-        places = _stations_of_avc(tables)
+        chains = _all_of_avc(tables)
     else:
-        places = {area.name for area in tables.areas if area.controlled and request.area in {"", area.name}}
-    for place in sorted(places):
-        _check(principal, tables, mrid or target.upper(), [place])
+        chains = tuple(tree.of_area(area.name) for area in tables.areas if area.controlled and request.area in {"", area.name})
+    _check(principal, mrid or target.upper(), *chains)
 
 
 def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
@@ -53,7 +55,7 @@ def check_channel(name: str, principal: Principal, tables: ModelTables) -> None:
     """
     for channel in tables.live_channels:
         if channel.name == name:
-            _check_stations(principal, tables, name, channel.station)
+            _check(principal, name, *AreaTree.of(tables).of_channel(channel))
 
 
 def check_edit(request: pb.ScheduleEdit, principal: Principal, tables: ModelTables) -> None:
@@ -76,9 +78,9 @@ def check_dispatch(request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit, pri
         CallError: ``no_area``.
     """
     if not isinstance(request, pb.AreaSetpoint) and request.unit:
-        _check(principal, tables, request.unit, _areas_of_unit(tables, request.unit))
+        _check(principal, request.unit, *AreaTree.of(tables).of_unit(request.unit))
     else:
-        _check(principal, tables, request.area, [request.area])
+        _check(principal, request.area, AreaTree.of(tables).of_area(request.area) or (request.area,))
 
 
 def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, backend: Backend) -> list[int]:
@@ -94,7 +96,7 @@ def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, back
     shown = [alarm for alarm in backend.alarms()[0] if alarm.alarm_id in asked]
     for alarm in shown:
         if alarm.station:
-            _check_stations(principal, backend.tables, alarm.path, alarm.station)
+            _check(principal, alarm.path, *_of_alarm(alarm, backend.tables))
     return [alarm.alarm_id for alarm in shown]
 
 
@@ -106,20 +108,21 @@ def check_alarms(names: Sequence[pb.AlarmName], principal: Principal, tables: Mo
     Raises:
         CallError: ``no_area``, and none is touched.
     """
+    tree = AreaTree.of(tables)
     channels = {channel.mrid: channel for channel in tables.live_channels}
     others = set()
     for name in names:
         point, channel = tables.by_mrid.get(name.mrid), channels.get(name.mrid)
         if point is not None:
-            _check(principal, tables, point.path, [point.station] if point.station else [])
+            _check(principal, point.path, *_of_point(tree, point))
         elif channel is not None:
             if channel.station:
-                _check_stations(principal, tables, channel.name, channel.station)
+                _check(principal, channel.name, *tree.of_channel(channel))
         else:
             others.add(name.mrid)
-    owned = {(point.equipment, point.station) for point in tables.points if point.equipment in others} if others else set()
-    for equipment, station in sorted(owned):
-        _check(principal, tables, equipment, [station] if station else [])
+    owned = [point for point in tables.points if point.equipment in others] if others else []
+    for point in owned:
+        _check(principal, point.equipment, *_of_point(tree, point))
 
 
 def check_points(pids: Sequence[int], principal: Principal, tables: ModelTables) -> None:
@@ -128,41 +131,36 @@ def check_points(pids: Sequence[int], principal: Principal, tables: ModelTables)
     Raises:
         CallError: ``no_area``, and none is stored.
     """
+    tree = AreaTree.of(tables)
     for pid in pids:
         point = tables.points[pid]
-        _check(principal, tables, point.path, [point.station] if point.station else [])
+        _check(principal, point.path, *_of_point(tree, point))
 
 
-def _areas_of_unit(tables: ModelTables, mrid: str) -> list[str]:
-    return [area.name for area in tables.areas if any(unit.mrid == mrid for unit in area.units)]
+def _of_point(tree: AreaTree, point: Point) -> tuple[Places, ...]:
+    """A point of no station, as the calculated ones of the whole network, is everyone's."""
+    return (tree.of_point(point),) if point.station else ()
 
 
-def _stations_of_device(tables: ModelTables, mrid: str) -> set[str]:
-    """Stations of what AVC sends to a source or device."""
-    cids = [source.setpoint for zone in tables.zones for source in zone.sources if source.mrid == mrid]
-    cids += [device.control for zone in tables.zones for device in zone.devices if device.mrid == mrid]
-    return {tables.controls[cid].station for cid in cids if cid >= 0}
+def _of_alarm(alarm: Alarm, tables: ModelTables) -> tuple[Places, ...]:
+    """What an alarm is of: its point, else the stations that it names, joined by commas as those of a channel are."""
+    tree, point = AreaTree.of(tables), tables.by_mrid.get(alarm.mrid)
+    if point is not None and point.station == alarm.station:
+        return (tree.of_point(point),)
+    known = any(one.name == alarm.station for one in tables.stations)
+    return tuple(tree.of_station(name) for name in ([alarm.station] if known else alarm.station.split(", ")))
 
 
-def _stations_of_avc(tables: ModelTables) -> set[str]:
-    """Stations of all that AVC sends; the controlled areas where it sends nothing."""
-    stations = {tables.controls[cid].station for zone in tables.zones for cid in zone.controls if cid >= 0}
-    return stations or {area.name for area in tables.areas if area.controlled}
+def _all_of_avc(tables: ModelTables) -> tuple[Places, ...]:
+    """Everything that AVC sends; the controlled areas where it sends nothing."""
+    tree = AreaTree.of(tables)
+    sent = tuple(tree.of_control(tables.controls[cid]) for zone in tables.zones for cid in zone.controls if cid >= 0)
+    return sent or tuple(tree.of_area(area.name) for area in tables.areas if area.controlled)
 
 
-def _check_stations(principal: Principal, tables: ModelTables, what: str, station: str) -> None:
-    """A channel of several stations has their names joined by commas; each must be the sender's."""
-    known = any(one.name == station for one in tables.stations)
-    for name in [station] if known else station.split(", "):
-        _check(principal, tables, what, [name])
-
-
-def _check(principal: Principal, tables: ModelTables, what: str, places: list[str]) -> None:
-    """Places are names of areas or stations; a station also counts as its area. An unknown object has none: the desk says so."""
-    if not places:
-        return
-    areas = [station.area for station in tables.stations if station.name in places]
-    if not is_responsible(principal, *places, *areas):
+def _check(principal: Principal, what: str, *chains: Places) -> None:
+    """The sender is responsible for each of these; what the model does not have has none: the desk says that it is unknown."""
+    if not responsible_for_all(principal, chains):
         raise CallError(
             grpc.StatusCode.PERMISSION_DENIED, "no_area", f"{what} is outside {principal.name}'s areas of responsibility"
         )

@@ -19,6 +19,7 @@ from scada.core.clock import Clock
 from scada.events.records import Event, EventKind
 from scada.model_cim.objects import ObjectKind, PlantObject, PlantObjects
 from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.security.areas import AreaTree
 from scada.security.audit import AuditRecord, AuditRow
 from scada.security.roles import Right, is_responsible
 
@@ -108,7 +109,6 @@ class OperatorLedger:
         self._tables = tables
         self._objects = objects
         self._clock = clock
-        self._area_of = {station.name: station.area for station in tables.stations}
         self._marks = {mark.mark_id: mark for mark in marks}
         self.next_id = max(next_id, *(number + 1 for number in self._marks), 1)
 
@@ -192,8 +192,9 @@ class OperatorLedger:
             raise RefusedError("no_workstation", "the session does not name the workstation it comes from")
 
     def _check_area(self, principal: Principal, station: str, mrid: str, path: str, found: PlantObject | None) -> None:
-        area = next((area.name for area in self._tables.areas if mrid == area.mrid or (found and area.mrid in found.within)), "")
-        if not is_responsible(principal, station, self._area_of.get(station, ""), area):
+        tree = AreaTree.of(self._tables)
+        places = (mrid, *tree.of_station(station)) if found is None else tree.of_object(found)
+        if not is_responsible(principal, *places):
             raise RefusedError("no_area", f"{path} is outside {principal.name}'s area of responsibility", found)
 
     def _place(self, order: Order) -> Decision:
