@@ -6,16 +6,11 @@ identities to roles and areas. The table cannot give a role that the identity's 
 
 from __future__ import annotations
 
-import json
-import re
-import stat
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scada.control.records import Principal
 from scada.core.clock import Clock, SystemClock
 from scada.core.errors import SecurityError
 from scada.security.authorities import load_authorities
@@ -24,19 +19,14 @@ from scada.security.issuing import issue_identity, make_root
 from scada.security.key_files import (
     AUTHORITY,
     certificate_path,
-    key_path,
     load_certificate,
-    load_key,
-    read,
-    write_new,
 )
 from scada.security.key_files import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - one place to import from
 from scada.security.key_files import load_authority as load_authority  # noqa: PLC0414
-from scada.security.roles import ALL_AREAS, rights_of
+from scada.security.signers import load_signer
 from scada.security.sm2 import Signer
 from scada.security.tls_identities import init_tls
-
-ROLES_FILE: Final = "roles.toml"
+from scada.security.users import ROLES_FILE, new_table, save_users
 
 DEMO_IDENTITIES: Final[Mapping[str, Sequence[str]]] = {
     "server": ("SERVER",),
@@ -45,6 +35,9 @@ DEMO_IDENTITIES: Final[Mapping[str, Sequence[str]]] = {
     "dispatcher": ("DISPATCHER",),
     "engineer": ("ENGINEER",),
     "viewer": ("VIEWER",),
+    "leader": ("SHIFT_LEADER",),
+    "secadm": ("SECADM",),
+    "auditor": ("SECAUD",),
 }
 """Identities of a first start and their roles; all have every area."""
 
@@ -60,30 +53,6 @@ class Identity:
     def name(self) -> str:
         """Common name of the certificate."""
         return self.certificate.name
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Roles and areas of one identity in ``roles.toml``."""
-
-    roles: frozenset[str]
-    areas: frozenset[str]
-
-
-Grants = Mapping[str, Grant]
-
-
-def principal_of(certificate: Certificate, grants: Grants, *, station: str = "", session: str = "") -> Principal:
-    """What a proven certificate may do: the roles that both the table and the certificate name.
-
-    Raises:
-        SecurityError: the table does not know the name.
-    """
-    grant = grants.get(certificate.name)
-    if grant is None:
-        raise SecurityError("the identity has no entry in the role table", where=certificate.name, mend=f"add it to {ROLES_FILE}")
-    roles = grant.roles & certificate.roles
-    return Principal(certificate.name, roles, frozenset(rights_of(roles)), grant.areas, station, session)
 
 
 def init_identities(folder: Path, clock: Clock | None = None, *, password: bytes | None = None) -> list[str]:
@@ -113,7 +82,7 @@ def init_identities(folder: Path, clock: Clock | None = None, *, password: bytes
             made.append(name)
         init_tls(folder, DEMO_IDENTITIES, clock.now_ns(), password=password)
         if not (folder / ROLES_FILE).exists():
-            write_new(folder / ROLES_FILE, _roles_text().encode(), 0o600)
+            save_users(folder, new_table(DEMO_IDENTITIES))
     except OSError as error:
         raise SecurityError(f"cannot make keys: {error.strerror}", where=str(error.filename or folder)) from error
     return made
@@ -133,52 +102,10 @@ def load_identity(folder: Path, name: str, clock: Clock, password: bytes | None 
     """
     certificate = load_certificate(certificate_path(folder, name))
     load_authorities(folder).check(certificate, clock.now_ns())
-    key = load_key(folder, name, password)
-    if key.point() != certificate.public_key.point():
-        raise SecurityError(
-            "the key does not belong to the certificate", where=str(key_path(folder, name)), mend="issue the identity again"
-        )
+    signer = load_signer(folder, name, certificate.public_key, password)
     if certificate.name != name:
         raise SecurityError(f"the certificate is of {certificate.name!r}", where=str(certificate_path(folder, name)))
-    return Identity(certificate, key)
-
-
-def load_grants(folder: Path) -> dict[str, Grant]:
-    """The role table of a folder.
-
-    Raises:
-        SecurityError: missing, writable by others, not TOML, or it names an unknown role or key.
-    """
-    path = folder / ROLES_FILE
-    text = read(path)
-    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise SecurityError("others may write the role table", where=str(path), mend=f"chmod 600 {path}")
-    try:
-        document = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SecurityError(f"not TOML: {error}", where=str(path)) from error
-    return {name: _grant(entry, f"{path} [{name}]") for name, entry in document.items()}
-
-
-def grant_identity(folder: Path, name: str, roles: Sequence[str], areas: Sequence[str]) -> bool:
-    """Give an identity its roles and areas in the role table; an entry that is there stays as it is.
-
-    Returns:
-        True if an entry was added.
-
-    Raises:
-        SecurityError: the table is corrupt, a role does not exist, or the file cannot be written.
-    """
-    rights_of(roles)
-    if name in load_grants(folder):
-        return False
-    path = folder / ROLES_FILE
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(_entry(name, roles, areas))
-    except OSError as error:
-        raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
-    return True
+    return Identity(certificate, signer)
 
 
 def list_identities(folder: Path) -> list[Certificate]:
@@ -186,33 +113,3 @@ def list_identities(folder: Path) -> list[Certificate]:
     names = sorted(path.name.removesuffix(".cert.pem") for path in folder.glob("*.cert.pem"))
     names.sort(key=lambda name: name != AUTHORITY)
     return [load_certificate(certificate_path(folder, name)) for name in names]
-
-
-def _grant(entry: object, where: str) -> Grant:
-    fields: dict[str, frozenset[str]] = {}
-    for key in ("roles", "areas"):
-        value = entry.get(key, []) if isinstance(entry, dict) else None
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise SecurityError(f"{key} must be a list of names", where=where)
-        fields[key] = frozenset(value)
-    if isinstance(entry, dict) and (unknown := set(entry) - {"roles", "areas"}):
-        raise SecurityError(f"unknown entries {', '.join(sorted(unknown))}", where=where, mend="only roles and areas")
-    try:
-        rights_of(fields["roles"])
-    except SecurityError as error:
-        raise SecurityError(error.what, where=where, mend=error.mend) from error
-    return Grant(fields["roles"], fields["areas"])
-
-
-def _roles_text() -> str:
-    head = (
-        "# Who may do what, and where. A role acts only if the identity's certificate bears it too.\n"
-        '# areas: names of control areas or stations; "*" = all.\n'
-    )
-    return head + "".join(_entry(name, roles, [ALL_AREAS]) for name, roles in DEMO_IDENTITIES.items())
-
-
-def _entry(name: str, roles: Sequence[str], areas: Sequence[str]) -> str:
-    quoted = [json.dumps(list(names), ensure_ascii=False) for names in (roles, areas)]
-    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
-    return f"\n[{key}]\nroles = {quoted[0]}\nareas = {quoted[1]}\n"

@@ -1,13 +1,14 @@
 """The files of a folder of identities: their names, how they are read, and how they are written so that a crash leaves no half.
 
-==================  ==========================================================================
-``ca.cert.pem``     the root
-``NAME.ca.pem``     a subordinate authority, or a further root while roots are being exchanged
-``ca.crl.pem``      revocation list of the root; ``NAME.crl.pem`` that of a subordinate authority
-``NAME.cert.pem``   certificate of an identity
-``NAME.key.pem``    private key of an identity or authority, mode 0600
-``issued/``         every certificate that an authority of this folder issued, by serial number
-==================  ==========================================================================
+====================  ==========================================================================
+``ca.cert.pem``       the root
+``NAME.ca.pem``       a subordinate authority, or a further root while roots are being exchanged
+``ca.crl.pem``        revocation list of the root; ``NAME.crl.pem`` that of a subordinate authority
+``NAME.cert.pem``     certificate of an identity
+``NAME.key.pem``      private key of an identity or authority, mode 0600
+``NAME.signer.toml``  what signs for an identity instead of a key file, see ``signers``
+``issued/``           every certificate that an authority of this folder issued, by serial number
+====================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -102,7 +103,15 @@ def load_key(folder: Path, name: str, password: bytes | None) -> Sm2Key:
     Raises:
         SecurityError: missing, readable by others or corrupt; the password is missing or wrong.
     """
-    path = key_path(folder, name)
+    return load_key_file(key_path(folder, name), password)
+
+
+def load_key_file(path: Path, password: bytes | None) -> Sm2Key:
+    """A private key by its path, as :func:`load_key`.
+
+    Raises:
+        SecurityError: missing, readable by others or corrupt; the password is missing or wrong.
+    """
     pem = read_secret(path)
     if password is None and (given := os.environ.get(PASSWORD_VARIABLE)):
         password = given.encode()

@@ -28,7 +28,7 @@ def revoke_operator(keys, clock, **words):
 
 def test_nothing_changed_reads_nothing(trust, monkeypatch):
     monkeypatch.setattr(trust_module, "load_authority", None)
-    monkeypatch.setattr(trust_module, "load_grants", None)
+    monkeypatch.setattr(trust_module, "load_list", None)
     assert not trust.refresh()
     assert (trust.fault, trust.revision, trust.stale) == ("", 1, "")
 
@@ -48,24 +48,23 @@ def test_a_revocation_is_taken_at_the_next_look(trust, keys, clock):
 
 def test_an_authority_that_comes_later(trust, keys, clock):
     make_subordinate(keys, "north", clock)
-    wang = issue_identity(keys, "wang", ["OPERATOR"], clock, authority="north")
+    operator = issue_identity(keys, "operator", ["OPERATOR"], clock, authority="north")
     with pytest.raises(SecurityError):
-        trust.check(wang, clock.now_ns())
+        trust.check(operator, clock.now_ns())
     assert trust.refresh()
-    trust.check(wang, clock.now_ns())
+    trust.check(operator, clock.now_ns())
 
 
 def test_all_or_nothing(trust, keys, clock):
     """Two files change, one of them is spoilt: neither is taken, and what served goes on."""
     revoke_operator(keys, clock)
-    table = keys / "roles.toml"
-    good = table.read_text()
-    table.write_text("[operator")
+    spoilt = keys / "north.ca.pem"
+    spoilt.write_text("-----BEGIN")
     assert not trust.refresh()
-    assert "not TOML" in trust.fault
+    assert "not a PEM file" in trust.fault
     trust.check(of(keys, "operator"), clock.now_ns())
     assert trust.principal(of(keys, "operator")).roles == {"OPERATOR"}
-    table.write_text(good)
+    spoilt.unlink()
     assert trust.refresh()
     assert trust.fault == ""
     with pytest.raises(RevokedError):
