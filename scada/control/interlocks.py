@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from scada.control.conditions import Condition
 from scada.control.plant import Plant, SwitchgearTopology, SwitchKind, asks_to_close
 from scada.model_cim.tables import Control, ControlKind
 
@@ -122,6 +123,7 @@ FIVE_PREVENTION: Final[Sequence[Interlock]] = (NoLoadOnDisconnector(), NoClosing
 """The rules that hold at every site."""
 
 ENABLED_BY: Final = "enabled-by"
+PERMITTED_WHEN: Final = "permitted-when"
 
 _NAMED: Final = 3
 """Substituted switches that a reason names."""
@@ -131,7 +133,7 @@ def check_interlocks(
     rules: Sequence[Interlock], control: Control, value: float, plant: Plant, topology: SwitchgearTopology
 ) -> list[Finding]:
     """What the model's own interlocks forbid, and for a switch command what the rules do."""
-    findings = _not_enabled(control, value, plant)
+    findings = [*_not_enabled(control, value, plant), *_not_permitted(control, value, plant, topology)]
     if control.kind in (ControlKind.SINGLE, ControlKind.DOUBLE):
         findings += [finding for rule in rules for finding in rule.check(control, value, plant, topology)]
     return findings
@@ -160,6 +162,32 @@ def _not_enabled(control: Control, value: float, plant: Plant) -> list[Finding]:
         if key:
             text = f"{enabling.path} {what}"
             findings.append(Finding(ENABLED_BY, f"interlock.enabled.{key}", text, {"point": enabling.path}, unknown=unknown))
+    return findings
+
+
+def _not_permitted(control: Control, value: float, plant: Plant, topology: SwitchgearTopology) -> list[Finding]:
+    """Conditions of the model that must be true before this order and are not, or of which that is not known."""
+    findings: list[Finding] = []
+    for permission in control.permitted_when:
+        if not _concerns(control, value, opens=permission.opens, closes=permission.closes):
+            continue
+        said = {"condition": permission.text}
+        if permission.expression is None:
+            text = f"the condition {permission.text!r} must allow it, and it cannot be read"
+            findings.append(Finding(PERMITTED_WHEN, "interlock.condition.unreadable", text, said, unknown=True))
+            continue
+        pids = tuple(int(pid) for pid in permission.pids)
+        verdict = Condition(permission.expression, pids, permission.equipment).evaluate(plant, topology)
+        if verdict.truth:
+            continue
+        because = "; ".join(verdict.because)
+        key, what = ("unknown", "is not known to hold") if verdict.truth is None else ("false", "does not hold")
+        text = f"the condition {permission.text!r} {what}: {because}"
+        said |= {"because": because}
+        unknown = verdict.truth is None
+        findings.append(
+            Finding(PERMITTED_WHEN, f"interlock.condition.{key}", text, said, unknown=unknown, because=verdict.because)
+        )
     return findings
 
 

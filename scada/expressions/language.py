@@ -20,6 +20,9 @@ Truth is 1 and 0; any number but 0 is true.
 Meaning of missing numbers: an operation with an unknown operand, a division by zero or the root of a negative number is unknown
 (NaN), and a comparison with an unknown operand is unknown, not false. ``if`` and ``first_good`` take only the branch they chose,
 in value and quality.
+
+Conditions (interlocks, programmes) know three tests more, of an equipment instead of a point: ``closed energised earthed``; and
+none of the functions with memory, nor ``age_s``.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ class Expression:
         depth: largest number of operands that stand on the stack at once.
         memory: calls that remember, in order.
         timed: its value moves without a change of its inputs.
+        equipment: quoted names of equipment, as ``references``.
     """
 
     text: str
@@ -60,6 +64,7 @@ class Expression:
     depth: int
     memory: tuple[MemoryCall, ...] = ()
     timed: bool = False
+    equipment: tuple[str, ...] = ()
 
 
 _TOKEN = re.compile(
@@ -79,6 +84,7 @@ _FOLDS = {"sum": Op.ADD, "avg": Op.ADD, "min": Op.MIN, "max": Op.MAX}
 _UNARY = {"abs": Op.ABS, "sqrt": Op.SQRT, "exp": Op.EXP, "ln": Op.LN}
 _TESTS = {"good": Op.GOOD, "bad": Op.BAD, "manual": Op.MANUAL, "old": Op.OLD, "age_s": Op.AGE}
 _OF_MANY = {"first_good": Op.FIRST_GOOD, "count_good": Op.COUNT_GOOD}
+_SWITCHGEAR = {"closed": Op.CLOSED, "energised": Op.ENERGISED, "earthed": Op.EARTHED}
 _FUNCTIONS = (*_FOLDS, *_OF_MANY, *_UNARY, *_TESTS, "round", "limit", "if", "previous", *SIGNATURES)
 _MOST_DIGITS = 12
 
@@ -118,11 +124,32 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
+def parse_condition(text: str) -> Expression:
+    """Parse a condition: an expression without memory, with the tests of equipment.
+
+    >>> parse_condition('closed("East/110kV/1101") and "East/P" < 5').equipment
+    ('East/110kV/1101',)
+
+    Raises:
+        ExpressionError: as :func:`parse`, or a function that a condition does not have.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"longer than {MAX_LENGTH} characters", where="column 1", mend="shorten it")
+    expression = _Parser(text, condition=True).run()
+    if expression.timed or expression.memory:
+        raise ExpressionError(
+            "a condition has no functions of time", where="column 1", mend="make a calculated point of them and name that point"
+        )
+    return expression
+
+
 class _Parser:
     """Emits the program while it descends; ``_height`` follows the height of the operand stack."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, condition: bool = False) -> None:
         self._text = text
+        self._condition = condition
+        self._equipment: dict[str, int] = {}
         self._tokens = _tokens(text)
         self._at = 0
         self._nesting = 0
@@ -137,7 +164,15 @@ class _Parser:
         if self._token.kind != "end":
             raise self._error("the end or an operator")
         timed = any(op in REMEMBERING or op is Op.AGE for op, _ in self._code)
-        return Expression(self._text, tuple(self._code), tuple(self._references), self._depth, tuple(self._memory), timed)
+        return Expression(
+            self._text,
+            tuple(self._code),
+            tuple(self._references),
+            self._depth,
+            tuple(self._memory),
+            timed,
+            tuple(self._equipment),
+        )
 
     @property
     def _token(self) -> _Token:
@@ -232,29 +267,39 @@ class _Parser:
             self._emit(Op.CONST, float(token.text), pops=0)
         elif token.kind == "string":
             self._emit(Op.POINT, self._reference(), pops=0)
-        elif token.kind == "name" and token.text in _FUNCTIONS:
+        elif token.kind == "name" and token.text in self._functions:
             self._at += 1
             self._call(token.text)
         elif self._take("("):
             self._or()
             self._expect(")")
         else:
-            known = ", ".join(_FUNCTIONS)
+            known = ", ".join(self._functions)
             raise self._error(f"a number, a quoted point, '(' or a function ({known})")
 
+    @property
+    def _functions(self) -> tuple[str, ...]:
+        return (*_FUNCTIONS, *_SWITCHGEAR) if self._condition else _FUNCTIONS
+
     def _reference(self) -> int:
+        return self._references.setdefault(self._quoted("a quoted point"), len(self._references))
+
+    def _quoted(self, wanted: str) -> str:
         token = self._token
         name = token.text.strip('"').strip()
         if token.kind != "string" or not name:
-            raise self._error("a quoted point")
+            raise self._error(wanted)
         self._at += 1
-        return self._references.setdefault(name, len(self._references))
+        return name
 
     def _call(self, name: str) -> None:
         begin = self._at - 1
         self._expect("(")
         if name in _TESTS:
             self._emit(_TESTS[name], self._reference(), pops=0)
+        elif name in _SWITCHGEAR:
+            place = self._equipment.setdefault(self._quoted("a quoted equipment"), len(self._equipment))
+            self._emit(_SWITCHGEAR[name], place, pops=0)
         elif name in ("if", "limit"):
             self._three(name)
         elif name in _UNARY:

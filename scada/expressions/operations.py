@@ -1,4 +1,4 @@
-"""Operations of the postfix programs of calculated points."""
+"""Operations of the postfix programs."""
 
 from __future__ import annotations
 
@@ -51,9 +51,15 @@ class Op(IntEnum):
     """Hand the top to the memory cell of the argument and push its answer."""
     PREVIOUS = 33
     """Replace the top by what the cell of the argument had at the end of its last period."""
+    CLOSED = 34
+    """Push 1 if the switch of the argument is closed, 0 if it is open; only in conditions, as the two that follow."""
+    ENERGISED = 35
+    EARTHED = 36
 
 
 REFERRING = frozenset({Op.POINT, Op.GOOD, Op.BAD, Op.MANUAL, Op.OLD, Op.AGE})
 """Operations whose argument is a reference."""
+SWITCHGEAR = frozenset({Op.CLOSED, Op.ENERGISED, Op.EARTHED})
+"""Operations whose argument is an equipment."""
 REMEMBERING = frozenset({Op.MEMORY, Op.PREVIOUS})
 """Operations whose argument is a memory cell."""

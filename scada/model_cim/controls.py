@@ -10,6 +10,7 @@ from scada.model_cim.channels import address_key, address_of
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
 from scada.model_cim.locate import Locator
+from scada.model_cim.permissions import with_permissions
 from scada.model_cim.tables import ChannelSpec, Control, ControlKind, Enabling, Point, PointKind, removed_control
 from scada.protocols.registry import Drivers
 
@@ -114,7 +115,8 @@ def build_controls(
         )
     _check_device_numbers(model, controls, findings)
     table = {cid: removed_control(mrid, cid) for mrid, cid in known.items()} | {control.cid: control for control in controls}
-    return [table.get(cid) or removed_control(f"cid-{cid}", cid) for cid in range(max(table, default=-1) + 1)]
+    rows = [table.get(cid) or removed_control(f"cid-{cid}", cid) for cid in range(max(table, default=-1) + 1)]
+    return with_permissions(model, rows, points, findings)
 
 
 def _check_device_numbers(model: CimModel, controls: list[Control], findings: list[Finding]) -> None:

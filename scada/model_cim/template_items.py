@@ -56,6 +56,8 @@ _LIMITS: Final = ("lolo", "lo", "hi", "hihi")
 _LIMIT_SET: Final = ("hysteresis", "delay", "offDelay", "rate", "rateWindow")
 ENABLING: Final = ("enabledBy", "openEnabledBy", "closeEnabledBy")
 """Items of the template that must be 1 before a control of it is operated."""
+PERMITTING: Final = ("permittedWhen", "openPermittedWhen", "closePermittedWhen")
+"""Conditions that must be true before a control is operated; ``[Item]`` in them is the path of that item's point."""
 _CONTROL: Final = ("select", "deviceNumber", "feedbackTimeout", "feedbackTolerance")
 _POINT_KINDS: Final = {"analog": "Analog", "counter": "Accumulator"}
 _DISCRETE_KINDS: Final = ("status", "double", "step", "bits", "state")
@@ -89,7 +91,20 @@ POINT_KEYS: Final = frozenset(
 )
 """What a point of a template may say."""
 CONTROL_KEYS: Final = frozenset(
-    {"kind", "name", "controlType", "base", "minimum", "maximum", "feedback", *ENABLING, *_ADDRESS, *_CONTROL, *ROLE_KEYS}
+    {
+        "kind",
+        "name",
+        "controlType",
+        "base",
+        "minimum",
+        "maximum",
+        "feedback",
+        *ENABLING,
+        *PERMITTING,
+        *_ADDRESS,
+        *_CONTROL,
+        *ROLE_KEYS,
+    }
 )
 """What a control of a template may say."""
 
@@ -173,6 +188,10 @@ class Maker:
             self._copy(texts, key, f"sc:Control.{key}")
         if "deviceNumber" not in self.values and self.parameters.get("deviceNumber"):
             texts["sc:Control.deviceNumber"] = (str(self.parameters["deviceNumber"]), self.place)
+        for key in PERMITTING:
+            if key in self.values:
+                raw, place = self.values[key]
+                texts[f"sc:Control.{key}"] = (_ITEM.sub(self._path, self._text(raw)), place)
         refs = {"Control.PowerSystemResource": self.refs["resource"]}
         feedback = self._value("feedback", "")
         if feedback:

@@ -86,10 +86,13 @@ def _numbers_taken(before: Mapping[str, Control], after: Mapping[str, Control]) 
 
 
 def _interlocks(control: Control) -> Iterator[tuple[tuple[str, str], str]]:
-    """The interlocks of a control, each direction for itself: what it is asked before and the point, and its path."""
+    """The interlocks of a control, each direction for itself: the point or condition, and how it is shown."""
     for enabling in control.enabled_by:
         for direction in (name for name, asked in (("open", enabling.opens), ("close", enabling.closes)) if asked):
             yield (direction, enabling.mrid), f"{direction}: {enabling.path}"
+    for permission in control.permitted_when:
+        for direction in (name for name, asked in (("open", permission.opens), ("close", permission.closes)) if asked):
+            yield (direction, permission.text), f"{direction}: {permission.text}"
 
 
 def channel_effects(old: ModelTables, new: ModelTables) -> Iterator[Effect]:

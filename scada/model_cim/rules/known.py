@@ -77,6 +77,7 @@ control.duplicate-address|error|two controls of one address|控制地址重复
 control.duplicate-path|error|two controls of one path|控制路径重复
 control.kind|error|an unknown kind of control|控制类型未知
 control.enabled-by|error|an interlock of a control whose point is missing or is no status|控制的闭锁条件测点缺失或不是状态量
+control.permitted-when|error|a condition of a control that cannot be used|控制的闭锁逻辑无法使用
 control.feedback|warning|a control without feedback|控制没有返校测点
 control.device-number|warning|a control without device number, or one number of two devices|控制没有设备编号或编号重复
 station.name|warning|two stations of one name|厂站重名

@@ -21,6 +21,7 @@ _GU: Final = "GeneratingUnit"
 _RC: Final = "RegulatingControl"
 _VCD: Final = "sc:VoltageControlDevice"
 _MUST_BE_1: Final = ("Paths of points that must be 1, ; between them", "须为 1 的测点路径, 以 ; 分隔")
+_MUST_BE_TRUE: Final = ("Condition that must be true", "须成立的条件表达式")
 _MACHINE: Final = "SynchronousMachine"
 
 
@@ -99,6 +100,14 @@ CONTROLS: Final = Sheet(
                 ("", "Enabled by", "闭锁条件", "enabledBy"),
                 ("open_", "Opening enabled by", "分闸闭锁条件", "openEnabledBy"),
                 ("close_", "Closing enabled by", "合闸闭锁条件", "closeEnabledBy"),
+            )
+        ),
+        *(
+            column(f"{field}permitted_when", english, chinese, Literal("control", f"sc:Control.{prop}"), *_MUST_BE_TRUE)
+            for field, english, chinese, prop in (
+                ("", "Permitted when", "闭锁逻辑", "permittedWhen"),
+                ("open_", "Opening permitted when", "分闸闭锁逻辑", "openPermittedWhen"),
+                ("close_", "Closing permitted when", "合闸闭锁逻辑", "closePermittedWhen"),
             )
         ),
     ),
