@@ -7,7 +7,7 @@ r"""The signed envelope: what travels, what is signed, and the causes for which 
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 from scadapb.v1 import scada_pb2 as pb
@@ -16,16 +16,30 @@ from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import SecurityError
 from scada.security.sm2 import Signer
 from scada.security.sm2_encoding import SIGNATURE_SIZE
-from scada.security.sm3 import hmac_sm3, sm3
+from scada.security.sm3 import sm3
 
 VERSION: Final = 1
 SM2_AND_HMAC_SM3: Final = 4
+SM2_AND_SM4_GCM: Final = 5
+"""As 4, with signature and body enciphered."""
 MAC_SIZE: Final = 16
 MAXIMUM_SIZE: Final = 256 * 1024
 """Bytes of a whole serialised envelope."""
 
 _DOMAIN = b"SCADAv1\0"
 _HEADER_MAXIMUM = 1024
+
+
+class Protection(Protocol):
+    """Keys of one direction, see :class:`scada.security.session_keys.DirectionKeys`."""
+
+    def tag(self, *parts: bytes) -> bytes:
+        """Tag over the joined parts."""
+        ...
+
+    def encipher(self, epoch: int, number: int, plain: bytes) -> bytes:
+        """Cipher text under a number that comes once."""
+        ...
 
 
 class EnvelopeError(SecurityError):
@@ -118,6 +132,60 @@ class UnauthorisedError(EnvelopeError):
     code = "unauthorised"
 
 
+class WrongAlgorithmError(EnvelopeError):
+    """A known algorithm, but not the one of the session: a site that demands secrecy takes nothing less."""
+
+    code = "wrong_algorithm"
+
+
+class StaleKeyError(EnvelopeError):
+    """Sealed under keys that were renewed since."""
+
+    code = "stale_key"
+
+
+class UnknownChallengeError(EnvelopeError):
+    """The challenge is not ours, too old, of another session or used."""
+
+    code = "unknown_challenge"
+
+
+class WrongPeerError(EnvelopeError):
+    """It came over a TLS connection of someone else than the one who logged in."""
+
+    code = "wrong_peer"
+
+
+class WrongBindingError(EnvelopeError):
+    """The client saw another TLS certificate than the server's: someone stands between."""
+
+    code = "wrong_binding"
+
+
+class IdleLockedError(EnvelopeError):
+    """No order for too long: the session only looks until its owner logs in again."""
+
+    code = "idle_locked"
+
+
+class SupersededError(EnvelopeError):
+    """The identity has logged in at another workstation: this session only looks."""
+
+    code = "superseded"
+
+
+class RevocationsStaleError(EnvelopeError):
+    """Nobody knows whose certificates are revoked by now, so nothing is operated."""
+
+    code = "revocations_stale"
+
+
+class BadSealError(EnvelopeError):
+    """A reply is not the server's, not to this request, out of order or came before."""
+
+    code = "bad_seal"
+
+
 def span_us(clock: Clock, seconds: float) -> int:
     """Clock microseconds that pass in real ``seconds``: networks do not run faster because simulated time does."""
     return round(seconds * 1e6 / (clock.real_delay(1.0) or 1.0))
@@ -137,29 +205,32 @@ def authenticated_bytes(header: bytes, body: bytes) -> bytes:
     return b"".join((_DOMAIN, len(header).to_bytes(4, "little"), len(body).to_bytes(4, "little"), header, body))
 
 
-def message_tag(key: bytes, authenticated: bytes, signature: bytes) -> bytes:
-    """16-byte HMAC-SM3 tag over PAE and signature."""
-    return hmac_sm3(key, authenticated, signature)[:MAC_SIZE]
-
-
-def seal(signer: Signer, header: pb.Header, body: bytes, mac_key: bytes | None) -> pb.Signed:
+def seal(signer: Signer, header: pb.Header, body: bytes, keys: Protection | None, *, secrecy: bool = False) -> pb.Signed:
     """Sign a body under a header; ``version``, ``algorithm``, ``key_id`` and ``nonce`` of the header are filled here.
+
+    With secrecy the signature is over the plain body, and ``SM4-GCM(sig | body)`` travels in the place of the body: who overhears
+    it cannot try bodies against the signature, and the plain envelope stays as evidence.
 
     Args:
         signer: whose signature it gets.
-        header: sender, recipient, method, times, sequence and session.
+        header: sender, recipient, method, times, sequence, epoch and session.
         body: serialised message.
-        mac_key: session key; None in the login exchange, which makes it.
+        keys: of the session; None in the exchanges that make them.
+        secrecy: encipher.
     """
     header.version = VERSION
-    header.algorithm = SM2_AND_HMAC_SM3
+    header.algorithm = SM2_AND_SM4_GCM if secrecy else SM2_AND_HMAC_SM3
     header.key_id = sm3(signer.point())[:16]
     header.nonce = os.urandom(16)
     header_bytes = header.SerializeToString()
     authenticated = authenticated_bytes(header_bytes, body)
     signature = signer.sign(authenticated)
-    mac = b"" if mac_key is None else message_tag(mac_key, authenticated, signature)
-    return pb.Signed(header=header_bytes, body=body, sig=signature, mac=mac)
+    if keys is None:
+        return pb.Signed(header=header_bytes, body=body, sig=signature)
+    if secrecy:
+        body, signature = keys.encipher(header.epoch, header.sequence, signature + body), b""
+        authenticated = authenticated_bytes(header_bytes, body)
+    return pb.Signed(header=header_bytes, body=body, sig=signature, mac=keys.tag(authenticated, signature))
 
 
 def read_envelope(envelope: bytes) -> pb.Signed:
@@ -190,19 +261,22 @@ def read_header(signed: pb.Signed, *, with_mac: bool) -> pb.Header:
         UnsignedError: a part is missing.
         MalformedError: sizes, version, algorithm or encoding are not ours.
     """
-    if not signed.header or not signed.sig or (with_mac and not signed.mac):
+    if not signed.header or (with_mac and not signed.mac) or (not with_mac and not signed.sig):
         raise UnsignedError("the message is not signed", mend="log in and send it as Signed{header, body, sig, mac}")
     if len(signed.header) > _HEADER_MAXIMUM:
         raise MalformedError("the header is too long")
-    if len(signed.sig) != SIGNATURE_SIZE or len(signed.mac) != (MAC_SIZE if with_mac else 0):
-        raise MalformedError("the signature or the tag has a wrong size")
     header = pb.Header()
     try:
         header.ParseFromString(signed.header)
     except DecodeError as error:
         raise MalformedError("the header cannot be read") from error
-    if header.version != VERSION or header.algorithm != SM2_AND_HMAC_SM3:
+    enciphered = with_mac and header.algorithm == SM2_AND_SM4_GCM
+    if header.version != VERSION or not (enciphered or header.algorithm == SM2_AND_HMAC_SM3):
         raise MalformedError(f"version {header.version} with algorithm {header.algorithm} is not accepted")
+    if not enciphered and not signed.sig:
+        raise UnsignedError("the message is not signed", mend="log in and send it as Signed{header, body, sig, mac}")
+    if len(signed.sig) != (0 if enciphered else SIGNATURE_SIZE) or len(signed.mac) != (MAC_SIZE if with_mac else 0):
+        raise MalformedError("the signature or the tag has a wrong size")
     return header
 
 

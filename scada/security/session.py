@@ -1,16 +1,15 @@
 """Sessions: a mutual one-round-trip login with forward secrecy, then messages that carry a signature and a session tag.
 
 The client signs a login with a fresh SM2 key; the server answers with a secret encrypted to that key, signed over the digest of
-the request. Both derive one HMAC key per direction by HKDF-SM3 over the transcript. Which checks come first is chosen so that a
-flood of false messages is cheap to refuse: shape, addressee, session, times and sequence, then the tag, then the signature.
+the request. Both derive keys per direction by HKDF-SM3 over the transcript, and renew them in the same way. Which checks come
+first is chosen so that a flood of false messages is cheap to refuse: shape, addressee, session, times and sequence, then the tag,
+then the signature.
 """
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
@@ -20,103 +19,53 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import SecurityError
-from scada.security.certificates import Certificate, parse_certificate
+from scada.security.answers import LOGIN, REKEY, Answers
+from scada.security.certificates import Certificate
+from scada.security.challenges import CHALLENGE_S, Challenges, ClockWatch
 from scada.security.envelope import (
+    SM2_AND_HMAC_SM3,
+    SM2_AND_SM4_GCM,
     BadMacError,
     BadSignatureError,
+    IdleLockedError,
     MalformedError,
     ReplayedError,
+    RevocationsStaleError,
     SessionExpiredError,
+    SupersededError,
+    TimeWindowError,
     UnauthorisedError,
     UnknownSessionError,
-    UntrustedError,
+    WrongAlgorithmError,
     WrongMethodError,
+    WrongPeerError,
     WrongRecipientError,
     WrongSenderError,
     authenticated_bytes,
     check_times,
-    message_tag,
     now_us,
     read_envelope,
     read_header,
-    seal,
-    span_us,
 )
 from scada.security.identities import Identity
+from scada.security.logins import NONCE_SIZE, WINDOW_S, Logins
 from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import may_call
-from scada.security.sm2 import Sm2PublicKey
-from scada.security.sm3 import hkdf_sm3, sm3
+from scada.security.seals import Sealer
+from scada.security.session_keys import KeyRing, derive
+from scada.security.session_records import Order, Session, SessionPolicy
+from scada.security.sm2 import Signer, Sm2PublicKey
+from scada.security.sm2_encoding import SIGNATURE_SIZE
+from scada.security.sm3 import sm3
 from scada.security.trust import Trust
 
-LOGIN: Final = "/scadapb.v1.Session/Login"
 SERVER_ROLE: Final = "SERVER"
-
-WINDOW_S: Final = 30.0
-"""Allowed clock difference of messages that operate nothing, s."""
-
-_OPERATING = ("/scadapb.v1.Control/", "/scadapb.v1.Dispatch/")
-"""Services whose messages stand under the narrow control window."""
-
-_SEQUENCE_WINDOW = 1024
 SECRET_SIZE: Final = 32
+
+_OPERATING = ("/scadapb.v1.Control/", "/scadapb.v1.Dispatch/", "/scadapb.v1.Programmes/")
+"""Services whose messages stand under the narrow control window, and rest while revocation lists are stale."""
+
 _SESSIONS_PER_IDENTITY = 32
-_STATION_MAXIMUM = 64
-CLIENT_TO_SERVER: Final = b"c2s-mac"
-
-
-class SequenceWindow:
-    """Sliding window over the sequence numbers of one direction: each number passes once, late ones within the window.
-
-    >>> window = SequenceWindow()
-    >>> [window.admit(number) for number in (1, 3, 2, 3)]
-    [True, True, True, False]
-    """
-
-    def __init__(self) -> None:
-        self._highest = 0
-        self._seen = 0
-        """Bit i: ``_highest - i`` was admitted."""
-
-    def is_fresh(self, number: int) -> bool:
-        """True if the number was not admitted yet and is not older than the window."""
-        age = self._highest - number
-        return number > 0 and (age < 0 or (age < _SEQUENCE_WINDOW and not self._seen >> age & 1))
-
-    def admit(self, number: int) -> bool:
-        """Mark a number as used; False if it was not fresh."""
-        if not self.is_fresh(number):
-            return False
-        ahead = number - self._highest
-        if ahead > 0:
-            self._seen = (self._seen << min(ahead, _SEQUENCE_WINDOW) | 1) & ((1 << _SEQUENCE_WINDOW) - 1)
-            self._highest = number
-        else:
-            self._seen |= 1 << -ahead
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One live session on the server."""
-
-    identifier: bytes
-    principal: Principal
-    public_key: Sm2PublicKey
-    mac_key: bytes = field(repr=False)
-    expires_ns: int
-    """ns UTC, as told to the client."""
-    deadline: float
-    """The same on the monotonic clock, which no one can set back."""
-    certificate: Certificate = field(repr=False)
-    peer: Peer
-    """The connection of the login."""
-    window: SequenceWindow = field(default_factory=SequenceWindow, repr=False)
-
-
-def mac_key(secret: bytes, request: bytes, reply: bytes, direction: bytes = CLIENT_TO_SERVER) -> bytes:
-    """HMAC key of one direction: HKDF-SM3 of the secret, salted with the digest of both login envelopes."""
-    return hkdf_sm3(secret, salt=sm3(request, reply), info=direction)
 
 
 class SessionServer:
@@ -129,6 +78,8 @@ class SessionServer:
         clock: ours.
         control_window_s: allowed clock difference of controls and dispatch, real s.
         lifetime_s: of a session, s.
+        policy: what the site demands besides.
+        tls_digests: SM3 of the DER of each TLS certificate by which we are reached now; empty without TLS.
     """
 
     def __init__(
@@ -140,18 +91,27 @@ class SessionServer:
         clock: Clock,
         control_window_s: float = 2.0,
         lifetime_s: float = 12 * 3600.0,
+        policy: SessionPolicy | None = None,
+        tls_digests: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
         self.site = site
+        self.policy = policy or SessionPolicy()
         self._identity = identity
         self._trust = trust
+        self._revision = trust.revision
         self._clock = clock
         self._control_window_s = control_window_s
         self._lifetime_s = lifetime_s
+        self._answers = Answers(site, identity, clock, self.policy)
+        self._algorithm = SM2_AND_SM4_GCM if self.policy.secrecy else SM2_AND_HMAC_SM3
+        self._watch = ClockWatch(clock)
+        self._challenges = Challenges()
+        self._logins = Logins(trust, clock, self._watch, self._challenges, tls_digests, self.policy.tls_names)
         self._lock = Lock()
         self._sessions: dict[bytes, Session] = {}
         self._listeners: list[Callable[[Session, str], None]] = []
-        self._logins: dict[bytes, int] = {}
-        """Digest of a login that was served -> us UTC at which its window closes."""
+
+    # ------------------------------------------------------------------ login and renewal
 
     def login(self, envelope: bytes, peer: Peer = NO_PEER) -> tuple[bytes, Principal]:
         """Prove a Signed{LoginRequest} and open a session.
@@ -169,42 +129,86 @@ class SessionServer:
         signed = read_envelope(envelope)
         header = read_header(signed, with_mac=False)
         self._check_address(header, LOGIN)
-        check_times(header, self._clock, WINDOW_S)
-        request, certificate = self._prove_login(signed, header)
-        self._admit_login(sm3(envelope))
+        digest = sm3(envelope)
+        request, certificate = self._logins.prove(signed, header, digest, peer)
         identifier = secrets.token_bytes(16)
-        principal = self._principal(certificate, request.station, identifier)
-        remaining_ns = min(int(self._lifetime_s * NS_PER_S), certificate.not_after_ns - self._clock.now_ns())
-        expires_ns = self._clock.now_ns() + remaining_ns
+        principal = self._principal(certificate, request.station, identifier, peer)
+        now, now_ns = self._clock.monotonic(), self._clock.now_ns()
+        remaining_ns = min(int(self._lifetime_s * NS_PER_S), certificate.not_after_ns - now_ns)
         secret = secrets.token_bytes(SECRET_SIZE)
-        reply = self._login_reply(header, request, principal, secret, sm3(envelope), expires_ns).SerializeToString()
+        expires_ns = now_ns + remaining_ns
+        reply = self._answers.login(request, principal, secret=secret, digest=digest, expires_ns=expires_ns)
         session = Session(
             identifier=identifier,
             principal=principal,
             public_key=certificate.public_key,
-            mac_key=mac_key(secret, envelope, reply),
+            ring=KeyRing(derive(secret, envelope, reply, 0), now, self._watch.era),
             certificate=certificate,
             peer=peer,
+            began_ns=now_ns,
             expires_ns=expires_ns,
-            deadline=self._clock.monotonic() + remaining_ns / NS_PER_S,
+            deadline=now + remaining_ns / NS_PER_S,
+            last_order=now,
         )
-        with self._lock:
-            own = [each for each in self._sessions.values() if each.principal.name == principal.name]
-            self._sessions[identifier] = session
-        if len(own) >= _SESSIONS_PER_IDENTITY:
-            self._end(own[0].identifier, f"the identity has more than {_SESSIONS_PER_IDENTITY} sessions")
+        self._add(session)
         return reply, principal
 
-    def open(self, envelope: bytes, method: str, session_id: str) -> tuple[Principal, bytes]:
+    def rekey(self, envelope: bytes, session_id: str, peer: Peer = NO_PEER) -> bytes:
+        """Prove a Signed{RekeyRequest} and renew the keys of its session.
+
+        Returns:
+            The serialised signed reply.
+
+        Raises:
+            EnvelopeError: naming the cause; the keys remain as they are.
+        """
+        order = self.prove(envelope, REKEY, session_id, peer)
+        session = order.session
+        try:
+            request = pb.RekeyRequest.FromString(order.body)
+            public_key = Sm2PublicKey(request.ephemeral_key)
+        except (DecodeError, SecurityError) as error:
+            raise MalformedError("the renewal cannot be read", where=session.principal.name) from error
+        if len(request.nonce) != NONCE_SIZE:
+            raise MalformedError("a renewal has a nonce of 32 bytes", where=session.principal.name)
+        epoch, secret = session.ring.epoch + 1, secrets.token_bytes(SECRET_SIZE)
+        reply = self._answers.rekey(public_key, session.principal, secret=secret, digest=sm3(envelope), epoch=epoch)
+        session.ring.renew(derive(secret, envelope, reply, epoch), self._clock.monotonic(), self._watch.era)
+        session.renewed_at = session.messages
+        return reply
+
+    def challenge(self, session: str = "") -> pb.ChallengeReply:
+        """A nonce that stands in place of a time in one message.
+
+        Args:
+            session: hex of the session that it is for; empty: for a login.
+
+        Raises:
+            EnvelopeError: no such session.
+        """
+        identifier = self.find(session).identifier if session else b""
+        now = now_us(self._clock)
+        return pb.ChallengeReply(
+            challenge=self._challenges.issue(identifier, self._clock.monotonic()),
+            time_us=now,
+            valid_until_us=now + round(CHALLENGE_S * 1e6),
+        )
+
+    # ------------------------------------------------------------------ messages
+
+    def open(self, envelope: bytes, method: str, session_id: str, peer: Peer = NO_PEER) -> tuple[Principal, bytes]:
+        """As :meth:`prove`: who sent it, and the serialised request."""
+        order = self.prove(envelope, method, session_id, peer)
+        return order.session.principal, order.body
+
+    def prove(self, envelope: bytes, method: str, session_id: str, peer: Peer = NO_PEER) -> Order:
         """Prove a message of a session and that its sender may make the call.
 
         Args:
-            envelope: serialised ``Signed``, as it came; kept by the caller as evidence.
+            envelope: serialised ``Signed``, as it came.
             method: full name of the call it came by, ``/scadapb.v1.Service/Method``.
             session_id: hex, from the call's metadata; must be the one that was signed.
-
-        Returns:
-            Who sent it, and the serialised request; parse it now, not before.
+            peer: the connection it came by.
 
         Raises:
             EnvelopeError: naming the cause; nothing of the message may act.
@@ -213,44 +217,78 @@ class SessionServer:
         header = read_header(signed, with_mac=True)
         self._check_address(header, method)
         session = self._session(header.session)
+        name, now = session.principal.name, self._clock.monotonic()
         if header.session.hex() != session_id.lower():
-            raise WrongSenderError("the message was signed for another session", where=session.principal.name)
-        if header.sender != session.principal.name or header.key_id != session.public_key.key_id():
-            raise WrongSenderError(f"{header.sender!r} is not the owner of the session", where=session.principal.name)
-        check_times(header, self._clock, self._control_window_s if method.startswith(_OPERATING) else WINDOW_S)
-        with self._lock:
-            fresh = session.window.is_fresh(header.sequence)
-        if not fresh:
-            raise ReplayedError(f"sequence number {header.sequence} was used before", where=session.principal.name)
-        authenticated = authenticated_bytes(signed.header, signed.body)
-        if not hmac.compare_digest(message_tag(session.mac_key, authenticated, signed.sig), signed.mac):
-            raise BadMacError("the session tag is wrong", where=session.principal.name)
-        if not session.public_key.verify(signed.sig, authenticated):
-            raise BadSignatureError("the signature is wrong", where=session.principal.name)
-        with self._lock:
-            admitted = session.window.admit(header.sequence)
-        if not admitted:
-            raise ReplayedError(f"sequence number {header.sequence} was used before", where=session.principal.name)
+            raise WrongSenderError("the message was signed for another session", where=name)
+        self._check_peer(session, peer)
+        if header.sender != name or header.key_id != session.public_key.key_id():
+            raise WrongSenderError(f"{header.sender!r} is not the owner of the session", where=name)
+        if header.algorithm != self._algorithm:
+            raise WrongAlgorithmError(f"algorithm {header.algorithm} where the site demands {self._algorithm}", where=name)
+        keys = session.ring.for_request(header.epoch, now)
+        self._check_fresh(header, session, method, now)
+        if not session.window.is_fresh(header.sequence):
+            raise ReplayedError(f"sequence number {header.sequence} was used before", where=name)
+        if not keys.proves(signed.mac, authenticated_bytes(signed.header, signed.body), signed.sig):
+            raise BadMacError("the session tag is wrong", where=name)
+        body, signature = signed.body, signed.sig
+        if self.policy.secrecy:
+            plain = keys.decipher(header.epoch, header.sequence, body)
+            signature, body = plain[:SIGNATURE_SIZE], plain[SIGNATURE_SIZE:]
+            envelope = pb.Signed(header=signed.header, body=body, sig=signature).SerializeToString()
+        if not session.public_key.verify(signature, authenticated_bytes(signed.header, body)):
+            raise BadSignatureError("the signature is wrong", where=name)
+        if not session.window.admit(header.sequence):
+            raise ReplayedError(f"sequence number {header.sequence} was used before", where=name)
+        if header.challenge:
+            self._challenges.use(header.challenge, now)
         self._check_right(session.principal, method)
-        return session.principal, signed.body
+        if method != REKEY:
+            self._check_act(session, method, now)
+        return Order(session, body, envelope)
 
-    def authenticate(self, session: str, method: str) -> Principal:
+    def authenticate(self, session: str, method: str, peer: Peer = NO_PEER) -> Principal:
         """Who makes an unsigned read.
 
         Args:
             session: hex of the session id, from the call's metadata.
             method: full name of the call.
+            peer: the connection it came by.
 
         Raises:
-            EnvelopeError: no live session of that id, or it may not make the call.
+            EnvelopeError: no live session of that id, of another connection, or it may not make the call.
+        """
+        return self.admit(session, method, peer).principal
+
+    def admit(self, session: str, method: str, peer: Peer = NO_PEER) -> Session:
+        """As :meth:`authenticate`: the session of the caller."""
+        found = self.find(session)
+        self._check_peer(found, peer)
+        self._check_right(found.principal, method)
+        return found
+
+    def find(self, session: str) -> Session:
+        """A live session by its hex id.
+
+        Raises:
+            UnknownSessionError, SessionExpiredError: there is none.
         """
         try:
             identifier = bytes.fromhex(session)
         except ValueError as error:
             raise UnknownSessionError("the session id is not hexadecimal") from error
-        principal = self._session(identifier).principal
-        self._check_right(principal, method)
-        return principal
+        return self._session(identifier)
+
+    def sealer(self, session: Session, method: str) -> Sealer:
+        """What seals the replies of one call."""
+        return Sealer(session.identifier, session.ring, method, self._clock, secrecy=self.policy.secrecy)
+
+    @property
+    def signer(self) -> Signer:
+        """What signs in the server's name."""
+        return self._identity.signer
+
+    # ------------------------------------------------------------------ end
 
     def logout(self, session: str) -> bool:
         """End a session (hex id); False if there was none."""
@@ -258,15 +296,32 @@ class SessionServer:
             identifier = bytes.fromhex(session)
         except ValueError:
             return False
-        return self._end(identifier, "logout")
+        return self.end(identifier, "logout")
+
+    def end(self, identifier: bytes, why: str) -> bool:
+        """End a session; False if there was none."""
+        with self._lock:
+            session = self._sessions.pop(identifier, None)
+        if session is not None:
+            for listener in self._listeners:
+                listener(session, why)
+        return session is not None
 
     def expire(self) -> list[Session]:
-        """End the sessions whose time is over and return them; call it now and then."""
-        now, now_wall_us = self._clock.monotonic(), now_us(self._clock)
-        with self._lock:
-            over = [session for session in self._sessions.values() if now >= session.deadline]
-            self._logins = {digest: until for digest, until in self._logins.items() if until >= now_wall_us}
-        return [session for session in over if self._end(session.identifier, "its time is over")]
+        """End the sessions whose time is over or whose keys were not renewed, and return them; call it now and then."""
+        self._logins.forget()
+        now = self._clock.monotonic()
+        ended = []
+        for session in self.sessions():
+            if now >= session.deadline:
+                why = "its time is over"
+            elif self._is_worn(session, now):
+                why = "its keys were not renewed"
+            else:
+                continue
+            if self.end(session.identifier, why):
+                ended.append(session)
+        return ended
 
     def on_end(self, listener: Callable[[Session, str], None]) -> None:
         """Call ``listener`` with every session that ends and why, from whichever thread ended it; it must only hand over."""
@@ -278,37 +333,65 @@ class SessionServer:
         A session ends if its certificate was revoked or has expired, or if its owner's entry in the table of users has changed:
         the owner logs in again and has what the table says now.
         """
-        if not self._trust.refresh():
+        self._watch.look()
+        self._trust.refresh()
+        revision = self._trust.revision
+        if revision == self._revision:
             return []
+        self._revision = revision
         ended = []
         for session in self.sessions():
             why = self._fallen(session)
-            if why and self._end(session.identifier, why):
+            if why and self.end(session.identifier, why):
                 ended.append(session)
         return ended
+
+    def sessions(self) -> list[Session]:
+        """Live sessions."""
+        with self._lock:
+            return list(self._sessions.values())
+
+    def only_looks(self, session: Session) -> str:
+        """Why a live session may give no orders: ``idle_locked``, ``superseded``, or empty if it may."""
+        if not session.attended:
+            return ""
+        if self._newer(session) is not None:
+            return SupersededError.code
+        idle = self._clock.monotonic() - session.last_order
+        return IdleLockedError.code if 0 < self.policy.idle_s < idle else ""
+
+    # ------------------------------------------------------------------ inner parts
+
+    def _add(self, session: Session) -> None:
+        principal = session.principal
+        with self._lock:
+            own = [each for each in self._sessions.values() if each.principal.name == principal.name]
+            if self.policy.one_control_session and session.attended:
+                for each in own:
+                    if each.principal.station != principal.station:
+                        each.superseded_by = session.identifier
+            self._sessions[session.identifier] = session
+        if len(own) >= _SESSIONS_PER_IDENTITY:
+            self.end(own[0].identifier, f"the identity has more than {_SESSIONS_PER_IDENTITY} sessions")
+
+    def _newer(self, session: Session) -> Session | None:
+        return self._sessions.get(session.superseded_by) if session.superseded_by else None
+
+    def _is_worn(self, session: Session, now: float) -> bool:
+        messages = session.messages - session.renewed_at
+        return session.ring.age(now) > 2 * self.policy.rekey_after_s or messages > 2 * self.policy.rekey_after_messages
 
     def _fallen(self, session: Session) -> str:
         """Why a session is no longer borne by the trust, empty if it is."""
         before = session.principal
         try:
             self._trust.check(session.certificate, self._clock.now_ns())
-            now = self._trust.principal(session.certificate, station=before.station, session=before.session)
+            now = self._trust.principal(session.certificate, station=before.station, session=before.session, peer=session.peer)
+            if session.expires_ns > self._trust.expires_ns(session.certificate):
+                return "the entry of the identity now ends earlier"
         except SecurityError as error:
             return error.what
         return "" if now == before else "roles, areas or zones of the identity have changed"
-
-    def _end(self, identifier: bytes, why: str) -> bool:
-        with self._lock:
-            session = self._sessions.pop(identifier, None)
-        if session is not None:
-            for listener in self._listeners:
-                listener(session, why)
-        return session is not None
-
-    def sessions(self) -> list[Session]:
-        """Live sessions."""
-        with self._lock:
-            return list(self._sessions.values())
 
     def _check_address(self, header: pb.Header, method: str) -> None:
         if header.recipient != self.site:
@@ -316,78 +399,59 @@ class SessionServer:
         if header.method != method:
             raise WrongMethodError(f"the message is for {header.method!r}, it came by {method!r}")
 
+    def _check_peer(self, session: Session, peer: Peer) -> None:
+        if peer.certificate != session.peer.certificate:
+            raise WrongPeerError(
+                "the call came over another TLS connection than its login's", where=session.principal.name, mend="log in again"
+            )
+
+    def _check_fresh(self, header: pb.Header, session: Session, method: str, now: float) -> None:
+        if header.challenge:
+            self._challenges.check(header.challenge, session.identifier, now)
+            return
+        self._watch.look()
+        check_times(header, self._clock, self._control_window_s if method.startswith(_OPERATING) else WINDOW_S)
+        if session.ring.era != self._watch.era:
+            raise TimeWindowError("the server's clock was set since the keys were made", mend="use a challenge or renew the keys")
+
     def _check_right(self, principal: Principal, method: str) -> None:
         if not may_call(principal, method):
             raise UnauthorisedError(
                 f"no right to call {method}", where=principal.name, mend=f"roles: {', '.join(sorted(principal.roles)) or 'none'}"
             )
 
+    def _check_act(self, session: Session, method: str, now: float) -> None:
+        """A proven order may still have to wait: for lists of revocations, for its person, for the other workstation."""
+        name = session.principal.name
+        stale = getattr(self._trust, "stale", "") if method.startswith(_OPERATING) else ""
+        if stale:
+            raise RevocationsStaleError(f"nothing is operated while it is not known who was revoked: {stale}", where=name)
+        why = self.only_looks(session)
+        if why == SupersededError.code:
+            newer = self._newer(session)
+            place = newer.principal.station if newer else ""
+            raise SupersededError(
+                f"{name} has logged in at {place or 'another workstation'} since",
+                where=name,
+                mend="log in again to act from here",
+            )
+        if why:
+            minutes = self.policy.idle_s / 60
+            raise IdleLockedError(f"no order for more than {minutes:g} min", where=name, mend="log in again to act")
+        session.last_order, session.last_order_ns = now, self._clock.now_ns()
+
     def _session(self, identifier: bytes) -> Session:
         with self._lock:
             session = self._sessions.get(identifier)
         if session is None:
             raise UnknownSessionError("no such session", mend="log in again")
-        if self._clock.monotonic() >= session.deadline:
+        now = self._clock.monotonic()
+        if now >= session.deadline:
             raise SessionExpiredError("the session has expired", where=session.principal.name, mend="log in again")
         return session
 
-    def _prove_login(self, signed: pb.Signed, header: pb.Header) -> tuple[pb.LoginRequest, Certificate]:
-        try:
-            request = pb.LoginRequest.FromString(signed.body)
-        except DecodeError as error:
-            raise MalformedError("the login cannot be read") from error
-        try:
-            certificate = parse_certificate(request.certificate)
-            Sm2PublicKey(request.ephemeral_key)
-            self._trust.check(certificate, self._clock.now_ns())
-            self._trust.principal(certificate)
-        except SecurityError as error:
-            raise UntrustedError(error.what, where=error.where, mend=error.mend) from error
-        if header.sender != certificate.name or header.key_id != certificate.public_key.key_id():
-            raise WrongSenderError(f"{header.sender!r} sent the certificate of {certificate.name!r}")
-        if header.session or header.sequence or len(request.nonce) != SECRET_SIZE:
-            raise MalformedError("a login has no session, no sequence number and a nonce of 32 bytes", where=certificate.name)
-        if len(request.station) > _STATION_MAXIMUM or not request.station.isprintable():
-            raise MalformedError("the name of the workstation has more than 64 or unprintable characters", where=certificate.name)
-        if not certificate.public_key.verify(signed.sig, authenticated_bytes(signed.header, signed.body)):
-            raise BadSignatureError("the signature of the login is wrong", where=certificate.name)
-        return request, certificate
-
-    def _admit_login(self, digest: bytes) -> None:
-        until = now_us(self._clock) + 2 * span_us(self._clock, WINDOW_S)
-        with self._lock:
-            if digest in self._logins:
-                raise ReplayedError("this login was used before")
-            self._logins[digest] = until
-
-    def _principal(self, certificate: Certificate, station: str, identifier: bytes) -> Principal:
-        principal = self._trust.principal(certificate, station=station, session=identifier.hex())
+    def _principal(self, certificate: Certificate, station: str, identifier: bytes, peer: Peer) -> Principal:
+        principal = self._trust.principal(certificate, station=station, session=identifier.hex(), peer=peer)
         if not principal.roles:
             raise UnauthorisedError("the identity has no role", where=certificate.name)
         return principal
-
-    def _login_reply(
-        self, header: pb.Header, request: pb.LoginRequest, principal: Principal, secret: bytes, digest: bytes, expires_ns: int
-    ) -> pb.Signed:
-        body = pb.LoginReply(
-            session=bytes.fromhex(principal.session),
-            request_digest=digest,
-            nonce=secrets.token_bytes(SECRET_SIZE),
-            sealed_secret=Sm2PublicKey(request.ephemeral_key).encrypt(secret),
-            certificate=self._identity.certificate.encoded,
-            roles=sorted(principal.roles),
-            rights=sorted(principal.rights),
-            areas=sorted(principal.areas),
-            expires_ns=expires_ns,
-            site=self.site,
-        )
-        now = now_us(self._clock)
-        reply = pb.Header(
-            sender=self._identity.name,
-            recipient=header.sender,
-            method=LOGIN,
-            time_us=now,
-            session=body.session,
-            expires_us=now + span_us(self._clock, WINDOW_S),
-        )
-        return seal(self._identity.signer, reply, body.SerializeToString(), None)
