@@ -32,7 +32,7 @@ from scada.actors.standing import Standing
 from scada.apps.agc_avc.agc.controller import AgcController, AgcDecision
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.explanation import Explanation
-from scada.control.desk import no_tags
+from scada.control.checks import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.agc_settings import AgcSettings
 from scada.core.batch import PointBatch

@@ -22,7 +22,7 @@ from scada.apps.agc_avc.avc.network import VoltageNetwork
 from scada.apps.agc_avc.avc.records import AvcDecision
 from scada.apps.agc_avc.errors import RegulationError
 from scada.apps.agc_avc.inputs import Measurements
-from scada.control.desk import no_tags
+from scada.control.checks import no_tags
 from scada.control.records import ModeReply, Principal, SequenceState
 from scada.core.avc_settings import AvcSettings
 from scada.core.clock import Clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -15,10 +15,12 @@ from scada.actors.messages import (
     Changed,
     DirectControl,
     FollowedReply,
+    InterlocksAsked,
     ModelChanged,
     Operate,
     Report,
     ReserveControls,
+    SequencesAsked,
     StepAnswered,
     StepAsked,
     TelecontrolSelect,
@@ -26,9 +28,14 @@ from scada.actors.messages import (
 )
 from scada.actors.mirror import Mirror
 from scada.control import effects as fx
-from scada.control.desk import ControlDesk, no_tags
+from scada.control.checks import no_tags
+from scada.control.desk import ControlDesk, Waiver
 from scada.control.plant import Reading, SwitchgearTopology
+from scada.control.records import Principal, SequenceState
+from scada.control.sequence import Timings
+from scada.control.two_person import GuardianWord
 from scada.core.clock import Clock
+from scada.core.control_settings import ControlSettings
 from scada.core.errors import ScadaError
 from scada.core.quality import Quality
 from scada.events.records import Event, EventKind
@@ -38,6 +45,12 @@ from scada.rtdb.changes import Snapshot
 from scada.security.audit import AuditLog
 
 _log = structlog.get_logger("control")
+
+_BATCHED = (StepAsked, StepAnswered, TelecontrolSelect, DirectControl)
+_BATCH = 256
+"""Messages whose rows of the audit log are written together."""
+_STANDS = (SequenceState.SELECTED, SequenceState.CONFIRMED)
+"""Replies that hold only if their row could be written."""
 
 
 class LivePlant:
@@ -58,6 +71,14 @@ class LivePlant:
         view = self._channels.get(channel)
         return LinkState.DOWN if view is None else view.state
 
+    def connection(self, channel: int) -> int:
+        """When the channel came to its present state, and how often another link took over, in one number."""
+        view = self._channels.get(channel)
+        if view is None or view.state is not LinkState.UP:
+            return -1
+        switches = 0 if view.statistics is None else view.statistics.switches
+        return (view.since_ns << 16) + (switches & 0xFFFF)
+
 
 class ControlActor(Actor):
     """Owns the control desk.
@@ -72,7 +93,9 @@ class ControlActor(Actor):
         channels: channel actors, by channel index.
         events: told of every result.
         clock: deadlines and stamps.
+        settings: who must be two, and deadlines.
         tags: which tags forbid a control to a value, empty if none does.
+        standing: what an identity may do now, None = nothing any more.
     """
 
     def __init__(
@@ -88,12 +111,23 @@ class ControlActor(Actor):
         channels: Mapping[int, Address],
         events: Address,
         clock: Clock,
+        settings: ControlSettings,
         tags: Callable[[Control, float], str] = no_tags,
+        standing: Callable[[Principal], Principal | None] = lambda principal: principal,
     ) -> None:
         super().__init__(address, failed)
         self._mirror = Mirror(len(tables.points))
         self._tables = tables
-        self._desk = ControlDesk(tables, clock, LivePlant(self._mirror, views), topology, tags=tags)
+        self._desk = ControlDesk(
+            tables,
+            clock,
+            LivePlant(self._mirror, views),
+            topology,
+            tags=tags,
+            timings=Timings.of(settings),
+            two_person=settings.two_person,
+            standing=standing,
+        )
         self._audit = audit
         self._snapshot = snapshot
         self._channels = channels
@@ -106,34 +140,69 @@ class ControlActor(Actor):
         self._carry_out(self._desk.recover(self._audit.records()))
 
     def receive(self, message: Any) -> Any:
-        """Dispatch by message class."""
+        """Dispatch by message class; what else waits to act is decided with it, so that one write keeps the rows of all."""
         match message:
             case Changed(changes):
                 self._carry_out(self._desk.on_changes(self._mirror.follow(changes).tolist()))
             case Tick():
                 self._carry_out(self._desk.tick())
-            case StepAnswered(sequence_id, step, result):
-                self._carry_out(self._desk.on_answer(sequence_id, step, result))
-            case StepAsked(request, principal, evidence, reply):
-                match request:
-                    case pb.SelectRequest():
-                        control, number = request.control, request.device_number
-                        wanted = self._desk.select(reply, control, request.value, number, principal, evidence)
-                    case pb.ExecuteRequest():
-                        wanted = self._desk.execute(reply, request.sequence_id, principal, evidence)
-                    case pb.CancelRequest():
-                        wanted = self._desk.cancel(reply, request.sequence_id, request.reason, principal, evidence)
-                self._carry_out(wanted)
+            case StepAsked() | StepAnswered() | TelecontrolSelect() | DirectControl():
+                waiting = self._mailbox.take_told(_BATCHED, _BATCH - 1)
+                self._carry_out([effect for one in (message, *waiting) for effect in self._decide(one)])
+            case SequencesAsked(station, ended):
+                return self._desk.sequences(station, ended=ended)
+            case InterlocksAsked(control, value):
+                return self._desk.check(control, value)
             case ReserveControls() | AdoptControls() | ModelChanged():
                 return self._change(message)
-            case TelecontrolSelect(cid, value, principal, evidence, reply):
-                mrid = self._tables.controls[cid].mrid if cid < len(self._tables.controls) else ""
-                self._carry_out(self._desk.select(reply, mrid, value, None, principal, evidence))
-            case DirectControl(cid, value, principal, why, reply):
-                self._carry_out(self._desk.direct(reply, cid, value, principal, why=why))
             case _:
                 return super().receive(message)
         return None
+
+    def _decide(self, message: StepAsked | StepAnswered | TelecontrolSelect | DirectControl) -> list[fx.Effect]:
+        match message:
+            case StepAnswered(sequence_id, step, result):
+                return self._desk.on_answer(sequence_id, step, result)
+            case TelecontrolSelect(cid, value, principal, evidence, reply):
+                mrid = self._tables.controls[cid].mrid if cid < len(self._tables.controls) else ""
+                return self._desk.select(reply, mrid, value, None, principal, evidence)
+            case DirectControl(cid, value, principal, why, reply):
+                return self._desk.direct(reply, cid, value, principal, why=why)
+            case StepAsked():
+                return self._step(message)
+
+    def _step(self, asked: StepAsked) -> list[fx.Effect]:
+        desk, request, principal, evidence, reply = self._desk, asked.request, asked.principal, asked.evidence, asked.reply
+        match request:
+            case pb.SelectRequest():
+                waiver = Waiver(request.emergency, request.bypass_interlocks, request.reason[:1000])
+                number = request.device_number
+                return desk.select(reply, request.control, request.value, number, principal, evidence, waiver=waiver)
+            case pb.ConfirmRequest():
+                word = GuardianWord(
+                    request.sequence_id,
+                    request.control,
+                    request.value,
+                    request.device_number,
+                    request.select_digest,
+                    request.refuse,
+                    request.reason[:1000],
+                )
+                return desk.confirm(reply, word, principal, evidence)
+            case pb.ExecuteRequest():
+                return desk.execute(reply, request.sequence_id, principal, evidence, confirm_digest=request.confirm_digest)
+            case pb.CancelRequest():
+                return desk.cancel(reply, request.sequence_id, request.reason[:1000], principal, evidence)
+            case pb.AdjustRequest():
+                return desk.adjust(
+                    reply,
+                    request.control,
+                    principal,
+                    evidence,
+                    raised=getattr(request, "raise"),
+                    amount=request.amount,
+                    device_number=request.device_number,
+                )
 
     def _change(self, message: ReserveControls | AdoptControls | ModelChanged) -> tuple[int, int] | None:
         """A step of a change of the model; the controls follow when the channels carry them."""
@@ -148,15 +217,27 @@ class ControlActor(Actor):
         return None
 
     def _carry_out(self, wanted: Sequence[fx.Effect]) -> None:
-        """Do one thing after the other; if a row cannot be audited, nothing that acts is sent after it."""
-        fault: tuple[str, ScadaError] | None = None
+        """Write every row in one go, then do one thing after the other.
+
+        If the rows cannot be written nothing that acts is sent, nobody is told that something stands, and the sequences end.
+        """
+        rows = [effect for effect in wanted if isinstance(effect, fx.Audit)]
+        failed: dict[str, ScadaError] = {}
+        try:
+            self._audit.append_many([effect.row for effect in rows])
+        except ScadaError as error:
+            failed = {effect.sequence_id: error for effect in rows}
+        unanswered = self._act(wanted, failed)
+        if failed:
+            self._no_audit(failed, unanswered)
+
+    def _act(self, wanted: Iterable[fx.Effect], failed: Mapping[str, ScadaError]) -> list[fx.Reply]:
+        """Do what is wanted, but nothing for the sequences whose rows are missing; returns the replies that do not hold."""
+        held_back: list[fx.Reply] = []
         for effect in wanted:
             match effect:
-                case fx.Audit(sequence_id, row):
-                    try:
-                        self._audit.append(row)
-                    except ScadaError as error:
-                        fault = (sequence_id, error)
+                case fx.Reply(_, reply) if reply.sequence_id in failed and reply.state in _STANDS:
+                    held_back.append(effect)
                 case fx.Reply(ticket, reply):
                     assert callable(ticket)
                     ticket(reply)
@@ -167,10 +248,9 @@ class ControlActor(Actor):
                 case fx.SendCancel():
                     self._send(effect)
                 case fx.SendSelect() | fx.SendExecute():
-                    if fault is None:
+                    if not failed:
                         self._send(effect)
-        if fault is not None:
-            self._no_audit(*fault)
+        return held_back
 
     def _send(self, send: fx.SendSelect | fx.SendExecute | fx.SendCancel) -> None:
         sequence_id, step = send.sequence_id, send.step
@@ -184,16 +264,21 @@ class ControlActor(Actor):
             return
         channel.tell(Operate(step, send.control, send.value, answered))
 
-    def _no_audit(self, sequence_id: str, error: ScadaError) -> None:
-        _log.error("the audit log cannot be written; the control ends", cause=str(error), sequence=sequence_id)
-        parameters = {"reason": str(error), "sequence": sequence_id}
-        event = Event(self._clock.now_ns(), EventKind.SYSTEM, AlarmClass.ACCIDENT, 1, "audit.fault", parameters)
-        self._events.tell(Report((event,)))
-        # what this wants to audit cannot be audited either; its replies and cancels are what matters
-        for effect in self._desk.audit_failed(sequence_id, str(error)):
-            match effect:
-                case fx.Reply(ticket, reply):
-                    assert callable(ticket)
-                    ticket(reply)
-                case fx.SendCancel():
-                    self._send(effect)
+    def _no_audit(self, failed: Mapping[str, ScadaError], unanswered: Sequence[fx.Reply]) -> None:
+        """End the sequences; what that wants to audit cannot be audited either, its replies and cancels are what matters."""
+        cause = str(next(iter(failed.values())))
+        _log.error("the audit log cannot be written; the controls end", cause=cause, sequences=len(failed))
+        for sequence_id in failed:
+            parameters = {"reason": cause, "sequence": sequence_id}
+            event = Event(self._clock.now_ns(), EventKind.SYSTEM, AlarmClass.ACCIDENT, 1, "audit.fault", parameters)
+            self._events.tell(Report((event,)))
+            for effect in self._desk.audit_failed(sequence_id, cause):
+                match effect:
+                    case fx.Reply(ticket, reply):
+                        assert callable(ticket)
+                        ticket(reply)
+                    case fx.SendCancel():
+                        self._send(effect)
+        for held in unanswered:
+            assert callable(held.ticket)
+            held.ticket(self._desk.stands(held.reply.sequence_id))

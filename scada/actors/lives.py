@@ -215,6 +215,8 @@ class Lives:
             views=system.views,
             channels=system.channels,
             tags=system.operator_view.forbids,
+            settings=system.settings.control,
+            standing=system.rights_now,
             **self._common(),
         )
 

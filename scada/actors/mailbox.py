@@ -124,6 +124,20 @@ class Mailbox:
                 taken.append(self._take(self._data).message)
         return taken
 
+    def take_told(self, kinds: tuple[type[Message], ...], limit: int) -> list[Any]:
+        """Take up to ``limit`` further messages of these classes from the head of the control lane, without waiting.
+
+        An ask ends it: its reply goes out by the actor's receive loop.
+        """
+        taken: list[Any] = []
+        with self._lock:
+            while self._control and len(taken) < limit:
+                head = self._control[0]
+                if head.reply_to is not None or not isinstance(head.message, kinds):
+                    break
+                taken.append(self._take(self._control).message)
+        return taken
+
     def _take(self, lane: deque[Envelope]) -> Envelope:
         envelope = lane.popleft()
         self.in_hand = message = envelope.message

@@ -340,10 +340,27 @@ class Operate(Message):
 class StepAsked(Message):
     """One step of a control sequence from a face; ``reply`` is called with how it stands."""
 
-    request: pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
+    request: pb.SelectRequest | pb.ConfirmRequest | pb.ExecuteRequest | pb.CancelRequest | pb.AdjustRequest
     principal: Principal
     evidence: bytes
     reply: Callable[[ControlReply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SequencesAsked(Message):
+    """Ask: sequences under way, and those that ended last (a list of :class:`~scada.control.records.SequenceView`)."""
+
+    station: str
+    """Empty = all."""
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InterlocksAsked(Message):
+    """Ask: what forbids a control to a value now (a list of :class:`~scada.control.interlocks.Finding`)."""
+
+    control: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +458,8 @@ class SetInterchange(Message):
     coalesce: ClassVar[bool] = True
     area: str
     mw: float
+    source: str = ""
+    """Whose word it is: order and sender; empty = a plan."""
 
     def coalesce_key(self) -> object:
         """The newest for each area."""
@@ -454,6 +473,7 @@ class SetBasePoint(Message):
     coalesce: ClassVar[bool] = True
     unit: str
     mw: float
+    source: str = ""
 
     def coalesce_key(self) -> object:
         """The newest for each unit."""
@@ -461,11 +481,51 @@ class SetBasePoint(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class DispatchAsked(Message):
-    """Ask: an upstream order; the reply is a DispatchReply."""
+class SetUnitLimits(Message):
+    """From dispatch to AGC: a unit (mRID) stays between these, MW; infinite = as the model says."""
 
-    request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit
+    coalesce: ClassVar[bool] = True
+    unit: str
+    low: float
+    high: float
+    source: str = ""
+
+    def coalesce_key(self) -> object:
+        """The newest for each unit."""
+        return self.unit
+
+
+DispatchRequest = (
+    pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit | pb.ModeOrder | pb.WithdrawOrder | pb.OrderDecision | pb.GetOrderRequest
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchAsked(Message):
+    """Ask: an order of dispatch, or of an operator about one; the reply is a DispatchReply.
+
+    ``reply`` is called with it instead where the sender is an actor that must not wait.
+    """
+
+    request: DispatchRequest
     principal: Principal
+    reply: Callable[[pb.DispatchReply], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchHeard(Message):
+    """Something was heard of a dispatcher, or its link went down."""
+
+    sender: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChanged(Message):
+    """An operator changed a mode: what dispatch ordered of it is over."""
+
+    request: pb.SetModeRequest
+    user: str
 
 
 @dataclass(frozen=True, slots=True)

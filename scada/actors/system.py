@@ -48,6 +48,7 @@ from scada.actors.upstreams import Upstreams
 from scada.actors.wire import LOST, ChannelSink, Feed, Wire
 from scada.apps.calc.graph import expression_findings
 from scada.control.tags import TagBoard
+from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.settings import Settings
 from scada.events.recall import RecallFolder
@@ -77,13 +78,20 @@ class System:
     Args:
         settings: the configuration.
         clock: time.
+        rights_now: what an identity may do now, None = nothing any more; asked before a control executes.
 
     Raises:
         ScadaError: the model cannot be run, or a database cannot be opened.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        rights_now: Callable[[Principal], Principal | None] = lambda principal: principal,
+    ) -> None:
         self.settings = settings
+        self.rights_now = rights_now
         self.clock = clock
         self.site = settings.site.name
         self._started: list[Event] = []

@@ -57,6 +57,11 @@ class Ports:
         return self.base + 3
 
     @property
+    def guardian(self) -> int:
+        """Operator station of the second person."""
+        return self.base + 5
+
+    @property
     def admin(self) -> int:
         """Fault injection of the simulator."""
         return self.base + 4
@@ -81,6 +86,8 @@ class Demo:
     rate: float = 1.0
     epoch_ns: int = 0
     upstream: tuple[str, ...] = ()
+    guardian: bool = False
+    """Switching needs a second person, who has a station of its own."""
 
     @property
     def keys(self) -> Path:
@@ -97,6 +104,7 @@ class Demo:
             "page": ports.page,
             "faults": ports.admin,
         }
+        wanted |= {"guardian's page": ports.guardian} if self.guardian else {}
         wanted |= {f"outstation {name}": ports.channel(index) for index, name in enumerate(self.channels)}
         wanted |= {f"upstream {name}": ports.upstream(index) for index, name in enumerate(self.upstream)}
         for purpose, port in wanted.items():
@@ -118,6 +126,11 @@ class Demo:
             f'[model]\npath = "{self.grid}"',
             f"[api]\nport = {self.ports.api}\ncontrol_port = {self.ports.control}",
             f"[metrics]\nport = {self.ports.metrics}",
+            *(
+                []
+                if self.guardian
+                else ["# nobody is asked for a second person: `scada demo --guardian`\n[control]\ntwo_person = []"]
+            ),
             f'[agc]\nstart = "{state}"',
             f'[avc]\nstart = "{state}"',
             *[f'[channels."{name}"]\nhost = "{HOST}"\nport = {self.ports.channel(index)}' for index, name in channels],
@@ -139,18 +152,21 @@ class Demo:
         """Command line of the server."""
         return [*SCADA, "serve", "--config", str(self.folder / "scada.toml")]
 
-    def hmi(self, lang: str | None) -> list[str]:
-        """Command line of the operator station."""
+    def hmi(self, lang: str | None, identity: str = "operator") -> list[str]:
+        """Command line of the station of an operator or the guardian."""
+        port = self.ports.page if identity == "operator" else self.ports.guardian
         line = [*SCADA, "hmi", "--server", f"{HOST}:{self.ports.api}", "--control-port", str(self.ports.control)]
-        line += ["--keys", str(self.keys), "--as", "operator", "--port", str(self.ports.page), "--no-browser"]
+        line += ["--keys", str(self.keys), "--as", identity, "--station", f"{identity}-desk", "--port", str(port), "--no-browser"]
         return line + (["--lang", lang] if lang else [])
 
-    def describe(self, url: str) -> str:
+    def describe(self, url: str, guardian: str = "") -> str:
         """What the user reads once it runs."""
         scada = "./run scada" if PLACES[0] == GRID else "scada"
         ctl = f"{scada} ctl --server {HOST}:{self.ports.api} --control-port {self.ports.control} --keys {self.keys} status"
         return (
-            f"\n  the page:     {url}\n  the terminal: {ctl}\n"
+            f"\n  the page:     {url}\n"
+            + (f"  guardian:     {guardian} (in another browser or profile)\n" if guardian else "")
+            + f"  the terminal: {ctl}\n"
             f"  faults:       {scada} sim fault --admin {self.ports.admin} --help\n"
             f"  logs:         {self.folder / 'log'}\n  Ctrl-C ends the demo\n"
         )
@@ -164,9 +180,19 @@ class Demo:
 @click.option("--rate", type=click.FloatRange(0.1, 50), default=1.0, show_default=True, help="Simulated per real second.")
 @click.option("--grid", type=click.Path(path_type=Path, exists=True, file_okay=False), default=GRID, help="Model with sim.toml.")
 @click.option("--manual", is_flag=True, help="Leave AGC and AVC off.")
+@click.option("--guardian", is_flag=True, help="Switching needs a second person, whose page is served too.")
 @click.option("--lang", type=click.Choice(["en", "zh"]), default=None, help="Language of the page; default from LANG.")
 def command(
-    *, headless: bool, folder: Path, fresh: bool, base_port: int, rate: float, grid: Path, manual: bool, lang: str | None
+    *,
+    headless: bool,
+    folder: Path,
+    fresh: bool,
+    base_port: int,
+    rate: float,
+    grid: Path,
+    manual: bool,
+    guardian: bool,
+    lang: str | None,
 ) -> None:
     """Start everything on the demo grid and say where the page is. Ctrl-C ends all of it.
 
@@ -179,7 +205,7 @@ def command(
     channels = tuple(channel.name for channel in tables.channels)
     epoch_ns = 0 if rate == 1.0 else SystemClock().now_ns()
     upstream = tuple(station.name for station in tables.upstream)
-    demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns, upstream)
+    demo = Demo(folder.resolve(), grid.resolve(), Ports(base_port), channels, rate, epoch_ns, upstream, guardian)
     demo.check_ports()
     with sole_use(demo.folder):
         _run(demo, fresh=fresh, automatic=not manual, headless=headless, lang=lang)
@@ -206,8 +232,13 @@ def _run(demo: Demo, *, fresh: bool, automatic: bool, headless: bool, lang: str 
         group.start("hmi", demo.hmi(lang))
         if not (await_line(group, "server", SERVER_RUNS, stop) and (line := await_line(group, "hmi", "http://", stop))):
             return
-        url = "http://" + line.split("http://", 1)[1].split()[0]
-        click.echo(demo.describe(url))
+        url, second = _address(line), ""
+        if demo.guardian:
+            group.start("guardian", demo.hmi(lang, "guardian"))
+            if not (line := await_line(group, "guardian", "http://", stop)):
+                return
+            second = _address(line)
+        click.echo(demo.describe(url, second))
         if not headless and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(url)
         while not stop.wait(0.2):
@@ -216,6 +247,10 @@ def _run(demo: Demo, *, fresh: bool, automatic: bool, headless: bool, lang: str 
     finally:
         late = group.stop(2.5)
         click.echo("demo ended" + (f" ({', '.join(late)} had to be killed)" if late else ""))
+
+
+def _address(line: str) -> str:
+    return "http://" + line.split("http://", 1)[1].split(maxsplit=1)[0]
 
 
 def compile_kernels(log: Path, stop: StopAsked) -> bool:

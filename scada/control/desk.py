@@ -6,33 +6,51 @@ import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
+from scada.control.checks import Checks, Refusal, no_tags, number_refusal, value_refusal
 from scada.control.effects import Audit, Effect, Reply, Report
-from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock, check_interlocks, rests_on_substituted
-from scada.control.plant import Plant, Reading, SwitchgearTopology, expected_feedback, has_followed
-from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState
+from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock
+from scada.control.plant import Plant, SwitchgearTopology
+from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState, SequenceView
 from scada.control.recovery import interrupted
-from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Request, Timings, audit_row, control_event
+from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Timings
+from scada.control.traces import Request, audit_row, control_event
+from scada.control.two_person import GuardianWord, not_another, not_what_was_selected
 from scada.core.clock import Clock
-from scada.core.quality import Quality
+from scada.core.control_settings import TwoPersonRule
 from scada.model_cim.tables import Control, ControlKind, ModelTables
-from scada.protocols.driver import CommandResult, LinkState
+from scada.protocols.driver import CommandResult
 from scada.security.audit import AuditRecord, AuditRow
-from scada.security.roles import Right, is_responsible
+from scada.security.roles import Right
+from scada.security.sm3 import sm3
 
-_NO_READING = Reading(math.nan, int(Quality.NEVER_RECEIVED))
 _CHANGING = "the model of this control is being changed: select it again"
+_RECONNECTED = "the connection was lost or made anew, so the station no longer knows the selection: select it again"
 _REMEMBERED = 256
 """Finished sequences kept, to answer a late execute or cancel properly."""
 
-Refusal = tuple[str, str]
-"""(code, reason)."""
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """What an operator asks to do without.
+
+    Attributes:
+        emergency: the second person; needs the right EMERGENCY.
+        bypass: interlocks that may be bypassed; needs the right BYPASS.
+        reason: why; needed for either.
+    """
+
+    emergency: bool = False
+    bypass: bool = False
+    reason: str = ""
+
+    def rights(self) -> list[Right]:
+        """Rights that it takes."""
+        return [Right.EMERGENCY] * self.emergency + [Right.BYPASS] * self.bypass
 
 
-def no_tags(control: Control, value: float) -> str:
-    """The tag hook where no tags are kept: nothing is forbidden."""
-    del control, value
-    return ""
+NO_WAIVER = Waiver()
 
 
 class ControlDesk:
@@ -48,6 +66,8 @@ class ControlDesk:
         interlocks: rules, evaluated at select and again at execute.
         tags: which tags forbid a control to a value, empty text if none does; asked at select and again at execute.
         timings: deadlines.
+        two_person: who must be two.
+        standing: what an identity may do now, None = nothing any more; asked for the guardian and the operator at execute.
         identifier: makes sequence ids, unique also over restarts.
     """
 
@@ -61,19 +81,19 @@ class ControlDesk:
         interlocks: Sequence[Interlock] = FIVE_PREVENTION,
         tags: Callable[[Control, float], str] = no_tags,
         timings: Timings = DEFAULT_TIMINGS,
+        two_person: Sequence[TwoPersonRule] = (),
+        standing: Callable[[Principal], Principal | None] = lambda principal: principal,
         identifier: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._tables = tables
-        self._topology = topology
+        self._checks = Checks(tables, plant, topology, interlocks, tags, two_person)
         self._clock = clock
         self._plant = plant
-        self._interlocks = interlocks
-        self._tags = tags
         self._timings = timings
+        self._standing = standing
         self._identifier = identifier
         self._running: dict[str, ControlSequence] = {}
         self._finished: OrderedDict[str, ControlSequence] = OrderedDict()
-        self._area_of = {station.name: station.area for station in tables.stations}
         self._changing: frozenset[int] = frozenset()
 
     # ------------------------------------------------------------------ calls
@@ -88,6 +108,7 @@ class ControlDesk:
         evidence: bytes = b"",
         *,
         programme: ProgrammeStep | None = None,
+        waiver: Waiver = NO_WAIVER,
     ) -> list[Effect]:
         """Preset a control; the reply comes at check-back.
 
@@ -99,51 +120,128 @@ class ControlDesk:
             principal: who acts.
             evidence: the signed envelope, or the octets of the order.
             programme: the step of a run that orders it; the run was confirmed as a whole, so no guardian is asked again.
+            waiver: second person or interlocks to do without.
         """
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
             return self._unknown(ticket, mrid, value, principal, evidence)
-        why = programme.why if programme else ""
-        request = Request(self._identifier(), control, value, principal, why=why, programme=programme)
-        refusal = (
-            self._lacks_right(control, principal)
-            or value_refusal(control, value)
-            or (None if device_number is None else _number_wrong(control, device_number))
-            or self._may_operate(request)
+        telecontrol = device_number is None and programme is None
+        request = Request(
+            self._identifier(),
+            control,
+            value,
+            principal,
+            why=programme.why if programme else waiver.reason.strip(),
+            telecontrol=telecontrol,
+            emergency=waiver.emergency,
+            bypass=waiver.bypass,
+            digest=sm3(evidence) if evidence else b"",
+            programme=programme,
         )
+        if self._checks.needs_guardian(control, upstream=telecontrol) and not waiver.emergency:
+            request = replace(request, needs_guardian=programme is None)
+        refusal = (
+            self._checks.lacks_right(control, principal)
+            or value_refusal(control, value)
+            or (None if device_number is None else number_refusal(control, device_number))
+            or self._checks.lacks_waiver(principal, waiver.reason, waiver.rights())
+            or self._unguarded_run(request)
+        )
+        if not refusal:
+            request = self._bypassing(request)
+            refusal = self._taken(request) or self._checks.may_operate(request)
         if refusal:
             return self._refused(ticket, request, refusal, evidence)
         sequence = self._begin(request)
-        code, reason = self._remark(request, sequence.present)
-        return self._settle(sequence, sequence.start(ticket, evidence=evidence, code=code, reason=reason))
+        code, reason = self._checks.remark(request, sequence.present)
+        waived = self._waived(sequence)
+        return waived + self._settle(sequence, sequence.start(ticket, evidence=evidence, code=code, reason=reason))
 
-    def execute(self, ticket: object, sequence_id: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
-        """Operate a selected sequence, by the operator who selected it; the reply is the result."""
-        sequence = self._running.get(sequence_id)
+    def confirm(self, ticket: object, word: GuardianWord, principal: Principal, evidence: bytes = b"") -> list[Effect]:
+        """The guardian's word on a selection: yes, or no, which withdraws it."""
+        sequence = self._running.get(word.sequence_id)
+        if sequence is None:
+            return self._gone(ticket, word.sequence_id)
+        request, digest = sequence.request, sm3(evidence)
+        refusal = self._checks.lacks_right(request.control, principal, Right.GUARD)
+        if not refusal and word.refuse and request.needs_guardian and sequence.withdrawable:
+            done = sequence.cancel(ticket, principal, word.reason, code="guardian_refused", evidence=evidence)
+            return self._settle(sequence, done)
+        if not refusal and sequence.phase is Phase.CONFIRMED and sequence.confirm_digest == digest:
+            return [Reply(ticket, sequence.reply())]  # the same envelope once more
+        refusal = refusal or self._may_not_guard(sequence, word, principal)
+        if refusal:
+            return [self._denied(sequence, "confirm", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+        if expired := self._check_connection(sequence):
+            return [*expired, *self._gone(ticket, word.sequence_id)]
+        return self._settle(sequence, sequence.guard(ticket, principal, digest, evidence=evidence))
+
+    def execute(
+        self, ticket: object, sequence_id: str, principal: Principal, evidence: bytes = b"", *, confirm_digest: bytes = b""
+    ) -> list[Effect]:
+        """Operate a selected sequence, by the operator who selected it; the reply is the result.
+
+        One that executes already or has ended is not operated again: the caller is told where it stands.
+        """
+        sequence = self._running.get(sequence_id) or self._finished.get(sequence_id)
         if sequence is None:
             return self._gone(ticket, sequence_id)
-        if principal.name != sequence.request.principal.name:
-            code, reason = "not_owner", f"selected by {sequence.request.principal.name}, who alone may execute it"
-            return [
-                self._denied(sequence, "execute", principal, code, reason, evidence),
-                self._stands(ticket, sequence, code, reason),
-            ]
-        return self._execute(ticket, sequence, principal, evidence)
+        if sequence.phase is not Phase.DONE and principal.name != sequence.request.principal.name:
+            refusal = Refusal("not_owner", f"selected by {sequence.request.principal.name}, who alone may execute it")
+            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+        if sequence.under_way or sequence.phase is Phase.DONE:
+            again = Refusal("repeated", f"the sequence is {sequence.outcome.value}; it is not operated again")
+            return [self._denied(sequence, "execute", principal, again, evidence), Reply(ticket, sequence.reply())]
+        return self._execute(ticket, sequence, principal, evidence, confirm_digest)
 
     def cancel(self, ticket: object, sequence_id: str, reason: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
         """Withdraw a sequence; anyone who could have selected it may."""
         sequence = self._running.get(sequence_id)
         if sequence is None:
             return self._gone(ticket, sequence_id)
-        refusal = self._lacks_right(sequence.request.control, principal)
+        refusal = self._checks.lacks_right(sequence.request.control, principal)
         if refusal:
-            return [self._denied(sequence, "cancel", principal, *refusal, evidence), self._stands(ticket, sequence, *refusal)]
+            return [self._denied(sequence, "cancel", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
         return self._settle(sequence, sequence.cancel(ticket, principal, reason, evidence=evidence))
+
+    def adjust(
+        self,
+        ticket: object,
+        mrid: str,
+        principal: Principal,
+        evidence: bytes = b"",
+        *,
+        raised: bool,
+        amount: float,
+        device_number: str,
+    ) -> list[Effect]:
+        """Raise or lower in one call: one step, or a set-point by ``amount`` from its present good feedback."""
+        control = self._tables.control_by_mrid.get(mrid)
+        if control is None:
+            return self._unknown(ticket, mrid, math.nan, principal, evidence)
+        found = self._checks.adjusted(control, raised=raised, amount=amount)
+        value, unknown = (math.nan, found) if isinstance(found, Refusal) else (found, None)
+        request = Request(self._identifier(), control, value, principal, one_call=True, digest=sm3(evidence))
+        refusal = (
+            self._checks.lacks_right(control, principal)
+            or number_refusal(control, device_number)
+            or unknown
+            or value_refusal(control, value)
+            or self._guarded(request)
+            or self._taken(request)
+            or self._checks.may_operate(request)
+        )
+        if refusal:
+            return self._refused(ticket, request, refusal, evidence)
+        sequence = self._begin(request)
+        return self._settle(sequence, sequence.start(ticket, evidence=evidence))
 
     def direct(
         self, ticket: object, cid: int, value: float, principal: Principal, *, why: str = "", watch: bool = False
     ) -> list[Effect]:
         """Operate in one call, for the applications: the same checks, check-back where the wire has one, then execute.
+
+        The rule of two persons is one of persons: an application acts by its standing grant, within what a person switched on.
 
         Args:
             ticket: the call to answer with the result.
@@ -160,15 +258,27 @@ class ControlDesk:
             return [Reply(ticket, ControlReply("", SequenceState.REFUSED, "unknown_control", reason, value=value))]
         request = Request(self._identifier(), control, value, principal, watch=watch, one_call=True, why=why)
         refusal = (
-            self._lacks_right(control, principal)
+            self._checks.lacks_right(control, principal)
             or value_refusal(control, value)
-            or self._may_operate(request)
-            or self._unproven(request)
+            or (self._guarded(request) if principal.is_person else None)
+            or self._taken(request)
+            or self._checks.may_operate(request)
+            or self._checks.unproven(request)
         )
         if refusal:
             return [Reply(ticket, _refusal_reply(request, refusal))]
         sequence = self._begin(request)
         return self._settle(sequence, sequence.start(ticket))
+
+    def check(self, mrid: str, value: float) -> list[Finding]:
+        """Interlocks that forbid a control to a value now; empty too if the model has no such control."""
+        control = self._tables.control_by_mrid.get(mrid)
+        return [] if control is None else self._checks.findings(control, value)
+
+    def sequences(self, station: str = "", *, ended: bool = False) -> list[SequenceView]:
+        """Sequences under way, oldest first, and the last that ended if asked; of one station, or of all."""
+        shown = [*(self._finished.values() if ended else ()), *self._running.values()]
+        return [one.view() for one in shown if station in ("", one.request.control.station)]
 
     # ------------------------------------------------------------------ what happens meanwhile
 
@@ -177,7 +287,7 @@ class ControlDesk:
         sequence = self._running.get(sequence_id)
         if sequence is None or step == "cancel":
             return []
-        return self._settle(sequence, sequence.check_back(result) if step == "select" else sequence.confirm(result))
+        return self._settle(sequence, sequence.check_back(result) if step == "select" else sequence.answered(result))
 
     def on_changes(self, pids: Iterable[int]) -> list[Effect]:
         """These points were written (a commit of the database)."""
@@ -192,8 +302,11 @@ class ControlDesk:
         return effects
 
     def tick(self) -> list[Effect]:
-        """Act on the deadlines that have passed."""
-        return [effect for sequence in list(self._running.values()) for effect in self._settle(sequence, sequence.tick())]
+        """Act on the deadlines that have passed, and on connections that were lost under a selection."""
+        effects: list[Effect] = []
+        for sequence in list(self._running.values()):
+            effects += self._settle(sequence, sequence.tick()) or self._check_connection(sequence)
+        return effects
 
     def next_deadline(self) -> float:
         """Monotonic seconds of the next deadline, infinity if none."""
@@ -203,6 +316,11 @@ class ControlDesk:
         """An :class:`~scada.control.effects.Audit` of this sequence could not be written, and what it precedes was not sent."""
         sequence = self._running.get(sequence_id)
         return [] if sequence is None else self._settle(sequence, sequence.audit_failed(reason))
+
+    def stands(self, sequence_id: str) -> ControlReply:
+        """Where a sequence stands."""
+        sequence = self._running.get(sequence_id) or self._finished.get(sequence_id)
+        return sequence.reply() if sequence else _unknown_sequence(sequence_id)
 
     def running(self) -> list[ControlSequence]:
         """Sequences under way."""
@@ -225,112 +343,129 @@ class ControlDesk:
         self._changing = cids
         effects: list[Effect] = []
         concerned = [one for one in self._running.values() if one.request.control.cid in cids]
-        selected = [one for one in concerned if one.phase in (Phase.SELECTING, Phase.SELECTED)]
+        selected = [one for one in concerned if one.withdrawable]
         for sequence in selected:
             effects += self._settle(sequence, sequence.withdraw("model_change", _CHANGING))
         return effects, len(selected), sum(one.phase is Phase.EXECUTING for one in concerned)
 
     def adopt(self, tables: ModelTables, topology: SwitchgearTopology) -> None:
         """Decide by another model version from now on; sequences under way go on with the controls they began with."""
-        self._tables, self._topology = tables, topology
-        self._area_of = {station.name: station.area for station in tables.stations}
+        self._tables = tables
+        self._checks.adopt(tables, topology)
         self._changing = frozenset()
 
     # ------------------------------------------------------------------ checks
-
-    def _lacks_right(self, control: Control, principal: Principal) -> Refusal | None:
-        right = Right.SETPOINT if control.kind is ControlKind.SETPOINT else Right.CONTROL
-        if right not in principal.rights:
-            return "no_right", f"{principal.name} does not have the right {right}"
-        if not is_responsible(principal, control.station, self._area_of.get(control.station, "")):
-            return "no_area", f"{control.station or control.path} is outside {principal.name}'s area of responsibility"
-        return None
-
-    def _may_operate(self, request: Request) -> Refusal | None:
-        """What the plant and the other sequences say; asked again at execute."""
-        control = request.control
-        if refusal := self._taken(request) or self._marked(request):
-            return refusal
-        state = self._plant.link_state(control.channel)
-        if state is not LinkState.UP:
-            return "link_down", f"the channel of the station is {state.value}"
-        findings = check_interlocks(self._interlocks, control, request.value, self._plant, self._topology)
-        if findings:
-            return "interlock", "; ".join(map(str, findings)) + self._resting(request, findings)
-        if control.kind is ControlKind.STEP and control.feedback is not None and not self._present(control).good:
-            return "feedback_bad", "the present position is not known, so one step from it is not known either"
-        return None
 
     def _taken(self, request: Request) -> Refusal | None:
         """What else goes on with the object."""
         control = request.control
         if control.cid in self._changing:
-            return "model_change", _CHANGING
+            return Refusal("model_change", _CHANGING)
         for other in self._running.values():
             if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
-                return "locked", f"{other.request.principal.name} is operating this object"
+                return Refusal("locked", f"{other.request.principal.name} is operating this object")
         return None
 
-    def _unproven(self, request: Request) -> Refusal | None:
-        """An application must not switch what it cannot see."""
-        control = request.control
-        if control.kind is ControlKind.SETPOINT or control.feedback is None or self._present(control).good:
+    def _guarded(self, request: Request) -> Refusal | None:
+        """What happens in one call cannot wait for a second person."""
+        if self._checks.needs_guardian(request.control):
+            return Refusal("guardian_needed", "a second person must confirm this control: select it first")
+        return None
+
+    def _unguarded_run(self, request: Request) -> Refusal | None:
+        """A run was confirmed as a whole, by another person, or it may not order what needs two."""
+        run = request.programme
+        if run is None or not self._checks.needs_guardian(request.control):
             return None
-        return "feedback_bad", "the present state is not known"
+        if run.guardian and run.guardian != request.principal.name:
+            return None
+        return Refusal("guardian_missing", "a second person must confirm this control, and the run was not confirmed by one")
 
-    def _marked(self, request: Request) -> Refusal | None:
-        """What operators put in the way: a tag, or a feedback that shows what they say instead of what happens."""
-        control = request.control
-        if forbidden := self._tags(control, request.value):
-            return "tagged", forbidden
-        watched = request.watch or control.kind is not ControlKind.SETPOINT
-        if watched and self._present(control).held:
-            return "held", "an operator holds the feedback's value, so nobody would see what happens: release it first"
+    def _bypassing(self, request: Request) -> Request:
+        """The request with the interlocks that it bypasses; one that may not be bypassed goes on to forbid."""
+        if not request.bypass:
+            return request
+        findings = self._checks.findings(request.control, request.value)
+        return replace(request, bypassed=tuple(finding for finding in findings if finding.bypassable))
+
+    def _may_not_guard(self, sequence: ControlSequence, word: GuardianWord, principal: Principal) -> Refusal | None:
+        request = sequence.request
+        if not request.needs_guardian:
+            return Refusal("guardian_not_needed", "this control needs no second person")
+        if sequence.phase is Phase.CONFIRMED and sequence.guardian is not None:
+            return Refusal("already_confirmed", f"{sequence.guardian.name} has confirmed it")
+        if not sequence.is_ready():
+            return Refusal("not_selected", f"the sequence is {sequence.outcome.value}, or its time has passed")
+        refusal = not_another(request.principal, principal) or not_what_was_selected(request, word)
+        return None if refusal is None else Refusal(*refusal)
+
+    def _no_longer_may(self, sequence: ControlSequence, principal: Principal) -> Refusal | None:
+        """Rights as they are now: those of the operator, and of a guardian who has confirmed."""
+        request, guardian = sequence.request, sequence.guardian
+        waived = Waiver(request.emergency, request.bypass).rights()
+        for who, right in ((principal, None), (guardian, Right.GUARD)):
+            if who is None:
+                continue
+            now = self._standing(who)
+            if now is None:
+                return Refusal("no_right", f"the identity of {who.name} is no longer valid")
+            for one in (who, now):  # at this workstation, and by the table
+                refusal = self._checks.lacks_right(request.control, one, right)
+                if not refusal and who is principal:
+                    refusal = self._checks.lacks_waiver(one, request.why, waived)
+                if refusal:
+                    return refusal
         return None
 
-    def _resting(self, request: Request, findings: Sequence[Finding]) -> str:
-        return rests_on_substituted(self._interlocks, request.control, request.value, self._plant, self._topology, findings)
-
-    def _remark(self, request: Request, present: Reading) -> Refusal:
-        """What an operator must be told although the control is allowed."""
-        code, reason = self._remark_on_feedback(request, present)
-        if resting := self._resting(request, []):
-            return code or "substituted", f"{reason or 'the interlocks allow it'}{resting}"
-        return code, reason
-
-    def _remark_on_feedback(self, request: Request, present: Reading) -> Refusal:
-        control = request.control
-        if control.feedback is None:
-            return "no_feedback", "no feedback point watches this control"
-        if not present.good:
-            return "feedback_bad", "the present state is not known: the feedback is not valid"
-        if has_followed(control, self._expected(request, present), present):
-            return "already", "the feedback already shows this state"
-        return "", ""
-
-    def _present(self, control: Control) -> Reading:
-        return _NO_READING if control.feedback is None else self._plant.reading(int(control.feedback))
-
-    def _expected(self, request: Request, present: Reading) -> float:
-        feedback = request.control.feedback
-        if feedback is None:
-            return math.nan
-        return expected_feedback(request.control, request.value, self._tables.points[int(feedback)], present)
+    def _check_connection(self, sequence: ControlSequence) -> list[Effect]:
+        """A station that was lost and came back no longer knows what was selected by the old connection."""
+        control = sequence.request.control
+        if not (control.select and sequence.withdrawable) or self._plant.connection(control.channel) == sequence.connection:
+            return []
+        return self._settle(sequence, sequence.withdraw("connection_lost", _RECONNECTED))
 
     # ------------------------------------------------------------------ the table
 
     def _begin(self, request: Request) -> ControlSequence:
-        sequence = ControlSequence(request, self._clock, self._timings, self._present(request.control))
+        control = request.control
+        connection = self._plant.connection(control.channel)
+        sequence = ControlSequence(request, self._clock, self._timings, self._checks.present(control), connection)
         self._running[request.sequence_id] = sequence
         return sequence
 
-    def _execute(self, ticket: object, sequence: ControlSequence, principal: Principal, evidence: bytes) -> list[Effect]:
+    def _waived(self, sequence: ControlSequence) -> list[Effect]:
+        """Everyone is told, and it is kept, that a control does without its second person or against an interlock."""
+        request, now_ns = sequence.request, self._clock.now_ns()
+        told = "; ".join(str(finding) for finding in request.bypassed)
+        effects: list[Effect] = []
+        for step, done, reason in (
+            ("emergency", request.emergency, request.why),
+            ("bypass", bool(request.bypassed), f"{request.why} (bypassed: {told})"),
+        ):
+            if done:
+                row = audit_row(request, step, state="", code="", reason=reason, old=sequence.present)
+                event = control_event(request, SequenceState.SELECTED, step, reason, now_ns, key=f"control.{step}")
+                effects += [Audit(request.sequence_id, row), Report(event)]
+        return effects
+
+    def _execute(
+        self, ticket: object, sequence: ControlSequence, principal: Principal, evidence: bytes, confirm_digest: bytes = b""
+    ) -> list[Effect]:
         request = sequence.request
-        refusal = self._lacks_right(request.control, principal) or self._may_operate(request)
-        if refusal:
-            return self._settle(sequence, sequence.refuse(ticket, *refusal, evidence=evidence))
-        present = self._present(request.control)
-        return self._settle(sequence, sequence.execute(ticket, self._expected(request, present), present, evidence=evidence))
+        if sequence.is_ready() and (lacking := sequence.lacks_guardian(confirm_digest)):
+            if request.telecontrol:  # its master holds the order for ended
+                return self._settle(sequence, sequence.refuse(ticket, *lacking, evidence=evidence))
+            refusal = Refusal(*lacking)
+            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+        if sequence.is_ready() and (lost := self._check_connection(sequence)):
+            return [*lost, Reply(ticket, sequence.reply())]
+        denied = self._no_longer_may(sequence, principal) or self._taken(request) or self._checks.may_operate(request)
+        if denied:
+            return self._settle(sequence, sequence.refuse(ticket, denied.code, denied.reason, evidence=evidence))
+        present = self._checks.present(request.control)
+        expected = self._checks.expected(request, present)
+        done = sequence.execute(ticket, expected, present, confirm_digest=confirm_digest, evidence=evidence)
+        return self._settle(sequence, done)
 
     def _settle(self, sequence: ControlSequence, effects: list[Effect]) -> list[Effect]:
         """Go on with a one-call sequence that was checked back; put a finished one aside."""
@@ -344,27 +479,27 @@ class ControlDesk:
                 self._finished.popitem(last=False)
         return effects
 
+    # ------------------------------------------------------------------ answers
+
     def _gone(self, ticket: object, sequence_id: str) -> list[Effect]:
         finished = self._finished.get(sequence_id)
         if finished:
             return [Reply(ticket, finished.reply("not_selected", f"the sequence is over: {finished.outcome.value}"))]
-        reason = "no such sequence: never selected here, or before the server started"
-        return [Reply(ticket, ControlReply(sequence_id, SequenceState.REFUSED, "unknown_sequence", reason))]
+        return [Reply(ticket, _unknown_sequence(sequence_id))]
 
     @staticmethod
-    def _stands(ticket: object, sequence: ControlSequence, code: str, reason: str) -> Reply:
+    def _stands(ticket: object, sequence: ControlSequence, refusal: Refusal) -> Reply:
         """A refused call leaves the sequence as it is; its caller is told REFUSED, not the owner's state."""
-        return Reply(ticket, _refusal_reply(sequence.request, (code, reason)))
+        return Reply(ticket, _refusal_reply(sequence.request, refusal))
 
-    def _denied(
-        self, sequence: ControlSequence, step: str, principal: Principal, code: str, reason: str, evidence: bytes
-    ) -> Audit:
+    @staticmethod
+    def _denied(sequence: ControlSequence, step: str, principal: Principal, refusal: Refusal, evidence: bytes) -> Audit:
         row = audit_row(
             sequence.request,
             f"{step}_refused",
             state=SequenceState.REFUSED.value,
-            code=code,
-            reason=reason,
+            code=refusal.code,
+            reason=refusal.reason,
             old=sequence.present,
             evidence=evidence,
             by=principal,
@@ -372,15 +507,15 @@ class ControlDesk:
         return Audit("", row)  # the sequence itself goes on, whatever becomes of this row
 
     def _refused(self, ticket: object, request: Request, refusal: Refusal, evidence: bytes) -> list[Effect]:
-        code, reason = refusal
+        code, reason, _ = refusal
         state = SequenceState.REFUSED
-        row = audit_row(
-            request, "refused", state=state.value, code=code, reason=reason, old=self._present(request.control), evidence=evidence
-        )
+        present = self._checks.present(request.control)
+        row = audit_row(request, "refused", state=state.value, code=code, reason=reason, old=present, evidence=evidence)
         event = control_event(request, state, code, reason, self._clock.now_ns())
         return [Audit(request.sequence_id, row), Report(event), Reply(ticket, _refusal_reply(request, refusal))]
 
-    def _unknown(self, ticket: object, mrid: str, value: float, principal: Principal, evidence: bytes) -> list[Effect]:
+    @staticmethod
+    def _unknown(ticket: object, mrid: str, value: float, principal: Principal, evidence: bytes) -> list[Effect]:
         row = AuditRow(
             kind="control",
             step="refused",
@@ -396,6 +531,11 @@ class ControlDesk:
         return [Audit("", row), Reply(ticket, reply)]
 
 
+def _unknown_sequence(sequence_id: str) -> ControlReply:
+    reason = "no such sequence: never selected here, or before the server started"
+    return ControlReply(sequence_id, SequenceState.REFUSED, "unknown_sequence", reason)
+
+
 def _lock(control: Control) -> str:
     """What one sequence holds: the equipment, but each set-point of a unit (P, Q, V) for itself."""
     if control.kind is ControlKind.SETPOINT or not control.equipment:
@@ -403,23 +543,6 @@ def _lock(control: Control) -> str:
     return control.equipment
 
 
-def _number_wrong(control: Control, device_number: str) -> Refusal | None:
-    if device_number.strip() == control.device_number:
-        return None
-    return "device_number", "the device number that was typed is not this object's"
-
-
-def value_refusal(control: Control, value: float) -> Refusal | None:
-    """Why a control cannot be given a value: it is not finite, out of range or no command of this kind; None if it can."""
-    if not math.isfinite(value):
-        return "bad_value", "the value is not a finite number"
-    if control.kind is ControlKind.SETPOINT:
-        if value < control.minimum or value > control.maximum:
-            return "out_of_range", f"{value:g} {control.unit} is outside {control.minimum:g} .. {control.maximum:g}"
-        return None
-    allowed = (0.0, 1.0) if control.kind is ControlKind.SINGLE else (1.0, 2.0)
-    return None if value in allowed else ("bad_value", f"{value:g} is no {control.kind.name.lower()} command")
-
-
 def _refusal_reply(request: Request, refusal: Refusal) -> ControlReply:
-    return ControlReply(request.sequence_id, SequenceState.REFUSED, refusal[0], refusal[1], value=request.value)
+    code, reason, findings = refusal
+    return ControlReply(request.sequence_id, SequenceState.REFUSED, code, reason, value=request.value, findings=findings)

@@ -42,6 +42,10 @@ class Plant(Protocol):
         """State of a channel by its index."""
         ...
 
+    def connection(self, channel: int) -> int:
+        """A number that is another one after a channel's connection was lost, made anew or taken over by another link."""
+        ...
+
 
 class SwitchKind(Enum):
     """Switchgear by what it may do."""

@@ -25,7 +25,7 @@ def interrupted(records: Iterable[AuditRecord], tables: ModelTables, now_ns: int
             continue
         if row.step in ("result", "refused", "interrupted"):
             last.pop(row.sequence_id, None)
-        elif row.step in ("select", "check_back", "execute"):
+        elif row.step in ("select", "check_back", "confirm", "execute"):
             last[row.sequence_id] = row
     return [effect for row in last.values() for effect in _interrupted(row, tables, now_ns)]
 

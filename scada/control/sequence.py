@@ -1,9 +1,9 @@
-"""One control sequence as a pure state machine: preset -> check-back -> execute -> feedback -> result.
+"""One control sequence as a pure state machine: preset -> check-back -> (guardian) -> execute -> feedback -> result.
 
 Events are methods, what is to be done comes back as effects. Who may do what, and whether the plant allows it, is asked by
 :class:`scada.control.desk.ControlDesk` before it lets an event in; what no order of events can do is decided here: an execute
-leaves only after a check-back (or our own checks, for a control that is not selected on the wire), once, and in time.
-The second person of a two-person rule belongs between ``SELECTED`` and ``execute``.
+leaves only after a check-back (or our own checks, for a control that is not selected on the wire), after a guardian's word where
+one is needed, once, and in time.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from enum import Enum
 
 from scada.control.effects import Audit, Effect, Progress, Reply, Report, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading, has_followed
-from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState
+from scada.control.records import ControlReply, Principal, SequenceState, SequenceView
+from scada.control.traces import Request, audit_row, control_event
 from scada.core.clock import NS_PER_S, Clock
-from scada.events.records import Event, EventKind
-from scada.model_cim.tables import AlarmClass, Control, ControlKind
+from scada.core.control_settings import ControlSettings
+from scada.model_cim.tables import ControlKind
 from scada.protocols.driver import CommandResult, Outcome
-from scada.security.audit import AuditRow
 
 
 class Phase(Enum):
@@ -29,6 +29,8 @@ class Phase(Enum):
     SELECTING = "selecting"
     """Preset sent, check-back awaited."""
     SELECTED = "selected"
+    CONFIRMED = "confirmed"
+    """By the guardian."""
     EXECUTING = "executing"
     """Sent, the station's confirmation awaited."""
     WATCHING = "watching"
@@ -42,36 +44,20 @@ class Timings:
 
     check_back_s: float = 10.0
     selection_s: float = 30.0
-    """How long a checked-back selection stays."""
+    """How long a checked-back selection stays, for guardian and execute together."""
     confirm_s: float = 10.0
+
+    @classmethod
+    def of(cls, settings: ControlSettings) -> Timings:
+        """As configured."""
+        return cls(settings.check_back_s, settings.selection_s, settings.confirm_s)
 
 
 DEFAULT_TIMINGS = Timings()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a sequence is to do, checked by the desk.
-
-    Attributes:
-        sequence_id: unique, also over restarts.
-        control: the control.
-        value: command value or set-point.
-        principal: who acts.
-        watch: wait for the feedback; False takes the station's confirmation for the result.
-        one_call: execute follows check-back by itself; the caller is answered once, with the result.
-        why: reason given by an application or a programme, empty for people.
-        programme: the step of a run that orders it, None for everything else.
-    """
-
-    sequence_id: str
-    control: Control
-    value: float
-    principal: Principal
-    watch: bool = True
-    one_call: bool = False
-    why: str = ""
-    programme: ProgrammeStep | None = None
+_WITHDRAWABLE = (Phase.SELECTING, Phase.SELECTED, Phase.CONFIRMED)
+_UNDER_WAY = (Phase.EXECUTING, Phase.WATCHING)
 
 
 class ControlSequence:
@@ -82,17 +68,24 @@ class ControlSequence:
         clock: for deadlines (monotonic) and stamps.
         timings: deadlines.
         present: the feedback's present reading (quality ``NEVER_RECEIVED`` if there is none).
+        connection: number of the connection to the station by which it is selected.
 
     Attributes:
         phase: where it stands.
+        guardian: who confirmed it, None if nobody did.
+        confirm_digest: SM3 of the guardian's envelope.
         ticket: the call that waits for an answer, None if none does.
         outcome: state last reported to the caller.
         code: machine-readable remark or result.
         deadline: monotonic seconds at which :meth:`tick` acts, infinity when done.
     """
 
-    def __init__(self, request: Request, clock: Clock, timings: Timings, present: Reading) -> None:
+    def __init__(self, request: Request, clock: Clock, timings: Timings, present: Reading, connection: int = 0) -> None:
         self.request = request
+        self.connection = connection
+        self.guardian: Principal | None = None
+        self.confirm_digest = b""
+        self.started_ns = clock.now_ns()
         self.phase = Phase.NEW
         self.outcome = SequenceState.REFUSED
         self.code = ""
@@ -102,7 +95,7 @@ class ControlSequence:
         self._clock = clock
         self._timings = timings
         self.ticket: object = None
-        self._started = clock.monotonic()
+        self._started = self._ended = clock.monotonic()
         self._valid_until_ns = 0
         self._expected = float("nan")
         self._confirmed = False
@@ -114,7 +107,7 @@ class ControlSequence:
         assert self.phase is Phase.NEW
         self.ticket, self.code, self.reason = ticket, code, reason
         if not self.request.control.select:
-            return self._selected("" if self.request.one_call else "select", evidence)
+            return self._selected("" if self.request.one_call and not evidence else "select", evidence)
         trace = self._audit("select", evidence)
         self._enter(Phase.SELECTING, self._timings.check_back_s)
         return [trace, SendSelect(self.request.sequence_id, self.request.control, self.request.value)]
@@ -130,17 +123,47 @@ class ControlSequence:
         code = {Outcome.REFUSED: "check_back_refused", Outcome.LINK_DOWN: "link_down"}.get(result.outcome, "unsupported")
         return self._finish(SequenceState.CHECK_FAILED, code, result.reason or "the station refused the preset")
 
-    def execute(self, ticket: object, expected: float, present: Reading, *, evidence: bytes = b"") -> list[Effect]:
+    def guard(self, ticket: object, guardian: Principal, digest: bytes, *, evidence: bytes = b"") -> list[Effect]:
+        """The guardian confirms what is selected; the selection lasts no longer for that.
+
+        Args:
+            ticket: the call to answer.
+            guardian: another person at another workstation, as the desk has seen to.
+            digest: SM3 of the guardian's envelope; the execute must carry it.
+            evidence: that envelope.
+        """
+        if self.phase is not Phase.SELECTED or not self.is_ready() or not self.request.needs_guardian:
+            return self._not_selected(ticket)
+        self.phase, self.outcome = Phase.CONFIRMED, SequenceState.CONFIRMED
+        self.guardian, self.confirm_digest = guardian, digest
+        return [self._audit("confirm", evidence, guardian), *self._report(), Reply(ticket, self.reply())]
+
+    def lacks_guardian(self, digest: bytes) -> tuple[str, str] | None:
+        """Why an execute with this digest of a guardian's word must not leave; None if it may."""
+        if not self.request.needs_guardian:
+            return None
+        if self.phase is not Phase.CONFIRMED:
+            return "guardian_missing", "a second person at another workstation must confirm it first"
+        if not self.request.telecontrol and digest != self.confirm_digest:
+            return "guardian_mismatch", "the execute does not carry the digest of the guardian's confirmation"
+        return None
+
+    def execute(
+        self, ticket: object, expected: float, present: Reading, *, confirm_digest: bytes = b"", evidence: bytes = b""
+    ) -> list[Effect]:
         """Operate the selected control.
 
         Args:
             ticket: the call to answer with the result.
             expected: what the feedback must reach, NaN if nothing tells.
             present: the feedback's present reading.
+            confirm_digest: SM3 of the guardian's envelope, where one is needed.
             evidence: the signed envelope.
         """
-        if not self._is_selected():
+        if not self.is_ready():
             return self._not_selected(ticket)
+        if refusal := self.lacks_guardian(confirm_digest):
+            return [Reply(ticket, self.reply(*refusal))]
         self.ticket, self._expected, self.present = ticket, expected, present
         self._proves = not has_followed(self.request.control, expected, present)
         self._followed = not self._proves
@@ -154,13 +177,13 @@ class ControlSequence:
 
     def refuse(self, ticket: object, code: str, reason: str, *, evidence: bytes = b"") -> list[Effect]:
         """The checks at execute forbid it: the selection is withdrawn."""
-        if not self._is_selected():
+        if not self.is_ready():
             return self._not_selected(ticket)
         self.ticket = ticket
         withdraw = self._withdraw()
         return self._finish(SequenceState.REFUSED, code, reason, evidence=evidence, more=withdraw)
 
-    def confirm(self, result: CommandResult) -> list[Effect]:
+    def answered(self, result: CommandResult) -> list[Effect]:
         """The station answered the execute."""
         if self.phase is not Phase.EXECUTING:
             return []
@@ -176,24 +199,28 @@ class ControlSequence:
         if self.phase is Phase.DONE:
             return []
         self.present = present
-        awaited = self._proves and self.phase in (Phase.EXECUTING, Phase.WATCHING)
+        awaited = self._proves and self.under_way
         if not awaited or not has_followed(self.request.control, self._expected, present):
             return []
         self._followed = True
         return self._succeed() if self.phase is Phase.WATCHING else []
 
-    def cancel(self, ticket: object, principal: Principal, reason: str, *, evidence: bytes = b"") -> list[Effect]:
+    def cancel(
+        self, ticket: object, principal: Principal, reason: str, *, code: str = "cancelled", evidence: bytes = b""
+    ) -> list[Effect]:
         """Withdraw the sequence; once it executes that is too late."""
-        if self.phase not in (Phase.SELECTING, Phase.SELECTED):
+        if self.phase not in _WITHDRAWABLE:
             code = "already_done" if self.phase is Phase.DONE else "too_late"
             return [Reply(ticket, self.reply(code, f"the sequence is {self.outcome.value}"))]
         waiting, self.ticket = self.ticket, ticket
         text = f"withdrawn by {principal.name}" + (f": {reason}" if reason else "")
-        effects = self._finish(SequenceState.CANCELLED, "cancelled", text, evidence=evidence, more=self._withdraw(), by=principal)
+        effects = self._finish(SequenceState.CANCELLED, code, text, evidence=evidence, more=self._withdraw(), by=principal)
         return effects if waiting is None else [*effects, Reply(waiting, self.reply())]
 
     def withdraw(self, code: str, reason: str) -> list[Effect]:
         """Withdraw a sequence that is selected or being selected, by this server itself."""
+        if not self.withdrawable:
+            return []
         return self._finish(SequenceState.CANCELLED, code, reason, more=self._withdraw())
 
     def tick(self) -> list[Effect]:
@@ -203,7 +230,7 @@ class ControlSequence:
         match self.phase:
             case Phase.SELECTING:
                 return self._check_back_missed()
-            case Phase.SELECTED:
+            case Phase.SELECTED | Phase.CONFIRMED:
                 text = f"not executed within {self._timings.selection_s:g} s"
                 return self._finish(SequenceState.TIMED_OUT, "selection_expired", text, more=self._withdraw())
             case Phase.EXECUTING:
@@ -228,14 +255,49 @@ class ControlSequence:
             state=self.outcome,
             code=self.code if code is None else code,
             reason=self.reason if reason is None else reason,
-            valid_until_ns=self._valid_until_ns if self.phase is Phase.SELECTED else 0,
+            valid_until_ns=self._valid_until_ns if self.phase in (Phase.SELECTED, Phase.CONFIRMED) else 0,
             value=self.request.value,
             present=self.present.value if self.present.good else float("nan"),
-            elapsed_s=self._clock.monotonic() - self._started,
+            elapsed_s=(self._clock.monotonic() if self.phase is not Phase.DONE else self._ended) - self._started,
+            needs_guardian=self.request.needs_guardian,
+            guardian=self.guardian.name if self.guardian else "",
+            select_digest=self.request.digest,
+            confirm_digest=self.confirm_digest,
+            findings=self.request.bypassed,
         )
 
-    def _is_selected(self) -> bool:
-        return self.phase is Phase.SELECTED and self._clock.monotonic() < self.deadline
+    def view(self) -> SequenceView:
+        """What everyone may see of it."""
+        request = self.request
+        return SequenceView(
+            reply=self.reply(),
+            control=request.control.mrid,
+            path=request.control.path,
+            station=request.control.station,
+            equipment=request.control.equipment,
+            kind=request.control.kind.name.lower(),
+            operator=request.principal.name,
+            workstation=request.principal.station,
+            started_ns=self.started_ns,
+            emergency=request.emergency,
+            bypass=bool(request.bypassed),
+            why=request.why,
+            programme=request.programme.run if request.programme else "",
+        )
+
+    def is_ready(self) -> bool:
+        """True if it stands selected, confirmed or not, and its time has not passed."""
+        return self.phase in (Phase.SELECTED, Phase.CONFIRMED) and self._clock.monotonic() < self.deadline
+
+    @property
+    def withdrawable(self) -> bool:
+        """True until the execute is sent."""
+        return self.phase in _WITHDRAWABLE
+
+    @property
+    def under_way(self) -> bool:
+        """True from the execute until the result."""
+        return self.phase in _UNDER_WAY
 
     def _not_selected(self, ticket: object) -> list[Effect]:
         """Too early, too late or again; a selection whose time has just passed ends here."""
@@ -309,7 +371,7 @@ class ControlSequence:
         more: list[Effect] | None = None,
         by: Principal | None = None,
     ) -> list[Effect]:
-        self.phase, self.deadline = Phase.DONE, float("inf")
+        self.phase, self.deadline, self._ended = Phase.DONE, float("inf"), self._clock.monotonic()
         self.outcome, self.code, self.reason = state, code, reason
         ticket, self.ticket = self.ticket, None
         answer = [] if ticket is None else [Reply(ticket, self.reply())]
@@ -332,69 +394,9 @@ class ControlSequence:
 
     def _report(self) -> list[Effect]:
         """Every step of people; of the applications' set-points, which come every few seconds, only what failed."""
-        silent = not self.request.principal.session and self.request.control.kind is ControlKind.SETPOINT
+        silent = not self.request.principal.is_person and self.request.control.kind is ControlKind.SETPOINT
         if silent and self.outcome in (SequenceState.SELECTED, SequenceState.EXECUTING, SequenceState.SUCCESS):
             return []
-        return [Report(control_event(self.request, self.outcome, self.code, self.reason, self._clock.now_ns()))]
-
-
-def audit_row(
-    request: Request,
-    step: str,
-    *,
-    state: str,
-    code: str,
-    reason: str,
-    old: Reading,
-    evidence: bytes = b"",
-    by: Principal | None = None,
-) -> AuditRow:
-    """The trace of one step of a control; ``code`` is ``state`` or ``state:remark``."""
-    actor = by or request.principal
-    return AuditRow(
-        kind="control",
-        step=step,
-        actor=actor.name,
-        station=actor.station,
-        session=actor.session,
-        sequence_id=request.sequence_id,
-        mrid=request.control.mrid,
-        path=request.control.path,
-        old=old.value if old.good else float("nan"),
-        value=request.value,
-        code=f"{state}:{code}" if code else state,
-        reason=reason or request.why,
-        evidence=evidence,
-    )
-
-
-_FAILED = (SequenceState.CHECK_FAILED, SequenceState.EXEC_FAILED, SequenceState.TIMED_OUT)
-
-
-def control_event(request: Request, state: SequenceState, code: str, reason: str, time_ns: int) -> Event:
-    """Event ``control.<state>`` with object, value, code, reason and operator."""
-    control = request.control
-    label = control.states.get(int(request.value), "") if math.isfinite(request.value) else ""
-    failed = state in _FAILED
-    return Event(
-        time_ns=time_ns,
-        kind=EventKind.CONTROL,
-        alarm_class=AlarmClass.ABNORMAL if failed else AlarmClass.NOTICE,
-        priority=2 if failed else 4,
-        key=f"control.{state.value}",
-        parameters={
-            "sequence": request.sequence_id,
-            "object": control.path,
-            "value": label or f"{request.value:g} {control.unit}".strip(),
-            "code": code,
-            "reason": reason,
-            "operator": request.principal.name,
-            "workstation": request.principal.station,
-        },
-        pid=-1 if control.feedback is None else int(control.feedback),
-        mrid=control.mrid,
-        station=control.station,
-        path=control.path,
-        value=request.value,
-        actor=request.principal.name,
-    )
+        guardian = self.guardian.name if self.guardian else ""
+        now_ns = self._clock.now_ns()
+        return [Report(control_event(self.request, self.outcome, self.code, self.reason, now_ns, guardian=guardian))]

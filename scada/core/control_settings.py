@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from scada.core.section import Section
@@ -11,10 +13,16 @@ class TwoPersonRule(Section):
     """Controls that a guardian must confirm on another workstation; what is left out matches everything."""
 
     station: str = Field("", description="Station or its control area, by name.")
-    equipment: str = Field("", description="CIM class of the equipment: Breaker, Disconnector, GroundDisconnector ...")
+    equipment: Literal["", "Breaker", "LoadBreakSwitch", "Disconnector", "GroundDisconnector"] = Field(
+        "", description="CIM class of the switch."
+    )
     control_type: str = Field("", description="E.g. SwitchPosition, TapPosition, ActivePower.")
     control: str = Field("", description="mRID of one control.")
     needed: bool = Field(True, description="false: an exception; the first rule that matches decides.")
+    upstream: Literal["allow", "guardian"] = Field(
+        "allow",
+        description="Commands of upstream control centres: allow = their own two-person rule counts, guardian = someone here too.",
+    )
 
 
 class ControlSettings(Section):

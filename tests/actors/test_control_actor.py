@@ -9,6 +9,7 @@ from scada.actors.channel import ChannelView
 from scada.actors.control import ControlActor
 from scada.actors.messages import Changed, DirectControl, Operate, StepAnswered, StepAsked, Tick
 from scada.control.records import SequenceState
+from scada.core.control_settings import ControlSettings
 from scada.core.errors import SecurityError
 from scada.model_cim.tables import ControlKind
 from scada.protocols.driver import CommandResult, LinkState, Outcome
@@ -19,7 +20,8 @@ from scada.security.roles import Right, system_principal
 class Desk:
     """A control actor on the demo grid; the channel's answers are the test's."""
 
-    def __init__(self, demo, folder):
+    def __init__(self, demo, folder, two_person=()):
+        self.settings = ControlSettings(two_person=two_person)
         _, self.tables = demo
         self.disk = Disk(folder, self.tables.points)
         self.grid = Grid(demo)
@@ -43,6 +45,7 @@ class Desk:
             channels=dict.fromkeys(range(len(self.views)), self.channel),
             events=self.events,
             clock=self.disk.clock,
+            settings=self.settings,
         )
         self.actor.started()
         return self.actor
@@ -145,10 +148,10 @@ def test_a_line_that_is_down_is_refused_before_anything_is_sent(desk):
 
 
 def test_what_cannot_be_audited_is_not_done(desk, monkeypatch):
-    def refuse(row):
+    def refuse(rows):
         raise SecurityError("the audit log cannot be written", where="audit", mend="free disk space")
 
-    monkeypatch.setattr(desk.audit, "append", refuse)
+    monkeypatch.setattr(desk.audit, "append_many", refuse)
     desk.select()
     assert {sent.step for sent in desk.channel.take(Operate)} <= {"cancel"}
     assert desk.replies[-1].state is not SequenceState.SELECTED
@@ -159,10 +162,10 @@ def test_an_execute_that_cannot_be_audited_is_withdrawn_at_the_station(desk, mon
     desk.select()
     desk.answer()
 
-    def refuse(row):
+    def refuse(rows):
         raise SecurityError("the audit log cannot be written", where="audit", mend="free disk space")
 
-    monkeypatch.setattr(desk.audit, "append", refuse)
+    monkeypatch.setattr(desk.audit, "append_many", refuse)
     desk.ask(pb.ExecuteRequest(sequence_id=desk.replies[0].sequence_id))
     assert [sent.step for sent in desk.channel.take(Operate)] in (["cancel"], [])
     assert desk.replies[-1].state is not SequenceState.SUCCESS

@@ -102,12 +102,16 @@ class TablePlant:
     def __init__(self):
         self.readings = {pid: Reading(1.0, 0) for pid in range(len(TABLES.points))}
         self.link = LinkState.UP
+        self.connections = 1
 
     def reading(self, pid):
         return self.readings.get(pid, Reading(float("nan"), int(Quality.NEVER_RECEIVED)))
 
     def link_state(self, channel):
         return self.link
+
+    def connection(self, channel):
+        return self.connections
 
 
 class TableTopology:

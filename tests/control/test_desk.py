@@ -282,7 +282,9 @@ def test_check_back_fails(bench, result, state, code, withdrawn):
     assert (told.state, told.code) == (state, code)
     assert [type(effect) for effect in sends(effects)] == ([SendCancel] if withdrawn else [])
     assert events(effects)[0].alarm_class is AlarmClass.ABNORMAL
-    assert reply(bench.desk.execute("x", "q1", OPERATOR)).code == "not_selected"
+    late = bench.desk.execute("x", "q1", OPERATOR)
+    assert (reply(late).state, reply(late).code) == (state, code)
+    assert sends(late) == []
 
 
 def test_no_check_back_at_all(bench):
@@ -305,7 +307,7 @@ def test_selection_expires(bench):
     assert replies(effects) == {}
     assert events(effects)[0].key == "control.timed_out"
     told = reply(bench.desk.execute("x", sequence, OPERATOR))
-    assert (told.state, told.code) == (SequenceState.TIMED_OUT, "not_selected")
+    assert (told.state, told.code) == (SequenceState.TIMED_OUT, "selection_expired")
 
 
 def test_execution_at_the_very_deadline_is_too_late(bench):
