@@ -82,6 +82,17 @@ def test_a_bay_gets_its_points_at_the_equipment_that_plays_each_role(grid):
     assert tables.points[control.feedback].mrid == derived_mrid(DEVICE, "Breaker", "value")
 
 
+def test_a_condition_names_the_items_of_its_own_bay(grid):
+    make, _ = grid
+    template = BAY.replace("ioa = 1000,", 'closePermittedWhen = "[Q1] == 2 and [I] < 5", ioa = 1000,')
+    _, tables, findings = make(template)
+    (permission,) = tables.controls[0].permitted_when
+    read = [tables.points[pid] for pid in permission.pids]
+    assert [point.measurement_type for point in read] == ["SwitchPosition", "LineCurrent"]
+    assert (permission.opens, permission.closes) == (False, True)
+    assert not [one for one in findings if one.rule == "control.permitted-when"]
+
+
 def test_an_expression_names_the_items_of_its_own_bay(grid):
     make, _ = grid
     _, tables, _ = make()
