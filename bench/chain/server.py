@@ -33,6 +33,7 @@ from scada.protocols.iec104 import codec
 from scada.rtdb.changes import ChangeSet
 from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.tls_identities import TlsTrust
 from scada.security.trust import Trust
 
 SITE = "bench"
@@ -199,19 +200,21 @@ def serve(folder: Path, made: ModelTables, system_class: type[GeneratedSystem] =
     )
     init_identities(settings.security.keys)
     clock = SystemClock()
+    tls = TlsTrust(settings.security.keys)
     sessions = SessionServer(
         site=SITE,
         identity=load_identity(settings.security.keys, "server", clock),
         trust=Trust(settings.security.keys),
         clock=clock,
         control_window_s=settings.security.control_window_s,
+        tls_digests=tls.digests,
     )
     with ExitStack() as closing:
         system = system_class(settings, clock, made)
         closing.callback(system.stop)
         system.start()
         facade = Facade(system)
-        api = ApiThread(facade, sessions, settings.api, uvloop.new_event_loop)
+        api = ApiThread(facade, sessions, settings.api, uvloop.new_event_loop, tls=tls)
         api.start()
         closing.callback(api.stop)
         facade.on_changes(commits)

@@ -19,6 +19,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.api.client import ScadaClient
 from scada.core.clock import SystemClock
 from scada.security.identities import load_authority, load_identity
+from scada.security.tls_identities import ClientTls
 
 PERIOD_MS = 10
 CREDIT = 16
@@ -98,6 +99,7 @@ async def _main(arguments: argparse.Namespace) -> None:
         load_authority(arguments.keys),
         clock,
         site="bench",
+        tls=ClientTls(arguments.keys, "operator"),
     )
     tally = Tally(arguments.points)
     async with client:

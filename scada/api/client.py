@@ -19,28 +19,15 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.connections import CLIENT_OPTIONS as CLIENT_OPTIONS  # noqa: PLC0414
+from scada.api.connections import Connections
 from scada.api.faults import CODE_KEY, CallError
 from scada.api.gate import PACKAGE, SESSION_KEY
 from scada.core.clock import Clock
 from scada.security.certificates import Certificate
 from scada.security.client import SessionClient
 from scada.security.identities import Identity
-
-CLIENT_OPTIONS = (
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.http2.ping_timeout_ms", 2000),
-    # a fixed window instead of one that grows to megabytes of old frames in front of a slow reader
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 65535),
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 3000),
-    ("grpc.enable_http_proxy", 0),
-    # two clients of one process must not share a connection: a stalled one would hold up the other
-    ("grpc.use_local_subchannel_pool", 1),
-)
+from scada.security.tls_identities import ClientTls
 
 CALL_TIMEOUT_S = 10.0
 SIGNED_TIMEOUT_S = 60.0
@@ -80,6 +67,7 @@ class ScadaClient:
         clock: time of the signatures; must agree with the server's.
         site: name of the server's site; what we sign is good for no other.
         station: name of this workstation.
+        tls: our TLS certificate and how to prove the server's; None = without TLS, to this machine only.
     """
 
     def __init__(
@@ -92,13 +80,15 @@ class ScadaClient:
         *,
         site: str = "demo",
         station: str = "",
+        tls: ClientTls | None = None,
     ) -> None:
         self.server = server
         self.control = control
-        self.session = SessionClient(identity, site, authority, clock, station=station)
+        self._binding = b""
+        self.session = SessionClient(identity, site, authority, clock, station=station, binding=lambda: self._binding)
         self.granted = pb.LoginReply()
         """Roles, rights and areas of the session, and when it expires."""
-        self._channels: dict[str, Any] = {}
+        self._connections = Connections(tls)
         self._login_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -122,9 +112,7 @@ class ScadaClient:
         if self.session.session:
             with contextlib.suppress(CallError):  # else the session dies by its time limit
                 await self._unary(self.control, "Session/Logout", b"", 1.0)
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
+        await self._connections.close()
 
     # ------------------------------------------------------------------ calls
 
@@ -178,7 +166,8 @@ class ScadaClient:
         Raises:
             CallError: the stream ended with another status than OK.
         """
-        call = self._channel(self.server).stream_stream(f"/{PACKAGE}.{method}")(requests, metadata=self._metadata())
+        channel = await self._connections.channel(self.server)
+        call = channel.stream_stream(f"/{PACKAGE}.{method}")(requests, metadata=self._metadata())
         try:
             async for message in call:
                 yield message
@@ -301,16 +290,11 @@ class ScadaClient:
 
     # ------------------------------------------------------------------ inner parts
 
-    def _channel(self, target: str) -> Any:
-        if target not in self._channels:
-            self._channels[target] = grpc.aio.insecure_channel(target, options=CLIENT_OPTIONS)
-        return self._channels[target]
-
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return ((SESSION_KEY, self.session.session),)
 
     async def _unary(self, target: str, method: str, request: bytes, timeout_s: float) -> bytes:
-        call = self._channel(target).unary_unary(f"/{PACKAGE}.{method}")
+        call = (await self._connections.channel(target)).unary_unary(f"/{PACKAGE}.{method}")
         try:
             reply: bytes = await call(request, metadata=self._metadata(), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
@@ -334,6 +318,7 @@ class ScadaClient:
         """Log in, unless another task has replaced the ``lost`` session meanwhile."""
         async with self._login_lock:
             if self.session.session in (lost, ""):
+                self._binding = await self._connections.digest(self.control)
                 reply = await self._unary(self.control, "Session/Login", self.session.login_request(), CALL_TIMEOUT_S)
                 self.granted = self.session.accept(reply)
 
@@ -350,13 +335,13 @@ class ScadaClient:
         await asyncio.sleep(pause)
         return min(2 * pause, RECONNECT_S[1])
 
-    @staticmethod
-    def _error(target: str, error: grpc.aio.AioRpcError) -> CallError:
+    def _error(self, target: str, error: grpc.aio.AioRpcError) -> CallError:
         status = error.code()
         for key, value in error.trailing_metadata() or ():
             if key == CODE_KEY:
                 return CallError(status, str(value), error.details() or status.name)
         if status is grpc.StatusCode.UNAVAILABLE:
+            self._connections.doubt(target)
             return CallError(status, "unavailable", f"the server {target} does not answer", mend="is it running?")
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:
             return CallError(status, "timeout", f"the server {target} did not answer in time")

@@ -1,7 +1,8 @@
-"""The gRPC servers of a running system: views on one port, control on another.
+"""The gRPC servers of a running system: views on one port, controls on another.
 
-Viewers have a server object, a port and limits of their own, so that a flood of them cannot starve an operator's control. Both
-run on one event loop; :class:`ApiThread` gives them a thread of their own beside the actors.
+Each has a server object, an event loop with a thread, limits and an admission of its own, so that a flood of viewers cannot hold
+up an operator's control: the views run on the loop that starts the :class:`ApiServer`, the controls on one beside it.
+:class:`ApiThread` gives both threads of their own beside the actors.
 """
 
 from __future__ import annotations
@@ -9,69 +10,96 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
-import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 
 from scada.actors.backend import Backend
-from scada.actors.ports import check_port
+from scada.api.admission import Admission
 from scada.api.event_feed import EventFeed
 from scada.api.gate import Gate
 from scada.api.hub import Hub
+from scada.api.listener import Listener, LoopThread, share_poller
 from scada.api.refusals import SecurityReporter
-from scada.api.services import Handlers, Services
-from scada.core.errors import PortInUseError
+from scada.api.services import Services
+from scada.core.clock import SystemClock
+from scada.core.errors import ConfigError
 from scada.core.settings import ApiSettings
-from scada.security.session import SessionServer
+from scada.security.peer import Peer
+from scada.security.session import Session, SessionServer
+from scada.security.tls_identities import TlsTrust
 
-SERVER_OPTIONS = (
-    ("grpc.max_receive_message_length", 1 << 20),
-    ("grpc.max_send_message_length", 64 << 20),
-    ("grpc.max_concurrent_streams", 64),
-    ("grpc.max_metadata_size", 8192),
-    ("grpc.absolute_max_metadata_size", 8192),
-    ("grpc.server_handshake_timeout_ms", 3000),
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 1500),
-    # without it a dead peer is noticed only after a minute, whatever the keepalive says
-    ("grpc.http2.ping_timeout_ms", 1500),
-    ("grpc.http2.min_ping_interval_without_data_ms", 2000),
-    ("grpc.max_connection_age_ms", 86_400_000),
-    ("grpc.so_reuseport", 0),
-)
-
-VIEW_CALLS = 512
+VIEW_CALLS = 2048
 """Calls and streams the view server serves at a time; more are refused with RESOURCE_EXHAUSTED."""
 
-CONTROL_CALLS = 64
+CONTROL_CALLS = 1024
 
-HOUSEKEEPING_S = 10.0
-"""Time between removals of expired sessions."""
+LOOK_S: Final = 0.25
+"""Time between two looks at what is still trusted: what was revoked ends within a second."""
 
+REPORT_S: Final = 5.0
+"""Time between reports of peers that ask too much."""
+
+CONTROL_SERVICES: Final = frozenset({"scadapb.v1.Control", "scadapb.v1.Dispatch", "scadapb.v1.Programmes"})
+"""Services that do not work while the control actor does not."""
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 _log = structlog.get_logger("scada.api")
 
 
+@dataclass(frozen=True, slots=True)
+class _Face:
+    """One server and what belongs to its loop."""
+
+    listener: Listener
+    admission: Admission
+    reporter: SecurityReporter
+
+
 class ApiServer:
-    """Both servers; lives on the event loop that starts it.
+    """Both servers; the views live on the event loop that starts it.
 
     Args:
-        backend: the running system.
+        backend: the running system; thread-safe.
         sessions: who may do what.
-        settings: address and ports; port 0 takes any free one.
+        settings: addresses, ports and limits; port 0 takes any free one.
+        tls: certificates; needed unless ``settings.tls`` is off.
+        new_loop: makes the loop of the controls.
+        controls_work: False while the control actor is down.
+
+    Raises:
+        ConfigError: TLS is on and there are no certificates.
     """
 
-    def __init__(self, backend: Backend, sessions: SessionServer, settings: ApiSettings) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        sessions: SessionServer,
+        settings: ApiSettings,
+        tls: TlsTrust | None = None,
+        *,
+        new_loop: NewLoop = asyncio.new_event_loop,
+        controls_work: Callable[[], bool] = lambda: True,
+    ) -> None:
+        if settings.tls and tls is None:
+            raise ConfigError("TLS is on and no certificates are given", where="[api] tls", mend="give them, or set tls = false")
         self._backend = backend
         self._sessions = sessions
         self._settings = settings
+        self._tls = tls if settings.tls else None
+        self._new_loop = new_loop
+        self._controls_work = controls_work
         self._hub = Hub(backend)
         self._events = EventFeed(backend)
-        self._reporter = SecurityReporter(backend)
-        self._servers: list[Any] = []
+        self._services = Services(backend, self._hub, self._events)
+        self._views: _Face | None = None
+        self._controls: _Face | None = None
+        self._beside: LoopThread | None = None
         self._housekeeping: asyncio.Task[None] | None = None
+        self._told = ""
+        self._clock = SystemClock()
+        """The host's: validity of certificates does not run at the plant's rate."""
         self.port = 0
         """Bound port of the views, once started."""
         self.control_port = 0
@@ -83,21 +111,26 @@ class ApiServer:
         Raises:
             PortInUseError: a port is taken or cannot be bound.
         """
+        settings = self._settings
+        self._loop = asyncio.get_running_loop()
+        share_poller(self._loop)
         self._hub.start()
         self._events.start()
-        gate = Gate(self._sessions, self._reporter)
-        services = Services(self._backend, self._hub, self._events)
+        self._beside = LoopThread("api-control", self._new_loop())
         try:
-            views, controls = services.view_handlers(gate), services.control_handlers(gate)
-            self.port = await self._add(views, "views", self._settings.port, VIEW_CALLS)
-            self.control_port = await self._add(controls, "controls", self._settings.control_port, CONTROL_CALLS)
-        except PortInUseError:
+            self._views = await self._face("views", VIEW_CALLS)
+            self.port = self._views.listener.bind(settings.host, settings.port)
+            self._controls = await self._beside.run(self._face("controls", CONTROL_CALLS))
+            self.control_port = await self._beside.run(_bound(self._controls.listener, settings.host, settings.control_port))
+            await self._views.listener.start()
+            await self._beside.run(self._controls.listener.start())
+            await self._tell_health()
+        except BaseException:
             await self.stop()
             raise
-        for server in self._servers:
-            await server.start()
-        self._housekeeping = asyncio.create_task(self._expire_sessions())
-        _log.info("serving", host=self._settings.host, port=self.port, control_port=self.control_port)
+        self._sessions.on_end(self._session_ended)
+        self._housekeeping = asyncio.create_task(self._keep_house())
+        _log.info("serving", host=settings.host, port=self.port, control_port=self.control_port, tls=self._tls is not None)
 
     async def stop(self, grace_s: float = 0.5) -> None:
         """End every stream, let calls in progress finish within ``grace_s``, then close."""
@@ -105,41 +138,121 @@ class ApiServer:
         self._events.stop()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
-        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
-        self._reporter.close()
+        ends = []
+        if self._views is not None:
+            ends.append(self._views.listener.stop(grace_s))
+        if self._controls is not None and self._beside is not None:
+            ends.append(self._beside.run(self._controls.listener.stop(grace_s)))
+        await asyncio.gather(*ends)
+        if self._views is not None:
+            self._views.reporter.close()
+        if self._beside is not None:
+            if self._controls is not None:
+                await self._beside.run(_call(self._controls.reporter.close))
+            await asyncio.to_thread(self._beside.stop)
+        self._views = self._controls = self._beside = None
 
-    async def _expire_sessions(self) -> None:
+    # ------------------------------------------------------------------ housekeeping
+
+    async def look(self) -> None:
+        """Take what has changed in trust and certificates, and end what is no longer trusted."""
+        for session in await asyncio.to_thread(self._revalidate):
+            _log.info("session expired", name=session.principal.name, station=session.principal.station)
+        if self._views is None or self._controls is None or self._beside is None:
+            return
+        self._views.admission.look()
+        await self._beside.run(_call(self._controls.admission.look))
+        self._tell_tls(self._views.reporter)
+        await self._tell_health()
+
+    def _revalidate(self) -> list[Session]:
+        """Reads files: not for the event loop. Returns the sessions whose time is over."""
+        self._sessions.revalidate()
+        tls = self._tls
+        if tls is not None:
+            if tls.refresh():
+                _log.info("TLS files taken", certificate=tls.material.own.digest.hex(), revoked=len(tls.material.revoked))
+            now_ns = self._clock.now_ns()
+            for session in self._sessions.sessions():
+                if why := tls.refusal_of(session.peer.certificate, now_ns):
+                    self._sessions.end(session.identifier, why)
+        return self._sessions.expire()
+
+    async def _keep_house(self) -> None:
+        looks = 0
         while True:
-            await asyncio.sleep(HOUSEKEEPING_S)
-            for session in self._sessions.expire():
-                _log.info("session expired", name=session.principal.name, station=session.principal.station)
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+                looks += 1
+                if looks % round(REPORT_S / LOOK_S) == 0 and self._views and self._controls and self._beside:
+                    self._views.admission.report()
+                    await self._beside.run(_call(self._controls.admission.report))
+            except Exception:  # noqa: BLE001 - the next look must come whatever happened
+                _log.exception("housekeeping")
 
-    async def _add(self, handlers: Handlers, purpose: str, port: int, calls: int) -> int:
-        server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=calls)
-        services: dict[str, Handlers] = {}
-        for path, handler in handlers.items():
-            _, service, method = path.split("/")
-            services.setdefault(service, {})[method] = handler
-        server.add_generic_rpc_handlers(
-            tuple(grpc.method_handlers_generic_handler(service, methods) for service, methods in services.items())
-        )
-        health = HealthServicer()
-        for service in ("", *services):
-            await health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        bound = _bind(server, self._settings.host, port, purpose)
-        self._servers.append(server)
-        return bound
+    def _tell_tls(self, reporter: SecurityReporter) -> None:
+        if self._tls is None:
+            return
+        stale = "the revocation list has expired, no control is taken" if self._tls.is_list_stale(self._clock.now_ns()) else ""
+        reason = self._tls.fault or stale
+        if reason != self._told and reason:
+            reporter.tls(reason=reason)
+        self._told = reason
+
+    async def _tell_health(self) -> None:
+        if self._views is None or self._controls is None or self._beside is None:
+            return
+        await self._views.listener.tell()
+        await self._beside.run(self._controls.listener.tell(frozenset() if self._controls_work() else CONTROL_SERVICES))
+
+    def _session_ended(self, session: Session, why: str) -> None:
+        """Called from whichever thread ended it."""
+        if why == "logout":
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._report_end, session.principal.name, session.principal.station, why)
+        except RuntimeError:  # the loop has closed: the server is stopping
+            _log.debug("session ended after stop", name=session.principal.name)
+
+    def _report_end(self, name: str, station: str, why: str) -> None:
+        if self._views is not None:
+            self._views.reporter.ended(name=name, station=station, reason=why)
+
+    # ------------------------------------------------------------------ parts
+
+    async def _face(self, purpose: str, calls: int) -> _Face:
+        """A server on the loop that runs this; grpc binds a server to the loop that makes it."""
+        reporter = SecurityReporter(self._backend)
+        gate = Gate(self._sessions, reporter)
+        orders = purpose == "controls"
+
+        def told(peer: Peer, kind: str, count: int) -> None:
+            reporter.limited(peer=peer.address, name=peer.name, kind=kind, count=count)
+
+        admission = Admission(self._settings, self._tls, told, orders=orders)
+        handlers = self._services.control_handlers(gate) if orders else self._services.view_handlers(gate)
+        return _Face(Listener(purpose, handlers, admission, calls, self._tls), admission, reporter)
+
+
+async def _bound(listener: Listener, host: str, port: int) -> int:
+    return listener.bind(host, port)
+
+
+async def _call(work: Callable[[], None]) -> None:
+    work()
 
 
 class ApiThread:
-    """An :class:`ApiServer` in a thread with an event loop of its own.
+    """An :class:`ApiServer` in threads with event loops of its own.
 
     Args:
-        backend: the running system; its ``async`` methods are awaited on this thread's loop.
-        sessions: who may do what; used only on this thread once started.
+        backend: the running system; its ``async`` methods are awaited on these loops.
+        sessions: who may do what.
         settings: address and ports.
-        new_loop: makes the loop, e.g. ``uvloop.new_event_loop``.
+        new_loop: makes a loop, e.g. ``uvloop.new_event_loop``.
+        tls: certificates; needed unless ``settings.tls`` is off.
+        controls_work: False while the control actor is down.
     """
 
     def __init__(
@@ -147,9 +260,12 @@ class ApiThread:
         backend: Backend,
         sessions: SessionServer,
         settings: ApiSettings,
-        new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+        new_loop: NewLoop = asyncio.new_event_loop,
+        *,
+        tls: TlsTrust | None = None,
+        controls_work: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.server = ApiServer(backend, sessions, settings)
+        self.server = ApiServer(backend, sessions, settings, tls, new_loop=new_loop, controls_work=controls_work)
         self._new_loop = new_loop
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -168,7 +284,7 @@ class ApiThread:
             raise self._failure
 
     def stop(self) -> None:
-        """End every stream and the thread; safe to call twice."""
+        """End every stream and the threads; safe to call twice."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -189,13 +305,3 @@ class ApiThread:
             self._ready.set()
         await self._stop.wait()
         await self.server.stop()
-
-
-def _bind(server: Any, host: str, port: int, purpose: str) -> int:
-    """Bind, with the cause in words if it fails (grpc itself says only that it failed)."""
-    check_port(host, port, purpose)
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        return int(server.add_insecure_port(address))
-    except RuntimeError as error:
-        raise PortInUseError(f"port {port} for {purpose} cannot be used", where=host, mend="choose another port") from error

@@ -16,8 +16,10 @@ import click
 @click.option("--keys", type=click.Path(path_type=Path), default=Path("var/keys"), show_default=True, help="Identities.")
 @click.option("--as", "name", default="operator", show_default=True, help="Identity that works at this station.")
 @click.option("--site", default="demo", show_default=True, help="Name of the server's site; what is signed is good for no other.")
+@click.option("--station", default=platform.node, show_default="the host's name", help="Name of this workstation.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port of the page; 0 = any.")
 @click.option("--no-browser", is_flag=True, help="Print the address of the page, but open no browser.")
+@click.option("--plain", is_flag=True, help="Without TLS; only to a server on this machine.")
 @click.option("--lang", type=click.Choice(["zh", "en"]), default=None, help="First language; default: the browser's.")
 def command(
     *,
@@ -26,8 +28,10 @@ def command(
     keys: Path,
     name: str,
     site: str,
+    station: str,
     port: int,
     no_browser: bool,
+    plain: bool,
     lang: str | None,
 ) -> None:
     """Serve the page on loopback and hold the operator's key.
@@ -41,6 +45,7 @@ def command(
     from scada.api.client import ScadaClient
     from scada.core.clock import SystemClock
     from scada.security.identities import load_authority, load_identity
+    from scada.security.tls_identities import ClientTls
 
     host, separator, number = server.rpartition(":")
     if not separator or not host or not number.isdigit():
@@ -48,6 +53,7 @@ def command(
     clock = SystemClock()
     identity = load_identity(keys, name, clock)
     authority = load_authority(keys)
+    tls = None if plain else ClientTls(keys, name)
     listener = bind(port)
     first = True
 
@@ -60,7 +66,8 @@ def command(
 
     async def run() -> None:
         """Serve until stopped."""
-        client = ScadaClient(server, f"{host}:{control_port}", identity, authority, clock, site=site, station=platform.node())
+        control = f"{host}:{control_port}"
+        client = ScadaClient(server, control, identity, authority, clock, site=site, station=station, tls=tls)
         await serve(ServerLink(client, server, name), listener, launch, language=lang or "")
 
     asyncio.run(run())

@@ -30,6 +30,8 @@ class Link:
     name: str
     site: str
     language: str
+    plain: bool = False
+    station: str = ""
 
     def run(self, work: Callable[[ScadaClient], Coroutine[Any, Any, Result]]) -> Result:
         """Log in, do the work, log out.
@@ -43,6 +45,7 @@ class Link:
         from scada.api.client import ScadaClient
         from scada.core.clock import SystemClock
         from scada.security.identities import load_authority, load_identity
+        from scada.security.tls_identities import ClientTls
 
         host, separator, port = self.server.rpartition(":")
         if not separator or not host or not port.isdigit():
@@ -55,7 +58,8 @@ class Link:
             load_authority(self.keys),
             clock,
             site=self.site,
-            station=platform.node(),
+            station=self.station,
+            tls=None if self.plain else ClientTls(self.keys, self.name),
         )
         try:
             await client.connect()
@@ -109,5 +113,7 @@ def _options(identity: str) -> list[Callable[[Command], Command]]:
         option("--keys", type=click.Path(path_type=Path), default=Path("var/keys"), text="Folder of identities."),
         option("--as", "name", default=identity, text="Identity that signs."),
         option("--site", default="demo", text="Name of the server's site; what is signed is good for no other."),
+        option("--station", default=platform.node, text="Name of this workstation."),
+        option("--plain", is_flag=True, text="Without TLS; only to a server on this machine."),
         option("--lang", type=click.Choice(LANGUAGES), default=None, text="Language; default from LANG."),
     ]

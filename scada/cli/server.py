@@ -17,6 +17,8 @@ from scada.core.settings import Settings
 from scada.security.identities import load_identity
 from scada.security.session import SessionServer
 from scada.security.sm2 import self_test
+from scada.security.standing import StandingRights
+from scada.security.tls_identities import TlsTrust
 from scada.security.trust import Trust
 
 _log = structlog.get_logger("server")
@@ -51,19 +53,29 @@ class Server:
         _log.info("cryptography", sm2=self_test())
         # authentication goes by the host's clock, whatever rate the plant's time runs at
         host_clock = SystemClock()
+        trust = Trust(settings.security.keys)
+        tls = TlsTrust(settings.security.keys) if settings.api.tls else None
         sessions = SessionServer(
             site=settings.site.name,
             identity=load_identity(settings.security.keys, SERVER_IDENTITY, host_clock),
-            trust=Trust(settings.security.keys),
+            trust=trust,
             clock=host_clock,
             control_window_s=settings.security.control_window_s,
+            tls_digests=tls.digests if tls else frozenset,
         )
-        system = System(settings, make_clock(settings.clock.rate, settings.clock.epoch_ns))
+        system = System(settings, make_clock(settings.clock.rate, settings.clock.epoch_ns), StandingRights(trust, host_clock))
         with ExitStack() as undo:
             undo.callback(system.stop)
             system.start()
             facade = Facade(system)
-            api = ApiThread(facade, sessions, settings.api, uvloop.new_event_loop)
+            api = ApiThread(
+                facade,
+                sessions,
+                settings.api,
+                uvloop.new_event_loop,
+                tls=tls,
+                controls_work=lambda: system.control.health.state == "running",
+            )
             api.start()
             undo.callback(api.stop)
             collector = SystemCollector(facade.status, system.supervisor.addresses)

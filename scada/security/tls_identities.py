@@ -266,6 +266,7 @@ class TlsTrust:
         self._stamp = self._now()
         self._material = read_material(folder, name, password=password, need_list=True)
         self._served = {self._material.own.digest: self._material.own}
+        self._met: dict[bytes, PeerCertificate] = {}
 
     @property
     def material(self) -> TlsMaterial:
@@ -299,6 +300,18 @@ class TlsTrust:
         if now_ns >= peer.not_after_ns:
             return f"the TLS certificate of {peer.name!r} has expired"
         return ""
+
+    def meet(self, peer: PeerCertificate, now_ns: int) -> str:
+        """As :meth:`refusal`, and remember the certificate for :meth:`refusal_of`."""
+        if peer.digest not in self._met:
+            with self._lock:
+                self._met[peer.digest] = peer
+        return self.refusal(peer, now_ns)
+
+    def refusal_of(self, digest: bytes, now_ns: int) -> str:
+        """As :meth:`refusal`, of a certificate that was met, by its SM3 digest; empty for others."""
+        peer = self._met.get(digest)
+        return "" if peer is None else self.refusal(peer, now_ns)
 
     def is_list_stale(self, now_ns: int) -> bool:
         """True if the next revocation list is overdue: who is revoked by now cannot be known."""

@@ -30,6 +30,7 @@ from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.identities import init_identities, load_authority, load_identity
 from scada.security.session import SessionServer
+from scada.security.tls_identities import TlsTrust
 from scada.security.trust import Trust
 from tests.api.operator_table import OperatorTable
 
@@ -454,7 +455,7 @@ def sessions(key_folder, clock):
 
 @pytest.fixture
 async def server(backend, sessions):
-    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0))
+    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0, tls=False))
     await server.start()
     yield server
     await server.stop(0.1)
@@ -503,13 +504,15 @@ def live(make_backend, present_keys):
     """A backend on the system's clock, served."""
     clock = SystemClock()
     backend = make_backend(clock)
+    tls = TlsTrust(present_keys)
     sessions = SessionServer(
         site="demo",
         identity=load_identity(present_keys, "server", clock),
         trust=Trust(present_keys),
         clock=clock,
+        tls_digests=tls.digests,
     )
-    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0))
+    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0), tls=tls)
     with structlog.testing.capture_logs():
         thread.start()
         backend.thread = thread

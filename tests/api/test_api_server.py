@@ -19,11 +19,12 @@ from scada.api.server import ApiServer, ApiThread
 from scada.core.errors import PortInUseError
 from scada.core.settings import ApiSettings
 from scada.security.identities import load_authority, load_identity
+from scada.security.tls_identities import TlsTrust
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_thread_starts_on_free_ports_serves_and_stops_quickly(backend, sessions, new_loop):
-    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0), new_loop)
+    thread = ApiThread(backend, sessions, ApiSettings(port=0, control_port=0, tls=False), new_loop)
     thread.start()
     assert thread.server.port
     assert thread.server.control_port
@@ -41,19 +42,20 @@ def test_thread_starts_on_free_ports_serves_and_stops_quickly(backend, sessions,
 def test_a_busy_port_is_named(backend, sessions, taken):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        thread = ApiThread(backend, sessions, ApiSettings(**{"port": 0, "control_port": 0, taken: port}))
+        thread = ApiThread(backend, sessions, ApiSettings(**{"port": 0, "control_port": 0, "tls": False, taken: port}))
         with pytest.raises(PortInUseError, match=f"port {port} for .* is in use by another process"):
             thread.start()
 
 
-def test_an_address_that_is_not_ours(backend, sessions):
-    thread = ApiThread(backend, sessions, ApiSettings(host="192.0.2.1", port=50999))
+def test_an_address_that_is_not_ours(backend, sessions, present_keys):
+    tls = TlsTrust(present_keys)
+    thread = ApiThread(backend, sessions, ApiSettings(host="192.0.2.1", port=50999), tls=tls)
     with pytest.raises(PortInUseError, match=r"192\.0\.2\.1: port 50999 for views cannot be used"):
         thread.start()
 
 
 async def test_open_streams_do_not_delay_the_stop(backend, sessions, key_folder, clock):
-    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0))
+    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0, tls=False))
     await server.start()
     targets = f"127.0.0.1:{server.port}", f"127.0.0.1:{server.control_port}"
     client = ScadaClient(*targets, load_identity(key_folder, "viewer", clock), load_authority(key_folder), clock)
@@ -78,7 +80,7 @@ async def _one(message):
 
 async def test_viewers_at_their_limit_leave_control_alone(backend, sessions, key_folder, clock, monkeypatch):
     monkeypatch.setattr(server_module, "VIEW_CALLS", 3)
-    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0))
+    server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0, tls=False))
     await server.start()
     targets = f"127.0.0.1:{server.port}", f"127.0.0.1:{server.control_port}"
     client = ScadaClient(*targets, load_identity(key_folder, "operator", clock), load_authority(key_folder), clock)

@@ -25,6 +25,7 @@ from scada.history.exchange import format_time
 from scada.model_cim.tables import PointKind
 from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.tls_identities import TlsTrust
 from scada.security.trust import Trust
 
 driver = pytest.importorskip("scada.history.driver")
@@ -49,13 +50,15 @@ class Server:
         self.system = System(parse_settings(raw, base=folder), self.clock)
         self.system.start()
         keys = folder / "keys"
+        tls = TlsTrust(keys)
         sessions = SessionServer(
             site="demo",
             identity=load_identity(keys, "server", self.clock),
             trust=Trust(keys),
             clock=self.clock,
+            tls_digests=tls.digests,
         )
-        self.thread = ApiThread(Facade(self.system), sessions, ApiSettings(port=0, control_port=0))
+        self.thread = ApiThread(Facade(self.system), sessions, ApiSettings(port=0, control_port=0), tls=tls)
         self.thread.start()
         self.points = [point for point in self.system.tables.points if point.kind is PointKind.ANALOG][:2]
 

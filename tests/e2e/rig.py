@@ -22,6 +22,7 @@ from scada.core.clock import SystemClock
 from scada.core.quality import BAD_MASK
 from scada.model_cim.points import load_model
 from scada.security.identities import init_identities, load_authority, load_identity
+from scada.security.tls_identities import ClientTls
 
 
 def free_base(count=40):
@@ -78,7 +79,13 @@ class Rig:
             keys, ports = self.demo.keys, self.demo.ports
             identity = load_identity(keys, name, SystemClock())
             client = ScadaClient(
-                f"{HOST}:{ports.api}", f"{HOST}:{ports.control}", identity, load_authority(keys), SystemClock(), station="test"
+                f"{HOST}:{ports.api}",
+                f"{HOST}:{ports.control}",
+                identity,
+                load_authority(keys),
+                SystemClock(),
+                station="test",
+                tls=ClientTls(keys, name),
             )
             self.run(client.connect())
             self.clients[name] = client

@@ -15,6 +15,7 @@ from scada.core.settings import ApiSettings
 from scada.model_cim.tables import AlarmClass, PointKind
 from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
+from scada.security.tls_identities import TlsTrust
 from scada.security.trust import Trust
 from tests.hmi.grid_backend import GridBackend
 
@@ -58,13 +59,15 @@ class Rig:
         return self.address.rsplit("/launch", 1)[0]
 
     def start_server(self) -> None:
+        tls = TlsTrust(self.keys)
         sessions = SessionServer(
             site="demo",
             identity=load_identity(self.keys, "server", self.clock),
             trust=Trust(self.keys),
             clock=self.clock,
+            tls_digests=tls.digests,
         )
-        self._api = ApiThread(self.backend, sessions, ApiSettings(port=self.ports[0], control_port=self.ports[1]))
+        self._api = ApiThread(self.backend, sessions, ApiSettings(port=self.ports[0], control_port=self.ports[1]), tls=tls)
         self._api.start()
         self.ports = (self._api.server.port, self._api.server.control_port)
 

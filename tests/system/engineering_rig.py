@@ -15,9 +15,10 @@ from scada.api.server import ApiThread
 from scada.core.clock import SystemClock
 from scada.core.settings import ApiSettings, parse_settings
 from scada.model_cim.version_files import pack_model
-from scada.security.identities import grant_identity, init_identities, issue_identity, load_authority, load_identity
+from scada.security.identities import init_identities, issue_identity, load_authority, load_identity
 from scada.security.session import SessionServer
 from scada.security.trust import Trust
+from scada.security.users import grant_identity
 
 CLOCK = SystemClock()
 HOST = "127.0.0.1"
@@ -65,7 +66,7 @@ class Plant:
             trust=Trust(self.keys),
             clock=CLOCK,
         )
-        self.api = ApiThread(Facade(self.system), sessions, ApiSettings(port=0, control_port=0))
+        self.api = ApiThread(Facade(self.system), sessions, ApiSettings(port=0, control_port=0, tls=False))
         self.api.start()
 
     def stop(self):

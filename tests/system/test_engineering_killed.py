@@ -14,6 +14,7 @@ from system.engineering_rig import CLOCK, HOST, Plant, make_keys
 from scada.api.client import ScadaClient
 from scada.model_cim.versions import VersionStore
 from scada.security.identities import load_authority, load_identity
+from scada.security.tls_identities import ClientTls
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -44,7 +45,9 @@ class Process(Plant):
         if name not in self.clients:
             identity = load_identity(self.keys, name, CLOCK)
             server, control = (f"{HOST}:{port}" for port in self.ports)
-            self.clients[name] = ScadaClient(server, control, identity, load_authority(self.keys), CLOCK)
+            self.clients[name] = ScadaClient(
+                server, control, identity, load_authority(self.keys), CLOCK, tls=ClientTls(self.keys, name)
+            )
             self.run(self.clients[name].connect())
         return self.clients[name]
 
