@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from scada.control.plant import Plant, Reading, SwitchgearTopology
@@ -30,7 +30,8 @@ class Verdict:
 
     Attributes:
         truth: None = not known.
-        because: the terms that keep it from being true, each with what was found; empty if it is true.
+        because: the terms that keep it from being true, each with what was found: ``"P" < 5 ("P" = 9)``, ``closed("1101") = 0``;
+            ``= ?`` not known, ``= ? M`` entered by an operator. Empty if it is true.
     """
 
     truth: bool | None
@@ -114,11 +115,11 @@ class Condition:
         name = f'"{self.expression.references[place]}"'
         reading = plant.reading(self.pids[place])
         if op is not Op.POINT:
-            return _judged(float(_TESTS[op](reading)), f"{op.name.lower()}({name})", "")
+            return _judged(float(_TESTS[op](reading)), f"{op.name.lower()}({name})")
         if reading.held:
-            return _Term(math.nan, name, (f"{name} was entered by an operator",))
+            return _Term(math.nan, name, (f"{name} = ? M",))
         if not reading.good:
-            return _Term(math.nan, name, (f"{name} is not known",))
+            return _Term(math.nan, name, (f"{name} = ?",))
         return _Term(reading.value, name)
 
     def _switchgear(self, op: Op, place: int, topology: SwitchgearTopology | None) -> _Term:
@@ -127,7 +128,7 @@ class Condition:
         if topology is not None:
             ask = {Op.CLOSED: topology.is_closed, Op.ENERGISED: topology.is_energised, Op.EARTHED: topology.is_earthed}
             answer = ask[op](mrid)
-        return _judged(math.nan if answer is None else float(answer), text, "")
+        return _judged(math.nan if answer is None else float(answer), text)
 
 
 _ENTERED: Final = int(Quality.MANUAL | Quality.SUBSTITUTED)
@@ -177,13 +178,13 @@ def _truth(value: float) -> bool | None:
 
 
 def _found(term: _Term) -> str:
-    return f"{term.text} is {'not known' if math.isnan(term.value) else f'{term.value:g}'}"
+    return f"{term.text} = {'?' if math.isnan(term.value) else f'{term.value:g}'}"
 
 
-def _judged(value: float, text: str, found: str) -> _Term:
+def _judged(value: float, text: str) -> _Term:
     """A truth that stands for itself in the explanation."""
-    because = () if _truth(value) else (f"{text} is {'not known' if math.isnan(value) else 'false'}{found}",)
-    return _Term(value, text, because, is_truth=True)
+    term = _Term(value, text, is_truth=True)
+    return term if _truth(value) else replace(term, because=(_found(term),))
 
 
 def _apply(op: Op, argument: float, operands: list[_Term]) -> _Term:
@@ -202,7 +203,7 @@ def _apply(op: Op, argument: float, operands: list[_Term]) -> _Term:
 
 def _negate(term: _Term) -> _Term:
     value = math.nan if math.isnan(term.value) else float(term.value == 0.0)
-    because = term.because if math.isnan(value) else () if _truth(value) else (f"{term.text} is true",)
+    because = term.because if math.isnan(value) else () if _truth(value) else (f"{term.text} = 1",)
     return _Term(value, f"not ({term.text})", because, is_truth=True)
 
 
@@ -245,9 +246,10 @@ def _compare(op: Op, left: _Term, right: _Term) -> _Term:
     text = f"{left.text} {_SIGNS[op]} {right.text}"
     unknown = tuple(dict.fromkeys((*left.because, *right.because)))
     if math.isnan(left.value) or math.isnan(right.value):
-        return _Term(math.nan, text, unknown or (f"{text} is not known",), is_truth=True)
-    shown = "; ".join(_found(term) for term in (left, right) if '"' in term.text)
-    return _judged(float(_COMPARISONS[op](left.value, right.value)), text, f" ({shown})" if shown else "")
+        return _Term(math.nan, text, unknown or (f"{text} = ?",), is_truth=True)
+    shown = ", ".join(_found(term) for term in (left, right) if '"' in term.text)
+    holds = _COMPARISONS[op](left.value, right.value)
+    return _Term(float(holds), text, () if holds else (f"{text} ({shown})" if shown else text,), is_truth=True)
 
 
 def _join(op: Op, left: _Term, right: _Term) -> _Term:
