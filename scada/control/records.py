@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from scada.security.peer import NO_PEER, Peer
+
 if TYPE_CHECKING:
     from scada.control.interlocks import Finding
 
@@ -39,7 +41,7 @@ class Principal:
         session: session id, hex; empty for internal actors.
         zone: zone of the workstation.
         certificate: DER of the certificate that proved it, empty for internal actors.
-        peer: SM3 of the TLS certificate of its connection, empty without TLS.
+        peer: the connection it logged in by.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Principal:
     session: str = ""
     zone: str = ""
     certificate: bytes = field(default=b"", repr=False)
-    peer: bytes = field(default=b"", repr=False)
+    peer: Peer = field(default=NO_PEER, repr=False)
 
     @property
     def is_person(self) -> bool:

@@ -91,7 +91,7 @@ def not_another(operator: Principal, guardian: Principal) -> tuple[str, str] | N
         return "guardian_workstation", "a workstation has no name, so it is not known that there are two"
     if theirs == mine:
         return "guardian_workstation", f"it was selected at {operator.station}: confirm it at another workstation"
-    if operator.peer and operator.peer == guardian.peer:
+    if operator.peer.certificate and operator.peer.certificate == guardian.peer.certificate:
         return "guardian_workstation", "operator and guardian came by the same TLS certificate, so from one workstation"
     return None
 

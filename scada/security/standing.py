@@ -32,6 +32,7 @@ class StandingRights:
         try:
             certificate = parse_certificate(principal.certificate)
             self._trust.check(certificate, self._clock.now_ns())
-            return self._trust.principal(certificate, station=principal.station, session=principal.session)
+            station, session, peer = principal.station, principal.session, principal.peer
+            return self._trust.principal(certificate, station=station, session=session, peer=peer)
         except SecurityError:
             return None
