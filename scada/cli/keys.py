@@ -12,14 +12,13 @@ from scada.core.clock import NS_PER_S, SystemClock
 from scada.security.certificates import Certificate, CertificateError, check_certificate
 from scada.security.identities import (
     PASSWORD_VARIABLE,
-    ROLES_FILE,
-    grant_identity,
     init_identities,
     issue_identity,
     list_identities,
     load_authority,
 )
 from scada.security.roles import ROLES
+from scada.security.users import ROLES_FILE, grant_identity
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 _ASK = click.option("--password", "ask", is_flag=True, help=f"Ask for a password (else {PASSWORD_VARIABLE} is used if set).")

@@ -59,21 +59,33 @@ class Policy:
         """The roles of the product and of the site."""
         return self.users.roles
 
-    def principal(self, certificate: Certificate, *, station: str = "", session: str = "", peer: Peer = NO_PEER) -> Principal:
+    def principal(
+        self, certificate: Certificate, now_ns: int, *, station: str = "", session: str = "", peer: Peer = NO_PEER
+    ) -> Principal:
         """What a proven certificate may do from a workstation.
 
         The rights are those of the roles that both the table and the certificate name, as far as the zone of the workstation
         lets them be used; from a workstation of no zone, or of a zone that is not the user's, one may only look.
 
         Raises:
-            SecurityError: the table does not know the name, or has disabled it.
+            SecurityError: the table does not know the name, has disabled it, or its entry is over.
         """
-        user = self.users.find(certificate.name, 0)
+        user = self.users.find(certificate.name, now_ns)
         roles = user.roles & certificate.roles
         zone = zone_of(self.zones, station, peer)
         usable = zone.rights if zone is not None and user.zones & {ALL, zone.name} else WITHOUT_ZONE
         rights: frozenset[str] = self.roles.rights_of(roles) & usable
-        return Principal(certificate.name, roles, rights, user.areas, station, session, zone.name if zone else "")
+        return Principal(
+            name=certificate.name,
+            roles=roles,
+            rights=rights,
+            areas=user.areas,
+            station=station,
+            session=session,
+            zone=zone.name if zone else "",
+            certificate=certificate.encoded,
+            peer=peer,
+        )
 
 
 def load_policy(files: PolicyFiles) -> Policy:

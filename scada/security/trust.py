@@ -11,9 +11,10 @@ from scada.core.clock import NS_PER_S, Clock, SystemClock
 from scada.core.errors import SecurityError
 from scada.security.authorities import Authorities, load_list
 from scada.security.certificates import Certificate
-from scada.security.identities import ROLES_FILE, Grants, load_grants, principal_of
 from scada.security.issuing import place_list
 from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, load_authority, load_certificate, trusted
+from scada.security.peer import NO_PEER, Peer
+from scada.security.policy import Policy, PolicyFiles, load_policy
 from scada.security.revocation import RevocationError, RevocationList, parse_list
 
 _ROOT = "ca.cert.pem"
@@ -30,8 +31,10 @@ class Trust:
         folder: as ``scada keys`` makes it.
         clock: by which lists become overdue; None is the host's.
         lists_demanded: an authority without a revocation list is as good as one whose list is overdue.
+        files: of the policy; None takes those that lie in the folder.
 
     Attributes:
+        policy: roles, zones and users in force.
         revision: grows by one with every change of the files that was taken.
         fault: why files that changed could not be taken, empty if they could; those read last go on to serve.
 
@@ -39,7 +42,9 @@ class Trust:
         SecurityError: a file is missing or cannot be used.
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None, *, lists_demanded: bool = False) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, *, lists_demanded: bool = False, files: PolicyFiles | None = None
+    ) -> None:
         self.folder = folder
         self.revision = 1
         self.fault = ""
@@ -49,7 +54,14 @@ class Trust:
         self._parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
         self._stamps = self._look()
         self._authorities = self._read_authorities(self._stamps)
-        self._grants: Grants = load_grants(folder)
+        self._given = files
+        self._policy_stamps = self._look_at_policy()
+        self.policy: Policy = load_policy(self.files)
+
+    @property
+    def files(self) -> PolicyFiles:
+        """The files of the policy."""
+        return self._given or PolicyFiles.of(self.folder)
 
     @property
     def authorities(self) -> Authorities:
@@ -65,7 +77,11 @@ class Trust:
         return self._authorities.stale(self._clock.now_ns())
 
     def refresh(self) -> bool:
-        """Take files that have changed, all or none of them; True if anything was taken. Cheap if nothing changed."""
+        """Take files that have changed; True if anything was taken. Cheap if nothing changed.
+
+        Authorities and lists are taken all or none, and so is the policy, apart from them: who was revoked is out although an
+        edit of the table of users is broken.
+        """
         with self._lock:
             return self._refresh()
 
@@ -99,42 +115,69 @@ class Trust:
         """
         self._authorities.check(certificate, now_ns)
 
-    def principal(self, certificate: Certificate, *, station: str = "", session: str = "") -> Principal:
-        """What a proven certificate may do from a workstation: the roles that both the table and the certificate name.
+    def principal(self, certificate: Certificate, *, station: str = "", session: str = "", peer: Peer = NO_PEER) -> Principal:
+        """What a proven certificate may do from a workstation (:meth:`Policy.principal`).
 
         Raises:
-            SecurityError: the table does not know the name.
+            SecurityError: the table does not know the name, has disabled it, or its entry is over.
         """
-        return principal_of(certificate, self._grants, station=station, session=session)
+        return self.policy.principal(certificate, self._clock.now_ns(), station=station, session=session, peer=peer)
+
+    def expires_ns(self, certificate: Certificate) -> int:
+        """When a certificate or its user's entry ends, whichever is first; ns UTC."""
+        user = self.policy.users.users.get(certificate.name)
+        return min(certificate.not_after_ns, user.valid_until_ns if user and user.valid_until_ns else certificate.not_after_ns)
 
     def _refresh(self) -> bool:
-        try:
-            stamps = self._look()
-            if stamps == self._stamps:
-                self.fault = ""
-                return False
-            authorities = self._read_authorities(stamps)
-            self._assert_forward(authorities)
-            grants = load_grants(self.folder)
-        except SecurityError as error:
-            self.fault = str(error)
+        taken, faults = False, []
+        for take in (self._take_authorities, self._take_policy):
+            try:
+                taken |= take()
+            except SecurityError as error:
+                faults.append(str(error))
+        self.fault = "; ".join(faults)
+        self.revision += taken
+        return taken
+
+    def _take_authorities(self) -> bool:
+        stamps = self._look()
+        if stamps == self._stamps:
             return False
-        self.fault, self._stamps = "", stamps
-        changed = grants != self._grants or not authorities.same_as(self._authorities)
+        authorities = self._read_authorities(stamps)
+        self._assert_forward(authorities)
+        self._stamps = stamps
+        changed = not authorities.same_as(self._authorities)
         if changed:
-            self._authorities, self._grants = authorities, grants
-            self.revision += 1
+            self._authorities = authorities
         return changed
+
+    def _take_policy(self) -> bool:
+        stamps = self._look_at_policy()
+        if stamps == self._policy_stamps:
+            return False
+        gone = {path for path, _ in self._policy_stamps} - {path for path, _ in stamps}
+        if gone:  # without it somebody might do more than with it
+            where = ", ".join(map(str, gone))
+            raise SecurityError("the file has gone", where=where, mend="put it back, or start the server anew")
+        policy = load_policy(self.files)
+        self._policy_stamps = stamps
+        changed, self.policy = policy != self.policy, policy
+        return changed
+
+    def _look_at_policy(self) -> list[tuple[Path, Stamp]]:
+        try:
+            return [(path, _stamp(path.stat())) for path in self.files.paths]
+        except OSError as error:
+            raise SecurityError(f"cannot read: {error.strerror}", where=str(error.filename)) from error
 
     def _look(self) -> dict[str, Stamp]:
         """Stamps of all files that count."""
         try:
             with os.scandir(self.folder) as entries:
                 return {
-                    entry.name: (told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino)
+                    entry.name: _stamp(entry.stat())
                     for entry in entries
-                    if entry.name in (_ROOT, ROLES_FILE) or entry.name.endswith((AUTHORITY_SUFFIX, LIST_SUFFIX))
-                    for told in (entry.stat(),)
+                    if entry.name == _ROOT or entry.name.endswith((AUTHORITY_SUFFIX, LIST_SUFFIX))
                 }
         except OSError as error:
             raise SecurityError(f"cannot read: {error.strerror}", where=str(self.folder)) from error
@@ -144,8 +187,7 @@ class Trust:
         parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
         for name, stamp in sorted(stamps.items()):
             known = self._parsed.get(name)
-            if name != ROLES_FILE:
-                parsed[name] = known if known and known[0] == stamp else (stamp, self._read(name))
+            parsed[name] = known if known and known[0] == stamp else (stamp, self._read(name))
         root = parsed.pop(_ROOT, None)
         held = [each for _, each in parsed.values()]
         others = [each for each in held if isinstance(each, Certificate)]
@@ -172,3 +214,7 @@ class Trust:
                 raise RevocationError(
                     f"revocation list {found.number} is older than {known.number} in force", where=authority.name
                 )
+
+
+def _stamp(told: os.stat_result) -> Stamp:
+    return told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino

@@ -229,6 +229,27 @@ def new_table(identities: Mapping[str, Sequence[str]]) -> UserTable:
     return UserTable({name: User(name, frozenset(roles), frozenset({ALL_AREAS})) for name, roles in identities.items()})
 
 
+def grant_identity(folder: Path, name: str, roles: Sequence[str], areas: Sequence[str], table: RoleTable = DEFAULT_ROLES) -> bool:
+    """Give a new identity its roles and areas; an entry that is there stays as it is.
+
+    Returns:
+        True if an entry was added.
+
+    Raises:
+        SecurityError: the table is corrupt, a role does not exist, roles exclude each other, or the file cannot be written.
+    """
+    added = False
+
+    def add(users: UserTable) -> UserTable:
+        nonlocal added
+        added = name not in users.users
+        new = User(name, frozenset(roles), frozenset(areas))
+        return users.with_user(new, actor="", now_ns=0) if added else users
+
+    change_users(folder, table, add)
+    return added
+
+
 def text_of_time(time_ns: int) -> str:
     """A time as the file has it, in UTC; empty for 0.
 

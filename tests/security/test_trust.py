@@ -55,20 +55,21 @@ def test_an_authority_that_comes_later(trust, keys, clock):
     trust.check(operator, clock.now_ns())
 
 
-def test_all_or_nothing(trust, keys, clock):
-    """Two files change, one of them is spoilt: neither is taken, and what served goes on."""
+def test_a_broken_table_is_told_and_stops_no_revocation(trust, keys, clock):
+    """Two files change, the table of users is spoilt: what it said goes on, and who was revoked is out nevertheless."""
     revoke_operator(keys, clock)
-    spoilt = keys / "north.ca.pem"
-    spoilt.write_text("-----BEGIN")
-    assert not trust.refresh()
-    assert "not a PEM file" in trust.fault
-    trust.check(of(keys, "operator"), clock.now_ns())
-    assert trust.principal(of(keys, "operator")).roles == {"OPERATOR"}
-    spoilt.unlink()
+    table = keys / "roles.toml"
+    good = table.read_text()
+    table.write_text("[operator")
     assert trust.refresh()
-    assert trust.fault == ""
+    assert "not TOML" in trust.fault
     with pytest.raises(RevokedError):
         trust.check(of(keys, "operator"), clock.now_ns())
+    assert trust.principal(of(keys, "viewer")).roles == {"VIEWER"}
+    table.write_text(good.replace('["VIEWER"]', '["OPERATOR"]'))
+    assert trust.refresh()
+    assert trust.fault == ""
+    assert trust.principal(of(keys, "viewer")).roles == set()
 
 
 def test_a_list_neither_goes_away_nor_back(trust, keys, clock):
