@@ -55,7 +55,7 @@ def select(link: Link, *, control: str, value: str, device: str) -> None:
     """Preset CONTROL (path or mRID) to VALUE (label or number) and show the check-back; nothing operates yet."""
 
     async def _work(client: ScadaClient) -> pb.ControlReply:
-        found, wanted = await _find_control(client, control, value)
+        found, wanted = await find_control(client, control, value)
         return await _select(link, client, found, wanted, device)
 
     reply = link.run(_work)
@@ -96,7 +96,7 @@ def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> 
     """Select CONTROL (path or mRID) to VALUE (label or number), show the check-back, ask, execute, show the result."""
 
     async def _work(client: ScadaClient) -> bool:
-        found, wanted = await _find_control(client, control, value)
+        found, wanted = await find_control(client, control, value)
         reply = await _select(link, client, found, wanted, device)
         if reply.state != pb.CONTROL_STATE_SELECTED:
             return False
@@ -121,7 +121,8 @@ async def _asked(question: str) -> bool:
         return False
 
 
-async def _find_control(client: ScadaClient, name: str, given: str) -> tuple[pb.ControlInfo, float]:
+async def find_control(client: ScadaClient, name: str, given: str) -> tuple[pb.ControlInfo, float]:
+    """A control by path or mRID, and the value that a label or number means for it."""
     listed: pb.ControlList = await client.call("Model/ListControls", pb.ListControlsRequest())
     exact = [control for control in listed.controls if name in (control.path, control.mrid)]
     if len(exact) != 1:
