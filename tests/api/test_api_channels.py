@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
 from scadapb.v1 import scada_pb2 as pb
@@ -10,6 +9,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.tracing import QUEUE_FRAMES
 from scada.api import channel_services
 from scada.api.faults import CallError
+from tests.api.rights import confine
 
 TESTFR = bytes.fromhex("680443000000")
 VALUE = bytes.fromhex("680e0000000001010300010001000001")
@@ -84,7 +84,7 @@ async def test_rights(connect):
 
 
 async def test_a_trace_shows_nothing_outside_the_areas(sessions, connect, backend):
-    sessions._trust._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._trust._grants.items()}
+    confine(sessions, "West")
     async with aclosing((await connect("operator")).trace(pb.ChannelTraceRequest(channel="East RTU"))) as messages:
         with pytest.raises(CallError, match="East RTU is outside operator's areas"):
             await anext(messages)

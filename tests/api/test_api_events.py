@@ -10,6 +10,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.faults import CallError
 from scada.events.records import SuppressionKind
+from tests.api.rights import confine
 
 SHELVE = pb.ShelveRequest(alarms=[pb.AlarmName(mrid="point-0", key="limit.hi")], duration_s=600, reason="sensor is changed")
 
@@ -65,7 +66,7 @@ async def test_orders_that_name_none_or_too_many(operator, backend, method, requ
 
 
 async def test_nothing_is_shelved_outside_the_areas(sessions, connect, backend):
-    sessions._trust._grants = {name: replace(grant, areas=frozenset({"West"})) for name, grant in sessions._trust._grants.items()}
+    confine(sessions, "West")
     operator = await connect("operator")
     for mrid in ("point-0", "equipment-0", "channel-0"):
         request = pb.ShelveRequest(alarms=[pb.AlarmName(mrid="point-1"), pb.AlarmName(mrid=mrid)], duration_s=60, reason="x")

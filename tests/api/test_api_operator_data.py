@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
 
 import grpc
 import pytest
@@ -14,6 +13,7 @@ from scada.api.faults import CallError
 from scada.control.operator_data import MarkKind
 from scada.control.tags import TAG_TYPES
 from scada.core.quality import Quality
+from tests.api.rights import confine
 
 
 async def marks(client, station=""):
@@ -148,7 +148,7 @@ async def test_outside_the_area_nothing_is_placed_or_removed(sessions, connect, 
     clerk = await connect("operator")
     placed = await clerk.signed("OperatorData/PlaceTag", pb.TagRequest(object="station-east", type="defect", reason="x"))
     await clerk.signed("OperatorData/Hold", ORDERS["Hold"])
-    sessions._trust._grants = {name: replace(grant, areas=frozenset(areas)) for name, grant in sessions._trust._grants.items()}
+    confine(sessions, *areas)
     stranger = await connect("operator")
     for method, request in (ORDERS | {"Remove": pb.RemoveRequest(mark_id=placed.mark_id, reason="x")}).items():
         reply = await stranger.signed(f"OperatorData/{method}", request)

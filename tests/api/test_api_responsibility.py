@@ -12,8 +12,10 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.api.faults import CallError
 from scada.api.responsibility import check_acknowledge, check_alarms, check_channel, check_edit, check_mode
 from scada.control.records import Principal
-from scada.security.identities import load_grants
+from scada.model_cim.tables import ChannelSpec, Station
 from scada.security.roles import Right
+from tests.api.conftest import small_tables
+from tests.api.rights import confine
 
 ELSEWHERE = frozenset({"North"})
 
@@ -21,7 +23,7 @@ ELSEWHERE = frozenset({"North"})
 @pytest.fixture
 def confined(sessions):
     """Every identity is responsible for the area North only."""
-    sessions._trust._grants = {name: replace(grant, areas=ELSEWHERE) for name, grant in sessions._trust._grants.items()}
+    confine(sessions, *ELSEWHERE)
 
 
 async def denied(client, backend, method, request, code):
@@ -78,9 +80,8 @@ async def test_a_plan_is_edited_with_the_rights_of_modes_and_of_set_points(conne
     assert caught.value.status is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_station_counts_as_its_area(sessions, connect, backend, key_folder):
-    grants = load_grants(key_folder)
-    sessions._trust._grants = grants | {"operator": replace(grants["operator"], areas=frozenset({"East"}))}
+async def test_a_station_counts_as_its_area(sessions, connect, backend):
+    confine(sessions, "East", name="operator")
     operator = await connect("operator")
     number = backend.raise_alarm()
     assert (await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number]))).acknowledged == [number]
@@ -91,14 +92,14 @@ async def test_a_station_counts_as_its_area(sessions, connect, backend, key_fold
     [({"Nan", "Xi"}, True), ({"Area"}, True), ({"Nan"}, False), ({"*"}, True), ({"Nan, Xi"}, False), (set(), False)],
 )
 def test_a_channel_of_several_stations_needs_every_one(areas, allowed):
-    stations = [SimpleNamespace(name=name, area="Area") for name in ("Nan", "Xi", "Far, away")]
+    stations = [Station(f"mrid-{name}", name, "Area", []) for name in ("Nan", "Xi", "Far, away")]
     channels = [
-        SimpleNamespace(name="West", mrid="m", station="Nan, Xi"),
-        SimpleNamespace(name="One", mrid="o", station="Far, away"),
+        ChannelSpec(0, "m", "West", "iec104", "h", 1, "Nan, Xi"),
+        ChannelSpec(1, "o", "One", "iec104", "h", 1, "Far, away"),
     ]
-    tables = SimpleNamespace(stations=stations, live_channels=channels, by_mrid={}, points=[])
+    tables = replace(small_tables(), stations=stations, channels=channels, areas=[], points=[], controls=[])
     who = Principal("op", frozenset(), frozenset({Right.CHANNEL}), frozenset(areas))
-    alarm = SimpleNamespace(alarm_id=1, path="West", station="Nan, Xi")
+    alarm = SimpleNamespace(alarm_id=1, mrid="m", path="West", station="Nan, Xi")
     backend = SimpleNamespace(alarms=lambda: ([alarm], 1), tables=tables)
     for check in (
         lambda: check_channel("West", who, tables),
@@ -115,14 +116,18 @@ def test_a_channel_of_several_stations_needs_every_one(areas, allowed):
 
 def regulated_tables():
     """Unit G1 in area East and U2 in West; a source of station Nan (area East), a capacitor of station Bei (area West)."""
-    stations = [SimpleNamespace(name="Nan", area="East"), SimpleNamespace(name="Bei", area="West")]
-    units = {"East": [SimpleNamespace(mrid="G1", name="G 1")], "West": [SimpleNamespace(mrid="G2", name="G 2")]}
-    areas = [SimpleNamespace(name=name, controlled=True, units=units[name]) for name in units]
+    stations = [Station(f"mrid-{name}", name, area, []) for name, area in (("Nan", "East"), ("Bei", "West"))]
+    units = {
+        "East": [SimpleNamespace(mrid="G1", name="G 1", controls=())],
+        "West": [SimpleNamespace(mrid="G2", name="G 2", controls=())],
+    }
+    areas = [SimpleNamespace(name=name, mrid=f"area-{name}", controlled=True, units=units[name]) for name in units]
     zone = SimpleNamespace(
         sources=[SimpleNamespace(mrid="S1", setpoint=0)], devices=[SimpleNamespace(mrid="C1", control=1)], controls=(0, 1)
     )
-    controls = [SimpleNamespace(station="Nan"), SimpleNamespace(station="Bei")]
-    return SimpleNamespace(stations=stations, areas=areas, zones=[zone], controls=controls, live_channels=[])
+    base = small_tables()
+    controls = [replace(base.controls[0], station=station, path=f"{station}/X", equipment="") for station in ("Nan", "Bei")]
+    return replace(base, stations=stations, areas=areas, zones=[zone], controls=controls, channels=[])
 
 
 def loop(mrid, state="open", value=0.0):
