@@ -12,13 +12,14 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from scada.core.clock import Clock
-from scada.core.errors import StoreError
+from scada.core.errors import ScadaError, StoreError
 from scada.security.audit_chain import (
     BEGINNING,
     FIRST_SEGMENT,
@@ -34,11 +35,15 @@ from scada.security.audit_chain import (
     link,
     segments,
 )
+from scada.security.audit_tree import GrowingTree
+from scada.security.checkpoints import CHECKPOINTS, Checkpoint, CheckpointFile, SealingIdentity, SignedCheckpoint, sign_checkpoint
 
 __all__ = ["AuditError", "AuditLog", "AuditRecord", "AuditRow", "read_audit", "verify"]
 
 SEGMENT_BYTES: Final = 32 << 20
 """Size after which a new segment is begun."""
+CHECKPOINT_S: Final = 3600.0
+"""How often a checkpoint is signed while rows come."""
 
 _LOCK = "audit.lock"
 
@@ -57,6 +62,19 @@ class _Waiting:
         return self.numbers is not None or self.fault is not None
 
 
+@dataclass(slots=True)
+class _Seal:
+    """Who signs checkpoints, and what of."""
+
+    identity: SealingIdentity
+    site: str
+    clock: Clock
+    file: CheckpointFile
+    tree: GrowingTree
+    at: float
+    """When the last was made, monotonic s."""
+
+
 class AuditLog:
     """The single writer of one audit log. Safe to call from several threads.
 
@@ -67,6 +85,7 @@ class AuditLog:
 
     Attributes:
         repaired: what a crash had cut short and opening moved aside, one sentence; empty if nothing.
+        checkpoint_fault: why the last checkpoint could not be made, empty if it could; rows are stored all the same.
 
     Raises:
         StoreError: the folder cannot be written, or another process has the log open.
@@ -75,13 +94,14 @@ class AuditLog:
 
     def __init__(self, folder: Path, clock: Clock, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = folder
-        self.repaired = ""
+        self.repaired = self.checkpoint_fault = ""
         self._clock = clock
         self._segment_bytes = segment_bytes
         self._queue = Lock()
         self._waiting: list[_Waiting] = []
         self._mutex = Lock()
         self._failed = ""
+        self._seal: _Seal | None = None
         with ExitStack() as undo:
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -127,6 +147,44 @@ class AuditLog:
             raise StoreError(what, where=str(self.folder), mend=mend)
         return mine.numbers
 
+    def sign_with(self, identity: SealingIdentity, site: str, clock: Clock) -> None:
+        """Sign checkpoints from now on: one now for what is not under one, then every hour, when a segment is full, at close.
+
+        Args:
+            identity: signs.
+            site: whose log it is.
+            clock: of the host; certificates go by it.
+
+        Raises:
+            StoreError: checkpoints cannot be read or written.
+            SecurityError: the log is not what its newest checkpoint says: truncated, or written anew.
+        """
+        with self._mutex:
+            file = CheckpointFile(self.folder / CHECKPOINTS)
+            tree = GrowingTree(self.folder, file.last.checkpoint if file.last else None)
+            self._seal = _Seal(identity, site, clock, file, tree, clock.monotonic())
+            self._checkpoint(self._seal)
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        """Sign what is stored, unless the newest checkpoint covers it all; returns the newest.
+
+        Returns:
+            None if nobody signs or nothing was stored yet.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+        with self._mutex:
+            return self._checkpoint(self._seal) if self._seal else None
+
+    def checkpoint_if_due(self) -> bool:
+        """Make a checkpoint if an hour has passed since the last; call it now and then. False if it failed: see the fault."""
+        with self._mutex:
+            seal = self._seal
+            if seal and not self._failed and seal.clock.monotonic() - seal.at >= CHECKPOINT_S:
+                self._try_checkpoint(seal)
+            return not self.checkpoint_fault
+
     def records(self) -> Iterator[AuditRecord]:
         """The recent rows in order, as of now: those of the last two segments."""
         return _rows(segments(self.folder)[-2:])
@@ -134,7 +192,9 @@ class AuditLog:
     def close(self) -> None:
         """Let another writer have it."""
         with self._mutex:
-            self._failed = "closed"
+            if self._seal and not self._failed:
+                self._try_checkpoint(self._seal)
+            self._failed = self._failed or "closed"
             self._file.close()
             self._lock_file.close()
 
@@ -169,6 +229,7 @@ class AuditLog:
             end = self._end
             parts: list[bytes] = []
             numbers: list[tuple[_Waiting, list[int]]] = []
+            digests: list[bytes] = []
             for one in group:
                 try:
                     after, data, given = self._encoded(end, one.rows)
@@ -176,19 +237,22 @@ class AuditLog:
                     one.fault = (f"a row cannot be stored in the audit log: {error}", "")
                     continue
                 end = after
-                parts.append(data)
+                parts += data
+                digests += data[1::2]
                 numbers.append((one, given))
             if parts:
                 self._write(b"".join(parts))
         except OSError as error:
             return f"cannot write the audit log: {error.strerror}", "free the disk"
         self._end = end
+        if self._seal:
+            self._seal.tree.add(digests)
         for one, given in numbers:
             one.numbers = given
         return "", ""
 
-    def _encoded(self, end: Mark, rows: Sequence[AuditRow]) -> tuple[Mark, bytes, list[int]]:
-        """Rows behind a mark: the mark behind them, their bytes and numbers."""
+    def _encoded(self, end: Mark, rows: Sequence[AuditRow]) -> tuple[Mark, list[bytes], list[int]]:
+        """Rows behind a mark: the mark behind them, their records and digests in turn, their numbers."""
         number, digest, now = end.number, end.digest, self._clock.now_ns()
         parts: list[bytes] = []
         for row in rows:
@@ -196,8 +260,26 @@ class AuditLog:
             sized = encode(number, now, row)
             digest = link(digest, sized)
             parts += (sized, digest)
-        data = b"".join(parts)
-        return Mark(number, digest, end.at + len(data)), data, list(range(end.number + 1, number + 1))
+        at = end.at + sum(map(len, parts))
+        return Mark(number, digest, at), parts, list(range(end.number + 1, number + 1))
+
+    def _checkpoint(self, seal: _Seal) -> SignedCheckpoint | None:
+        last, end = seal.file.last, self._end
+        seal.at = seal.clock.monotonic()
+        if end.number > (last.checkpoint.records if last else 0):
+            number, previous = (last.checkpoint.number + 1, last.digest()) if last else (1, b"")
+            now, name, tree = seal.clock.now_ns(), seal.identity.name, seal.tree
+            state = Checkpoint(number, seal.site, tree.start, end.number, end.digest, now, name, previous, tree.subtrees)
+            made = sign_checkpoint(state, seal.identity)
+            seal.file.append([made])
+        return seal.file.last
+
+    def _try_checkpoint(self, seal: _Seal) -> None:
+        try:
+            self._checkpoint(seal)
+            self.checkpoint_fault = ""
+        except ScadaError as error:
+            self.checkpoint_fault = str(error)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -210,7 +292,9 @@ class AuditLog:
             raise
 
     def _begin_segment(self) -> None:
-        """Go on in a new file, whose header carries the chain over."""
+        """Go on in a new file, whose header carries the chain over; what was written so far is signed."""
+        if self._seal:
+            self._try_checkpoint(self._seal)
         index = int(segments(self.folder)[-1].name.split(".")[1]) + 1
         file = _create_segment(self.folder / f"audit.{index:06d}.log", self._end)
         self._file.close()

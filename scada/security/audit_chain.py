@@ -203,6 +203,40 @@ def read_header(path: Path, data: bytes) -> Mark:
     return mark
 
 
+def read_start(path: Path) -> Mark:
+    """Where a segment begins, from its file.
+
+    Raises:
+        StoreError: it cannot be read.
+        AuditError: it is no segment.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_header(path, file.read(HEADER_SIZE))
+    except OSError as error:
+        raise StoreError(f"cannot read the audit log: {error.strerror}", where=str(path)) from error
+
+
+def stored_digests(path: Path, first: int, end: int) -> list[bytes]:
+    """Digests of records ``first`` to before ``end`` as a segment stores them; nothing is proven.
+
+    Raises:
+        StoreError: the segment cannot be read.
+        AuditError: it is no segment.
+    """
+    data = _read(path)
+    start = read_header(path, data)
+    number, at, found = start.number + 1, start.at, []
+    while at + LENGTH_SIZE <= len(data) and number < end:
+        after = at + LENGTH_SIZE + int.from_bytes(data[at : at + LENGTH_SIZE], "little") + DIGEST_SIZE
+        if after > len(data):
+            break
+        if number >= first:
+            found.append(data[after - DIGEST_SIZE : after])
+        number, at = number + 1, after
+    return found
+
+
 def link(before: bytes, sized: bytes) -> bytes:
     """Digest of a record: ``sized`` is its size field and msgpack."""
     hashed = _LINK.copy()
