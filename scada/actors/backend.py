@@ -17,8 +17,9 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.engineering import Engineering
 from scada.actors.performance_desk import PerformanceDesk
 from scada.actors.tracing import TraceQueue
+from scada.control.interlocks import Finding
 from scada.control.operator_data import MarkReading, MarkReply
-from scada.control.records import ControlReply, ModeReply, Principal
+from scada.control.records import ControlReply, ModeReply, Principal, SequenceView
 from scada.core.clock import Clock
 from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
@@ -113,12 +114,28 @@ class Backend(Protocol):
         """Check rights, tags and interlocks, preset, and return at check-back."""
         ...
 
+    async def confirm_control(self, request: pb.ConfirmRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """The guardian's word on a selection: yes, or no, which withdraws it."""
+        ...
+
     async def execute(self, request: pb.ExecuteRequest, principal: Principal, evidence: bytes) -> ControlReply:
         """Operate a selected sequence; returns when the feedback followed or failed to."""
         ...
 
     async def cancel(self, request: pb.CancelRequest, principal: Principal, evidence: bytes) -> ControlReply:
         """Withdraw a sequence in any state before execution."""
+        ...
+
+    async def adjust(self, request: pb.AdjustRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Raise or lower; returns with the result."""
+        ...
+
+    async def sequences(self, station: str = "", *, ended: bool = False) -> Sequence[SequenceView]:
+        """Sequences under way, oldest first, and the last that ended if asked; of one station, or of all."""
+        ...
+
+    async def check_interlocks(self, control: str, value: float) -> Sequence[Finding]:
+        """What forbids a control (mRID) to a value now, and why."""
         ...
 
     async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> ModeReply:

@@ -25,10 +25,12 @@ from scada.actors.messages import (
     FollowChanges,
     FollowEvents,
     HistoryAsked,
+    InterlocksAsked,
     OperatorAsked,
     PlansAsked,
     ReplayAsked,
     Report,
+    SequencesAsked,
     SetState,
     StepAsked,
     Suppress,
@@ -43,8 +45,9 @@ from scada.actors.recordings import recordings_in
 from scada.actors.system import System
 from scada.actors.tracing import NOT_HEARD, TraceQueue
 from scada.actors.what_if import WhatIfProcess
+from scada.control.interlocks import Finding
 from scada.control.operator_data import MarkReading, MarkReply
-from scada.control.records import ControlReply, ModeReply, Principal
+from scada.control.records import ControlReply, ModeReply, Principal, SequenceView
 from scada.core.errors import ScadaError
 from scada.events.log_index import Order, Query
 from scada.events.recall import Recall, RecallInfo
@@ -62,7 +65,7 @@ MARK_S = 2 * COMMIT_S
 CHANNEL_S = ORDER_S + 5.0
 """Longest wait for the end of an order to a channel."""
 T = TypeVar("T")
-Step = pb.SelectRequest | pb.ExecuteRequest | pb.CancelRequest
+Step = pb.SelectRequest | pb.ConfirmRequest | pb.ExecuteRequest | pb.CancelRequest | pb.AdjustRequest
 SuppressOrder = pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
 MarkOrder = pb.HoldRequest | pb.ReleaseRequest | pb.TagRequest | pb.NoteRequest | pb.RemoveRequest
 
@@ -212,6 +215,10 @@ class Facade:
         """Preset; returns at check-back."""
         return await self._step(request, principal, evidence)
 
+    async def confirm_control(self, request: pb.ConfirmRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """The guardian's word."""
+        return await self._step(request, principal, evidence)
+
     async def execute(self, request: pb.ExecuteRequest, principal: Principal, evidence: bytes) -> ControlReply:
         """Operate; returns with the result."""
         return await self._step(request, principal, evidence)
@@ -219,6 +226,20 @@ class Facade:
     async def cancel(self, request: pb.CancelRequest, principal: Principal, evidence: bytes) -> ControlReply:
         """Withdraw."""
         return await self._step(request, principal, evidence)
+
+    async def adjust(self, request: pb.AdjustRequest, principal: Principal, evidence: bytes) -> ControlReply:
+        """Raise or lower; returns with the result."""
+        return await self._step(request, principal, evidence)
+
+    async def sequences(self, station: str = "", *, ended: bool = False) -> Sequence[SequenceView]:
+        """Sequences under way, and the last that ended if asked."""
+        found: list[SequenceView] = await answer_of(self._system.control, SequencesAsked(station, ended))
+        return found
+
+    async def check_interlocks(self, control: str, value: float) -> Sequence[Finding]:
+        """What forbids a control to a value now."""
+        found: list[Finding] = await answer_of(self._system.control, InterlocksAsked(control, value))
+        return found
 
     async def _step(self, request: Step, principal: Principal, evidence: bytes) -> ControlReply:
         answer: Future[ControlReply] = Future()

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.control.interlocks import Finding
 from scada.control.operator_data import MarkReading, MarkReply
-from scada.control.records import ControlReply, ModeReply, SequenceState
+from scada.control.records import ControlReply, ModeReply, SequenceState, SequenceView
 from scada.control.tags import TAG_TYPES
 from scada.core.batch import NO_PID
 from scada.events.recall import RecallInfo
@@ -25,6 +26,7 @@ _STATES = {
     SequenceState.EXEC_FAILED: pb.CONTROL_STATE_EXEC_FAILED,
     SequenceState.CANCELLED: pb.CONTROL_STATE_CANCELLED,
     SequenceState.TIMED_OUT: pb.CONTROL_STATE_TIMED_OUT,
+    SequenceState.CONFIRMED: pb.CONTROL_STATE_CONFIRMED,
 }
 
 
@@ -178,6 +180,43 @@ def control_reply(reply: ControlReply) -> pb.ControlReply:
         value=reply.value,
         present=reply.present,
         elapsed_s=reply.elapsed_s,
+        needs_guardian=reply.needs_guardian,
+        guardian=reply.guardian,
+        select_digest=reply.select_digest,
+        confirm_digest=reply.confirm_digest,
+        findings=[interlock_finding(finding) for finding in reply.findings],
+    )
+
+
+def interlock_finding(finding: Finding) -> pb.InterlockFinding:
+    """One thing that forbids a control, and why."""
+    return pb.InterlockFinding(
+        rule=finding.rule,
+        key=finding.key,
+        parameters=finding.parameters,
+        text=finding.text,
+        unknown=finding.unknown,
+        bypassable=finding.bypassable,
+        because=finding.because,
+    )
+
+
+def sequence_info(view: SequenceView) -> pb.SequenceInfo:
+    """A control sequence as everyone may see it; its device number is not told, because who acts must type it."""
+    return pb.SequenceInfo(
+        reply=control_reply(view.reply),
+        control=view.control,
+        path=view.path,
+        station=view.station,
+        equipment=view.equipment,
+        operator=view.operator,
+        workstation=view.workstation,
+        started_ns=view.started_ns,
+        emergency=view.emergency,
+        bypass=view.bypass,
+        why=view.why,
+        programme=view.programme,
+        kind=view.kind,
     )
 
 

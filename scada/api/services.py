@@ -7,7 +7,6 @@ does not exist, and :mod:`scada.security.roles` names the right each one needs.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 import grpc
@@ -17,18 +16,18 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.backend import Backend
 from scada.api import messages
 from scada.api.channel_services import ChannelServices
+from scada.api.control_services import ControlServices
 from scada.api.dispatch_services import DispatchServices
 from scada.api.engineering_services import EngineeringServices
 from scada.api.event_feed import EventFeed
 from scada.api.event_services import EventServices
-from scada.api.faults import CallError, check_texts, malformed, not_found
+from scada.api.faults import CallError, malformed, not_found
 from scada.api.frames import Columns, encode_frame
 from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
 from scada.api.performance_services import PerformanceServices
 from scada.api.regulation_services import RegulationServices
-from scada.api.responsibility import check_mode
 from scada.api.search_service import SearchService
 from scada.control.records import Principal
 from scada.model_cim.tables import AreaDiagram, Point, Station
@@ -52,6 +51,7 @@ class Services:
         self._backend = backend
         self._hub = hub
         self._events = EventServices(backend, events)
+        self._control = ControlServices(backend)
         self._history = HistoryServices(backend)
         self._channels = ChannelServices(backend)
         self._engineering = EngineeringServices(backend)
@@ -153,34 +153,6 @@ class Services:
         del request, principal
         return self._backend.status()
 
-    # ------------------------------------------------------------------ control
-
-    async def select(self, request: pb.SelectRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
-        """Preset and return at check-back."""
-        if not (request.HasField("value") and np.isfinite(request.value)):
-            raise malformed("the value of a control must be a finite number")
-        return messages.control_reply(await self._backend.select(request, principal, evidence))
-
-    async def execute(self, request: pb.ExecuteRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
-        """Operate and return with the feedback."""
-        return messages.control_reply(await self._backend.execute(request, principal, evidence))
-
-    async def cancel(self, request: pb.CancelRequest, principal: Principal, evidence: bytes) -> pb.ControlReply:
-        """Withdraw a sequence."""
-        return messages.control_reply(await self._backend.cancel(request, principal, evidence))
-
-    async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> pb.ModeReply:
-        """AGC, AVC, unit and channel modes."""
-        if request.WhichOneof("target") is None:
-            raise malformed("the mode change names no target")
-        if not (math.isfinite(request.loop.test_value) and math.isfinite(request.unit.base_point_mw)):
-            raise malformed("a test value and a base point are finite numbers")
-        unit, loop = request.unit, request.loop
-        texts = (request.agc, request.avc, request.control_mode, request.area, request.unlock, request.benchmarks.unit)
-        check_texts(*texts, unit.unit, unit.base_mode, unit.reg_mode, loop.mrid, loop.loop, *request.benchmarks.members)
-        check_mode(request, principal, self._backend.tables)
-        return messages.mode_reply(await self._backend.set_mode(request, principal, evidence))
-
     # ------------------------------------------------------------------ operator data
 
     async def hold(self, request: pb.HoldRequest, principal: Principal, evidence: bytes) -> pb.OperatorReply:
@@ -240,6 +212,8 @@ class Services:
             (
                 gate.login("Session/Login"),
                 gate.logout("Session/Logout"),
+                gate.rekey("Session/Rekey"),
+                gate.challenge("Session/GetChallenge"),
                 gate.query("Model/GetModel", pb.GetModelRequest, self.get_model),
                 gate.query("Model/ListPoints", pb.ListPointsRequest, self.list_points),
                 gate.query("Model/ListControls", pb.ListControlsRequest, self.list_controls),
@@ -250,6 +224,7 @@ class Services:
                 gate.query("Realtime/GetStatus", pb.GetStatusRequest, self.get_status),
                 *self._events.view_methods(gate),
                 gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
+                *self._control.queries(gate),
                 *self._regulation.view_methods(gate),
                 *self._performance.view_methods(gate),
                 *self._dispatch.view_methods(gate),
@@ -269,12 +244,11 @@ class Services:
             (
                 gate.login("Session/Login"),
                 gate.logout("Session/Logout"),
+                gate.rekey("Session/Rekey"),
+                gate.challenge("Session/GetChallenge"),
                 *self._events.orders(gate),
                 *self._engineering.orders(gate),
-                gate.order("Control/Select", pb.SelectRequest, self.select),
-                gate.order("Control/Execute", pb.ExecuteRequest, self.execute),
-                gate.order("Control/Cancel", pb.CancelRequest, self.cancel),
-                gate.order("Control/SetMode", pb.SetModeRequest, self.set_mode),
+                *self._control.orders(gate),
                 gate.order("OperatorData/Hold", pb.HoldRequest, self.hold),
                 gate.order("OperatorData/Release", pb.ReleaseRequest, self.release),
                 gate.order("OperatorData/PlaceTag", pb.TagRequest, self.place_tag),
