@@ -3743,7 +3743,7 @@ class AuditQuery(_message.Message):
     def __init__(self, from_ns: _Optional[int] = ..., to_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., actor: _Optional[str] = ..., object: _Optional[str] = ..., code: _Optional[str] = ..., text: _Optional[str] = ..., before: _Optional[int] = ..., limit: _Optional[int] = ..., sequence_id: _Optional[str] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
-    __slots__ = ("number", "time_ns", "kind", "step", "actor", "workstation", "session", "sequence_id", "mrid", "path", "old", "value", "code", "reason", "evidence", "digest", "signature_ok")
+    __slots__ = ("number", "time_ns", "kind", "step", "actor", "workstation", "session", "sequence_id", "mrid", "path", "old", "value", "code", "reason", "evidence", "digest", "signature_ok", "proof")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TIME_NS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -3761,6 +3761,7 @@ class AuditEntry(_message.Message):
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_OK_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     number: int
     time_ns: int
     kind: str
@@ -3778,7 +3779,8 @@ class AuditEntry(_message.Message):
     evidence: bytes
     digest: bytes
     signature_ok: bool
-    def __init__(self, number: _Optional[int] = ..., time_ns: _Optional[int] = ..., kind: _Optional[str] = ..., step: _Optional[str] = ..., actor: _Optional[str] = ..., workstation: _Optional[str] = ..., session: _Optional[str] = ..., sequence_id: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., old: _Optional[float] = ..., value: _Optional[float] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., evidence: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., signature_ok: _Optional[bool] = ...) -> None: ...
+    proof: str
+    def __init__(self, number: _Optional[int] = ..., time_ns: _Optional[int] = ..., kind: _Optional[str] = ..., step: _Optional[str] = ..., actor: _Optional[str] = ..., workstation: _Optional[str] = ..., session: _Optional[str] = ..., sequence_id: _Optional[str] = ..., mrid: _Optional[str] = ..., path: _Optional[str] = ..., old: _Optional[float] = ..., value: _Optional[float] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., evidence: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., signature_ok: _Optional[bool] = ..., proof: _Optional[str] = ...) -> None: ...
 
 class AuditPage(_message.Message):
     __slots__ = ("entries", "total", "more")
@@ -3799,11 +3801,13 @@ class AuditExportRequest(_message.Message):
     def __init__(self, query: _Optional[_Union[AuditQuery, _Mapping]] = ..., format: _Optional[str] = ...) -> None: ...
 
 class CheckpointRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("since",)
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    since: int
+    def __init__(self, since: _Optional[int] = ...) -> None: ...
 
 class AuditCheckpoint(_message.Message):
-    __slots__ = ("records", "digest", "merkle_root", "time_ns", "signer", "key_id", "signature", "number", "encoded", "certificate")
+    __slots__ = ("records", "digest", "merkle_root", "time_ns", "signer", "key_id", "signature", "number", "encoded", "certificate", "consistency")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     MERKLE_ROOT_FIELD_NUMBER: _ClassVar[int]
@@ -3814,6 +3818,7 @@ class AuditCheckpoint(_message.Message):
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ENCODED_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
     records: int
     digest: bytes
     merkle_root: bytes
@@ -3824,7 +3829,8 @@ class AuditCheckpoint(_message.Message):
     number: int
     encoded: bytes
     certificate: bytes
-    def __init__(self, records: _Optional[int] = ..., digest: _Optional[bytes] = ..., merkle_root: _Optional[bytes] = ..., time_ns: _Optional[int] = ..., signer: _Optional[str] = ..., key_id: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., number: _Optional[int] = ..., encoded: _Optional[bytes] = ..., certificate: _Optional[bytes] = ...) -> None: ...
+    consistency: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, records: _Optional[int] = ..., digest: _Optional[bytes] = ..., merkle_root: _Optional[bytes] = ..., time_ns: _Optional[int] = ..., signer: _Optional[str] = ..., key_id: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., number: _Optional[int] = ..., encoded: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., consistency: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class AuditProofRequest(_message.Message):
     __slots__ = ("record",)
@@ -3833,13 +3839,17 @@ class AuditProofRequest(_message.Message):
     def __init__(self, record: _Optional[int] = ...) -> None: ...
 
 class AuditProof(_message.Message):
-    __slots__ = ("record", "leaf", "path", "checkpoint")
+    __slots__ = ("record", "leaf", "path", "checkpoint", "before", "stored")
     RECORD_FIELD_NUMBER: _ClassVar[int]
     LEAF_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
     record: int
     leaf: bytes
     path: _containers.RepeatedScalarFieldContainer[bytes]
     checkpoint: AuditCheckpoint
-    def __init__(self, record: _Optional[int] = ..., leaf: _Optional[bytes] = ..., path: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[_Union[AuditCheckpoint, _Mapping]] = ...) -> None: ...
+    before: bytes
+    stored: bytes
+    def __init__(self, record: _Optional[int] = ..., leaf: _Optional[bytes] = ..., path: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[_Union[AuditCheckpoint, _Mapping]] = ..., before: _Optional[bytes] = ..., stored: _Optional[bytes] = ...) -> None: ...
