@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgpack
 
-from scada.control.desk import value_refusal
-from scada.control.plant import Plant
-from scada.control.records import Principal
+from scada.control.checks import value_refusal
 from scada.core.errors import ScadaError
-from scada.model_cim.tables import Control, ControlKind, ModelTables
-from scada.security.roles import Right, is_responsible
+from scada.model_cim.tables import ControlKind, ModelTables
 from scada.security.sm3 import sm3
 
 MOST_STEPS: Final = 200
@@ -28,29 +25,7 @@ LONGEST_WAIT_S: Final = 24 * 3600.0
 _DOMAIN: Final = b"SCADA programme 1\n"
 
 
-class Verdict(Protocol):
-    """What a condition came to: True, False, or None for unknown, and why."""
-
-    @property
-    def truth(self) -> bool | None:
-        """None = unknown."""
-        ...
-
-    @property
-    def because(self) -> Sequence[str]:
-        """Terms that are not fulfilled, with the values that were found."""
-        ...
-
-
-class Condition(Protocol):
-    """A parsed expression over points."""
-
-    def evaluate(self, plant: Plant) -> Verdict:
-        """Whether it holds now."""
-        ...
-
-
-Parse = Callable[[str], Condition]
+Parse = Callable[[str], object]
 """Raises :class:`~scada.core.errors.ScadaError` if the text is no condition or names what the model does not have."""
 
 
@@ -196,37 +171,6 @@ def _same_objects(programme: Programme, tables: ModelTables, steps: list[str]) -
         if held in seen:
             steps[index] = steps[index] or f"step {seen[held] + 1} operates the same object: a group does it once"
         seen.setdefault(held, index)
-
-
-def refusal(programme: Programme, tables: ModelTables, principal: Principal, *rights: Right, operate: bool = True) -> str:
-    """Why somebody may not act on a programme, empty if he may: every control must be within his areas.
-
-    Args:
-        programme: the version that is acted on; controls that the model does not have are not judged.
-        tables: the model.
-        principal: who acts.
-        rights: what he needs in any case.
-        operate: each control's own right (CONTROL or SETPOINT) too.
-    """
-    for right in rights:
-        if right not in principal.rights:
-            return f"{principal.name} does not have the right {right}"
-    area_of = {station.name: station.area for station in tables.stations}
-    for step in programme.steps:
-        control = tables.control_by_mrid.get(step.control)
-        if control is None:
-            continue
-        right = right_for(control)
-        if operate and right not in principal.rights:
-            return f"{principal.name} does not have the right {right} ({control.path})"
-        if not is_responsible(principal, control.station, area_of.get(control.station, "")):
-            return f"{control.path} is outside {principal.name}'s area of responsibility"
-    return ""
-
-
-def right_for(control: Control) -> Right:
-    """The right that operating a control needs."""
-    return Right.SETPOINT if control.kind is ControlKind.SETPOINT else Right.CONTROL
 
 
 def programme_to_plain(programme: Programme) -> dict[str, Any]:

@@ -1,0 +1,424 @@
+"""One run of a programme as a pure state machine: events in, effects out.
+
+What no order of events can do is decided here: a step's order leaves only when it is its turn, once, after every step before it
+succeeded and after the confirmation where one is needed, and none leaves after a stop or a failure. Whether the plant and the
+rights allow a step is asked by the control desk, for each step anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scada.control.conditions import Verdict
+from scada.control.effects import Audit, Report
+from scada.control.programme_effects import CancelStep, ExecuteStep, KeepRun, RunEffect, SelectStep
+from scada.control.programme_records import IN_FLIGHT, RunRecord, RunState, StepPhase
+from scada.control.programme_trace import run_event, run_row, step_event, step_row, why_of
+from scada.control.programmes import Kind, Step
+from scada.control.records import ControlReply, Principal, SequenceState
+from scada.core.clock import NS_PER_S, Clock
+from scada.core.errors import ScadaError
+
+LATE_S: Final = 60.0
+"""A run whose time has passed by more than this is not begun, and a clock that was set by more than this is not believed."""
+CONFIRM_S: Final = 600.0
+"""A run that nobody confirmed within this time, or until it is late, ends."""
+PAUSE_S: Final = 3600.0
+"""Longest pause: what was confirmed before it is no longer sure after it."""
+
+Judge = Callable[[str], Verdict]
+"""What a condition says now; raises :class:`~scada.core.errors.ScadaError` if it can no longer be read."""
+
+Still = Callable[[Principal], Principal | str]
+"""Who acts with the rights that he has now, or why he may not act any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Where a run goes once nothing of it is under way."""
+
+    state: RunState
+    code: str
+    reason: str
+
+
+_RANK: Final = {RunState.PAUSED: 0, RunState.STOPPED: 1, RunState.FAILED: 2}
+
+
+class ProgrammeRun:
+    """One run from its start to its end.
+
+    Args:
+        record: what is known of it; changed here.
+        principal: who acts.
+        clock: stamps, the time of a timed start (wall), and every other wait (monotonic).
+        judge: of conditions.
+        still: asked before each order.
+        answer_s: longest wait for the control desk's answer to a step; it must outlast the desk's own deadlines.
+
+    Attributes:
+        record: as above.
+        principal: who acts.
+    """
+
+    def __init__(
+        self,
+        record: RunRecord,
+        principal: Principal,
+        clock: Clock,
+        judge: Judge,
+        still: Still,
+        answer_s: Callable[[Step], float],
+    ) -> None:
+        self.record = record
+        self.principal = principal
+        self._clock = clock
+        self._judge = judge
+        self._still = still
+        self._answer_s = answer_s
+        now = clock.monotonic()
+        due_in_s = max(0.0, (record.at_ns - clock.now_ns()) / NS_PER_S) if record.at_ns else 0.0
+        self._due = now + due_in_s
+        """When a timed start is due by the clock that nobody can set."""
+        self._until = now + max(CONFIRM_S, due_in_s + LATE_S)
+        """Of the confirmation, then of the condition that starts it, or of a pause."""
+        self._since = math.inf
+        """Since when a condition is awaited."""
+        self._not_before = now
+        self._answer_until: dict[int, float] = {}
+        self._selected_until: dict[int, float] = {}
+        self._once = False
+        self._ending: _Ending | None = None
+
+    # ---------------------------------------------------------------- people
+
+    def begin(self, evidence: bytes) -> list[RunEffect]:
+        """Started: wait for the confirmation, the time or the condition, or go on at once."""
+        record = self.record
+        record.state = RunState.UNCONFIRMED if record.needs_guardian else RunState.WAITING
+        started = self._tell("start", "asked", evidence=evidence)
+        return started + self.tick()
+
+    def confirm(self, guardian: Principal, evidence: bytes) -> list[RunEffect]:
+        """The second person agrees."""
+        if self.record.state is not RunState.UNCONFIRMED:
+            return []
+        self.record.guardian, self.record.guardian_station = guardian.name, guardian.station
+        self.record.state = RunState.WAITING
+        return self._tell("confirm", "confirmed", by=guardian, evidence=evidence) + self.tick()
+
+    def refuse(self, guardian: Principal, reason: str, evidence: bytes) -> list[RunEffect]:
+        """The second person does not."""
+        if self.record.state is not RunState.UNCONFIRMED:
+            return []
+        text = f"{guardian.name} did not confirm it" + (f": {reason}" if reason else "")
+        return self._wind_down(RunState.STOPPED, "guardian_refused", text, guardian, evidence)
+
+    def pause(self, by: Principal, reason: str, evidence: bytes) -> list[RunEffect]:
+        """Begin nothing more until it is resumed; what is selected is withdrawn, what is being executed runs to its end."""
+        text = f"paused by {by.name}" + (f": {reason}" if reason else "")
+        return self._traced("pause", by, reason, evidence) + self._wind_down(RunState.PAUSED, "paused", text, by)
+
+    def stop(self, by: Principal, reason: str, evidence: bytes) -> list[RunEffect]:
+        """End it for good, as :meth:`pause` does for a time."""
+        text = f"stopped by {by.name}" + (f": {reason}" if reason else "")
+        return self._traced("stop", by, reason, evidence) + self._wind_down(RunState.STOPPED, "stopped", text, by)
+
+    def resume(self, by: Principal, reason: str, evidence: bytes, *, once: bool = False) -> list[RunEffect]:
+        """Go on with a paused run, ``once`` for one step alone; who resumes it acts from now on."""
+        record = self.record
+        self.principal = by
+        record.operator, record.workstation, record.session = by.name, by.station, by.session
+        record.state = RunState.RUNNING if record.began else RunState.WAITING
+        record.code = record.reason = ""
+        self._once = once
+        if not once:
+            record.single_step = False
+        self._until = self._since = math.inf
+        if not record.began:
+            # the clock was looked at by who resumes it
+            self._due = self._clock.monotonic() + max(0.0, (record.at_ns - self._clock.now_ns()) / NS_PER_S)
+        return self._tell("step" if once else "resume", "resumed", why=reason, evidence=evidence) + self.tick()
+
+    # ---------------------------------------------------------------- what happens meanwhile
+
+    def hold(self, code: str, reason: str) -> list[RunEffect]:
+        """Pause it by this server itself."""
+        if self.record.state not in (RunState.WAITING, RunState.RUNNING, RunState.UNCONFIRMED):
+            return []
+        if self.record.state is RunState.UNCONFIRMED:
+            return self._wind_down(RunState.STOPPED, code, reason)
+        return self._wind_down(RunState.PAUSED, code, reason)
+
+    def selected(self, index: int, reply: ControlReply) -> list[RunEffect]:
+        """The control desk answered a selection."""
+        step = self.record.steps[index]
+        good = reply.state is SequenceState.SELECTED
+        if step.phase is not StepPhase.SELECTING:  # nobody waits for it any more
+            return [CancelStep(reply.sequence_id, self.principal, "the run no longer waits for it")] if good else []
+        self._answer_until.pop(index, None)
+        step.sequence_id = reply.sequence_id
+        if good and reply.code == "feedback_bad":
+            cancel = CancelStep(reply.sequence_id, self.principal, reply.reason)
+            return [cancel, *self._step_failed(index, reply.code, reply.reason)]
+        if not good:
+            return self._step_failed(index, reply.code, reply.reason)
+        step.phase, step.code, step.reason = StepPhase.SELECTED, reply.code, reply.reason
+        valid_s = (reply.valid_until_ns - self._clock.now_ns()) / NS_PER_S
+        self._selected_until[index] = self._clock.monotonic() + valid_s
+        if self._ending is not None:
+            return self._withdrawn() + self._quiet()
+        return self._execute_all()
+
+    def executed(self, index: int, reply: ControlReply) -> list[RunEffect]:
+        """The control desk told how a step ended."""
+        step = self.record.steps[index]
+        if step.phase is not StepPhase.EXECUTING:
+            return []
+        self._answer_until.pop(index, None)
+        if reply.state is not SequenceState.SUCCESS:
+            return self._step_failed(index, reply.code, reply.reason)
+        step.phase, step.code, step.reason, step.ended_ns = StepPhase.DONE, reply.code, reply.reason, self._clock.now_ns()
+        done = self._step_ended(index)
+        if self.record.programme.kind is Kind.SEQUENCE:
+            self.record.next = index + 1
+            self._not_before = self._clock.monotonic() + self.record.programme.steps[index].pause_s
+            self._since = math.inf
+            if self._ending is None and self._waits_for_step() and self.record.next < len(self.record.steps):
+                self._ending = _Ending(RunState.PAUSED, "single_step", "it waits for the next step to be ordered")
+        return done + (self._quiet() if self._ending is not None else self.tick())
+
+    def tick(self) -> list[RunEffect]:
+        """Act on what is due by now."""
+        over = self._clock.monotonic() >= self._until
+        match self.record.state:
+            case RunState.UNCONFIRMED if over:
+                return self._wind_down(RunState.STOPPED, "not_confirmed", "nobody confirmed it in time")
+            case RunState.UNCONFIRMED:
+                return self._too_late()
+            case RunState.PAUSED if over:
+                return self._wind_down(RunState.STOPPED, "pause_expired", f"it was paused for {PAUSE_S:g} s")
+            case RunState.WAITING | RunState.RUNNING:
+                return self._lost() or self._advance()
+            case _:
+                return []
+
+    def _advance(self) -> list[RunEffect]:
+        if isinstance(now := self._still(self.principal), str):
+            return self.hold("no_right", now)
+        self.principal = now
+        return self._wait() if self.record.state is RunState.WAITING else self._go_on()
+
+    def audit_failed(self, reason: str, dropped: Sequence[SelectStep | ExecuteStep]) -> list[RunEffect]:
+        """What was to be stored could not be, and so these orders behind it were not given: end, withdraw what is selected."""
+        for order in dropped:
+            self.record.steps[order.step].phase = StepPhase.WAITING if isinstance(order, SelectStep) else StepPhase.SELECTED
+            self._answer_until.pop(order.step, None)
+        return self._wind_down(RunState.FAILED, "audit_failed", f"the run cannot be traced, nothing more is operated: {reason}")
+
+    # ---------------------------------------------------------------- waiting to begin
+
+    def _too_late(self) -> list[RunEffect]:
+        late_s = (self._clock.now_ns() - self.record.at_ns) / NS_PER_S
+        if not self.record.at_ns or late_s <= LATE_S or self._clock_was_set():
+            return []
+        return self._wind_down(RunState.FAILED, "late", f"its time passed {late_s:.0f} s ago: it was not begun")
+
+    def _clock_was_set(self) -> bool:
+        """The wall clock and the monotonic one disagree about the time that is left."""
+        by_wall = (self.record.at_ns - self._clock.now_ns()) / NS_PER_S
+        by_monotonic = self._due - self._clock.monotonic()
+        return bool(self.record.at_ns) and abs(by_wall - by_monotonic) > LATE_S
+
+    def _wait(self) -> list[RunEffect]:
+        record = self.record
+        if self._since == math.inf:
+            if self._clock_was_set():
+                return self.hold("clock_jump", "the clock was set while it waited: resume it if its time is still meant")
+            if record.at_ns and self._clock.now_ns() < record.at_ns:
+                return []
+            if late := self._too_late():
+                return late
+            self._since = self._clock.monotonic()
+        holds, because = self._holds(record.condition)
+        if not holds and self._clock.monotonic() >= self._since + record.wait_s:
+            text = f"its condition did not hold within {record.wait_s:g} s: {because}"
+            return self._wind_down(RunState.FAILED, "condition_timeout", text)
+        return self._begun() if holds else []
+
+    def _begun(self) -> list[RunEffect]:
+        record = self.record
+        record.began, record.state = True, RunState.RUNNING
+        self._since = math.inf
+        if record.single_step:
+            return self._tell("begin", "started") + self._wind_down(RunState.PAUSED, "single_step", "it waits for its first step")
+        return self._tell("begin", "started") + self._go_on()
+
+    def _holds(self, text: str) -> tuple[bool, str]:
+        """No condition holds; one of which nothing is known does not."""
+        if not text:
+            return True, ""
+        try:
+            verdict = self._judge(text)
+        except ScadaError as error:  # the model was changed
+            return False, str(error)
+        return verdict.truth is True, "; ".join(verdict.because) or text
+
+    # ---------------------------------------------------------------- running
+
+    def _due_steps(self) -> list[int]:
+        """Steps whose turn it is."""
+        if self.record.programme.kind is Kind.GROUP:
+            return [index for index, step in enumerate(self.record.steps) if step.phase is StepPhase.WAITING]
+        return [self.record.next] if self.record.next < len(self.record.steps) else []
+
+    def _flying(self) -> list[int]:
+        return [index for index, step in enumerate(self.record.steps) if step.phase in IN_FLIGHT]
+
+    def _waits_for_step(self) -> bool:
+        once, self._once = self._once, False
+        return once or self.record.single_step
+
+    def _go_on(self) -> list[RunEffect]:
+        if self._flying() or self._ending is not None:
+            return []
+        due = self._due_steps()
+        if not due:
+            return self._wind_down(RunState.DONE, "", "")
+        if self._clock.monotonic() < self._not_before:
+            return []
+        self._since = min(self._since, self._clock.monotonic())
+        awaited = False
+        for index in due:
+            step = self.record.programme.steps[index]
+            holds, because = self._holds(step.condition)
+            if not holds and self._clock.monotonic() >= self._since + step.timeout_s:
+                waited = f" within {step.timeout_s:g} s" if step.timeout_s else ""
+                return self._step_failed(index, "condition", f"its condition did not hold{waited}: {because}")
+            awaited = awaited or not holds
+        return [] if awaited else self._select(due)
+
+    def _select(self, due: list[int]) -> list[RunEffect]:
+        now = self._still(self.principal)
+        if isinstance(now, str):
+            return self.hold("no_right", now)
+        self.principal = now
+        record = self.record
+        for index in due:
+            step = record.steps[index]
+            step.phase, step.started_ns, step.sequence_id, step.code, step.reason = (
+                StepPhase.SELECTING,
+                self._clock.now_ns(),
+                "",
+                "",
+                "",
+            )
+            self._answer_until[index] = self._clock.monotonic() + self._answer_s(record.programme.steps[index])
+        rows: list[RunEffect] = [self._row(index, "select") for index in due]
+        orders = [self._order(index, now) for index in due]
+        return [KeepRun(record), *rows, *orders]
+
+    def _order(self, index: int, principal: Principal) -> SelectStep:
+        record, step = self.record, self.record.programme.steps[index]
+        emergency = record.why if record.emergency else ""
+        why = why_of(record, index)
+        return SelectStep(record.run, index, step.control, step.value, principal, record.guardian, why, emergency)
+
+    def _execute_all(self) -> list[RunEffect]:
+        """Once all that were selected together are checked back."""
+        flying = self._flying()
+        if any(self.record.steps[index].phase is StepPhase.SELECTING for index in flying):
+            return []
+        now = self._still(self.principal)
+        if isinstance(now, str):
+            return self.hold("no_right", now)
+        self.principal = now
+        expired = [index for index in flying if self._clock.monotonic() >= self._selected_until[index]]
+        if expired:
+            return self._step_failed(expired[0], "selection_expired", "its selection expired while the others were selected")
+        for index in flying:
+            self.record.steps[index].phase = StepPhase.EXECUTING
+            self._answer_until[index] = self._clock.monotonic() + self._answer_s(self.record.programme.steps[index])
+        rows: list[RunEffect] = [self._row(index, "execute") for index in flying]
+        orders = [ExecuteStep(self.record.run, index, self.record.steps[index].sequence_id, now) for index in flying]
+        return [KeepRun(self.record), *rows, *orders]
+
+    def _lost(self) -> list[RunEffect]:
+        """Steps whose answer did not come at all."""
+        now = self._clock.monotonic()
+        for index, until in list(self._answer_until.items()):
+            if now >= until:
+                del self._answer_until[index]
+                executing = self.record.steps[index].phase is StepPhase.EXECUTING
+                text = "whether it operated is not known" if executing else "nothing was operated"
+                return self._step_failed(index, "no_answer", f"the control path did not answer: {text}", unknown=executing)
+        return []
+
+    # ---------------------------------------------------------------- ending
+
+    def _step_failed(self, index: int, code: str, reason: str, *, unknown: bool = False) -> list[RunEffect]:
+        step = self.record.steps[index]
+        step.phase = StepPhase.UNKNOWN if unknown else StepPhase.FAILED
+        step.code, step.reason, step.ended_ns = code, reason, self._clock.now_ns()
+        self._answer_until.pop(index, None)
+        return self._step_ended(index) + self._wind_down(RunState.FAILED, code, f"step {index + 1}: {reason}")
+
+    def _wind_down(
+        self, state: RunState, code: str, reason: str, by: Principal | None = None, evidence: bytes = b""
+    ) -> list[RunEffect]:
+        """Begin nothing more, withdraw what is selected, and end there once nothing is under way; a failure outranks a pause."""
+        if self._ending is None or _RANK.get(state, 0) > _RANK.get(self._ending.state, 0):
+            self._ending = _Ending(state, code, reason)
+            self.record.code, self.record.reason = code, reason
+        return self._withdrawn() + self._quiet(by, evidence)
+
+    def _withdrawn(self) -> list[RunEffect]:
+        effects: list[RunEffect] = []
+        for index, step in enumerate(self.record.steps):
+            if step.phase is StepPhase.SELECTED:
+                step.phase = StepPhase.WAITING
+                self._selected_until.pop(index, None)
+                effects.append(CancelStep(step.sequence_id, self.principal, self._ending.reason if self._ending else ""))
+        return effects
+
+    def _quiet(self, by: Principal | None = None, evidence: bytes = b"") -> list[RunEffect]:
+        """Take the end that was decided, if nothing is under way any more."""
+        ending, record = self._ending, self.record
+        if ending is None or self._flying():
+            return []
+        self._ending = None
+        state = ending.state
+        if state is RunState.PAUSED and all(step.phase is StepPhase.DONE for step in record.steps):
+            state, ending = RunState.DONE, _Ending(RunState.DONE, "", "")
+        record.state, record.code, record.reason = state, ending.code, ending.reason
+        if state is RunState.PAUSED:
+            self._until = self._clock.monotonic() + PAUSE_S
+        else:
+            record.ended_ns = self._clock.now_ns()
+            for step in record.steps:
+                if step.phase is StepPhase.WAITING:
+                    step.phase = StepPhase.SKIPPED
+        return self._tell("result" if state.ended else "paused", state.value, by=by, evidence=evidence)
+
+    # ---------------------------------------------------------------- traces
+
+    def _row(self, index: int, step: str) -> Audit:
+        return Audit(self.record.run, step_row(self.record, index, step, self.principal))
+
+    def _step_ended(self, index: int) -> list[RunEffect]:
+        told = step_event(self.record, index, self.principal.name, self._clock.now_ns())
+        return [KeepRun(self.record), self._row(index, "end"), Report(told)]
+
+    def _traced(self, step: str, by: Principal, why: str, evidence: bytes) -> list[RunEffect]:
+        return [Audit(self.record.run, run_row(self.record, step, by, why=why, evidence=evidence))]
+
+    def _tell(
+        self, step: str, event: str, *, by: Principal | None = None, why: str = "", evidence: bytes = b""
+    ) -> list[RunEffect]:
+        who = by or self.principal
+        row = run_row(self.record, step, who, why=why, evidence=evidence)
+        told = run_event(self.record, event, who.name, self._clock.now_ns())
+        return [KeepRun(self.record), Audit(self.record.run, row), Report(told)]

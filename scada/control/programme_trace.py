@@ -1,0 +1,118 @@
+"""Audit rows and events of programmes and their runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scada.control.programme_records import RunRecord, StepPhase
+from scada.control.programmes import Programme
+from scada.control.records import Principal
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass
+from scada.security.audit import AuditRow
+
+_BAD: Final = ("failed", "interrupted")
+
+
+def title_of(programme: Programme) -> str:
+    """Name and version in one word, e.g. ``transfer v3``."""
+    return f"{programme.name} v{programme.version}"
+
+
+def why_of(record: RunRecord, index: int) -> str:
+    """What the control desk writes to the audit log for a step of a run."""
+    guard = f", confirmed by {record.guardian}" if record.guardian else ", emergency" if record.emergency else ""
+    return f"programme {title_of(record.programme)}, run {record.run}, step {index + 1} of {len(record.steps)}{guard}"
+
+
+def programme_row(
+    programme: Programme, step: str, who: Principal, *, code: str = "", reason: str = "", evidence: bytes = b""
+) -> AuditRow:
+    """The trace of an act on a programme itself, or of a refused one."""
+    return AuditRow(
+        "programme",
+        step,
+        who.name,
+        who.station,
+        who.session,
+        path=title_of(programme)[:200],
+        code=code,
+        reason=reason[:1000],
+        evidence=evidence,
+    )
+
+
+def run_row(record: RunRecord, step: str, who: Principal, *, why: str = "", evidence: bytes = b"") -> AuditRow:
+    """The trace of an act on a run."""
+    return AuditRow(
+        "programme",
+        step,
+        who.name,
+        who.station,
+        who.session,
+        record.run,
+        path=title_of(record.programme),
+        code=f"{record.state.value}:{record.code}" if record.code else record.state.value,
+        reason=why or record.reason or record.why,
+        evidence=evidence,
+    )
+
+
+def step_row(record: RunRecord, index: int, step: str, who: Principal) -> AuditRow:
+    """The trace of one step of a run; the control desk writes its own beside it."""
+    planned, done = record.programme.steps[index], record.steps[index]
+    return AuditRow(
+        "programme",
+        f"step_{step}",
+        who.name,
+        who.station,
+        who.session,
+        record.run,
+        mrid=planned.control,
+        path=f"{title_of(record.programme)}, step {index + 1}",
+        value=planned.value,
+        code=f"{done.phase.value}:{done.code}" if done.code else done.phase.value,
+        reason=done.reason or done.sequence_id,
+    )
+
+
+def run_event(record: RunRecord, what: str, who: str, time_ns: int) -> Event:
+    """``programme.<what>``."""
+    bad = what in _BAD or (what == "paused" and record.code not in ("paused", "single_step"))
+    parameters = {
+        "programme": title_of(record.programme),
+        "run": record.run,
+        "by": who,
+        "guardian": record.guardian,
+        "code": record.code,
+        "reason": record.reason or record.why,
+        "steps": f"{sum(step.phase is StepPhase.DONE for step in record.steps)}/{len(record.steps)}",
+    }
+    alarm_class = AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE
+    return Event(time_ns, EventKind.CONTROL, alarm_class, 2 if bad else 3, f"programme.{what}", parameters, actor=who)
+
+
+def step_event(record: RunRecord, index: int, who: str, time_ns: int) -> Event:
+    """``programme.step``: how a step ended."""
+    planned, done = record.programme.steps[index], record.steps[index]
+    bad = done.phase is not StepPhase.DONE
+    parameters = {
+        "programme": title_of(record.programme),
+        "run": record.run,
+        "by": who,
+        "step": f"{index + 1}/{len(record.steps)}",
+        "state": done.phase.value,
+        "code": done.code,
+        "reason": done.reason,
+        "value": f"{planned.value:g}",
+    }
+    alarm_class = AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE
+    key = "programme.step_failed" if bad else "programme.step"
+    return Event(time_ns, EventKind.CONTROL, alarm_class, 3, key, parameters, mrid=planned.control, actor=who)
+
+
+def saved_event(programme: Programme, time_ns: int) -> Event:
+    """``programme.saved`` or ``programme.removed``."""
+    what = "removed" if programme.removed else "saved"
+    parameters = {"programme": title_of(programme), "by": programme.author, "reason": programme.reason}
+    return Event(time_ns, EventKind.CONTROL, AlarmClass.NOTICE, 4, f"programme.{what}", parameters, actor=programme.author)
