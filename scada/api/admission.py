@@ -1,8 +1,8 @@
 """What every call passes before the gate: TLS 1.3 with a certificate in force, the peer's allowance, and a time limit.
 
 These checks cost a few microseconds and parse nothing, so that a flood ends here. A call over its peer's allowance waits for
-its refusal: a peer has so many calls at a time, and what waits asks nothing more. One :class:`Admission` belongs to one server and
-one event loop; its peers are told apart by certificate, without TLS by address.
+its refusal: a peer has so many calls at a time, and what waits asks nothing more. One :class:`Admission` belongs to one server
+and one event loop; its peers are told apart by certificate, without TLS by address.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from scada.security.requests import Request
 from scada.security.revocation import REASONS, RevocationList, Revoked, issue_list
 from scada.security.roles import rights_of
 from scada.security.sm2 import Sm2Key
+from scada.security.tls_identities import issue_tls, revoke_tls
 
 YEAR_NS: Final = 365 * 24 * 3600 * NS_PER_S
 LIST_DAYS: Final = 30.0
@@ -131,6 +132,7 @@ def issue_identity(
             key = load_or_make_key(folder, name, password)
     except OSError as error:
         raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error
+    issue_tls(folder, name, clock.now_ns(), days=365.0 * years, password=password, authority_password=authority_password)
     return _issue(folder, certificate_path(folder, name), key.point(), name, roles, issuer, issuer_key, clock, years)
 
 
@@ -203,6 +205,7 @@ def revoke(
         raise SecurityError(f"unknown reason {reason!r}", mend=f"one of {', '.join(REASONS)}")
     issuer, issuer_key = _open(folder, authority, authority_password)
     trust = load_authorities(folder)
+    certificates = tuple(certificates)
     known = trust.list_of(issuer)
     now = clock.now_ns()
     revoked = dict(known.revoked) if known else {}
@@ -222,7 +225,15 @@ def revoke(
         due_ns=now + int(days * _DAY_NS),
     )
     place_list(folder, made)
+    if authority == AUTHORITY:
+        fallen = [each.name for each in certificates if reason != "superseded" and _is_in_place(folder, each)]
+        revoke_tls(folder, fallen, now, password=authority_password)
     return made
+
+
+def _is_in_place(folder: Path, certificate: Certificate) -> bool:
+    path = certificate_path(folder, certificate.name)
+    return path.exists() and load_certificate(path).encoded == certificate.encoded
 
 
 def place_list(folder: Path, revocations: RevocationList) -> Path:

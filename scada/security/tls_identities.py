@@ -159,16 +159,18 @@ def revoke_tls(folder: Path, names: Sequence[str], now_ns: int, *, password: byt
 
     Args:
         folder: of the identities.
-        names: identities; those without a TLS certificate are passed over. None: only the list's validity begins again.
+        names: identities; those without a TLS certificate are passed over. Empty: only the list's validity begins again.
         now_ns: ns UTC.
         password: of the authority's key.
 
     Returns:
-        Serial numbers of all revoked certificates.
+        Serial numbers of all revoked certificates; none where another authority revokes.
 
     Raises:
-        SecurityError: no authority, or the folder cannot be written.
+        SecurityError: the folder cannot be written.
     """
+    if not FILES.authority_key(folder).exists():
+        return []  # another authority revokes
     there = [name for name in names if FILES.certificate(folder, name).exists()]
     return revoke(folder, there, now_ns, days=_LIST_DAYS, layout=FILES, password=_password(password))
 
