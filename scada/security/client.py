@@ -99,13 +99,12 @@ class SessionClient:
     # ------------------------------------------------------------------ login and renewal
 
     def login_request(self, challenge: bytes = b"") -> bytes:
-        """A fresh serialised Signed{LoginRequest}; forgets an earlier session.
+        """A fresh serialised Signed{LoginRequest}; an earlier session goes on until :meth:`accept`.
 
         Args:
             challenge: of ``Session/GetChallenge`` without a session, where the clocks differ.
         """
         self._ephemeral = Sm2Key.generate()
-        self._state = None
         body = pb.LoginRequest(
             certificate=self._identity.certificate.encoded,
             ephemeral_key=self._ephemeral.point(),

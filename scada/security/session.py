@@ -59,6 +59,8 @@ from scada.security.sm2_encoding import SIGNATURE_SIZE
 from scada.security.sm3 import sm3
 from scada.security.trust import Trust
 
+__all__ = ["LOGIN", "REKEY", "SECRET_SIZE", "SERVER_ROLE", "Order", "Session", "SessionPolicy", "SessionServer"]
+
 SERVER_ROLE: Final = "SERVER"
 SECRET_SIZE: Final = 32
 
@@ -111,6 +113,11 @@ class SessionServer:
         self._sessions: dict[bytes, Session] = {}
         self._listeners: list[Callable[[Session, str], None]] = []
 
+    @property
+    def trust(self) -> Trust:
+        """Whose certificates are trusted, and who may do what."""
+        return self._trust
+
     # ------------------------------------------------------------------ login and renewal
 
     def login(self, envelope: bytes, peer: Peer = NO_PEER) -> tuple[bytes, Principal]:
@@ -134,7 +141,7 @@ class SessionServer:
         identifier = secrets.token_bytes(16)
         principal = self._principal(certificate, request.station, identifier, peer)
         now, now_ns = self._clock.monotonic(), self._clock.now_ns()
-        remaining_ns = min(int(self._lifetime_s * NS_PER_S), certificate.not_after_ns - now_ns)
+        remaining_ns = min(int(self._lifetime_s * NS_PER_S), self._trust.expires_ns(certificate) - now_ns)
         secret = secrets.token_bytes(SECRET_SIZE)
         expires_ns = now_ns + remaining_ns
         reply = self._answers.login(request, principal, secret=secret, digest=digest, expires_ns=expires_ns)
@@ -278,6 +285,14 @@ class SessionServer:
         except ValueError as error:
             raise UnknownSessionError("the session id is not hexadecimal") from error
         return self._session(identifier)
+
+    def check_alive(self, session: Session) -> None:
+        """Refuse to go on with a stream whose session is over.
+
+        Raises:
+            UnknownSessionError, SessionExpiredError: it is.
+        """
+        self._session(session.identifier)
 
     def sealer(self, session: Session, method: str) -> Sealer:
         """What seals the replies of one call."""
