@@ -18,6 +18,7 @@ from scada.actors.messages import (
     InterlocksAsked,
     ModelChanged,
     Operate,
+    ProgrammeSelect,
     Report,
     ReserveControls,
     SequencesAsked,
@@ -46,7 +47,7 @@ from scada.security.audit import AuditLog
 
 _log = structlog.get_logger("control")
 
-_BATCHED = (StepAsked, StepAnswered, TelecontrolSelect, DirectControl)
+_BATCHED = (StepAsked, StepAnswered, TelecontrolSelect, DirectControl, ProgrammeSelect)
 _BATCH = 256
 """Messages whose rows of the audit log are written together."""
 _STANDS = (SequenceState.SELECTED, SequenceState.CONFIRMED)
@@ -146,7 +147,7 @@ class ControlActor(Actor):
                 self._carry_out(self._desk.on_changes(self._mirror.follow(changes).tolist()))
             case Tick():
                 self._carry_out(self._desk.tick())
-            case StepAsked() | StepAnswered() | TelecontrolSelect() | DirectControl():
+            case StepAsked() | StepAnswered() | TelecontrolSelect() | DirectControl() | ProgrammeSelect():
                 waiting = self._mailbox.take_told(_BATCHED, _BATCH - 1)
                 self._carry_out([effect for one in (message, *waiting) for effect in self._decide(one)])
             case SequencesAsked(station, ended):
@@ -159,13 +160,16 @@ class ControlActor(Actor):
                 return super().receive(message)
         return None
 
-    def _decide(self, message: StepAsked | StepAnswered | TelecontrolSelect | DirectControl) -> list[fx.Effect]:
+    def _decide(self, message: StepAsked | StepAnswered | TelecontrolSelect | DirectControl | ProgrammeSelect) -> list[fx.Effect]:
         match message:
             case StepAnswered(sequence_id, step, result):
                 return self._desk.on_answer(sequence_id, step, result)
             case TelecontrolSelect(cid, value, principal, evidence, reply):
                 mrid = self._tables.controls[cid].mrid if cid < len(self._tables.controls) else ""
                 return self._desk.select(reply, mrid, value, None, principal, evidence)
+            case ProgrammeSelect(mrid, value, principal, step, emergency, reply):
+                waiver = Waiver(emergency=bool(emergency), reason=emergency)
+                return self._desk.select(reply, mrid, value, None, principal, programme=step, waiver=waiver)
             case DirectControl(cid, value, principal, why, reply):
                 return self._desk.direct(reply, cid, value, principal, why=why)
             case StepAsked():

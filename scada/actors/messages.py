@@ -12,7 +12,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.mailbox import Message
 from scada.actors.tracing import TraceHub
-from scada.control.records import ControlReply, Principal
+from scada.control.records import ControlReply, Principal, ProgrammeStep
 from scada.core.batch import PointBatch
 from scada.events.records import Event
 from scada.model_cim.tables import ChannelSpec, Control, Point
@@ -390,6 +390,36 @@ class TelecontrolSelect(Message):
     principal: Principal
     evidence: bytes
     reply: Callable[[ControlReply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeSelect(Message):
+    """A select by a run of a programme; ``reply`` is called at check-back. Its execute and cancel are :class:`StepAsked`."""
+
+    control: str
+    """mRID."""
+    value: float
+    principal: Principal
+    step: ProgrammeStep
+    emergency: str
+    """Reason of a run without the second person, else empty."""
+    reply: Callable[[ControlReply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeAsked(Message):
+    """Ask: an order on programmes; the reply is a ProgrammeReply."""
+
+    request: pb.SaveProgrammeRequest | pb.StartProgrammeRequest | pb.ConfirmProgrammeRequest | pb.ProgrammeCommand
+    principal: Principal
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammesRead(Message):
+    """Ask: programmes, one of them or None, or runs; the reply is a ProgrammeList, a Programme or a RunList."""
+
+    request: pb.ListProgrammesRequest | pb.GetProgrammeRequest | pb.ListRunsRequest
 
 
 @dataclass(frozen=True, slots=True)
