@@ -1,137 +1,154 @@
-"""``scada keys``: make and show identities."""
+"""``scada keys``: make, show and look after identities."""
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from scada.core.clock import NS_PER_S, SystemClock
-from scada.security.certificates import Certificate, CertificateError, check_certificate
-from scada.security.identities import (
-    PASSWORD_VARIABLE,
-    init_identities,
-    issue_identity,
-    list_identities,
-    load_authority,
-)
+from scada.cli import keys_options as options
+from scada.cli.keys_revocation import crl, revoke
+from scada.cli.keys_secrets import secret
+from scada.cli.keys_show import check, show
+from scada.cli.keys_tls import tls
+from scada.cli.keys_transfer import export, import_, request, sign
+from scada.core.clock import SystemClock
+from scada.core.errors import SecurityError
+from scada.security.authorities import load_authorities
+from scada.security.identities import init_identities
+from scada.security.issuing import issue_identity, make_subordinate
+from scada.security.key_files import AUTHORITY, authority_names, authority_path, certificate_path, load_certificate
 from scada.security.roles import ROLES
+from scada.security.tls_identities import issue_tls
 from scada.security.users import ROLES_FILE, grant_identity
-
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-_ASK = click.option("--password", "ask", is_flag=True, help=f"Ask for a password (else {PASSWORD_VARIABLE} is used if set).")
 
 
 @click.group()
 def command() -> None:
-    """Make and show identities: SM2 keys, certificates, and the authority that issues them."""
+    """Make and look after identities: SM2 keys, certificates, and the authorities that issue them.
+
+    \b
+    scada keys init var/keys                       # a root authority and the identities of a first start
+    scada keys issue var/keys wang --role OPERATOR --area North
+    scada keys show var/keys                       # who, until when, issued by whom, revoked or not
+    scada keys export var/keys wang wang.pem       # one sealed file, carried to the workstation of wang ...
+    scada keys import keys wang.pem                # ... and put in place there
+    scada keys renew var/keys wang                 # before the certificate expires
+    scada keys revoke var/keys wang                # at once; open sessions end within a second
+    scada keys crl var/keys                        # before the revocation list is overdue
+
+    Where the key must not travel, it is made at the workstation and signed where the authority's key is:
+
+    \b
+    scada keys request keys li li.csr              # there: a key and a request
+    scada keys sign var/keys li.csr li.cert.pem --role GUARDIAN   # here; the certificate goes back
+
+    The root's key (ca.key.pem) is needed to issue, renew and revoke only. Keep it on a medium in a safe and work with an
+    authority below it: `scada keys ca`. Everything that runs does without both. The guide: docs/security/keys.md.
+    """  # noqa: D301 - click's mark of lines that stay as they are
 
 
 @command.command()
-@_FOLDER
-@_ASK
+@options.folder
+@options.ask
 def init(*, folder: Path, ask: bool) -> None:
     """Make an authority and the identities of a first start in FOLDER; what is there is never overwritten."""
-    made = init_identities(folder, password=_password(ask=ask))
+    made = init_identities(folder, password=options.password(asked=ask))
     click.echo(f"made in {folder}: {', '.join(made)}" if made else f"{folder}: every identity is there, nothing made")
 
 
 @command.command()
-@_FOLDER
-def show(*, folder: Path) -> None:
-    """Show the identities of FOLDER: roles, end of validity, key id."""
-    now_ns = SystemClock().now_ns()
-    authority = load_authority(folder)
-    for certificate in list_identities(folder):
-        fault = "" if certificate.is_authority else _fault(certificate, authority, now_ns)
-        until = datetime.fromtimestamp(certificate.not_after_ns // NS_PER_S, tz=UTC)
-        roles = ", ".join(sorted(certificate.roles)) or ("authority" if certificate.is_authority else "no role")
-        click.echo(f"{certificate.name:24} {roles:24} until {until:%Y-%m-%d}  key {certificate.public_key.key_id().hex()}{fault}")
+@options.folder
+@click.argument("name")
+@click.option("--years", type=click.FloatRange(0.01, 10), default=5.0, show_default=True, help="Validity.")
+@options.ask
+@options.ask_authority
+def ca(*, folder: Path, name: str, years: float, ask: bool, ask_authority: bool) -> None:
+    """Make an authority NAME below the root of FOLDER: it issues identities with --by NAME, and no further authorities.
+
+    Afterwards the root's key can be taken away; it comes back when NAME is to be revoked or renewed.
+    """
+    password = options.password(asked=ask)
+    root_password = options.authority_password(asked=ask_authority, otherwise=password)
+    made = make_subordinate(folder, name, SystemClock(), years=years, password=password, authority_password=root_password)
+    click.echo(f"{made.name}: {authority_path(folder, name)}; every workstation and server needs this file beside ca.cert.pem")
 
 
 @command.command()
-@_FOLDER
+@options.folder
 @click.argument("name")
 @click.option(
     "--role", "roles", multiple=True, required=True, type=click.Choice(sorted(ROLES)), help="May be given more than once."
 )
 @click.option("--area", "areas", multiple=True, default=["*"], help="Control area or station; default: all.")
-@click.option("--years", type=click.FloatRange(0.01, 10), default=2.0, show_default=True, help="Validity.")
-@_ASK
-def issue(*, folder: Path, name: str, roles: tuple[str, ...], areas: tuple[str, ...], years: float, ask: bool) -> None:
-    """Issue an identity NAME by the authority of FOLDER; an existing key is kept and gets a new certificate.
+@click.option(
+    "--host", "hosts", multiple=True, help="DNS name or address under which a server is called, for its TLS certificate."
+)
+@options.years
+@options.authority
+@options.ask
+@options.ask_authority
+def issue(
+    *,
+    folder: Path,
+    name: str,
+    roles: tuple[str, ...],
+    areas: tuple[str, ...],
+    hosts: tuple[str, ...],
+    years: float,
+    authority: str,
+    ask: bool,
+    ask_authority: bool,
+) -> None:
+    """Issue an identity NAME; an existing key is kept and gets a new certificate.
 
     The server grants what both the certificate and its role table roles.toml allow; NAME is added to the table of FOLDER.
     """
-    password = _password(ask=ask)
-    certificate = issue_identity(folder, name, roles, SystemClock(), years=years, password=password, authority_password=password)
-    added = grant_identity(folder, name, roles, areas)
-    note = "granted in" if added else "kept as it was in"
-    click.echo(f"{certificate.name}: certificate for {', '.join(sorted(certificate.roles))}; {note} {folder / ROLES_FILE}")
+    password = options.password(asked=ask)
+    by_password = options.authority_password(asked=ask_authority, otherwise=password)
+    clock = SystemClock()
+    certificate = issue_identity(
+        folder, name, roles, clock, years=years, password=password, authority_password=by_password, authority=authority
+    )
+    issue_tls(folder, name, clock.now_ns(), hosts=hosts, days=years * 365, password=password, authority_password=by_password)
+    note = "no table of roles here"
+    if (folder / ROLES_FILE).exists():
+        added = grant_identity(folder, name, roles, areas)
+        note = f"{'granted in' if added else 'kept as it was in'} {folder / ROLES_FILE}"
+    click.echo(f"{certificate.name}: certificate for {', '.join(sorted(certificate.roles))}; {note}")
 
 
-def _fault(certificate: Certificate, authority: Certificate, now_ns: int) -> str:
-    try:
-        check_certificate(certificate, authority, now_ns)
-    except CertificateError as error:
-        return f"  REFUSED: {error.what}"
-    return ""
-
-
-def _password(*, ask: bool) -> bytes | None:
-    if ask:
-        text: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return text.encode()
-    given = os.environ.get(PASSWORD_VARIABLE)
-    return given.encode() if given else None
-
-
-@command.group("tls")
-def tls() -> None:
-    """Make certificates for the TLS of telecontrol links (IEC 62351-3), by a small authority of your own.
-
-    For laboratories and first steps; a plant takes its certificates from its own authority. ECDSA keys on P-256.
-
-    \b
-    scada keys tls init tls                    # authority and an empty revocation list
-    scada keys tls issue tls master            # ours
-    scada keys tls issue tls north --host 10.1.1.5
-    scada keys tls revoke tls north            # the list is read again at the next handshake
-    """  # noqa: D301 - click's mark of lines that stay as they are
-
-
-@tls.command("init")
-@_FOLDER
-def tls_init(*, folder: Path) -> None:
-    """Make an authority and an empty revocation list in FOLDER; what is there stays."""
-    from scada.security.tls_authority import make_authority
-
-    make_authority(folder, SystemClock().now_ns())
-    click.echo(f"{folder}: tls_ca = ca.pem, tls_crl = crl.pem; keep ca.key elsewhere afterwards")
-
-
-@tls.command("issue")
-@_FOLDER
+@command.command()
+@options.folder
 @click.argument("name")
-@click.option("--host", "hosts", multiple=True, help="DNS name or address under which it is called; may be given more than once.")
-@click.option("--days", type=click.FloatRange(0.01, 3650), default=365.0, show_default=True, help="Validity.")
-def tls_issue(*, folder: Path, name: str, hosts: tuple[str, ...], days: float) -> None:
-    """Issue a certificate to NAME, good for a client and a server; an existing key is kept."""
-    from scada.security.tls_authority import issue
+@click.option(
+    "--new-key", is_flag=True, help="Make a new key too; the old one is lost, its certificate stays valid until revoked."
+)
+@options.years
+@options.ask
+@options.ask_authority
+def renew(*, folder: Path, name: str, new_key: bool, years: float, ask: bool, ask_authority: bool) -> None:
+    """Give the identity NAME a new certificate of the same roles by the authority that issued the old one.
 
-    path = issue(folder, name, SystemClock().now_ns(), hosts=hosts, days=days)
-    click.echo(f"tls_certificate = {path}, tls_key = {path.with_suffix('.key')}")
+    Running programs go on with what they have loaded; they take the new certificate at their next start. If the old key may have
+    been seen by others, revoke it afterwards: `scada keys revoke FOLDER NAME --old`.
+    """
+    password = options.password(asked=ask)
+    old = load_certificate(certificate_path(folder, name))
+    issuer = load_authorities(folder).issuer(old)
+    names = [each for each in authority_names(folder) if load_certificate(authority_path(folder, each)).encoded == issuer.encoded]
+    if name == AUTHORITY or not names:
+        raise SecurityError("an authority is not renewed so", where=name, mend="see docs/security/keys.md, exchange of roots")
+    by_password = options.authority_password(asked=ask_authority, otherwise=password)
+    clock = SystemClock()
+    made = issue_identity(
+        folder, name, sorted(old.roles), clock,
+        years=years, password=password, authority_password=by_password, authority=names[0], new_key=new_key,
+    )  # fmt: skip
+    issue_tls(folder, name, clock.now_ns(), days=years * 365, password=password, authority_password=by_password)
+    key = "a new key" if new_key else "the same key"
+    click.echo(f"{name}: renewed with {key}, serial {made.serial:x}; before: {old.serial:x}")
 
 
-@tls.command("revoke")
-@_FOLDER
-@click.argument("names", nargs=-1)
-@click.option("--days", type=click.FloatRange(0.01, 3650), default=30.0, show_default=True, help="Until the next list is due.")
-def tls_revoke(*, folder: Path, names: tuple[str, ...], days: float) -> None:
-    """Revoke the certificates of NAMES; without a name, renew the list before it expires."""
-    from scada.security.tls_authority import revoke
-
-    revoked = revoke(folder, names, SystemClock().now_ns(), days=days)
-    click.echo(f"{folder / 'crl.pem'}: {len(revoked)} revoked, next list due in {days:g} days")
+for _command in (show, check, revoke, crl, request, sign, export, import_, secret, tls):
+    command.add_command(_command)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 
 from scada.security import pkcs8, sm2_openssl, sm2_pure
 from scada.security.sm2_encoding import Sm2Error, parse_point, private_key_der, scalar_of_private_key_der, signature_to_der
-from scada.security.sm3 import sm3
+from scada.security.sm3 import hkdf_sm3, sm3
 
 __all__ = ["Signer", "Sm2Error", "Sm2Key", "Sm2PublicKey", "self_test"]
 
@@ -142,6 +142,10 @@ class Sm2Key(Sm2PublicKey):
     def private_pem(self, password: bytes | None = None) -> bytes:
         """PKCS#8 PEM; encrypted by PBES2 with SM4-CBC if a password is given. ``openssl pkey`` reads both."""
         return pkcs8.seal_pem(private_key_der(self._d, self._point), password)
+
+    def derive(self, purpose: bytes, size: int) -> bytes:
+        """A symmetric key of ``size`` bytes for one purpose (HKDF-SM3 of the private scalar), the same whenever it is asked."""
+        return hkdf_sm3(self._d.to_bytes(32, "big"), salt=b"scada derived key", info=purpose, length=size)
 
     def sign(self, message: bytes) -> bytes:
         """Raw ``r | s`` signature of a message, 64 bytes."""

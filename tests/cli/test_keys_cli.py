@@ -1,0 +1,213 @@
+"""`scada keys` as its user works with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+
+import pytest
+from click.testing import CliRunner
+
+from scada.cli.keys import command
+from scada.core.clock import SystemClock
+from scada.core.errors import SecurityError
+from scada.security.identities import init_identities, load_identity
+from scada.security.key_files import load_certificate
+from scada.security.revocation import RevokedError
+from scada.security.trust import Trust
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys-cli") / "keys"
+    init_identities(folder)
+    return folder
+
+
+@pytest.fixture
+def keys(made, tmp_path, monkeypatch):
+    for name in ("SCADA_KEY_PASSWORD", "SCADA_CA_PASSWORD", "SCADA_SECRETS_KEY", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    return shutil.copytree(made, tmp_path / "keys")
+
+
+def run(*words, code=0, stdin=None):
+    done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False, input=stdin)
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def row(keys, name):
+    return next(each for each in json.loads(run("show", keys, "--json")) if each["name"] == name)
+
+
+def test_an_authority_below_the_root_and_the_root_taken_away(keys):
+    run("ca", keys, "north")
+    (keys / "ca.key.pem").unlink()
+    assert "certificate for OPERATOR" in run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    load_identity(keys, "wang", SystemClock())
+    assert row(keys, "wang")["issuer"] == "scada authority north < scada root authority"
+    assert row(keys, "ca")["key"] == "not here"
+    run("revoke", keys, "wang", "--reason", "keyCompromise")
+    assert "revoked" in row(keys, "wang")["fault"]
+    with pytest.raises(RevokedError):
+        load_identity(keys, "wang", SystemClock())
+    assert "wang" not in run("check", keys, "viewer", "operator")
+    assert "revoked since" in run("check", keys, code=1)
+    with pytest.raises(SecurityError, match="key is not here"):
+        run("issue", keys, "li", "--role", "OPERATOR")
+
+
+def test_revoking_an_authority_takes_its_identities_along(keys):
+    run("ca", keys, "north")
+    run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    run("revoke", keys, "north", "--reason", "cACompromise")
+    assert "REVOKED" in row(keys, "north")["fault"]
+    with pytest.raises(RevokedError, match="north"):
+        load_identity(keys, "wang", SystemClock())
+
+
+def test_renewal_keeps_the_key_or_makes_another(keys):
+    before, key = load_certificate(keys / "operator.cert.pem"), (keys / "operator.key.pem").read_bytes()
+    run("renew", keys, "operator", "--years", "3")
+    same = load_certificate(keys / "operator.cert.pem")
+    assert (keys / "operator.key.pem").read_bytes() == key
+    assert (same.roles, same.public_key.point()) == (before.roles, before.public_key.point())
+    assert same.not_after_ns > before.not_after_ns
+    run("renew", keys, "operator", "--new-key")
+    other = load_certificate(keys / "operator.cert.pem")
+    assert other.public_key.point() != same.public_key.point()
+    assert stat.S_IMODE((keys / "operator.key.pem").stat().st_mode) == 0o600
+    load_identity(keys, "operator", SystemClock())
+    trust = Trust(keys)
+    trust.check(same, SystemClock().now_ns())
+    run("revoke", keys, "operator", "--old", "--reason", "superseded")
+    trust.refresh()
+    trust.check(other, SystemClock().now_ns())
+    for gone in (before, same):
+        with pytest.raises(RevokedError, match="superseded"):
+            trust.check(gone, SystemClock().now_ns())
+
+
+def test_a_name_is_revoked_with_all_its_certificates(keys):
+    first = load_certificate(keys / "operator.cert.pem")
+    run("renew", keys, "operator")
+    run("revoke", keys, "operator")
+    trust = Trust(keys)
+    for each in (first, load_certificate(keys / "operator.cert.pem")):
+        with pytest.raises(RevokedError):
+            trust.check(each, SystemClock().now_ns())
+
+
+def test_revoking_by_serial_number_and_renewing_the_list(keys):
+    serial = row(keys, "viewer")["serial"]
+    assert "list 1, 1 revoked" in run("revoke", keys, "--serial", serial.upper())
+    assert "list 2, 1 revoked" in run("crl", keys, "--days", "7")
+    assert "REFUSED" in row(keys, "viewer")["fault"]
+    with pytest.raises(SecurityError, match="no certificate"):
+        run("revoke", keys, "--serial", "1234")
+    assert "give NAMES" in run("revoke", keys, code=2)
+
+
+def test_a_request_travels_and_the_key_does_not(keys, tmp_path):
+    there, csr, answer = tmp_path / "there", tmp_path / "li.csr", tmp_path / "li.cert.pem"
+    run("request", there, "li", csr)
+    run("sign", keys, csr, answer, "--role", "GUARDIAN")
+    (there / "li.cert.pem").write_bytes(answer.read_bytes())
+    (there / "ca.cert.pem").write_bytes((keys / "ca.cert.pem").read_bytes())
+    identity = load_identity(there, "li", SystemClock())
+    assert identity.certificate.roles == {"GUARDIAN"}
+    assert not (keys / "li.key.pem").exists()
+    assert Trust(keys).principal(identity.certificate).roles == {"GUARDIAN"}
+    with pytest.raises(SecurityError, match="there already"):
+        run("sign", keys, csr, answer, "--role", "GUARDIAN")
+
+
+def test_a_request_cannot_take_a_name_whose_key_is_here(keys, tmp_path):
+    run("request", tmp_path / "there", "operator", tmp_path / "x.csr")
+    with pytest.raises(SecurityError, match="has its key in this folder"):
+        run("sign", keys, tmp_path / "x.csr", tmp_path / "x.pem", "--role", "OPERATOR")
+
+
+def test_export_and_import(keys, tmp_path):
+    run("ca", keys, "north")
+    run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    run("crl", keys)
+    bundle, there = tmp_path / "wang.pem", tmp_path / "there"
+    run("export", keys, "wang", bundle, stdin="long enough\nlong enough\n")
+    text = bundle.read_text()
+    assert text.count("BEGIN ENCRYPTED PRIVATE KEY") == text.count("PRIVATE KEY-----") // 2 == 2
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+    with pytest.raises(SecurityError, match="wrong password"):
+        run("import", there, bundle, stdin="wrong\n")
+    assert list(there.iterdir()) == []
+    run("import", there, bundle, stdin="long enough\n")
+    identity = load_identity(there, "wang", SystemClock(), b"long enough")
+    assert identity.name == "wang"
+    assert {"ca.cert.pem", "north.ca.pem", "ca.crl.pem", "wang.tls.pem", "wang.tls.key", "tls-ca.pem"} <= {
+        path.name for path in there.iterdir()
+    }
+    for path in there.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if "key" in path.name else 0o644), path
+    run("import", there, bundle, stdin="long enough\n")  # again: nothing differs
+
+
+def test_a_plain_export_is_asked_for_and_a_short_password_refused(keys, tmp_path):
+    bundle = tmp_path / "wang.pem"
+    assert "at least 8" in run("export", keys, "operator", bundle, stdin="short\nshort\n", code=2)
+    assert not bundle.exists()
+    assert "UNENCRYPTED" in run("export", keys, "operator", bundle, "--plain")
+    run("import", tmp_path / "there", bundle)
+    load_identity(tmp_path / "there", "operator", SystemClock())
+
+
+def test_an_import_neither_changes_the_root_nor_loses_a_key(keys, tmp_path):
+    foreign = tmp_path / "foreign"
+    init_identities(foreign)
+    bundle = tmp_path / "bundle"
+    run("export", foreign, "operator", bundle, "--plain")
+    before = {path: path.read_bytes() for path in keys.iterdir() if path.is_file()}
+    with pytest.raises(SecurityError, match="another root"):
+        run("import", keys, bundle)
+    run("export", keys, "operator", tmp_path / "ours", "--plain")
+    run("renew", keys, "operator", "--new-key")
+    with pytest.raises(SecurityError, match="is here"):
+        run("import", keys, tmp_path / "ours")
+    run("import", keys, tmp_path / "ours", "--replace")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("title", ["../evil.key.pem", "roles.toml", "server.key.pem", ".bashrc", "issued/x.cert.pem"])
+def test_a_bundle_with_foreign_files_is_refused(keys, tmp_path, title):
+    bundle = tmp_path / "bundle"
+    run("export", keys, "operator", bundle, "--plain")
+    bundle.write_bytes(bundle.read_bytes() + f"file: {title}\nx\n".encode())
+    there = tmp_path / "there"
+    with pytest.raises(SecurityError):
+        run("import", there, bundle)
+    assert not (tmp_path / "evil.key.pem").exists()
+    assert not there.exists() or list(there.iterdir()) == []
+
+
+def test_secrets_from_the_command_line(keys):
+    assert "secret:broker is set" in run("secret", "set", keys, "broker", stdin="hunter2 \n")
+    assert run("secret", "list", keys) == "secret:broker\n"
+    assert "1 secrets" in run("secret", "rotate", keys)
+    assert "hunter2" not in run("show", keys)
+    run("secret", "remove", keys, "broker")
+    assert run("secret", "list", keys) == ""
+
+
+def test_help_teaches():
+    text = run("--help")
+    for word in ("issue", "renew", "revoke", "export", "import", "request", "sign", "crl", "docs/security/keys.md"):
+        assert word in text
+
+
+def test_show_has_a_line_for_each(keys):
+    run("revoke", keys, "viewer")
+    text = run("show", keys)
+    assert "revocation list 1 of scada root authority: 1 revoked" in text
+    assert "REFUSED: the certificate is revoked" in text
+    assert "plain" in text
