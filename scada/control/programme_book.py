@@ -150,7 +150,7 @@ class ProgrammeBook:
         self._programmes.setdefault(made.name, {})[made.version] = made
         row = programme_row(made, "remove" if remove else "save", principal, reason=made.reason, evidence=evidence)
         answer = Answer(True, version=made.version, digest=made.digest)
-        return answer, [KeepProgramme(made), Audit("", row), Report(saved_event(made, now))]
+        return answer, [Audit("", row), KeepProgramme(made), Report(saved_event(made, now))]
 
     def _may_not_save(
         self, made: Programme, newest: Programme | None, based_on: int, principal: Principal, *, remove: bool

@@ -1583,20 +1583,22 @@ class ProgrammeCommand(_message.Message):
     def __init__(self, run: _Optional[str] = ..., action: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ProgrammeReply(_message.Message):
-    __slots__ = ("accepted", "code", "reason", "run", "version", "digest")
+    __slots__ = ("accepted", "code", "reason", "run", "version", "digest", "findings")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     accepted: bool
     code: str
     reason: str
     run: str
     version: int
     digest: bytes
-    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., run: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
+    findings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., run: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[bytes] = ..., findings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StepState(_message.Message):
     __slots__ = ("state", "code", "reason", "sequence_id", "started_ns", "ended_ns")
@@ -1615,7 +1617,7 @@ class StepState(_message.Message):
     def __init__(self, state: _Optional[str] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., sequence_id: _Optional[str] = ..., started_ns: _Optional[int] = ..., ended_ns: _Optional[int] = ...) -> None: ...
 
 class RunInfo(_message.Message):
-    __slots__ = ("run", "programme", "version", "state", "operator", "workstation", "guardian", "asked_ns", "at_ns", "condition", "single_step", "next", "steps", "reason", "start_digest", "digest", "needs_guardian", "title")
+    __slots__ = ("run", "programme", "version", "state", "operator", "workstation", "guardian", "asked_ns", "at_ns", "condition", "single_step", "next", "steps", "reason", "start_digest", "digest", "needs_guardian", "title", "code", "emergency", "why", "ended_ns", "kind", "planned", "wait_s")
     RUN_FIELD_NUMBER: _ClassVar[int]
     PROGRAMME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -1634,6 +1636,13 @@ class RunInfo(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     NEEDS_GUARDIAN_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    EMERGENCY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    ENDED_NS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
     run: str
     programme: str
     version: int
@@ -1652,7 +1661,14 @@ class RunInfo(_message.Message):
     digest: bytes
     needs_guardian: bool
     title: str
-    def __init__(self, run: _Optional[str] = ..., programme: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[str] = ..., operator: _Optional[str] = ..., workstation: _Optional[str] = ..., guardian: _Optional[str] = ..., asked_ns: _Optional[int] = ..., at_ns: _Optional[int] = ..., condition: _Optional[str] = ..., single_step: _Optional[bool] = ..., next: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[StepState, _Mapping]]] = ..., reason: _Optional[str] = ..., start_digest: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., needs_guardian: _Optional[bool] = ..., title: _Optional[str] = ...) -> None: ...
+    code: str
+    emergency: bool
+    why: str
+    ended_ns: int
+    kind: str
+    planned: _containers.RepeatedCompositeFieldContainer[ProgrammeStep]
+    wait_s: float
+    def __init__(self, run: _Optional[str] = ..., programme: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[str] = ..., operator: _Optional[str] = ..., workstation: _Optional[str] = ..., guardian: _Optional[str] = ..., asked_ns: _Optional[int] = ..., at_ns: _Optional[int] = ..., condition: _Optional[str] = ..., single_step: _Optional[bool] = ..., next: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[StepState, _Mapping]]] = ..., reason: _Optional[str] = ..., start_digest: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., needs_guardian: _Optional[bool] = ..., title: _Optional[str] = ..., code: _Optional[str] = ..., emergency: _Optional[bool] = ..., why: _Optional[str] = ..., ended_ns: _Optional[int] = ..., kind: _Optional[str] = ..., planned: _Optional[_Iterable[_Union[ProgrammeStep, _Mapping]]] = ..., wait_s: _Optional[float] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("ended",)
