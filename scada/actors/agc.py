@@ -24,6 +24,7 @@ from scada.actors.messages import (
     SetBasePoint,
     SetInterchange,
     SetState,
+    SetUnitLimits,
     Tick,
 )
 from scada.actors.performance import RegulationSampled, sample_of
@@ -157,7 +158,7 @@ class AgcActor(Actor):
         self._of_unit = {unit.mrid: one for one in self._areas for unit in one.area.units}
         self._of_control = {control.cid: one for one in self._areas for control in one.controls}
         self._names = {unit.mrid: unit.name for one in self._areas for unit in one.area.units}
-        self._followed: dict[tuple[str, str], float] = {}
+        self._followed: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._refused: set[str] = set()
 
     def _make(self, tables: ModelTables, area: ControlArea, settings: AgcSettings, cycles: CycleSettings) -> _Area:
@@ -205,7 +206,7 @@ class AgcActor(Actor):
                     regulator.order("confirmed", cid)
                 else:
                     regulator.order("refused", cid, reply.reason or reply.code or reply.state.value)
-            case SetInterchange() | SetBasePoint():
+            case SetInterchange() | SetBasePoint() | SetUnitLimits():
                 self._follow_dispatch(message)
             case SetState(request, principal):
                 return self._set(request, principal)
@@ -251,23 +252,26 @@ class AgcActor(Actor):
 
     # ------------------------------------------------------------ orders
 
-    def _follow_dispatch(self, order: SetInterchange | SetBasePoint) -> None:
+    def _follow_dispatch(self, order: SetInterchange | SetBasePoint | SetUnitLimits) -> None:
         """Take what is in force; dispatch repeats it, so what is known is passed over and a fault is told once."""
         place: _Area | None
         match order:
             case SetInterchange(area, mw):
                 place, name = next((one for one in self._areas if one.area.name == area), None), area
                 call: tuple[Any, ...] = ("set_interchange", mw)
-            case SetBasePoint(unit, mw):
-                place, name, call = self._of_unit.get(unit), unit, ("set_base_point", unit, mw)
+            case SetBasePoint(unit, mw, source):
+                place, name, call = self._of_unit.get(unit), unit, ("set_base_point", unit, mw, source)
+            case SetUnitLimits(unit, low, high, source):
+                place, name, call = self._of_unit.get(unit), unit, ("set_limits", unit, low, high, source)
         what = (call[0], name)
-        if self._followed.get(what) == mw:
+        unlimited = call[0] == "set_limits" and math.isinf(call[2]) and math.isinf(call[3])
+        if self._followed.get(what) == call[1:] or (unlimited and what not in self._followed):
             return
         fault = "" if place is not None else f"dispatch speaks of {name!r}, which is not under AGC"
         if place is not None:
             try:
                 place.regulator.order(*call)
-                self._followed[what] = mw
+                self._followed[what] = call[1:]
             except RegulationError as error:
                 fault = str(error)
         if fault and fault not in self._refused:

@@ -204,6 +204,19 @@ class Backend(Protocol):
         """A change of a plan by an operator."""
         ...
 
+    async def dispatch_order(
+        self,
+        request: pb.ModeOrder | pb.WithdrawOrder | pb.OrderDecision | pb.GetOrderRequest,
+        principal: Principal,
+        evidence: bytes,
+    ) -> pb.DispatchReply:
+        """A mode, limits, a withdrawal, a decision, or the question what became of an order."""
+        ...
+
+    def dispatch_heard(self, principal: Principal) -> None:
+        """A dispatcher asked something: it is there."""
+        ...
+
     async def list_schedules(self, request: pb.ListSchedulesRequest) -> pb.ScheduleList:
         """Versions of plans and what may have one."""
         ...

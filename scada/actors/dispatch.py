@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, tzinfo
 from typing import Any
 
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.agc import AgcView
+from scada.actors.avc import AvcView
 from scada.actors.base import Actor, Address
+from scada.actors.dispatch_modes import ModeDone, OrderedModes, slot_of
 from scada.actors.dispatch_requests import (
-    Order,
+    OrderRequest,
     PastOrder,
     bounds_of,
-    judge,
+    kept_order,
+    method_of,
+    order_of,
     reply_of,
     schedule_info,
     shown_order,
 )
-from scada.actors.messages import DispatchAsked, PlansAsked, Report, SetBasePoint, SetInterchange, Tick
+from scada.actors.dispatch_status import shown_contracts, shown_targets
+from scada.actors.messages import (
+    DispatchAsked,
+    DispatchHeard,
+    ModeChanged,
+    PlansAsked,
+    Report,
+    SetBasePoint,
+    SetInterchange,
+    SetUnitLimits,
+    Tick,
+)
+from scada.apps.dispatch.contracts import Contracts
 from scada.apps.dispatch.days import day_of
 from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.following import EnergyAccounts
-from scada.apps.dispatch.orders import ACCEPTED, Answer
+from scada.apps.dispatch.office import DispatchOffice, OrderRecord
+from scada.apps.dispatch.order_store import OrderStore
+from scada.apps.dispatch.orders import ACCEPTED, Answer, InForce, Verdict
+from scada.apps.dispatch.silence import DispatchSilence
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.dispatch_settings import DispatchSettings
 from scada.events.records import Event, EventKind
@@ -33,6 +52,7 @@ from scada.model_cim.tables import AlarmClass, ModelTables
 
 STALE_S = 60
 """A value of AGC older than this is not what flows now."""
+_FINE = ACCEPTED | {Verdict.DUPLICATE, Verdict.WITHDRAWN}
 
 
 @dataclass(slots=True)
@@ -45,21 +65,24 @@ class DispatchView:
 
 
 class DispatchActor(Actor):
-    """Judges orders, keeps versions of plans, follows them.
+    """Takes orders, keeps versions of plans, has AGC and AVC follow them.
 
     Args:
         address, failed: see :class:`~scada.actors.base.Actor`.
         tables: areas, units and their limits.
-        past: accepted orders of earlier runs with their senders and times of receipt, oldest first
+        past: accepted orders of runs before there was a store, oldest first
             (:func:`~scada.actors.dispatch_requests.past_orders`).
-        seen: every order id of earlier runs.
+        seen: every order id of these runs.
         agc: follows what is in force.
+        avc: likewise; None = there is none.
         events: told of every order and of each one that expires.
         view: where orders are published.
         clock: stamps and validity.
-        settings: how plans are judged.
+        settings: contracts, and how plans are judged.
         zone: time zone in which the day of a plan begins.
         measured: AGC as of its last cycle, for actual values.
+        voltages: AVC likewise.
+        store: the orders on disk; None = they are forgotten with this life.
     """
 
     def __init__(
@@ -74,59 +97,138 @@ class DispatchActor(Actor):
         events: Address,
         view: DispatchView,
         clock: Clock,
+        avc: Address | None = None,
         settings: DispatchSettings | None = None,
         zone: tzinfo = UTC,
         measured: AgcView | None = None,
+        voltages: AvcView | None = None,
+        store: OrderStore | None = None,
     ) -> None:
         super().__init__(address, failed)
         self._settings = settings or DispatchSettings()
         self._zone = zone
-        self._desk = DispatchDesk(*bounds_of(tables), self._settings, zone)
-        for one in past:
-            judge(self._desk, one.request, one.sender, one.received_ns)
-        self._desk.remember(seen)
-        self._desk.clean(clock.now_ns())
+        self._store = store
         self._units = {unit.mrid: (unit.name, area.name) for area in tables.areas if area.controlled for unit in area.units}
+        self._areas = [area.name for area in tables.areas if area.controlled]
+        self._desk = DispatchDesk(*bounds_of(tables), self._settings, zone)
         self._agc = agc
         self._events = events
         self._view = view
         self._clock = clock
         self._measured = measured or AgcView()
+        contracts = Contracts(self._settings.contracts, self._units, zone)
+        self._office = DispatchOffice(self._desk, contracts, self._keep, DispatchSilence(self._settings, clock))
+        self._modes = OrderedModes(agc, avc, self._measured, voltages or AvcView(), store, clock)
+        self._limited = set(self._units)
+        """Units that AGC may hold for limited: all of them, because the life before may have limited any."""
+        self._cleaned = date.min
+        self._take_up(past, seen)
         self._energy = EnergyAccounts(zone)
         self._energy.restore(view.energy)
+
+    def _take_up(self, past: Sequence[PastOrder], seen: Sequence[str]) -> None:
+        """Go on from the store, or from the audit log where there was no store yet."""
+        if self._store is not None and not self._store.is_new:
+            self._office.restore([(record, kept_order(record)) for record in self._store.records()])
+        else:
+            for one in past:
+                self._office.take_over(order_of(one.request, one.sender), method_of(one.request), _octets(one), one.received_ns)
+            self._desk.remember(seen)
+        self._desk.clean(self._clock.now_ns())
+
+    def _keep(self, record: OrderRecord) -> None:
+        if self._store is not None:
+            self._store.write([record])
 
     def receive(self, message: Any) -> Any:
         """Dispatch by message class."""
         match message:
-            case DispatchAsked(request, principal):
-                return self._order(request, principal.name)
+            case DispatchAsked(request, principal, reply):
+                answered = self._asked(request, principal.name)
+                return answered if reply is None else reply(answered)
             case PlansAsked(request):
                 return self._list(request) if isinstance(request, pb.ListSchedulesRequest) else self._get(request)
+            case DispatchHeard(sender, gone):
+                (self._office.silence.gone if gone else self._office.silence.heard)(sender)
+            case ModeChanged(request, user):
+                self._changed(request, user)
             case Tick():
                 self._follow()
             case _:
                 return super().receive(message)
         return None
 
-    def _order(self, request: Order, sender: str) -> pb.DispatchReply:
-        answer = judge(self._desk, request, sender, self._clock.now_ns())
+    # ------------------------------------------------------------------ orders
+
+    def _asked(self, request: Any, sender: str) -> pb.DispatchReply:
+        now = self._clock.now_ns()
+        match request:
+            case pb.GetOrderRequest():
+                self._office.silence.heard(sender)
+                return reply_of(self._office.answer(request.order_id) or _unknown(request.order_id, now))
+            case pb.WithdrawOrder():
+                self._office.silence.heard(sender)
+                answer = self._office.withdraw(request.order_id, sender, request.reason, now)
+            case pb.OrderDecision():
+                order_id, accept, reason = request.order_id, request.accept, request.reason
+                answer = self._office.decide(order_id, sender, accept=accept, reason=reason, now_ns=now)
+            case _:
+                return self._order(request, sender, now)
+        if answer is None:
+            return reply_of(self._not_there(request.order_id, now))
         self._report(answer)
         self._follow()
-        return reply_of(answer)
+        return reply_of(self._office.answer(request.order_id) or answer)
+
+    def _order(self, request: OrderRequest, sender: str, now: int) -> pb.DispatchReply:
+        content = request.SerializeToString(deterministic=True)
+        answer = self._office.receive(order_of(request, sender), method_of(request), content, now)
+        self._report(answer)
+        self._follow()
+        if answer.verdict in ACCEPTED:  # AGC may have refused the mode
+            answer = self._office.answer(answer.order_id) or answer
+        return reply_of(self._remarked(answer))
+
+    def _remarked(self, answer: Answer) -> Answer:
+        """With a remark if a unit's set-point is in force and nothing follows it: its mode is another."""
+        if answer.verdict not in ACCEPTED or answer.kind != "setpoint" or answer.target not in self._units:
+            return answer
+        mode = self._modes.present(("unit", answer.target))
+        if mode.startswith("SCHE/"):
+            return answer
+        text = f"the unit is in mode {mode or 'unknown'}; its set-point is followed in mode SCHE only"
+        return replace(answer, reason="; ".join(filter(None, (answer.reason, text))), code=answer.code or "not_followed")
+
+    def _not_there(self, order_id: str, now: int) -> Answer:
+        """What a decision or a withdrawal is answered that finds nothing to decide or withdraw."""
+        known = self._office.answer(order_id)
+        if known is None:
+            return _unknown(order_id, now)
+        text = f"it does not wait or stand for you: {known.verdict.value}"
+        return replace(known, verdict=Verdict.REFUSED, code="not_standing", reason=text)
+
+    def _changed(self, request: pb.SetModeRequest, user: str) -> None:
+        slot = slot_of(request, lambda: self._areas[0] if len(self._areas) == 1 else "")
+        if slot is None:
+            return
+        now = self._clock.now_ns()
+        self._modes.chosen(slot)
+        held = self._desk.standing.book.at(slot, now)
+        while held is not None:  # those of lower priority must not come back behind it
+            answer = self._office.override(held, user, now)
+            self._tell("dispatch.overridden", AlarmClass.NOTICE, 3, self._words(answer) | {"user": user}, user)
+            held = self._desk.standing.book.at(slot, now)
 
     # ------------------------------------------------------------------ following
 
     def _follow(self) -> None:
         now = self._clock.now_ns()
+        self._watch(now)
         force = self._desk.in_force(now)
-        # told at each beat, so that a new life of AGC knows too
-        for area, mw in force.interchange.items():
-            self._agc.tell(SetInterchange(area, mw))
-        for unit, mw in force.base_points.items():
-            self._agc.tell(SetBasePoint(unit, mw))
-        for order in force.expired:
-            parameters = {"order": order.order_id, "area": order.area, "mw": f"{order.mw:g}", "sender": order.sender}
-            self._tell("dispatch.expired", AlarmClass.ABNORMAL, 2, parameters, order.sender)
+        self._say_expired(force)
+        for done in self._modes.beat(force.orders):
+            self._moded(done, now)
+        self._give(force)
         for target in force.ended:
             key = "dispatch.unit_plan_ended" if target in self._units else "dispatch.plan_ended"
             parameters = {"target": self._name(target), "mw": f"{force.interchange.get(target, math.nan):g}"}
@@ -134,12 +236,80 @@ class DispatchActor(Actor):
         for target, day in self._desk.missing(now):
             parameters = {"target": self._name(target), "day": f"{day}"}
             self._tell("dispatch.plan_missing", AlarmClass.ABNORMAL, 2, parameters, "")
+        self._clean(now)
+        names = {mrid: name for mrid, (name, _) in self._units.items()}
         self._view.status = pb.DispatchStatus(
             interchange_setpoint_mw=next(iter(force.interchange.values()), float("nan")),
-            orders=[shown_order(answer) for answer in reversed(self._desk.answers)],
+            orders=[shown_order(answer, names) for answer in reversed(self._desk.answers)],
             followed=self._followed(now),
+            targets=shown_targets(force, self._desk, self._office.silence, names, now),
+            contracts=shown_contracts(self._office),
         )
         self._view.energy = self._energy.state()
+
+    def _give(self, force: InForce) -> None:
+        """Tell AGC what is in force; at each beat, so that a new life of it knows too."""
+
+        def source(what: str, target: str) -> str:
+            held = force.orders.get((what, target))
+            return f"{held.order.order_id} ({held.order.sender})" if held is not None else ""
+
+        for area, mw in force.interchange.items():
+            self._agc.tell(SetInterchange(area, mw, source("setpoint", area)))
+        for unit, mw in force.base_points.items():
+            self._agc.tell(SetBasePoint(unit, mw, source("setpoint", unit)))
+        for unit in sorted({*force.limits, *self._limited}):
+            low, high = force.limits.get(unit, (-math.inf, math.inf))
+            self._agc.tell(SetUnitLimits(unit, low, high, source("limits", unit)))
+        self._limited = set(force.limits)
+
+    def _say_expired(self, force: InForce) -> None:
+        for order in force.expired:
+            self._office.expired(order.order_id)
+            mw = f"{order.mw:g}" if hasattr(order, "mw") else ""
+            words = "" if hasattr(order, "mw") else order.words
+            parameters = {"order": order.order_id, "area": self._name(order.target), "mw": mw, "sender": order.sender}
+            key = "dispatch.expired" if mw else "dispatch.order_ended"
+            self._tell(key, AlarmClass.ABNORMAL, 2, parameters | {"words": words, "what": order.slot[0]}, order.sender)
+
+    def _watch(self, now: int) -> None:
+        """Who is lost, what ended with that, what waits for an operator."""
+        office = self._office
+        lost, back = office.silence.beat(office.standing_senders(now))
+        for sender in lost:
+            hold = f"{self._settings.hold_s:g}"
+            self._tell("dispatch.lost", AlarmClass.ABNORMAL, 1, {"sender": sender, "hold_s": hold}, sender)
+        for sender in back:
+            self._tell("dispatch.back", AlarmClass.NOTICE, 3, {"sender": sender}, sender)
+        for answer in office.end_of_lost(now):
+            self._tell("dispatch.fallback", AlarmClass.ABNORMAL, 1, self._words(answer), answer.sender)
+        ended, soon = office.beat(now)
+        for answer in ended:
+            self._tell("dispatch.not_decided", AlarmClass.ABNORMAL, 2, self._words(answer), answer.sender)
+        for answer in soon:
+            left = f"{(answer.decide_until_ns - now) / NS_PER_S:.0f}"
+            self._tell("dispatch.decide_soon", AlarmClass.ABNORMAL, 1, self._words(answer) | {"left_s": left}, answer.sender)
+
+    def _moded(self, done: ModeDone, now: int) -> None:
+        """Tell what was done about a mode; an order that was not taken stands no more."""
+        what, target = done.slot
+        told = {"what": what, "target": self._name(target), "mode": done.mode, "reason": done.reason}
+        if done.held is not None:
+            told |= {"order": done.held.order.order_id, "sender": done.held.order.sender}
+        if done.key == "refused" and done.held is not None:
+            self._office.refuse_mode(done.held.order.order_id, done.reason, now)
+        bad = done.key in {"refused", "not_restored"}
+        self._tell(f"dispatch.mode_{done.key}", AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE, 2 if bad else 3, told, "")
+
+    def _clean(self, now: int) -> None:
+        """Once a day: forget orders that are over and older than plans are kept."""
+        today = day_of(now, self._zone)
+        if today == self._cleaned:
+            return
+        self._cleaned = today
+        old = self._office.forget(now - self._settings.keep_days * 86_400 * NS_PER_S)
+        if old and self._store is not None:
+            self._store.write((), old)
 
     def _followed(self, now: int) -> list[pb.ScheduleFollowed]:
         actual = self._actual(now)
@@ -222,12 +392,18 @@ class DispatchActor(Actor):
     # ------------------------------------------------------------------ events
 
     def _report(self, answer: Answer) -> None:
-        bad = answer.verdict not in ACCEPTED
-        parameters = {
+        bad = answer.verdict not in _FINE
+        waits = answer.verdict is Verdict.PENDING
+        alarm_class = AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE
+        key = f"dispatch.{answer.verdict.value}" if answer.verdict is not Verdict.EXPIRED else "dispatch.not_decided"
+        self._tell(key, alarm_class, (1 if waits else 2) if bad else 3, self._words(answer), answer.sender)
+
+    def _words(self, answer: Answer) -> dict[str, str]:
+        return {
             "order": answer.order_id,
             "sender": answer.sender,
-            "target": answer.target,
-            "mw": f"{answer.mw:g}",
+            "target": self._name(answer.target),
+            "mw": f"{answer.mw:g}" if math.isfinite(answer.mw) else answer.words,
             "applied": f"{answer.applied_mw:g}",
             "verdict": answer.verdict.value,
             "reason": answer.reason,
@@ -235,9 +411,17 @@ class DispatchActor(Actor):
             "day": answer.day,
             "version": f"{answer.version}",
         }
-        alarm_class = AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE
-        self._tell(f"dispatch.{answer.verdict.value}", alarm_class, 2 if bad else 3, parameters, answer.sender)
 
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str], actor: str) -> None:
         event = Event(self._clock.now_ns(), EventKind.DISPATCH, alarm_class, priority, key, parameters, actor=actor)
         self._events.tell(Report((event,)))
+
+
+def _unknown(order_id: str, now: int) -> Answer:
+    nothing = float("nan")
+    text = "no order of this id is known"
+    return Answer(order_id, "", "", "", Verdict.REFUSED, text, nothing, nothing, now, code="unknown_order")
+
+
+def _octets(past: PastOrder) -> bytes:
+    return past.request.SerializeToString(deterministic=True)

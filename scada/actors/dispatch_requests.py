@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.apps.dispatch.days import day_of
-from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.judging import Bounds, PointFinding
-from scada.apps.dispatch.orders import Answer, EditOrder, ScheduleOrder, SetpointOrder, Verdict
+from scada.apps.dispatch.office import Order, OrderRecord
+from scada.apps.dispatch.orders import Answer, EditOrder, ModeOrder, ScheduleOrder, SetpointOrder, Verdict
 from scada.apps.dispatch.plans import PlanVersion
 from scada.core.clock import NS_PER_S
 from scada.events.log import EventLog
@@ -28,12 +28,19 @@ CODES = {
     Verdict.DUPLICATE: pb.DISPATCH_CODE_DUPLICATE,
     Verdict.LATE: pb.DISPATCH_CODE_LATE,
     Verdict.OUT_OF_ORDER: pb.DISPATCH_CODE_OUT_OF_ORDER,
+    Verdict.PENDING: pb.DISPATCH_CODE_PENDING,
+    Verdict.EXPIRED: pb.DISPATCH_CODE_EXPIRED,
+    Verdict.WITHDRAWN: pb.DISPATCH_CODE_WITHDRAWN,
+    Verdict.OUTRANKED: pb.DISPATCH_CODE_OUTRANKED,
 }
-Order = pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit
+UNSIGNED = "upstream:"
+"""What the name of a master of an upstream station begins with: it is known by its link, its orders carry no signature."""
+OrderRequest = pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit | pb.ModeOrder
 _METHODS: Mapping[str, type[Message]] = {
     "SendSetpoint": pb.AreaSetpoint,
     "SendSchedule": pb.Schedule,
     "EditSchedule": pb.ScheduleEdit,
+    "SendMode": pb.ModeOrder,
 }
 
 
@@ -41,7 +48,7 @@ _METHODS: Mapping[str, type[Message]] = {
 class PastOrder:
     """An accepted order of an earlier run."""
 
-    request: Order
+    request: OrderRequest
     sender: str
     received_ns: int
 
@@ -61,7 +68,7 @@ def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> lis
         signed = pb.Signed.FromString(row.evidence)
         method = pb.Header.FromString(signed.header).method.rpartition("/")[2]
         if method in _METHODS:
-            request: Order = _METHODS[method].FromString(signed.body)  # type: ignore[assignment]
+            request: OrderRequest = _METHODS[method].FromString(signed.body)  # type: ignore[assignment]
             found.append(PastOrder(request, row.actor, record.time_ns))
     return found
 
@@ -87,16 +94,50 @@ def is_kept(order: PastOrder, oldest_ns: int) -> bool:
     return True
 
 
-def judge(desk: DispatchDesk, request: Order, sender: str, now_ns: int) -> Answer:
-    """Have an order judged by the desk."""
+def method_of(request: OrderRequest) -> str:
+    """The call that an order came by."""
+    return next(name for name, kind in _METHODS.items() if isinstance(request, kind))
+
+
+def order_of(request: OrderRequest, sender: str) -> Order:
+    """An order as the dispatch office takes it."""
     if isinstance(request, pb.AreaSetpoint):
-        until = request.valid_until_ns
-        setpoint = SetpointOrder(request.order_id, sender, request.area, request.interchange_mw, request.valid_from_ns, until)
-        return desk.setpoint(setpoint, now_ns)
+        return SetpointOrder(
+            request.order_id,
+            sender,
+            request.area,
+            request.interchange_mw,
+            request.valid_from_ns,
+            request.valid_until_ns,
+            request.unit,
+            int(request.priority),
+            request.issued_ns,
+        )
     if isinstance(request, pb.Schedule):
         plan = (request.area, request.unit, request.start_ns, int(request.step_s), tuple(request.mw), request.issued_ns)
-        return desk.schedule(ScheduleOrder(request.order_id, sender, *plan), now_ns)
-    return desk.edit(_edit(request, sender), now_ns)
+        return ScheduleOrder(request.order_id, sender, *plan)
+    if isinstance(request, pb.ModeOrder):
+        return ModeOrder(
+            request.order_id,
+            sender,
+            request.area,
+            request.unit,
+            request.target,
+            request.mode,
+            request.minimum_mw if request.HasField("minimum_mw") else float("nan"),
+            request.maximum_mw if request.HasField("maximum_mw") else float("nan"),
+            request.valid_from_ns,
+            request.valid_until_ns,
+            int(request.priority),
+            request.issued_ns,
+        )
+    return _edit(request, sender)
+
+
+def kept_order(record: OrderRecord) -> Order:
+    """The order of a record."""
+    request: OrderRequest = _METHODS[record.method].FromString(record.content)  # type: ignore[assignment]
+    return order_of(request, record.answer.sender)
 
 
 def _edit(request: pb.ScheduleEdit, sender: str) -> EditOrder:
@@ -143,8 +184,13 @@ def bounds_of(tables: ModelTables) -> tuple[dict[str, tuple[Bounds, float]], dic
 # ---------------------------------------------------------------- replies
 
 
-def shown_order(answer: Answer) -> pb.DispatchOrder:
-    """An answered order as the list of orders has it."""
+def shown_order(answer: Answer, names: Mapping[str, str]) -> pb.DispatchOrder:
+    """An answered order as the list of orders has it.
+
+    Args:
+        answer: what became of it.
+        names: of units, by mRID.
+    """
     return pb.DispatchOrder(
         order_id=answer.order_id,
         sender=answer.sender,
@@ -156,7 +202,16 @@ def shown_order(answer: Answer) -> pb.DispatchOrder:
         applied_mw=answer.applied_mw,
         valid_until_ns=answer.valid_until_ns,
         target=answer.target,
-        signature_ok=True,
+        signature_ok=not answer.sender.startswith(UNSIGNED),
+        reason_code=answer.code,
+        area=answer.area,
+        name=names.get(answer.target, answer.target),
+        words=answer.words,
+        priority=answer.priority,
+        issued_ns=answer.issued_ns,
+        valid_from_ns=answer.valid_from_ns,
+        decide_until_ns=answer.decide_until_ns,
+        decided_by=answer.decided_by,
     )
 
 
@@ -171,6 +226,9 @@ def reply_of(answer: Answer) -> pb.DispatchReply:
         version=answer.version,
         day=answer.day,
         findings=[shown_finding(one) for one in answer.findings],
+        reason_code=answer.code,
+        decided_by=answer.decided_by,
+        first_code=CODES[answer.first] if answer.first is not None else pb.DISPATCH_CODE_UNSPECIFIED,
     )
 
 

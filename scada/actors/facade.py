@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,11 +22,14 @@ from scada.actors.messages import (
     Acknowledge,
     ChannelAction,
     DispatchAsked,
+    DispatchHeard,
+    DispatchRequest,
     ExplainAsked,
     FollowChanges,
     FollowEvents,
     HistoryAsked,
     InterlocksAsked,
+    ModeChanged,
     OperatorAsked,
     PlansAsked,
     ReplayAsked,
@@ -57,6 +61,7 @@ from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import CommandResult, Describer, Outcome
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.audit import AuditRow
+from scada.security.roles import Right
 
 READERS = 2
 """Queries of the event log that run at a time, and as many figures and recalls, which take longer."""
@@ -64,6 +69,8 @@ MARK_S = 2 * COMMIT_S
 """Longest wait for the answer to an order on operator data, which waits for the database's commit."""
 CHANNEL_S = ORDER_S + 5.0
 """Longest wait for the end of an order to a channel."""
+_STEPS = {pb.ScheduleEdit: "edit", pb.WithdrawOrder: "withdraw", pb.OrderDecision: "decide"}
+"""Step of the audit row of an order to dispatch; every other one is an order."""
 T = TypeVar("T")
 Step = pb.SelectRequest | pb.ConfirmRequest | pb.ExecuteRequest | pb.CancelRequest | pb.AdjustRequest
 SuppressOrder = pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
@@ -262,6 +269,8 @@ class Facade:
         reply: ModeReply = await answer_of(application, SetState(request, principal))
         if not reply.accepted:
             await asyncio.to_thread(self._system.audit.append, refused_row(row, reply))
+        else:
+            self._system.dispatch.tell(ModeChanged(request, principal.name))
         return reply
 
     def _is_unit(self, mrid: str) -> bool:
@@ -385,7 +394,7 @@ class Facade:
 
     async def dispatch_setpoint(self, request: pb.AreaSetpoint, principal: Principal, evidence: bytes) -> pb.DispatchReply:
         """Upstream set-point."""
-        return await self._order(request, principal, evidence, request.area, request.interchange_mw)
+        return await self._order(request, principal, evidence, request.unit or request.area, request.interchange_mw)
 
     async def dispatch_schedule(self, request: pb.Schedule, principal: Principal, evidence: bytes) -> pb.DispatchReply:
         """Upstream schedule."""
@@ -394,6 +403,19 @@ class Facade:
     async def edit_schedule(self, request: pb.ScheduleEdit, principal: Principal, evidence: bytes) -> pb.DispatchReply:
         """A change of a plan by an operator."""
         return await self._order(request, principal, evidence, request.unit or request.area, float("nan"))
+
+    async def dispatch_order(self, request: DispatchRequest, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """A mode, limits, a withdrawal, a decision, or the question what became of an order."""
+        if isinstance(request, pb.GetOrderRequest):
+            reply: pb.DispatchReply = await answer_of(self._system.dispatch, DispatchAsked(request, principal))
+            return reply
+        target = request.unit or request.area if isinstance(request, pb.ModeOrder) else ""
+        return await self._order(request, principal, evidence, target, float("nan"))
+
+    def dispatch_heard(self, principal: Principal) -> None:
+        """A dispatcher asked something: it is there."""
+        if Right.DISPATCH in principal.rights:
+            self._system.dispatch.tell(DispatchHeard(principal.name))
 
     async def list_schedules(self, request: pb.ListSchedulesRequest) -> pb.ScheduleList:
         """Versions of plans and what may have one."""
@@ -407,7 +429,7 @@ class Facade:
 
     async def _order(
         self,
-        request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit,
+        request: DispatchRequest,
         principal: Principal,
         evidence: bytes,
         target: str,
@@ -415,7 +437,7 @@ class Facade:
     ) -> pb.DispatchReply:
         row = AuditRow(
             "dispatch",
-            "edit" if isinstance(request, pb.ScheduleEdit) else "order",
+            _STEPS.get(type(request), "order"),
             principal.name,
             principal.station,
             principal.session,
@@ -426,6 +448,10 @@ class Facade:
         )
         await asyncio.to_thread(self._system.audit.append, row)
         reply: pb.DispatchReply = await answer_of(self._system.dispatch, DispatchAsked(request, principal))
+        code = pb.DispatchCode.Name(reply.code).removeprefix("DISPATCH_CODE_").lower()
+        applied = reply.applied_mw if reply.code in {pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED} else float("nan")
+        answered = replace(row, step="answer", value=applied, code=code, reason=reply.reason[:1000], evidence=b"")
+        await asyncio.to_thread(self._system.audit.append, answered)
         return reply
 
     def dispatch(self) -> pb.DispatchStatus:

@@ -35,6 +35,7 @@ from scada.history.postgres import Beside, PostgresHistorian
 from scada.model_cim.tables import ModelTables
 from scada.protocols.driver import Driver
 from scada.protocols.registry import make_driver
+from scada.security.audit import read_audit
 from scada.security.roles import Right, system_principal
 
 if TYPE_CHECKING:
@@ -238,12 +239,14 @@ class Lives:
     def dispatch(self, address: Address, failed: Failed) -> Actor:
         """A life of the dispatch actor; the one before may have accepted more than the one before it."""
         system = self._system
-        accepted = accepted_orders(system.log)
+        store, avc = system.stores.orders, system.avc if system.tables.zones else None
+        accepted = accepted_orders(system.log) if store.is_new else set()
         # a day more, because a day begins elsewhere at another time
         oldest = system.clock.now_ns() - (system.settings.dispatch.keep_days + 2) * 86_400 * NS_PER_S
-        past = [one for one in past_orders(system.audit.records(), accepted) if is_kept(one, oldest)]
-        orders: dict[str, Any] = {"past": past, "seen": sorted(accepted), "measured": system.agc_view}
-        orders |= {"settings": system.settings.dispatch, "zone": system.zone}
+        records = read_audit(system.settings.security.audit) if accepted else ()
+        past = [one for one in past_orders(records, accepted) if is_kept(one, oldest)]
+        orders: dict[str, Any] = {"past": past, "seen": sorted(accepted), "measured": system.agc_view, "store": store}
+        orders |= {"settings": system.settings.dispatch, "zone": system.zone, "avc": avc, "voltages": system.avc_view}
         return DispatchActor(address, failed, agc=system.agc, view=system.dispatch_view, **orders, **self._common())
 
     def agc(self, address: Address, failed: Failed) -> Actor:

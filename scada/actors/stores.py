@@ -15,6 +15,7 @@ import structlog
 from scada.actors.upstream_station import event_capacity, queue_name
 from scada.apps.agc_avc.performance.store import PerformanceStore
 from scada.apps.calc.state import CalcFile
+from scada.apps.dispatch.order_store import OrderStore
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
 from scada.core.clock import Clock
@@ -66,6 +67,7 @@ class Stores:
         performance: accounts of regulation.
         audit: the audit log.
         marks: operator data.
+        orders: orders of dispatch.
         queues: events that upstream masters have not acknowledged, by mRID of the station.
         damage: events that say what was found damaged.
     """
@@ -95,6 +97,7 @@ class Stores:
             self._closing.callback(self.audit.close)
             self._note("audit.repaired", self.audit.repaired)
             self._open_marks(objects)
+            self.orders = self._opened("dispatch.damaged", "orders", OrderStore.open_or_quarantine(settings.dispatch.path, clock))
             self.queues: dict[str, StoredEventQueue] = {}
             for station in upstream:
                 self.open_queue(station)

@@ -27,7 +27,7 @@ class DispatchServices:
         """Upstream set-point of an area's net interchange."""
         if not math.isfinite(request.interchange_mw):
             raise malformed("the set-point must be a finite number")
-        check_texts(request.order_id, request.area)
+        check_texts(request.order_id, request.area, request.unit)
         check_dispatch(request, principal, self._backend.tables)
         return await self._backend.dispatch_setpoint(request, principal, evidence)
 
@@ -47,9 +47,37 @@ class DispatchServices:
         check_edit(request, principal, self._backend.tables)
         return await self._backend.edit_schedule(request, principal, evidence)
 
+    async def send_mode(self, request: pb.ModeOrder, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """A mode of AGC, AVC or a unit, or limits of a unit, for a time."""
+        if not all(math.isfinite(getattr(request, name)) for name in ("minimum_mw", "maximum_mw") if request.HasField(name)):
+            raise malformed("limits are finite numbers")
+        check_texts(request.order_id, request.area, request.unit, request.target, request.mode)
+        check_dispatch(request, principal, self._backend.tables)
+        return await self._backend.dispatch_order(request, principal, evidence)
+
+    async def withdraw_order(self, request: pb.WithdrawOrder, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """The dispatcher who sent an order takes it back."""
+        check_texts(request.order_id, request.reason)
+        return await self._backend.dispatch_order(request, principal, evidence)
+
+    async def decide(self, request: pb.OrderDecision, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """An operator accepts or refuses an order that waits, within the operator's areas."""
+        check_texts(request.order_id, request.reason)
+        waiting = next((one for one in self._backend.dispatch().orders if one.order_id == request.order_id), None)
+        if waiting is not None:
+            unit = waiting.target if waiting.target != waiting.area else ""
+            check_dispatch(pb.Schedule(area=waiting.area, unit=unit), principal, self._backend.tables)
+        return await self._backend.dispatch_order(request, principal, evidence)
+
+    async def get_order(self, request: pb.GetOrderRequest, principal: Principal, evidence: bytes) -> pb.DispatchReply:
+        """What became of an order."""
+        check_texts(request.order_id)
+        return await self._backend.dispatch_order(request, principal, evidence)
+
     async def get_dispatch(self, request: pb.GetDispatchRequest, principal: Principal) -> pb.DispatchStatus:
         """What dispatch asked and what became of it."""
-        del request, principal
+        del request
+        self._backend.dispatch_heard(principal)
         return self._backend.dispatch()
 
     async def list_schedules(self, request: pb.ListSchedulesRequest, principal: Principal) -> pb.ScheduleList:
@@ -81,6 +109,10 @@ class DispatchServices:
         return (
             gate.order("Dispatch/SendSetpoint", pb.AreaSetpoint, self.send_setpoint),
             gate.order("Dispatch/SendSchedule", pb.Schedule, self.send_schedule),
+            gate.order("Dispatch/SendMode", pb.ModeOrder, self.send_mode),
+            gate.order("Dispatch/WithdrawOrder", pb.WithdrawOrder, self.withdraw_order),
+            gate.order("Dispatch/Decide", pb.OrderDecision, self.decide),
+            gate.order("Dispatch/GetOrder", pb.GetOrderRequest, self.get_order),
             gate.order("Dispatch/EditSchedule", pb.ScheduleEdit, self.edit_schedule),
             gate.query("Dispatch/GetDispatch", pb.GetDispatchRequest, self.get_dispatch),
         )

@@ -71,13 +71,15 @@ def check_edit(request: pb.ScheduleEdit, principal: Principal, tables: ModelTabl
     check_dispatch(request, principal, tables)
 
 
-def check_dispatch(request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit, principal: Principal, tables: ModelTables) -> None:
+def check_dispatch(
+    request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit | pb.ModeOrder, principal: Principal, tables: ModelTables
+) -> None:
     """An order is within the sender's areas: the named one, and that of the unit if it is for a unit.
 
     Raises:
         CallError: ``no_area``.
     """
-    if not isinstance(request, pb.AreaSetpoint) and request.unit:
+    if request.unit:
         _check(principal, request.unit, *AreaTree.of(tables).of_unit(request.unit))
     else:
         _check(principal, request.area, AreaTree.of(tables).of_area(request.area) or (request.area,))

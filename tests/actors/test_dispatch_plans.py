@@ -18,7 +18,7 @@ from scada.actors.messages import DispatchAsked, PlansAsked, SetBasePoint, SetIn
 from scada.apps.dispatch.days import day_of, point_times
 from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, VirtualClock
-from scada.core.dispatch_settings import DispatchSettings
+from scada.core.dispatch_settings import DispatchContract, DispatchSettings
 from scada.security.audit import AuditLog, AuditRow
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -50,7 +50,7 @@ class Dispatch:
             events=self.events,
             view=self.view,
             clock=self.clock,
-            settings=DispatchSettings(next_day_by="20:00"),
+            settings=DispatchSettings(next_day_by="20:00", contracts={"li": DispatchContract()}),
             zone=ZONE,
             measured=self.measured,
         )

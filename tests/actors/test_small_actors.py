@@ -38,6 +38,7 @@ from scada.core.agc_settings import AgcSettings
 from scada.core.avc_settings import AvcSettings
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import ScaledClock, VirtualClock
+from scada.core.dispatch_settings import DispatchContract, DispatchSettings
 from scada.core.errors import PortInUseError
 from scada.core.quality import Quality
 from scada.core.settings import CycleSettings, MetricsSettings
@@ -64,6 +65,7 @@ class Orders:
             events=self.events,
             view=self.view,
             clock=self.clock,
+            settings=DispatchSettings(contracts={OPERATOR.name: DispatchContract()}),
         )
 
     def ask(self, request):

@@ -117,7 +117,7 @@ def test_the_row_of_an_order_names_its_object():
 
 
 def test_the_facade_audits_before_the_act_and_says_what_was_refused(monkeypatch):
-    rows, acts = [], []
+    rows, acts, told = [], [], []
 
     async def answer(application, message):
         acts.append((application, len(rows)))
@@ -126,7 +126,11 @@ def test_the_facade_audits_before_the_act_and_says_what_was_refused(monkeypatch)
     monkeypatch.setattr("scada.actors.facade.answer_of", answer)
     facade = Facade.__new__(Facade)
     facade._system = SimpleNamespace(
-        audit=SimpleNamespace(append=rows.append), tables=SimpleNamespace(areas=[], zones=[]), agc="agc", avc="avc"
+        audit=SimpleNamespace(append=rows.append),
+        tables=SimpleNamespace(areas=[], zones=[]),
+        agc="agc",
+        avc="avc",
+        dispatch=SimpleNamespace(tell=told.append),
     )
 
     def order(loop, rights):
@@ -137,6 +141,7 @@ def test_the_facade_audits_before_the_act_and_says_what_was_refused(monkeypatch)
     assert not order("klosed", {Right.MODE}).accepted
     assert order("test", {Right.MODE}).code == "no_right"
     assert order("open", {Right.SETPOINT}).code == "no_right"
+    assert [(one.user, one.request.loop.loop) for one in told] == [("li", "open")], "dispatch hears of what was accepted only"
     assert [(row.step, row.mrid, row.reason) for row in rows] == [
         ("loop", "d", "open"),
         ("loop", "d", "klosed"),

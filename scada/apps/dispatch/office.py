@@ -1,4 +1,4 @@
-"""The office of dispatch: who may order, what is known already, what waits for an operator, who is lost; the desk judges the rest.
+"""The office of dispatch: who may order, what is known, what waits for an operator, who is lost; the desk judges the rest.
 
 Everything that must outlive a restart is in one :class:`OrderRecord` an order; the records and the time say what is in force.
 """
@@ -100,6 +100,11 @@ class DispatchOffice:
                 self.desk.remember([order.order_id])
             self._show(record.answer)
 
+    def take_over(self, order: Order, method: str, content: bytes, received_ns: int) -> None:
+        """Judge an accepted order again that was kept by other means than a record; whatever its contract says now."""
+        if order.order_id not in self._records:
+            self._judge(order, method, content, NO_LIMITS, received_ns)
+
     # ------------------------------------------------------------------ orders
 
     def receive(self, order: Order, method: str, content: bytes, now_ns: int) -> Answer:
@@ -158,11 +163,11 @@ class DispatchOffice:
         plain = _plain(order, now_ns)
         if not isinstance(order, ScheduleOrder) and (wrong := self.desk.standing.refusal(order, now_ns)) is not None:
             return self._show(standing_answer(order, now_ns, wrong))
-        if not order.order_id or len(order.order_id) > 64 or len(self.pending) >= PENDING:
-            what = f"{PENDING} orders wait already" if order.order_id else "an order needs an order_id of 1 to 64 characters"
-            return self._show(
-                replace(plain, verdict=Verdict.REFUSED, code="too_many" if order.order_id else "order_id", reason=what)
-            )
+        if not order.order_id or len(order.order_id) > 64:
+            text = "an order needs an order_id of 1 to 64 characters"
+            return self._show(replace(plain, code="order_id", reason=text))
+        if len(self.pending) >= PENDING:
+            return self._show(replace(plain, code="too_many", reason=f"{PENDING} orders wait for an operator already"))
         until = now_ns + within_ns
         waiting = replace(plain, verdict=Verdict.PENDING, code="operator", reason="an operator decides", decide_until_ns=until)
         self._store(order, OrderRecord(method, content, waiting, self.contracts.limits(order)))
@@ -173,7 +178,7 @@ class DispatchOffice:
     def decide(self, order_id: str, user: str, *, accept: bool, reason: str, now_ns: int) -> Answer | None:
         """An operator accepts or refuses what waits; None if it does not wait (any more)."""
         record, order = self._records.get(order_id), self._orders.get(order_id)
-        if record is None or order is None or record.answer.verdict is not Verdict.PENDING:
+        if record is None or order is None or isinstance(order, EditOrder) or record.answer.verdict is not Verdict.PENDING:
             return None
         if record.answer.decide_until_ns <= now_ns:
             return self._become(record, Verdict.EXPIRED, "not_decided", "no operator decided in time")
@@ -182,13 +187,12 @@ class DispatchOffice:
             return self._become(
                 replace(record, answer=replace(record.answer, decided_by=user)), Verdict.REFUSED, "operator", text
             )
-        assert not isinstance(order, EditOrder)
         breach = self.contracts.breach(order, self._present_mw(order, now_ns), now_ns)
         if breach is not None:
             return self._become(record, Verdict.REFUSED, breach.code, breach.reason)
-        answer = self._judge(order, record.method, record.content, record.within, now_ns)
+        judged = self._judge(order, record.method, record.content, record.within, now_ns)
         kept = self._records[order_id]
-        answer = replace(answer, decided_by=user, received_ns=record.answer.received_ns)
+        answer = replace(judged, decided_by=user, received_ns=record.answer.received_ns)
         self._store(order, replace(kept, answer=answer))
         return self._show(answer)
 

@@ -92,9 +92,8 @@ class StandingOrders:
 
     def refusal(self, order: StandingOrder, now_ns: int) -> Refusal | None:
         """Why an order cannot be taken now; None = it can."""
-        return (
-            self._wrong(order) or self._untimely(order, now_ns) or self._behind(order, max(order.valid_from_ns, now_ns), now_ns)
-        )
+        start = max(order.valid_from_ns, now_ns)
+        return self._wrong(order) or self._untimely(order, start, now_ns) or self._behind(order, start, now_ns)
 
     def _untimely(self, order: StandingOrder, start_ns: int, now_ns: int) -> Refusal | None:
         if 0 < order.valid_until_ns <= now_ns:

@@ -183,15 +183,31 @@ class AgcController:
         """
         return self._fleet.explain(mrid, self._control.area_terms())
 
-    def set_base_point(self, mrid: str, mw: float) -> float:
+    def set_limits(self, mrid: str, low: float, high: float, source: str = "") -> None:
+        """Keep a unit between these for a time, within its model's limits; infinite = as the model says.
+
+        Args:
+            mrid: of the unit.
+            low: least output, MW.
+            high: greatest output, MW.
+            source: the order of dispatch that says so.
+
+        Raises:
+            RegulationError: no such unit, or limits that are none.
+        """
+        self._fleet.set_limits(mrid, low, high, source)
+
+    def set_base_point(self, mrid: str, mw: float, source: str = "") -> float:
         """Set the scheduled output of a unit, followed in mode ``SCHE``; returns it as brought into the allowed range.
+
+        ``source`` is the order of dispatch that says so; empty = a plan.
 
         Raises:
             RegulationError: no such unit, or not a number.
         """
         if not math.isfinite(mw):
             raise RegulationError(f"a base point must be a number, not {mw}", where=mrid)
-        return self._fleet.set_schedule(mrid, mw)
+        return self._fleet.set_schedule(mrid, mw, source)
 
     def set_interchange(self, mw: float) -> None:
         """Set the scheduled net interchange (dispatch set-point or the schedule's value now), MW, export positive.

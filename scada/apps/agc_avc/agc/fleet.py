@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from scada.apps.agc_avc.agc.advice import advise
+from scada.apps.agc_avc.agc.dispatch_words import DispatchWords
 from scada.apps.agc_avc.agc.groups import GroupStatus, GroupTree
 from scada.apps.agc_avc.agc.modes import BASE_MODES, CLOSED, LOOPS, REG_MODES, TEST, UnitMode
 from scada.apps.agc_avc.agc.output import send
@@ -95,6 +96,7 @@ class UnitFleet:
         self._plants = PlantUnits(self._units, self._table, tuning)
         self._split = FrequencySplit(tuning.plants.split_s)
         self._bases = SharedBases(self._units, self._table, self._zones, tuning)
+        self._ordered = DispatchWords()
         self._locks: dict[int, str] = {}
         self._words = Words(self._locks, {}, self._plants.reasons, self._plants.limits, {}, {})
         self._lam = math.nan
@@ -119,15 +121,32 @@ class UnitFleet:
         s.base_point[i] = point
         self._unlock(i)
 
-    def set_schedule(self, mrid: str, mw: float) -> float:
+    def set_schedule(self, mrid: str, mw: float, source: str = "") -> float:
         """Take the schedule's value for mode ``SCHE``; returns it as brought into the allowed range.
+
+        Args:
+            mrid: of the unit.
+            mw: scheduled output.
+            source: the order of dispatch that says so; empty = a plan.
 
         Raises:
             RegulationError: no such unit.
         """
         i = self._unit(mrid)
+        self._ordered.base(mrid, mw, source)
         self._state.schedule[i] = value = _nearest_allowed(self._units[i], mw)
         return value
+
+    def set_limits(self, mrid: str, low: float, high: float, source: str = "") -> None:
+        """Keep a unit between these from now on, within what its model allows; infinite = as the model says.
+
+        Raises:
+            RegulationError: no such unit, or limits that are none.
+        """
+        self._unit(mrid)
+        if not low <= high:
+            raise RegulationError(f"{low:g} .. {high:g} MW are no limits", where=mrid)
+        self._ordered.limit(mrid, low, high, source)
 
     def set_loop(self, mrid: str, loop: str, test_value: float = math.nan) -> None:
         """Open or close the loop of a unit, or send it a test value alone; each change starts from what the unit generates.
@@ -225,6 +244,7 @@ class UnitFleet:
         judge(self._table, s, found, dt)
         direction = 0.0 if self._asked is None else self._asked.requirement_mw
         self._plants.narrow(s, held, direction)
+        self._ordered.narrow(s, self._index)
         self._words = Words(self._locks, tags, self._plants.reasons, self._plants.limits, held, {})
         self._notice_changes(before, alarmed)
 
@@ -403,7 +423,7 @@ class UnitFleet:
         zone = None if self._asked is None else self._asked.zone
         shared = Shared(self.demand_mw, self._lam, zone, self._bases.price)
         plant = self._plants.controls[i].terms() if i in self._plants.controls else ()
-        return explain_unit(self._view(), self._groups, i, shared, area, plant)
+        return explain_unit(self._view(), self._groups, i, shared, (*area, *self._ordered.terms(mrid)), plant)
 
     # ------------------------------------------------------------ record and take-over
 
@@ -420,6 +440,7 @@ class UnitFleet:
             "bases": self._bases.state(),
             "plants": self._plants.state(),
             "split": self._split.state(),
+            "ordered": self._ordered.state(),
             "asked": None if asked is None else asdict(asked),
         }
 
@@ -433,6 +454,7 @@ class UnitFleet:
         self._bases.restore(state["bases"])
         self._plants.restore(state["plants"])
         self._split.restore(state["split"])
+        self._ordered.restore(state.get("ordered", {}))
         asked = state["asked"]
         self._asked = None if asked is None else Regulation(**{**asked, "zone": Zone(int(asked["zone"]))})
 

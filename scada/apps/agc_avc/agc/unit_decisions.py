@@ -13,6 +13,7 @@ from scada.apps.agc_avc.agc.plant_status import NO_PLANT, PlantStatus, shown_of
 from scada.apps.agc_avc.agc.unit_kernels import (
     BY_AVAILABLE,
     BY_CHARGE,
+    BY_DISPATCH,
     BY_LOWER_BLOCK,
     BY_RAISE_BLOCK,
     EDGE,
@@ -54,6 +55,7 @@ _LIMITED = {
     BY_CHARGE: "state of charge",
     BY_RAISE_BLOCK: "raising is blocked",
     BY_LOWER_BLOCK: "lowering is blocked",
+    BY_DISPATCH: "limits of dispatch",
 }
 
 

@@ -10,7 +10,15 @@ from scada.apps.agc_avc.agc.groups import GroupTree
 from scada.apps.agc_avc.agc.modes import BASE_MODES, OPEN, REG_MODES, SHARES, TEST
 from scada.apps.agc_avc.agc.requirement import Zone
 from scada.apps.agc_avc.agc.unit_decisions import UnitView
-from scada.apps.agc_avc.agc.unit_kernels import BY_AVAILABLE, BY_CHARGE, BY_LOWER_BLOCK, BY_RAISE_BLOCK, EDGE, UNDER_CONTROL
+from scada.apps.agc_avc.agc.unit_kernels import (
+    BY_AVAILABLE,
+    BY_CHARGE,
+    BY_DISPATCH,
+    BY_LOWER_BLOCK,
+    BY_RAISE_BLOCK,
+    EDGE,
+    UNDER_CONTROL,
+)
 from scada.apps.agc_avc.agc.water_filling import F8
 from scada.apps.agc_avc.explanation import Bound, Explanation, Term
 
@@ -19,6 +27,7 @@ _LIMITS = {
     BY_CHARGE: "state_of_charge",
     BY_RAISE_BLOCK: "raise_blocked",
     BY_LOWER_BLOCK: "lower_blocked",
+    BY_DISPATCH: "dispatch_limits",
 }
 
 

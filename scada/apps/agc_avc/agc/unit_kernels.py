@@ -28,7 +28,7 @@ from scada.apps.agc_avc.agc.unit_table import UnitInputs, UnitState, UnitTable
     PLANT,
 ) = range(15)
 # what narrowed its limits
-NOTHING, BY_AVAILABLE, BY_CHARGE, BY_RAISE_BLOCK, BY_LOWER_BLOCK, BY_PLANT = range(6)
+NOTHING, BY_AVAILABLE, BY_CHARGE, BY_RAISE_BLOCK, BY_LOWER_BLOCK, BY_PLANT, BY_DISPATCH = range(7)
 
 EDGE = 1e-6
 """MW within which a target counts as standing on the edge of a zone."""

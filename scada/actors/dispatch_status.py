@@ -1,0 +1,69 @@
+"""What the status of dispatch shows of targets and contracts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.apps.dispatch.desk import DispatchDesk
+from scada.apps.dispatch.office import DispatchOffice
+from scada.apps.dispatch.orders import Held, InForce, Slot
+from scada.apps.dispatch.silence import DispatchSilence
+from scada.core.clock import NS_PER_S
+
+
+def shown_targets(
+    force: InForce, desk: DispatchDesk, silence: DispatchSilence, names: Mapping[str, str], now_ns: int
+) -> Iterator[pb.DispatchTarget]:
+    """What every target follows and by whose word: areas and units with a value, then limits and modes that were ordered.
+
+    Args:
+        force: what is in force.
+        desk: knows the plans.
+        silence: who is lost.
+        names: of units, by mRID.
+        now_ns: the moment.
+    """
+    for target, mw in {**force.interchange, **force.base_points}.items():
+        held = force.orders.get(("setpoint", target))
+        shown = pb.DispatchTarget(target=target, name=names.get(target, target), kind="setpoint", mw=mw)
+        if held is None:
+            shown.source = "plan" if desk.plans.curve(target).at(now_ns) is not None else "model"
+        else:
+            _by_order(shown, held, silence, now_ns)
+        yield shown
+    for slot, held in sorted(force.orders.items(), key=lambda one: one[0]):
+        if slot[0] != "setpoint":
+            words = f"{held.low:g} .. {held.high:g} MW" if slot[0] == "limits" else getattr(held.order, "mode", "")
+            shown = pb.DispatchTarget(target=slot[1], name=names.get(slot[1], slot[1]), kind=slot[0], mw=math.nan, words=words)
+            _by_order(shown, held, silence, now_ns)
+            yield shown
+
+
+def _by_order(shown: pb.DispatchTarget, held: Held, silence: DispatchSilence, now_ns: int) -> None:
+    order = held.order
+    shown.source, shown.order_id, shown.sender = "order", order.order_id, order.sender
+    shown.valid_until_ns, shown.priority = order.valid_until_ns, order.priority
+    slot: Slot = order.slot
+    if slot[0] == "setpoint" and not order.valid_until_ns and silence.is_lost(order.sender):
+        shown.silent, shown.ends_ns = True, now_ns + int(silence.left_s(order.sender) * NS_PER_S)
+
+
+def shown_contracts(office: DispatchOffice) -> Iterator[pb.DispatchContract]:
+    """Every contract, and when its dispatcher was heard last."""
+    for sender, contract in sorted(office.contracts.by_sender.items()):
+        yield pb.DispatchContract(
+            sender=sender,
+            areas=contract.areas,
+            units=contract.units,
+            kinds=contract.kinds,
+            decide=contract.decide,
+            decide_within_s=contract.decide_within_s,
+            priority=contract.priority,
+            step_mw=contract.step_mw or math.nan,
+            hours=contract.hours,
+            heard_ns=office.silence.heard_ns(sender),
+            lost=office.silence.is_lost(sender),
+        )
