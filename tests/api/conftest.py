@@ -138,6 +138,7 @@ class TableBackend(OperatorTable):
         self.present: list[Alarm] = []
         self.hidden: list[Suppression] = []
         self.acted: list[tuple[str, object, str, bytes]] = []
+        self.heard: list[str] = []
         self.traces: list[TraceQueue] = []
         self._lock = threading.Lock()
         self._on_changes: list = []
@@ -352,6 +353,13 @@ class TableBackend(OperatorTable):
     async def edit_schedule(self, request, principal, evidence):
         self.acted.append(("edit_schedule", request, principal.name, evidence))
         return pb.DispatchReply(code=pb.DISPATCH_CODE_ACCEPTED, order_id=request.order_id, version=request.based_on + 1)
+
+    async def dispatch_order(self, request, principal, evidence):
+        self.acted.append((type(request).__name__, request, principal.name, evidence))
+        return pb.DispatchReply(code=pb.DISPATCH_CODE_ACCEPTED, order_id=request.order_id, decided_by=principal.name)
+
+    def dispatch_heard(self, principal):
+        self.heard.append(principal.name)
 
     async def list_schedules(self, request):
         return pb.ScheduleList(

@@ -11,6 +11,7 @@ from scada.apps.dispatch.days import day_of, point_times
 from scada.control.records import Principal
 from scada.security.roles import Right
 
+DISPATCHER = Principal("dispatcher", frozenset({"dispatcher"}), frozenset(Right), frozenset({"*"}))
 LI = Principal("li", frozenset({"operator"}), frozenset(Right), frozenset({"*"}), "desk 1", "5e55")
 
 
@@ -32,12 +33,12 @@ def test_plans_and_their_versions_are_there_again(run, tmp_path):
     wanted = [pb.GetScheduleRequest(target=unit.mrid, day=f"{tomorrow}", version=number) for number in (1, 2)]
 
     async def order(face):
-        sent = await face.dispatch_schedule(plan, LI, evidence("SendSchedule", plan))
+        sent = await face.dispatch_schedule(plan, DISPATCHER, evidence("SendSchedule", plan))
         changed = await face.edit_schedule(edit, LI, evidence("EditSchedule", edit))
         return sent, changed, [await face.get_schedule(one) for one in wanted]
 
     async def again(face):
-        repeated = await face.dispatch_schedule(plan, LI, evidence("SendSchedule", plan))
+        repeated = await face.dispatch_schedule(plan, DISPATCHER, evidence("SendSchedule", plan))
         return repeated, [await face.get_schedule(one) for one in wanted], await face.list_schedules(pb.ListSchedulesRequest())
 
     sent, changed, before = asyncio.run(order(Facade(first.system)))
