@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.audit_desk import AuditDesk
 from scada.actors.engineering import Engineering
 from scada.actors.performance_desk import PerformanceDesk
 from scada.actors.tracing import TraceQueue
@@ -21,11 +22,13 @@ from scada.control.interlocks import Finding
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal, SequenceView
 from scada.core.clock import Clock
+from scada.core.control_settings import TwoPersonRule
 from scada.events.recall import Recall, RecallInfo
 from scada.events.records import Alarm, Event, Suppression
 from scada.model_cim.objects import PlantObjects
 from scada.model_cim.tables import ModelTables
 from scada.rtdb.changes import ChangeSet, Snapshot
+from scada.security.audit import AuditRow
 
 Unsubscribe = Callable[[], None]
 
@@ -37,6 +40,7 @@ class Backend(Protocol):
     clock: Clock
     engineering: Engineering
     performance: PerformanceDesk
+    audit: AuditDesk
 
     @property
     def tables(self) -> ModelTables:
@@ -227,6 +231,20 @@ class Backend(Protocol):
 
     def dispatch(self) -> pb.DispatchStatus:
         """What dispatch asked and what became of it."""
+        ...
+
+    # rights
+    @property
+    def two_person(self) -> Sequence[TwoPersonRule]:
+        """Which controls need a guardian; the first rule that matches decides."""
+        ...
+
+    def audit(self, row: AuditRow) -> None:
+        """Write a row to the audit log; it is on disk on return. Waits for the disk: never call it on an event loop.
+
+        Raises:
+            ScadaError: it could not be written; what it precedes must not be done.
+        """
         ...
 
     # history, replay, diagrams

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.answers import answer_of, answer_once_up
+from scada.actors.audit_desk import AuditDesk
 from scada.actors.channel_detail import channel_detail
 from scada.actors.channel_orders import ORDER_S
 from scada.actors.engineering import Engineering
@@ -52,6 +53,7 @@ from scada.actors.what_if import WhatIfProcess
 from scada.control.interlocks import Finding
 from scada.control.operator_data import MarkReading, MarkReply
 from scada.control.records import ControlReply, ModeReply, Principal, SequenceView
+from scada.core.control_settings import TwoPersonRule
 from scada.core.errors import ScadaError
 from scada.events.log_index import Order, Query
 from scada.events.recall import Recall, RecallInfo
@@ -93,6 +95,7 @@ class Facade:
         self.performance = PerformanceDesk(
             system.stores.performance, system.rules, system.zone, system.settings.performance.period_minutes, system.clock
         )
+        self.audit = AuditDesk(system.audit)
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self._analysts = ThreadPoolExecutor(READERS, "analysis")
 
@@ -460,6 +463,17 @@ class Facade:
         status.CopyFrom(self._system.dispatch_view.status)
         status.interchange_mw = self._system.agc_view.head().interchange_mw
         return status
+
+    # ---------------------------------------------------------------- rights
+
+    @property
+    def two_person(self) -> Sequence[TwoPersonRule]:
+        """Which controls need a guardian."""
+        return self._system.settings.control.two_person
+
+    def audit(self, row: AuditRow) -> None:
+        """A row of the audit log, on disk on return."""
+        self._system.audit.append(row)
 
     # ---------------------------------------------------------------- history, replay, diagrams
 

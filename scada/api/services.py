@@ -15,6 +15,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
 from scada.api import messages
+from scada.api.audit_services import AuditServices
 from scada.api.channel_services import ChannelServices
 from scada.api.control_services import ControlServices
 from scada.api.dispatch_services import DispatchServices
@@ -29,8 +30,10 @@ from scada.api.hub import Hub, Subscriber
 from scada.api.performance_services import PerformanceServices
 from scada.api.regulation_services import RegulationServices
 from scada.api.search_service import SearchService
+from scada.api.security_services import SecurityServices
 from scada.control.records import Principal
 from scada.model_cim.tables import AreaDiagram, Point, Station
+from scada.security.session import SessionServer
 
 FIRST_MESSAGE_S = 10.0
 """A subscription that does not say within this time what it wants is ended."""
@@ -45,9 +48,10 @@ class Services:
         backend: the running server.
         hub: source of point frames.
         events: source of the event stream.
+        sessions: with the trust that they stand on.
     """
 
-    def __init__(self, backend: Backend, hub: Hub, events: EventFeed) -> None:
+    def __init__(self, backend: Backend, hub: Hub, events: EventFeed, sessions: SessionServer) -> None:
         self._backend = backend
         self._hub = hub
         self._events = EventServices(backend, events)
@@ -57,8 +61,10 @@ class Services:
         self._engineering = EngineeringServices(backend)
         self._search = SearchService(backend)
         self._dispatch = DispatchServices(backend)
+        self._audit = AuditServices(backend)
         self._regulation = RegulationServices(backend)
         self._performance = PerformanceServices(backend)
+        self.security = SecurityServices(backend, sessions)
 
     # ------------------------------------------------------------------ model
 
@@ -231,6 +237,8 @@ class Services:
                 *self._history.view_methods(gate),
                 *self._channels.view_methods(gate),
                 *self._engineering.view_methods(gate),
+                *self.security.view_methods(gate),
+                *self._audit.view_methods(gate),
                 gate.query("Replay/Start", pb.ReplayRequest, self.start_replay),
                 gate.query("Replay/Command", pb.ReplayCommand, self.command_replay),
                 gate.query("Replay/GetState", pb.ReplayCommand, self.get_replay),
@@ -248,6 +256,7 @@ class Services:
                 gate.challenge("Session/GetChallenge"),
                 *self._events.orders(gate),
                 *self._engineering.orders(gate),
+                *self.security.orders(gate),
                 *self._control.orders(gate),
                 gate.order("OperatorData/Hold", pb.HoldRequest, self.hold),
                 gate.order("OperatorData/Release", pb.ReleaseRequest, self.release),

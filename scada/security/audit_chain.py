@@ -131,7 +131,7 @@ class Chain:
     def __iter__(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Number, msgpack and digest of each record."""
         for path in self._paths:
-            data = _read(path)
+            data = read_segment(path)
             start = read_header(path, data)
             if self.torn:
                 raise AuditError(self.path, self.end.number + 1, "is cut short")
@@ -224,7 +224,7 @@ def stored_digests(path: Path, first: int, end: int) -> list[bytes]:
         StoreError: the segment cannot be read.
         AuditError: it is no segment.
     """
-    data = _read(path)
+    data = read_segment(path)
     start = read_header(path, data)
     number, at, found = start.number + 1, start.at, []
     while at + LENGTH_SIZE <= len(data) and number < end:
@@ -290,7 +290,12 @@ def decode(path: Path, number: int, body: bytes) -> AuditRecord:
     return AuditRecord(number, time_ns, row)
 
 
-def _read(path: Path) -> bytes:
+def read_segment(path: Path) -> bytes:
+    """All bytes of a segment.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

@@ -48,12 +48,14 @@ class Evidence:
         signer: who is said to have signed it.
         method: the call it was signed for.
         why: what is wrong, empty if nothing.
+        key_id: names the key.
     """
 
     proof: Proof
     signer: str = ""
     method: str = ""
     why: str = ""
+    key_id: bytes = b""
 
 
 class EvidenceChecker:
@@ -90,7 +92,7 @@ class EvidenceChecker:
         if not header.key_id or not signed.sig:
             return Evidence(Proof.NOT_SIGNED)
         proof, why = self._judge(row, signed, header)
-        return Evidence(proof, header.sender, header.method, why)
+        return Evidence(proof, header.sender, header.method, why, header.key_id)
 
     def _judge(self, row: AuditRow, signed: pb.Signed, header: pb.Header) -> tuple[Proof, str]:
         certificate = self._known.get(header.key_id)

@@ -175,8 +175,8 @@ class _Subtrees:
         """Root of the subtree number ``index`` of ``2 ** level`` leaves."""
         if level < _LEVEL:
             first = index << level
-            block = self._leaves(first >> _LEVEL)
-            return root_of(block[first & (_BLOCK - 1) :][: 1 << level])
+            leaves = self._leaves(first >> _LEVEL)
+            return root_of(leaves[first & (_BLOCK - 1) :][: 1 << level])
         blocks, frontier = 1 << (level - _LEVEL), Frontier()
         for block in range(index * blocks, (index + 1) * blocks):
             frontier.add_subtree(_LEVEL, self._block(block))

@@ -126,6 +126,14 @@ class SignedCheckpoint:
         """Names this checkpoint in the next one."""
         return sm3(self.encoded)
 
+    def key_id(self) -> bytes:
+        """Names the key that signed, see :meth:`scada.security.sm2.Sm2PublicKey.key_id`.
+
+        Raises:
+            CertificateError: the certificate cannot be read.
+        """
+        return parse_certificate(self.certificate).public_key.key_id()
+
     def pack(self) -> bytes:
         """Bytes of an entry of ``checkpoints.log``."""
         body: bytes = msgpack.packb((self.encoded, self.signature, self.certificate))
