@@ -44,7 +44,8 @@ def command(
 
     from scada.api.client import ScadaClient
     from scada.core.clock import SystemClock
-    from scada.security.identities import load_authority, load_identity
+    from scada.security.authorities import load_authorities
+    from scada.security.identities import load_identity
     from scada.security.tls_identities import ClientTls
 
     host, separator, number = server.rpartition(":")
@@ -52,7 +53,7 @@ def command(
         raise click.BadParameter(f"{server!r} is not HOST:PORT", param_hint="--server")
     clock = SystemClock()
     identity = load_identity(keys, name, clock)
-    authority = load_authority(keys)
+    authority = load_authorities(keys)
     tls = None if plain else ClientTls(keys, name)
     listener = bind(port)
     first = True

@@ -44,7 +44,8 @@ class Link:
     async def _session(self, work: Callable[[ScadaClient], Coroutine[Any, Any, Result]]) -> Result:
         from scada.api.client import ScadaClient
         from scada.core.clock import SystemClock
-        from scada.security.identities import load_authority, load_identity
+        from scada.security.authorities import load_authorities
+        from scada.security.identities import load_identity
         from scada.security.tls_identities import ClientTls
 
         host, separator, port = self.server.rpartition(":")
@@ -55,7 +56,7 @@ class Link:
             self.server,
             f"{host}:{self.control_port}",
             load_identity(self.keys, self.name, clock),
-            load_authority(self.keys),
+            load_authorities(self.keys),
             clock,
             site=self.site,
             station=self.station,

@@ -14,7 +14,8 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.core.clock import Clock
 from scada.core.errors import SecurityError
 from scada.security.answers import LOGIN, REKEY
-from scada.security.certificates import Certificate, check_certificate, parse_certificate
+from scada.security.authorities import Authorities
+from scada.security.certificates import Certificate, parse_certificate
 from scada.security.envelope import (
     BadSignatureError,
     MalformedError,
@@ -51,7 +52,7 @@ class SessionClient:
     Args:
         identity: who we are.
         site: name of the server's site, the recipient of all we sign.
-        authority: whose certificates we trust.
+        authority: whose certificates we trust: a root, or a folder's authorities with their revocation lists.
         clock: ours; the server refuses controls whose time differs by more than its window, unless a challenge stands in for it.
         station: name of this workstation.
         binding: SM3 of the DER of the server's TLS certificate as this end sees it; empty without TLS.
@@ -61,7 +62,7 @@ class SessionClient:
         self,
         identity: Identity,
         site: str,
-        authority: Certificate,
+        authority: Certificate | Authorities,
         clock: Clock,
         *,
         station: str = "",
@@ -69,7 +70,7 @@ class SessionClient:
     ) -> None:
         self._identity = identity
         self._site = site
-        self._authority = authority
+        self._authorities = authority if isinstance(authority, Authorities) else Authorities(authority)
         self._clock = clock
         self._station = station
         self._binding = binding
@@ -260,7 +261,7 @@ class SessionClient:
     def _prove_server(self, signed: pb.Signed, body: pb.LoginReply) -> Sm2PublicKey:
         try:
             certificate = parse_certificate(body.certificate)
-            check_certificate(certificate, self._authority, self._clock.now_ns())
+            self._authorities.check(certificate, self._clock.now_ns())
         except SecurityError as error:
             raise UntrustedError(f"the server's certificate: {error.what}", where=error.where, mend=error.mend) from error
         if SERVER_ROLE not in certificate.roles or pb.Header.FromString(signed.header).sender != certificate.name:
