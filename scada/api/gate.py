@@ -181,7 +181,8 @@ class Gate:
                 reply, principal = self._sessions.login(raw, peer_of(context))
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await self._refuse(path, context, error, "")
-            self._reporter.login(name=principal.name, peer=context.peer(), station=principal.station)
+            told = {"name": principal.name, "station": principal.station, "session": principal.session}
+            self._reporter.login(peer=context.peer(), evidence=raw, **told)
             return reply
 
         return path, grpc.unary_unary_rpc_method_handler(_behaviour)
@@ -227,7 +228,7 @@ class Gate:
                 self._sessions.logout(session.identifier.hex())
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await self._fail(path, context, error)
-            self._reporter.logout(name=session.principal.name, peer=context.peer())
+            self._reporter.logout(name=session.principal.name, peer=context.peer(), session=session.principal.session)
             return self._sealer(session, path, raw).seal(pb.LogoutReply().SerializeToString())
 
         return path, grpc.unary_unary_rpc_method_handler(_behaviour)

@@ -1,4 +1,4 @@
-"""Refused messages: logged, stored as SECURITY events, and kept from flooding the event log."""
+"""Logins and refusals: logged, stored as SECURITY events and in the audit log, and kept from flooding either."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import asyncio
 import structlog
 
 from scada.actors.backend import Backend
+from scada.api.faults import LONGEST
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass
+from scada.security.audit import AuditRow
 
 BURST = 50
 RATE_PER_S = 10.0
 """Events stored a second in the long run; what exceeds it is logged and counted into one event."""
 
+_AUDITED = frozenset({"security.login", "security.logout", "security.session_ended"})
+"""Told to the audit log whether or not the event log has room for them: they are of somebody who was proven."""
+
 _log = structlog.get_logger("scada.api.security")
 
 
 class SecurityReporter:
-    """Writes what the faces see of logins and refusals to the log and the event log."""
+    """Writes what the faces see of logins and refusals to the log, the event log and the audit log."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -32,14 +37,16 @@ class SecurityReporter:
         _log.warning("refused", method=method, code=code, reason=reason, peer=peer, sender=sender)
         self._store("security.refused", 2, sender, method=method, code=code, reason=reason, peer=peer, sender=sender)
 
-    def login(self, *, name: str, peer: str, station: str) -> None:
-        """A session was opened."""
+    def login(self, *, name: str, peer: str, station: str, session: str = "", evidence: bytes = b"") -> None:
+        """A session was opened; the envelope of the login bears the certificate that proves every later one."""
         _log.info("login", name=name, peer=peer, station=station)
+        self._backend.audit.tell(AuditRow("security", "login", name, station, session, path=peer, evidence=evidence))
         self._store("security.login", 4, name, name=name, peer=peer, station=station)
 
-    def logout(self, *, name: str, peer: str) -> None:
+    def logout(self, *, name: str, peer: str, session: str = "") -> None:
         """A session was closed by its owner."""
         _log.info("logout", name=name, peer=peer)
+        self._backend.audit.tell(AuditRow("security", "logout", name, session=session, path=peer))
         self._store("security.logout", 4, name, name=name, peer=peer)
 
     def limited(self, *, peer: str, name: str, kind: str, count: int) -> None:
@@ -50,6 +57,7 @@ class SecurityReporter:
     def ended(self, *, name: str, station: str, reason: str) -> None:
         """A session was ended by the server."""
         _log.warning("session ended", name=name, station=station, reason=reason)
+        self._backend.audit.tell(AuditRow("security", "session_ended", name, station, reason=reason))
         self._store("security.session_ended", 2, name, name=name, station=station, reason=reason)
 
     def tls(self, *, reason: str) -> None:
@@ -82,6 +90,17 @@ class SecurityReporter:
 
     def _report(self, key: str, priority: int, actor: str, parameters: dict[str, str]) -> None:
         clock = self._backend.clock
+        if key not in _AUDITED:
+            row = AuditRow(
+                "security",
+                key.removeprefix("security."),
+                actor,
+                path=f"{parameters.get('method', '')} {parameters.get('peer', '')}".strip()[:LONGEST],
+                value=float(parameters.get("count", "nan")),
+                code=parameters.get("code", "")[:LONGEST],
+                reason=parameters.get("reason", "")[:LONGEST],
+            )
+            self._backend.audit.tell(row)
         alarm_class = AlarmClass.ABNORMAL if priority < 3 else AlarmClass.NOTICE
         self._backend.report(
             Event(clock.now_ns(), EventKind.SECURITY, alarm_class, priority, key, parameters=parameters, actor=actor)

@@ -26,6 +26,19 @@ _NAMES = {
 }
 
 
+class AuditTable:
+    """An audit log that only remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list = []
+
+    def tell(self, *rows):
+        self.told += rows
+
+    async def store(self, *rows):
+        self.told += rows
+
+
 class OperatorTable:
     """Mixed into a backend with ``tables``, ``clock``, ``value``, ``quality``, ``report``, ``_acts`` and ``_show``.
 
@@ -39,6 +52,7 @@ class OperatorTable:
         self.ledger = OperatorLedger(self.tables, self.objects, self.clock)
         self.behind: dict[int, tuple[float, int]] = {}
         self.rows: list = []
+        self.audit = AuditTable()
 
     def aside(self, pids, values, words):
         """What a source sent for held points is kept behind; the mask of what may be shown."""
