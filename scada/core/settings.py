@@ -282,6 +282,7 @@ _PATHS = (
     ("events", "path"),
     ("events", "recalls"),
     ("operator", "path"),
+    ("control", "programmes"),
     ("performance", "path"),
     ("performance", "rules_file"),
     ("security", "keys"),
