@@ -24,6 +24,7 @@ from scada.actors.model import ModelActor
 from scada.actors.model_process import WorkProcess
 from scada.actors.operator import OperatorActor
 from scada.actors.performance import PerformanceActor
+from scada.actors.programmes import ProgrammesActor
 from scada.actors.recall import RecallActor
 from scada.actors.recorder import RecorderActor
 from scada.actors.replay import ReplayActor
@@ -67,7 +68,7 @@ class Lives:
             lives.append((system.recall, self._recall))
         lives += [(system.rtdb, self._rtdb), (system.topology, self._topology), (system.calc, self._calc)]
         lives += [(system.operator, self._operator), (system.control, self._control), (system.dispatch, self.dispatch)]
-        lives.append((system.performance, self._performance))
+        lives += [(system.programmes, self._programmes), (system.performance, self._performance)]
         lives += [(system.replay, self._replay), (system.resources, self._resources), (system.recorder, self._recorder)]
         lives += [(system.avc, self.avc), (system.model, self._model)]
         if controlled_areas(system.tables):
@@ -218,6 +219,23 @@ class Lives:
             tags=system.operator_view.forbids,
             settings=system.settings.control,
             standing=system.rights_now,
+            **self._common(),
+        )
+
+    def _programmes(self, address: Address, failed: Failed) -> Actor:
+        system = self._system
+        return ProgrammesActor(
+            address,
+            failed,
+            model=system.generation.model,
+            topology=system.generation.topology,
+            database=system.store,
+            views=system.views,
+            store=system.stores.programmes,
+            audit=system.audit,
+            control=system.control,
+            settings=system.settings.control,
+            rights_now=system.rights_now,
             **self._common(),
         )
 

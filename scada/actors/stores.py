@@ -18,6 +18,7 @@ from scada.apps.calc.state import CalcFile
 from scada.apps.dispatch.order_store import OrderStore
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore
+from scada.control.programme_store import ProgrammeStore
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.settings import Settings
@@ -67,6 +68,7 @@ class Stores:
         performance: accounts of regulation.
         audit: the audit log.
         marks: operator data.
+        programmes: versions of programmes and their runs.
         orders: orders of dispatch.
         queues: events that upstream masters have not acknowledged, by mRID of the station.
         damage: events that say what was found damaged.
@@ -97,6 +99,8 @@ class Stores:
             self._closing.callback(self.audit.close)
             self._note("audit.repaired", self.audit.repaired)
             self._open_marks(objects)
+            programmes = ProgrammeStore.open_or_quarantine(settings.control.programmes, clock)
+            self.programmes = self._opened("programmes.damaged", "programmes", programmes)
             self.orders = self._opened("dispatch.damaged", "orders", OrderStore.open_or_quarantine(settings.dispatch.path, clock))
             self.queues: dict[str, StoredEventQueue] = {}
             for station in upstream:

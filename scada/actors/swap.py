@@ -140,6 +140,7 @@ class Swap:
         points = len(tables.points)
         reserve = system.store.reserve(points) if points > system.store.capacity else None
         try:
+            system.programmes.ask(ReserveControls(change.controls)).get(timeout=ANSWER_S)
             progress.cancelled += self._reserve_controls(change.controls)
             self._grow(Grow(reserve, changed, lambda: self._point_to(generation, stations)), progress)
         except BaseException:
@@ -151,6 +152,7 @@ class Swap:
         nowhere = [pid for pid in change.moved if tables.points[pid].channel < 0]
         self._mark([*change.removed, *nowhere])
         system.control.ask(AdoptControls(generation)).get(timeout=ANSWER_S)
+        system.programmes.ask(AdoptControls(generation)).get(timeout=ANSWER_S)
         system.recaller.use(tables)
         system.operator.ask(changed).get(timeout=ANSWER_S)
         for derives in (system.calc, system.topology):

@@ -35,6 +35,7 @@ from scada.actors.model_start import running_model
 from scada.actors.model_view import ModelView
 from scada.actors.operator import OperatorView
 from scada.actors.performance import PerformanceView, rules_of
+from scada.actors.programmes import TICK_S as PROGRAMMES_S
 from scada.actors.recall import Recaller, is_accident
 from scada.actors.recorder import WRITE_S, RecorderView
 from scada.actors.replay import ReplayView
@@ -47,8 +48,8 @@ from scada.actors.tracing import TraceHub
 from scada.actors.upstreams import Upstreams
 from scada.actors.wire import LOST, ChannelSink, Feed, Wire
 from scada.apps.calc.graph import expression_findings
-from scada.control.tags import TagBoard
 from scada.control.records import Principal
+from scada.control.tags import TagBoard
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.settings import Settings
 from scada.events.recall import RecallFolder
@@ -165,7 +166,7 @@ class System:
         self.calc, self.topology, self.history = Address("calc"), Address("topology"), Address("history")
         self.archive = Address("archive")
         self.control, self.agc, self.avc = Address("control"), Address("agc"), Address("avc")
-        self.performance = Address("performance")
+        self.performance, self.programmes = Address("performance"), Address("programmes")
         self.dispatch, self.replay, self.resources = Address("dispatch"), Address("replay"), Address("resources")
         self.operator, self.recall, self.recorder = Address("operator"), Address("recall"), Address("recorder")
         self.model, self.model_view = Address("model"), ModelView()
@@ -314,6 +315,7 @@ class System:
             "avc",
             "agc",
             "performance",
+            "programmes",
             "control",
             "operator",
             "rtdb",
@@ -346,6 +348,7 @@ class System:
             (TICK_S, self.calc, tick),
             (LOOK_S, self.resources, tick),
             (0.1, self.control, tick),
+            (PROGRAMMES_S, self.programmes, tick),
             (1.0, self.dispatch, tick),
             (1.0, self.model, tick),
             (0.1, self.replay, tick),

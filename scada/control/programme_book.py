@@ -106,6 +106,12 @@ class ProgrammeBook:
         """A control of the model that runs."""
         return self._tables.control_by_mrid.get(mrid)
 
+    def places(self, programme: Programme) -> list[str]:
+        """Control areas and stations of its controls."""
+        area_of = {station.name: station.area for station in self._tables.stations}
+        found = (self.control(step.control) for step in programme.steps)
+        return sorted({area_of.get(control.station, "") or control.station for control in found if control} - {""})
+
     def parse(self, text: str) -> Condition:
         """Read a condition against the model that runs.
 

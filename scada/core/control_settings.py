@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -32,6 +33,7 @@ class ControlSettings(Section):
         (TwoPersonRule(control_type="SwitchPosition"),),
         description="The first rule that matches decides; none = one person.",
     )
+    programmes: Path = Field(Path("var/programmes"), description="Folder of the programmes and their runs (always fully synced).")
     check_back_s: float = Field(10.0, gt=0, le=120, description="Longest time until a station checks back.")
     selection_s: float = Field(60.0, gt=0, le=600, description="How long a selection stays: for guardian and execute together.")
     confirm_s: float = Field(10.0, gt=0, le=120, description="Longest time until a station confirms an execute.")
