@@ -13,8 +13,12 @@ from typing import Any, Final, TypeVar
 import structlog
 from scadapb.v1 import scada_pb2 as pb
 
+from scada import __version__
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
+from scada.core.settings import Settings
+from scada.events.records import Event, EventKind
+from scada.model_cim.tables import AlarmClass
 from scada.security.audit import AuditLog
 from scada.security.audit_chain import AuditRow, link
 from scada.security.audit_evidence import EvidenceChecker, Proof
@@ -23,6 +27,7 @@ from scada.security.audit_tree import Proofs
 from scada.security.checkpoints import CHECKPOINTS, CheckpointError, SignedCheckpoint, read_checkpoints
 from scada.security.identities import Identity
 from scada.security.merkle import leaf_hash
+from scada.security.sm3 import sm3
 from scada.security.trust import Trust
 
 LONGEST_PAGE: Final = 2000
@@ -39,14 +44,16 @@ class AuditDesk:
 
     Args:
         audit: the open log; closed by its owner, after :meth:`close`.
+        clock: of the plant; stamps events.
 
     Attributes:
         trust: proves the certificates of the envelopes; None proves nothing.
     """
 
-    def __init__(self, audit: AuditLog) -> None:
+    def __init__(self, audit: AuditLog, clock: Clock) -> None:
         self.trust: Trust | None = None
         self._audit = audit
+        self._clock = clock
         self._folder = audit.folder
         self._reader = AuditReader(audit.folder)
         self._readers = ThreadPoolExecutor(1, "audit reading")
@@ -55,20 +62,28 @@ class AuditDesk:
         self._lock = threading.Lock()
         self._keeper: AuditKeeper | None = None
 
-    def keep(self, identity: Identity, site: str, clock: Clock, tell: Callable[[str], None]) -> None:
-        """Sign checkpoints from now on, see :meth:`scada.security.audit.AuditLog.sign_with`.
+    def keep(self, identity: Identity, settings: Settings, clock: Clock, report: Callable[[Event], None]) -> None:
+        """Sign checkpoints from now on, see :meth:`scada.security.audit.AuditLog.sign_with`; the start is the first row.
 
         Args:
             identity: signs.
-            site: whose log it is.
+            settings: what the server runs with; their digest is audited.
             clock: of the host.
-            tell: told why a checkpoint could not be made, once, and an empty text when one can be made again.
+            report: told when a checkpoint could not be made, and when one can be made again.
 
         Raises:
             SecurityError: the log is not what its newest checkpoint says.
-            StoreError: checkpoints cannot be read or written.
+            StoreError: checkpoints or the start cannot be stored.
         """
-        self._audit.sign_with(identity, site, clock)
+        digest = sm3(settings.model_dump_json().encode()).hex()
+        self._audit.append(AuditRow("system", "start", "system", code=f"scada {__version__}", reason=f"settings SM3 {digest}"))
+        self._audit.sign_with(identity, settings.site.name, clock)
+
+        def tell(fault: str) -> None:
+            key = "audit.checkpoint_failed" if fault else "audit.checkpoint_again"
+            parameters, told = ({"reason": fault}, AlarmClass.ABNORMAL) if fault else ({}, AlarmClass.NOTICE)
+            report(Event(self._clock.now_ns(), EventKind.SYSTEM, told, 2 if fault else 4, key, parameters))
+
         self._keeper = AuditKeeper(self._audit, tell)
         self._keeper.start()
 
@@ -76,6 +91,7 @@ class AuditDesk:
         """Store what was told, and stop."""
         if self._keeper is not None:
             self._keeper.stop()
+            self.tell(AuditRow("system", "stop", "system"))
         self._writer.shutdown()
         self._readers.shutdown()
 

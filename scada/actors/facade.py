@@ -33,6 +33,8 @@ from scada.actors.messages import (
     ModeChanged,
     OperatorAsked,
     PlansAsked,
+    ProgrammeAsked,
+    ProgrammesRead,
     ReplayAsked,
     Report,
     SequencesAsked,
@@ -76,6 +78,7 @@ _STEPS = {pb.ScheduleEdit: "edit", pb.WithdrawOrder: "withdraw", pb.OrderDecisio
 T = TypeVar("T")
 Step = pb.SelectRequest | pb.ConfirmRequest | pb.ExecuteRequest | pb.CancelRequest | pb.AdjustRequest
 SuppressOrder = pb.ShelveRequest | pb.UnshelveRequest | pb.AlarmServiceRequest
+ProgrammeOrder = pb.SaveProgrammeRequest | pb.StartProgrammeRequest | pb.ConfirmProgrammeRequest | pb.ProgrammeCommand
 MarkOrder = pb.HoldRequest | pb.ReleaseRequest | pb.TagRequest | pb.NoteRequest | pb.RemoveRequest
 
 
@@ -95,7 +98,7 @@ class Facade:
         self.performance = PerformanceDesk(
             system.stores.performance, system.rules, system.zone, system.settings.performance.period_minutes, system.clock
         )
-        self.audit = AuditDesk(system.audit)
+        self.audit = AuditDesk(system.audit, system.clock)
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self._analysts = ThreadPoolExecutor(READERS, "analysis")
 
@@ -309,6 +312,17 @@ class Facade:
         except TimeoutError:
             return CommandResult(Outcome.TIMEOUT, f"no answer within {CHANNEL_S:g} s; what was asked may still be done")
 
+    # ---------------------------------------------------------------- programmes
+
+    async def programmes(self, request: pb.ListProgrammesRequest | pb.GetProgrammeRequest | pb.ListRunsRequest) -> Any:
+        """Programmes, a version or None, runs."""
+        return await answer_of(self._system.programmes, ProgrammesRead(request))
+
+    async def programme_order(self, request: ProgrammeOrder, principal: Principal, evidence: bytes) -> pb.ProgrammeReply:
+        """Save, start, confirm, command."""
+        reply: pb.ProgrammeReply = await answer_of(self._system.programmes, ProgrammeAsked(request, principal, evidence))
+        return reply
+
     # ---------------------------------------------------------------- channels
 
     def channel(self, name: str) -> pb.ChannelDetail:
@@ -471,7 +485,7 @@ class Facade:
         """Which controls need a guardian."""
         return self._system.settings.control.two_person
 
-    def audit(self, row: AuditRow) -> None:
+    def record(self, row: AuditRow) -> None:
         """A row of the audit log, on disk on return."""
         self._system.audit.append(row)
 

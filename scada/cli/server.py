@@ -13,8 +13,10 @@ from scada.actors.ports import check_port
 from scada.actors.system import System
 from scada.api.server import ApiThread
 from scada.core.clock import SystemClock, make_clock
+from scada.core.secret_values import use_source
 from scada.core.settings import Settings
 from scada.security.identities import load_identity
+from scada.security.secrets_store import SecretStore
 from scada.security.session import SessionServer
 from scada.security.sm2 import self_test
 from scada.security.standing import StandingRights
@@ -53,11 +55,13 @@ class Server:
         _log.info("cryptography", sm2=self_test())
         # authentication goes by the host's clock, whatever rate the plant's time runs at
         host_clock = SystemClock()
-        trust = Trust(settings.security.keys)
+        use_source(SecretStore(settings.security.keys).get)
+        trust = Trust(settings.security.keys, host_clock, lists_demanded=settings.security.revocation_lists == "required")
         tls = TlsTrust(settings.security.keys) if settings.api.tls else None
+        identity = load_identity(settings.security.keys, SERVER_IDENTITY, host_clock)
         sessions = SessionServer(
             site=settings.site.name,
-            identity=load_identity(settings.security.keys, SERVER_IDENTITY, host_clock),
+            identity=identity,
             trust=trust,
             clock=host_clock,
             control_window_s=settings.security.control_window_s,
@@ -68,6 +72,9 @@ class Server:
             undo.callback(system.stop)
             system.start()
             facade = Facade(system)
+            undo.callback(facade.audit.close)
+            facade.audit.trust = trust
+            facade.audit.keep(identity, settings, host_clock, facade.report)
             api = ApiThread(
                 facade,
                 sessions,
