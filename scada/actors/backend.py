@@ -8,7 +8,7 @@ only hand over (e.g. ``loop.call_soon_threadsafe``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -146,6 +146,20 @@ class Backend(Protocol):
         """AGC and AVC on/off, unit modes, channel commands."""
         ...
 
+    # programmes
+    async def programmes(self, request: pb.ListProgrammesRequest | pb.GetProgrammeRequest | pb.ListRunsRequest) -> Any:
+        """A ProgrammeList, a Programme (None if there is none) or a RunList."""
+        ...
+
+    async def programme_order(
+        self,
+        request: pb.SaveProgrammeRequest | pb.StartProgrammeRequest | pb.ConfirmProgrammeRequest | pb.ProgrammeCommand,
+        principal: Principal,
+        evidence: bytes,
+    ) -> pb.ProgrammeReply:
+        """Save a version, start, confirm or command a run; the envelope is in the audit log before anything acts."""
+        ...
+
     # operator data; the envelope is stored in the audit log before anything is held, tagged or noted
     async def hold_point(self, request: pb.HoldRequest, principal: Principal, evidence: bytes) -> MarkReply:
         """Substitute a point's value or block the point."""
@@ -239,7 +253,7 @@ class Backend(Protocol):
         """Which controls need a guardian; the first rule that matches decides."""
         ...
 
-    def audit(self, row: AuditRow) -> None:
+    def record(self, row: AuditRow) -> None:
         """Write a row to the audit log; it is on disk on return. Waits for the disk: never call it on an event loop.
 
         Raises:

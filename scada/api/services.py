@@ -28,6 +28,7 @@ from scada.api.gate import Gate
 from scada.api.history_services import HistoryServices
 from scada.api.hub import Hub, Subscriber
 from scada.api.performance_services import PerformanceServices
+from scada.api.programme_services import ProgrammeServices
 from scada.api.regulation_services import RegulationServices
 from scada.api.search_service import SearchService
 from scada.api.security_services import SecurityServices
@@ -56,6 +57,7 @@ class Services:
         self._hub = hub
         self._events = EventServices(backend, events)
         self._control = ControlServices(backend)
+        self._programmes = ProgrammeServices(backend)
         self._history = HistoryServices(backend)
         self._channels = ChannelServices(backend)
         self._engineering = EngineeringServices(backend)
@@ -231,6 +233,7 @@ class Services:
                 *self._events.view_methods(gate),
                 gate.query("OperatorData/List", pb.ListOperatorDataRequest, self.list_marks),
                 *self._control.queries(gate),
+                *self._programmes.queries(gate),
                 *self._regulation.view_methods(gate),
                 *self._performance.view_methods(gate),
                 *self._dispatch.view_methods(gate),
@@ -258,6 +261,7 @@ class Services:
                 *self._engineering.orders(gate),
                 *self.security.orders(gate),
                 *self._control.orders(gate),
+                *self._programmes.orders(gate),
                 gate.order("OperatorData/Hold", pb.HoldRequest, self.hold),
                 gate.order("OperatorData/Release", pb.ReleaseRequest, self.release),
                 gate.order("OperatorData/PlaceTag", pb.TagRequest, self.place_tag),
