@@ -92,7 +92,7 @@ class ApiServer:
         self._controls_work = controls_work
         self._hub = Hub(backend)
         self._events = EventFeed(backend)
-        self._services = Services(backend, self._hub, self._events)
+        self._services = Services(backend, self._hub, self._events, sessions)
         self._views: _Face | None = None
         self._controls: _Face | None = None
         self._beside: LoopThread | None = None
@@ -168,6 +168,7 @@ class ApiServer:
     def _revalidate(self) -> list[Session]:
         """Reads files: not for the event loop. Returns the sessions whose time is over."""
         self._sessions.revalidate()
+        self._services.security.watch.look()
         tls = self._tls
         if tls is not None:
             if tls.refresh():

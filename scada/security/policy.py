@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from scada.control.records import Principal
+from scada.model_cim.tables import ModelTables
+from scada.security.areas import AreaTree
 from scada.security.certificates import Certificate
 from scada.security.peer import NO_PEER, Peer
-from scada.security.roles import RoleTable, load_roles
+from scada.security.roles import Right, RoleTable, load_roles
 from scada.security.users import ROLES_FILE, UserTable, load_users
 from scada.security.zones import ALL, WITHOUT_ZONE, Zone, load_zones, zone_of
 
@@ -86,6 +88,27 @@ class Policy:
             certificate=certificate.encoded,
             peer=peer,
         )
+
+
+def findings(policy: Policy, tables: ModelTables | None = None) -> list[str]:
+    """What of a policy grants nothing, or leaves something to nobody: one sentence each.
+
+    Args:
+        policy: to be judged.
+        tables: of the model, for the areas; without them areas are not judged.
+    """
+    zones, found = {ALL, *(zone.name for zone in policy.zones)}, []
+    named = {area for user in policy.users.users.values() for area in user.areas}
+    areas = {} if tables is None else AreaTree.of(tables).faults(named, tables)
+    for user in policy.users.users.values():
+        found += [f"{user.name}: {areas[area]}" for area in sorted(user.areas & areas.keys())]
+        found += [f"{user.name}: there is no zone {zone!r}" for zone in sorted(user.zones - zones)]
+        if not user.roles and not user.disabled:
+            found.append(f"{user.name}: has no role")
+    for right, what in ((Right.SECURITY, "administers the rights"), (Right.CONTROL, "operates"), (Right.GUARD, "guards")):
+        if not any(right in policy.roles.rights_of(user.roles) and not user.disabled for user in policy.users.users.values()):
+            found.append(f"nobody {what}: no user that is not disabled has the right {right}")
+    return found
 
 
 def load_policy(files: PolicyFiles) -> Policy:

@@ -250,6 +250,17 @@ def grant_identity(folder: Path, name: str, roles: Sequence[str], areas: Sequenc
     return added
 
 
+def text_of_user(user: User) -> str:
+    """An entry in one line, for the audit log and for people.
+
+    >>> text_of_user(User("li", frozenset({"OPERATOR"}), frozenset({"East"})))
+    'roles OPERATOR; areas East; zones *'
+    """
+    parts = [f"{key} {', '.join(sorted(getattr(user, key))) or 'none'}" for key in ("roles", "areas", "zones")]
+    parts += [f"until {text_of_time(user.valid_until_ns)}"] if user.valid_until_ns else []
+    return "; ".join([*parts, "disabled"] if user.disabled else parts)
+
+
 def text_of_time(time_ns: int) -> str:
     """A time as the file has it, in UTC; empty for 0.
 

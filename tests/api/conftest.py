@@ -18,6 +18,7 @@ from scada.api.server import ApiServer, ApiThread
 from scada.control.records import ControlReply, ModeReply, SequenceState
 from scada.core.batch import PointBatch, RecordFlag
 from scada.core.clock import SystemClock, VirtualClock
+from scada.core.control_settings import ControlSettings
 from scada.core.ids import PointId
 from scada.core.quality import Quality
 from scada.core.settings import ApiSettings
@@ -140,6 +141,7 @@ class TableBackend(OperatorTable):
         self.acted: list[tuple[str, object, str, bytes]] = []
         self.heard: list[str] = []
         self.traces: list[TraceQueue] = []
+        self.audited: list = []
         self._lock = threading.Lock()
         self._on_changes: list = []
         self._on_events: list = []
@@ -206,6 +208,11 @@ class TableBackend(OperatorTable):
         return number
 
     # ---- Backend
+
+    two_person = ControlSettings().two_person
+
+    def record(self, row):
+        self.audited.append(row)
 
     def snapshot(self, pids=None):
         with self._lock:
