@@ -21,6 +21,7 @@ from scada.core.control_settings import ControlSettings
 from scada.core.dispatch_settings import DispatchSettings
 from scada.core.errors import ConfigError
 from scada.core.performance_settings import PerformanceSettings
+from scada.core.secret_values import PREFIX as SECRET
 from scada.core.section import Section as _Section
 
 _Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -84,7 +85,9 @@ class HistorySettings(_Section):
     backend: Literal["embedded", "postgresql"] = Field(
         "embedded", description="Where the history is kept; postgresql: in the embedded store, and passed on to PostgreSQL."
     )
-    dsn: str = Field("", description="PostgreSQL: connection string of libpq; the password is better in a passfile or service.")
+    dsn: str = Field(
+        "", description="PostgreSQL: connection string of libpq; its password as secret:NAME, or in a passfile or service."
+    )
     db_schema: str = Field("scada_history", description="PostgreSQL: schema, one a server; made if absent.")
     reader_role: str = Field("scada_reader", description="PostgreSQL: role that may read the views, if there is such a role.")
     path: Path = Field(Path("var/history"), description="Folder of the history.")
@@ -130,6 +133,9 @@ class SecuritySettings(_Section):
     keys: Path = Field(Path("var/keys"), description="Folder of identities made by ``scada keys``.")
     audit: Path = Field(Path("var/audit"), description="Folder of the audit log.")
     control_window_s: float = Field(2.0, gt=0, description="Largest difference of a control's time stamp to ours.")
+    revocation_lists: Literal["optional", "required"] = Field(
+        "optional", description="required: without a revocation list of every authority nothing that acts is allowed."
+    )
 
 
 class MetricsSettings(_Section):
@@ -321,7 +327,7 @@ def place_files(params: Mapping[str, float | str], base: Path) -> dict[str, floa
     {'k': 12.0, 'tls_ca': '/etc/scada/ca.pem'}
     """
     return {
-        name: str(base / str(value)) if name in CHANNEL_FILES and value and not str(value).startswith("env:") else value
+        name: str(base / str(value)) if name in CHANNEL_FILES and value and not str(value).startswith(("env:", SECRET)) else value
         for name, value in params.items()
     }
 

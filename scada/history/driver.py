@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from scada.core.errors import ConfigError
+from scada.core.secret_values import reveal
 from scada.history.connection import ArchiveDownError, ArchiveError
 
 try:
@@ -39,6 +40,7 @@ set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalive
 """
 """The server too forgets, within half a minute, a session of ours whose network broke, and with it our place as writer."""
 _SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
+_SECRET = ("password", "sslpassword")
 _DOWN = ("08", "57P")
 """Classes of SQLSTATE after which a connection is of no more use: connection exception, shutdown by an operator."""
 
@@ -47,10 +49,10 @@ def parse_dsn(dsn: str) -> tuple[dict[str, Any], str]:
     """What a connection string says, with our time limits where it has none, and how to name it without its password.
 
     Raises:
-        ConfigError: it is not a connection string of libpq.
+        ConfigError: it is not a connection string of libpq, or names a secret that there is not.
     """
     try:
-        given = conninfo.conninfo_to_dict(dsn)
+        given = conninfo.conninfo_to_dict(reveal(dsn, "[history] dsn"))
     except psycopg.Error:
         # the text of libpq may repeat the string, and with it a password: not even a traceback shows it
         raise ConfigError(
@@ -58,6 +60,9 @@ def parse_dsn(dsn: str) -> tuple[dict[str, Any], str]:
             where="[history] dsn",
             mend='for example "host=db.example dbname=history user=scada" or "postgresql://scada@db.example/history"',
         ) from None
+    for name in _SECRET:
+        if name in given:
+            given[name] = reveal(str(given[name]), f"[history] dsn, {name}")
     shown = " ".join(f"{name}={given[name]}" for name in _SHOWN if given.get(name))
     return {**_DEFAULTS, **given}, f"PostgreSQL {shown}".rstrip()
 

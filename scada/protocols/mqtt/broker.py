@@ -55,7 +55,7 @@ def make_client(
         spec.host,
         spec.port,
         username=parameters.username or None,
-        password=parameters.password(f"channel {spec.name}"),
+        password=parameters.known_password(f"channel {spec.name}"),
         identifier=parameters.client_id or None,
         queue_type=cast("Any", lambda maxsize: arrived),  # noqa: ARG005 - aiomqtt gives it by name
         protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scada.core.errors import ConfigError
+from scada.core.secret_values import is_secret, reveal
 from scada.model_cim.tables import ChannelSpec
 from scada.protocols.mqtt.plain import TIME_UNITS, PayloadFields
 
@@ -40,6 +41,7 @@ class MqttParameters:
         session: ``kept`` lets the broker keep what comes while we are away (QoS 1); it needs a ``client_id``.
         client_id: of the connection; empty = the broker or the library makes one.
         username: at the broker.
+        password: ``secret:NAME`` of a secret that is kept encrypted; a password itself does not belong into settings.
         password_env: environment variable that holds the password.
         password_file: file that holds it, readable by its owner only.
         mqtt_version: ``5`` or ``3.1.1``; 5 lets unanswered plain commands expire at the broker.
@@ -58,6 +60,7 @@ class MqttParameters:
     session: str = "clean"
     client_id: str = ""
     username: str = ""
+    password: str = field(default="", repr=False)
     password_env: str = ""
     password_file: str = field(default="", repr=False)
     mqtt_version: str = "5"
@@ -82,6 +85,8 @@ class MqttParameters:
             raise ConfigError(f"MQTT knows no parameter {min(unknown)}", where=where, mend=f"one of {', '.join(sorted(known))}")
         values: dict[str, Any] = {name: _value(name, raw, where) for name, raw in given.items()}
         made = cls(**values)
+        if made.password and not is_secret(made.password):
+            raise ConfigError("a password does not belong into settings", where=where, mend='password = "secret:NAME"')
         if made.session == "kept" and not made.client_id:
             raise ConfigError("session = kept without a client_id", where=where, mend="give the channel its own client_id")
         return made
@@ -91,12 +96,14 @@ class MqttParameters:
         """Where plain payloads have their marks."""
         return PayloadFields(self.time_path, self.quality_path, self.time_unit)
 
-    def password(self, where: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    def known_password(self, where: str, environment: Mapping[str, str] = os.environ) -> str | None:
         """The password, read now; None = the channel has none.
 
         Raises:
-            ConfigError: the variable is not set, or the file cannot be read or may be read by others.
+            ConfigError: there is no such secret, the variable is not set, or the file cannot be read or may be read by others.
         """
+        if self.password:
+            return reveal(self.password, where)
         if self.password_env:
             if self.password_env not in environment:
                 raise ConfigError(f"the environment has no {self.password_env}", where=where, mend="set it for the server")

@@ -19,7 +19,8 @@ from asyncua.crypto import security_policies
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-from scada.core.errors import SecurityError
+from scada.core.errors import ConfigError, SecurityError
+from scada.core.secret_values import is_secret, reveal
 
 _PREFIX: Final = "http://opcfoundation.org/UA/SecurityPolicy#"
 MODES: Final = ("None", "Sign", "SignAndEncrypt")
@@ -75,7 +76,8 @@ class SecurityWish:
         certificate: our application certificate, DER or PEM.
         key: its private key, PEM or DER.
         trust: folder of the trust list.
-        credentials: path of a file with ``user`` and ``password``, or ``env:NAME`` for ``NAME_USER`` and ``NAME_PASSWORD``.
+        credentials: path of a file with ``user`` and ``password``, ``env:NAME`` for ``NAME_USER`` and ``NAME_PASSWORD``, or
+            ``secret:NAME`` of a secret that holds ``user:password``.
         user_certificate: log in by this certificate instead.
         user_key: its private key.
         allow_deprecated: SHA-1 policies may be used.
@@ -155,6 +157,9 @@ def read_login(credentials: str, environment: Mapping[str, str] = os.environ) ->
         name = credentials.removeprefix(_ENVIRONMENT)
         found = {key: environment.get(f"{name}_{key.upper()}") for key in ("user", "password")}
         where, mend = "environment", f"set {name}_USER and {name}_PASSWORD"
+    elif is_secret(credentials):
+        where, mend = credentials, "the secret must be user:password"
+        found = _pair_of(credentials)
     else:
         path = Path(credentials).expanduser()
         where, mend = str(path), 'write the lines user = "..." and password = "..."'
@@ -163,6 +168,14 @@ def read_login(credentials: str, environment: Mapping[str, str] = os.environ) ->
     if not isinstance(user, str) or not isinstance(password, str) or not user:
         raise SecurityError("no user and password", where=where, mend=mend)
     return Login(user, password)
+
+
+def _pair_of(credentials: str) -> dict[str, str | None]:
+    try:
+        user, separator, password = reveal(credentials, "credentials").partition(":")
+    except ConfigError as error:
+        raise SecurityError(error.what, where=error.where, mend=error.mend) from error
+    return {"user": user, "password": password if separator else None}
 
 
 def _secrets_of(path: Path) -> dict[str, Any]:

@@ -156,16 +156,16 @@ def test_parameters_that_cannot_be_used(params, said):
 
 
 def test_the_password_comes_from_the_environment_or_a_file_of_ones_own(tmp_path):
-    assert MqttParameters.of(spec()).password("c") is None
+    assert MqttParameters.of(spec()).known_password("c") is None
     named = MqttParameters.of(spec(password_env="BROKER_PASSWORD"))
-    assert named.password("c", {"BROKER_PASSWORD": "x"}) == "x"
+    assert named.known_password("c", {"BROKER_PASSWORD": "x"}) == "x"
     with pytest.raises(ConfigError, match="no BROKER_PASSWORD"):
-        named.password("c", {})
+        named.known_password("c", {})
     path = tmp_path / "password"
     path.write_text("y\n")
     path.chmod(0o644)
     filed = MqttParameters.of(spec(password_file=str(path)))
     with pytest.raises(ConfigError, match="others may read"):
-        filed.password("c")
+        filed.known_password("c")
     path.chmod(0o600)
-    assert filed.password("c") == "y"
+    assert filed.known_password("c") == "y"
