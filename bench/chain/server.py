@@ -33,7 +33,7 @@ from scada.protocols.iec104 import codec
 from scada.rtdb.changes import ChangeSet
 from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 from scada.security.trust import Trust
 
 SITE = "bench"

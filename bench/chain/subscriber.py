@@ -19,7 +19,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.api.client import ScadaClient
 from scada.core.clock import SystemClock
 from scada.security.identities import load_authority, load_identity
-from scada.security.tls_identities import ClientTls
+from scada.security.tls_trust import ClientTls
 
 PERIOD_MS = 10
 CREDIT = 16

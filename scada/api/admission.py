@@ -20,7 +20,7 @@ from scada.core.api_settings import ApiSettings
 from scada.core.clock import Clock, SystemClock
 from scada.core.errors import SecurityError
 from scada.security.peer import Peer
-from scada.security.tls_identities import TlsTrust, peer_certificate
+from scada.security.tls_trust import TlsTrust, peer_certificate
 
 BURST_S: Final = 5.0
 """So many seconds' allowance may be used at once."""
@@ -35,6 +35,8 @@ MOST_PEERS: Final = 10_000
 """Peers whose allowances are remembered; beyond, those that ask least are forgotten first."""
 
 VERSION: Final = "TLSv1.3"
+
+WATCH: Final = "/grpc.health.v1.Health/Watch"
 
 Context = Any
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
@@ -67,7 +69,7 @@ class Allowance:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A stream that stands, and why it must end."""
+    """A stream without a session, and why it must end."""
 
     peer: Peer
     task: asyncio.Task[Any]
@@ -110,19 +112,20 @@ class Admission:
     def guard(self, path: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         """The same method behind the checks."""
         kind = "logins" if path.endswith("/Login") else self._kind
+        lasting = self._watch if path == WATCH else self._stream
         codec = (handler.request_deserializer, handler.response_serializer)
         match handler.request_streaming, handler.response_streaming:
             case False, False:
                 return grpc.unary_unary_rpc_method_handler(self._call(kind, handler.unary_unary), *codec)
             case True, False:
-                return grpc.stream_unary_rpc_method_handler(self._stream(kind, handler.stream_unary), *codec)
+                return grpc.stream_unary_rpc_method_handler(lasting(kind, handler.stream_unary), *codec)
             case False, True:
-                return grpc.unary_stream_rpc_method_handler(self._stream(kind, handler.unary_stream), *codec)
+                return grpc.unary_stream_rpc_method_handler(lasting(kind, handler.unary_stream), *codec)
             case _:
-                return grpc.stream_stream_rpc_method_handler(self._stream(kind, handler.stream_stream), *codec)
+                return grpc.stream_stream_rpc_method_handler(lasting(kind, handler.stream_stream), *codec)
 
     def look(self) -> None:
-        """End the streams whose certificates are no longer in force; call it several times a second, on the server's loop."""
+        """End the watches of health whose certificates are no longer in force; call it several times a second, on the server's loop."""
         for running in list(self._running):
             if running.fault is None and self._tls is not None:
                 why = self._tls.refusal_of(running.peer.certificate, self._clock.now_ns())
@@ -159,6 +162,20 @@ class Admission:
         return _behaviour
 
     def _stream(self, kind: str, inner: Behaviour) -> Behaviour:
+        """It ends with its session, which ends with its certificate."""
+
+        async def _behaviour(raw: Any, context: Context) -> Any:
+            guest = await self._enter(kind, context)
+            try:
+                return await inner(raw, context)
+            finally:
+                guest.calls -= 1
+
+        return _behaviour
+
+    def _watch(self, kind: str, inner: Behaviour) -> Behaviour:
+        """Health has no session."""
+
         async def _behaviour(raw: Any, context: Context) -> Any:
             guest = await self._enter(kind, context)
             task = asyncio.current_task()

@@ -19,7 +19,7 @@ from scada.api.faults import CallError
 from scada.core.api_settings import LOOPBACK
 from scada.core.errors import SecurityError
 from scada.security.tls import handshake_fault
-from scada.security.tls_identities import ClientTls
+from scada.security.tls_trust import ClientTls
 
 CLIENT_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 2000),

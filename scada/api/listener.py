@@ -14,7 +14,7 @@ from scada.actors.ports import check_port
 from scada.api.admission import Admission
 from scada.api.services import Handlers
 from scada.core.errors import PortInUseError
-from scada.security.tls_identities import TlsMaterial, TlsTrust
+from scada.security.tls_trust import TlsMaterial, TlsTrust
 
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 1 << 20),

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from scada.security.peer import Peer
-from scada.security.tls_identities import peer_certificate
+from scada.security.tls_trust import peer_certificate
 
 _CERTIFICATE: Final = "x509_pem_cert"
 _VERSION: Final = "ssl_tls_version"

@@ -46,7 +46,7 @@ class Link:
         from scada.core.clock import SystemClock
         from scada.security.authorities import load_authorities
         from scada.security.identities import load_identity
-        from scada.security.tls_identities import ClientTls
+        from scada.security.tls_trust import ClientTls
 
         host, separator, port = self.server.rpartition(":")
         if not separator or not host or not port.isdigit():

@@ -20,7 +20,7 @@ from scada.security.secrets_store import SecretStore
 from scada.security.session import SessionServer
 from scada.security.sm2 import self_test
 from scada.security.standing import StandingRights
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 from scada.security.trust import Trust
 
 _log = structlog.get_logger("server")

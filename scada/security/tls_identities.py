@@ -3,33 +3,20 @@
 ``tls-ca.pem`` (with ``tls-ca.key`` where certificates are issued), ``tls-crl.pem``, and ``NAME.tls.pem`` with ``NAME.tls.key`` of
 each identity. A plant may put certificates of its own authority there under the same names; the subject's common name and a DNS
 name of the subject's alternative names must be the identity's name then.
-
-TLS says which connection, the SM2 signature of the login says who; a session is good only on connections with the certificate it
-was opened with. Revocation is checked here and not by the TLS library, which knows no lists: at every call and, for what lasts,
-several times a second.
 """
 
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import NameOID
 
-from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
-from scada.security.key_files import PASSWORD_VARIABLE, read, read_secret, trusted
-from scada.security.sm3 import sm3
-from scada.security.tls_authority import Layout, issue, make_authority, read_key, revoke
+from scada.security.key_files import PASSWORD_VARIABLE
+from scada.security.tls_authority import Layout, issue, make_authority, revoke
 
 FILES: Final = Layout("tls-", ".tls", "scada keys init")
 """Names of the files in a folder of identities."""
@@ -39,47 +26,6 @@ SERVER_NAME: Final = "server"
 
 _DAYS: Final = 730.0
 _LIST_DAYS: Final = 365.0
-_MEND: Final = "`scada keys init FOLDER` makes what is missing"
-
-
-@dataclass(frozen=True, slots=True)
-class PeerCertificate:
-    """What matters of a TLS certificate.
-
-    Attributes:
-        digest: SM3 of its DER.
-        name: common name.
-        key: issuer and serial number, as revocation lists name it.
-        not_after_ns: end of validity, ns UTC.
-    """
-
-    digest: bytes
-    name: str
-    key: tuple[bytes, int]
-    not_after_ns: int
-
-
-@lru_cache(maxsize=4096)
-def peer_certificate(pem: bytes) -> PeerCertificate:
-    """Read a certificate; of a chain the first one.
-
-    Raises:
-        SecurityError: it cannot be read.
-    """
-    try:
-        certificate = x509.load_pem_x509_certificate(pem)
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return PeerCertificate(
-            digest=sm3(certificate.public_bytes(serialization.Encoding.DER)),
-            name=str(names[0].value) if names else "",
-            key=(certificate.issuer.public_bytes(), certificate.serial_number),
-            not_after_ns=int(certificate.not_valid_after_utc.timestamp()) * NS_PER_S,
-        )
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise SecurityError(f"the TLS certificate cannot be read: {error}") from error
-
-
-# ---------------------------------------------------------------- making them
 
 
 def init_tls(folder: Path, names: Iterable[str], now_ns: int, *, password: bytes | None = None) -> list[str]:
@@ -133,7 +79,7 @@ def issue_tls(
     Raises:
         SecurityError: a wrong host or password, or the folder cannot be written.
     """
-    password = _password(password)
+    password = password_of(password)
     make_authority(
         folder, now_ns, name="scada TLS root", list_days=_LIST_DAYS, layout=FILES, password=authority_password or password
     )
@@ -172,10 +118,11 @@ def revoke_tls(folder: Path, names: Sequence[str], now_ns: int, *, password: byt
     if not FILES.authority_key(folder).exists():
         return []  # another authority revokes
     there = [name for name in names if FILES.certificate(folder, name).exists()]
-    return revoke(folder, there, now_ns, days=_LIST_DAYS, layout=FILES, password=_password(password))
+    return revoke(folder, there, now_ns, days=_LIST_DAYS, layout=FILES, password=password_of(password))
 
 
-def _password(given: bytes | None) -> bytes | None:
+def password_of(given: bytes | None) -> bytes | None:
+    """A password that is given, else the environment's; None if there is none."""
     return given or os.environ.get(PASSWORD_VARIABLE, "").encode() or None
 
 
@@ -187,249 +134,3 @@ def _hosts(path: Path, name: str) -> tuple[str, ...]:
         raise SecurityError(f"cannot read the certificate: {error}", where=str(path)) from error
     found = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     return tuple(host for host in found if host != name)
-
-
-# ---------------------------------------------------------------- using them
-
-
-@dataclass(frozen=True, slots=True)
-class TlsMaterial:
-    """Files of one end as they were read; all PEM.
-
-    Attributes:
-        authority: certificates of the authorities that issue peers' certificates.
-        certificate: ours, followed by those between it and the root.
-        key: private key of it, not encrypted.
-        own: ours.
-        revoked: issuer and serial number of every certificate on the list.
-        list_until_ns: when the next list is due, ns UTC; None without a list.
-    """
-
-    authority: bytes
-    certificate: bytes
-    key: bytes = field(repr=False)
-    own: PeerCertificate
-    revoked: frozenset[tuple[bytes, int]]
-    list_until_ns: int | None
-
-
-def read_material(folder: Path, name: str, *, password: bytes | None = None, need_list: bool = False) -> TlsMaterial:
-    """Read and prove one end's files.
-
-    Args:
-        folder: of the identities.
-        name: identity.
-        password: of the private key; None takes the environment's ``SCADA_KEY_PASSWORD`` if set.
-        need_list: True for servers, which must be able to refuse.
-
-    Raises:
-        SecurityError: a file is missing, corrupt or readable by others, or they do not belong together.
-    """
-    authority = read(trusted(FILES.authority(folder)))
-    path, key_path = FILES.certificate(folder, name), FILES.key(folder, name)
-    certificate, key = read(path), _secret(key_path, password)
-    try:
-        ours = x509.load_pem_x509_certificate(certificate)
-        roots = x509.load_pem_x509_certificates(authority)
-    except ValueError as error:
-        raise SecurityError(f"no certificate: {error}", where=str(folder), mend=_MEND) from error
-    if not _belong(ours, key):
-        raise SecurityError(
-            "the TLS key does not belong to the certificate", where=str(key_path), mend="issue the identity again"
-        )
-    list_path = FILES.crl(folder)
-    revoked, until = frozenset[tuple[bytes, int]](), None
-    if need_list or list_path.exists():
-        revoked, until = _list(list_path, roots)
-    return TlsMaterial(authority, certificate, key, peer_certificate(_first(certificate)), revoked, until)
-
-
-class TlsTrust:
-    """The server's TLS files, read again when they change. Safe to call from several threads.
-
-    Args:
-        folder: of the identities.
-        name: of the server's identity.
-        password: of its private key; None takes the environment's.
-
-    Attributes:
-        fault: why files that changed could not be taken, empty if they could; those read last go on to serve.
-
-    Raises:
-        SecurityError: a file is missing or cannot be used.
-    """
-
-    def __init__(self, folder: Path, name: str = SERVER_NAME, *, password: bytes | None = None) -> None:
-        self.folder = folder
-        self.fault = ""
-        self._name = name
-        self._password = password
-        self._lock = Lock()
-        self._stamp = self._now()
-        self._material = read_material(folder, name, password=password, need_list=True)
-        self._served = {self._material.own.digest: self._material.own}
-        self._met: dict[bytes, PeerCertificate] = {}
-
-    @property
-    def material(self) -> TlsMaterial:
-        """As read last."""
-        return self._material
-
-    def refresh(self) -> bool:
-        """Take files that have changed; True if anything was taken. Costs four ``stat`` calls."""
-        stamp = self._now()
-        with self._lock:
-            if stamp == self._stamp and not self.fault:
-                return False
-            try:
-                self._material = read_material(self.folder, self._name, password=self._password, need_list=True)
-            except SecurityError as error:  # half written, perhaps: what was read last still refuses what it refused
-                self.fault = str(error)
-                return False
-            self._stamp, self.fault = stamp, ""
-            self._served[self._material.own.digest] = self._material.own
-            return True
-
-    def digests(self) -> frozenset[bytes]:
-        """SM3 of the DER of each certificate that connections made until now may have seen, but for revoked ones."""
-        with self._lock:
-            return frozenset(d for d, certificate in self._served.items() if certificate.key not in self._material.revoked)
-
-    def refusal(self, peer: PeerCertificate, now_ns: int) -> str:
-        """Why a certificate that the handshake took must not go on, empty if it may."""
-        if peer.key in self._material.revoked:
-            return f"the TLS certificate of {peer.name!r} was revoked"
-        if now_ns >= peer.not_after_ns:
-            return f"the TLS certificate of {peer.name!r} has expired"
-        return ""
-
-    def meet(self, peer: PeerCertificate, now_ns: int) -> str:
-        """As :meth:`refusal`, and remember the certificate for :meth:`refusal_of`."""
-        if peer.digest not in self._met:
-            with self._lock:
-                self._met[peer.digest] = peer
-        return self.refusal(peer, now_ns)
-
-    def refusal_of(self, digest: bytes, now_ns: int) -> str:
-        """As :meth:`refusal`, of a certificate that was met, by its SM3 digest; empty for others."""
-        peer = self._met.get(digest)
-        return "" if peer is None else self.refusal(peer, now_ns)
-
-    def is_list_stale(self, now_ns: int) -> bool:
-        """True if the next revocation list is overdue: who is revoked by now cannot be known."""
-        until = self._material.list_until_ns
-        return until is None or now_ns >= until
-
-    def _now(self) -> tuple[tuple[int, int, int], ...]:
-        folder, name = self.folder, self._name
-        return tuple(
-            _stamp(path)
-            for path in (FILES.authority(folder), FILES.crl(folder), FILES.certificate(folder, name), FILES.key(folder, name))
-        )
-
-
-class ClientTls:
-    """What a client proves itself by, and how it proves the server.
-
-    Args:
-        folder: of the identities: ``tls-ca.pem``, ``NAME.tls.pem``, ``NAME.tls.key``, and ``tls-crl.pem`` if it is there.
-        name: our identity.
-        server_name: name the server's certificate must bear.
-        password: of the private key; None takes the environment's.
-
-    Raises:
-        SecurityError: a file is missing or cannot be used.
-    """
-
-    def __init__(self, folder: Path, name: str, *, server_name: str = SERVER_NAME, password: bytes | None = None) -> None:
-        self._folder = folder
-        self._name = name
-        self._password = password
-        self.server_name = server_name
-        self.material = read_material(folder, name, password=password)
-
-    def renew(self) -> None:
-        """Read the files again; what cannot be read leaves what was read before."""
-        try:
-            self.material = read_material(self._folder, self._name, password=self._password)
-        except SecurityError:
-            return
-
-    def context(self) -> ssl.SSLContext:
-        """For a handshake of our own, in which the server shows its certificate: TLS 1.3, its authority and its name checked."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_verify_locations(cadata=self.material.authority.decode())
-        context.load_cert_chain(
-            FILES.certificate(self._folder, self._name),
-            FILES.key(self._folder, self._name),
-            password=lambda: _password(self._password) or b"",
-        )
-        context.set_alpn_protocols(["h2"])
-        return context
-
-    def server_certificate(self, der: bytes) -> tuple[bytes, bytes]:
-        """The server's certificate of such a handshake as PEM, and its SM3 digest.
-
-        Raises:
-            SecurityError: it was revoked, or cannot be read.
-        """
-        pem = ssl.DER_cert_to_PEM_cert(der).encode()
-        certificate = peer_certificate(pem)
-        if certificate.key in self.material.revoked:
-            raise SecurityError("the server's TLS certificate was revoked", where=certificate.name)
-        return pem, certificate.digest
-
-
-def _secret(path: Path, password: bytes | None) -> bytes:
-    read_secret(path)
-    key = read_key(path, _password(password))
-    plain = serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)  # type: ignore[attr-defined,no-any-return]
-
-
-def _belong(certificate: x509.Certificate, key: bytes) -> bool:
-    public = serialization.load_pem_private_key(key, None).public_key()
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return certificate.public_key().public_bytes(*form) == public.public_bytes(*form)
-
-
-def _list(path: Path, roots: Sequence[x509.Certificate]) -> tuple[frozenset[tuple[bytes, int]], int]:
-    """Entries of all lists in a file, and when the first of the next lists is due."""
-    end = b"-----END X509 CRL-----\n"
-    parts = [part + end for part in read(trusted(path)).replace(b"\r", b"").split(end) if b"BEGIN X509 CRL" in part]
-    found, until = set(), []
-    try:
-        lists = [x509.load_pem_x509_crl(part) for part in parts]
-    except ValueError as error:
-        raise SecurityError(f"no revocation list: {error}", where=str(path), mend="put the last good one back") from error
-    if not lists:
-        raise SecurityError("no revocation list", where=str(path), mend="put the last good one back")
-    for one in lists:
-        if not any(one.issuer == root.subject and _signed(one, root) for root in roots):
-            raise SecurityError("the revocation list is not by an authority of tls-ca.pem", where=str(path))
-        issuer = one.issuer.public_bytes()
-        found |= {(issuer, entry.serial_number) for entry in one}
-        due = one.next_update_utc or datetime.fromtimestamp(0, tz=UTC)
-        until.append(int(due.timestamp()) * NS_PER_S)
-    return frozenset(found), min(until)
-
-
-def _signed(one: x509.CertificateRevocationList, root: x509.Certificate) -> bool:
-    try:
-        return one.is_signature_valid(root.public_key())  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-
-
-def _first(chain: bytes) -> bytes:
-    end = b"-----END CERTIFICATE-----"
-    return chain[: chain.index(end) + len(end)] + b"\n"
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -31,7 +31,7 @@ from scada.protocols.iec104.describe import Iec104Describer
 from scada.rtdb.changes import ChangeSet, Snapshot
 from scada.security.identities import init_identities, load_authority, load_identity
 from scada.security.session import SessionServer
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 from scada.security.trust import Trust
 from tests.api.operator_table import OperatorTable
 

@@ -19,7 +19,7 @@ from scada.api.server import ApiServer, ApiThread
 from scada.core.errors import PortInUseError
 from scada.core.settings import ApiSettings
 from scada.security.identities import load_authority, load_identity
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -25,7 +25,7 @@ from scada.history.exchange import format_time
 from scada.model_cim.tables import PointKind
 from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 from scada.security.trust import Trust
 
 driver = pytest.importorskip("scada.history.driver")

@@ -22,7 +22,7 @@ from scada.core.clock import SystemClock
 from scada.core.quality import BAD_MASK
 from scada.model_cim.points import load_model
 from scada.security.identities import init_identities, load_authority, load_identity
-from scada.security.tls_identities import ClientTls
+from scada.security.tls_trust import ClientTls
 
 
 def free_base(count=40):

@@ -15,7 +15,7 @@ from scada.core.settings import ApiSettings
 from scada.model_cim.tables import AlarmClass, PointKind
 from scada.security.identities import init_identities, load_identity
 from scada.security.session import SessionServer
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 from scada.security.trust import Trust
 from tests.hmi.grid_backend import GridBackend
 

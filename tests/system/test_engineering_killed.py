@@ -14,7 +14,7 @@ from system.engineering_rig import CLOCK, HOST, Plant, make_keys
 from scada.api.client import ScadaClient
 from scada.model_cim.versions import VersionStore
 from scada.security.identities import load_authority, load_identity
-from scada.security.tls_identities import ClientTls
+from scada.security.tls_trust import ClientTls
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
