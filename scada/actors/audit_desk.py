@@ -24,6 +24,7 @@ from scada.security.audit_chain import AuditRow, link
 from scada.security.audit_evidence import EvidenceChecker, Proof
 from scada.security.audit_query import COLUMNS, AuditFilter, AuditReader, StoredRecord, export_row, json_line
 from scada.security.audit_tree import Proofs
+from scada.security.authorities import Authorities
 from scada.security.checkpoints import CHECKPOINTS, CheckpointError, SignedCheckpoint, read_checkpoints
 from scada.security.identities import Identity
 from scada.security.merkle import leaf_hash
@@ -138,10 +139,10 @@ class AuditDesk:
         Raises:
             ScadaError: the log cannot be read.
         """
-        yield _csv([COLUMNS]) if form == "csv" else b""
+        yield export_head(form)
         parts = self._reader.oldest(_filter(request))
         while (part := await self._do(next, parts, None)) is not None:
-            yield await self._do(_csv_rows if form == "csv" else _json_lines, part)
+            yield await self._do(export_part, form, part)
 
     async def checkpoint(self, since: int) -> pb.AuditCheckpoint | None:
         """The newest checkpoint, with the proof that it extends number ``since`` (0 = none asked); None = there is none.
@@ -164,44 +165,7 @@ class AuditDesk:
 
     def _query(self, request: pb.AuditQuery) -> pb.AuditPage:
         limit = min(request.limit or USUAL_PAGE, LONGEST_PAGE)
-        found, more = self._reader.newest(_filter(request), limit)
-        page = pb.AuditPage(total=self._reader.size()[1], more=more)
-        checker = EvidenceChecker(self.trust.authorities if self.trust else None)
-        sought: set[bytes] = set()
-        """Keys whose certificates were looked for."""
-        for stored in found:
-            page.entries.append(self._entry(stored, checker, sought))
-        return page
-
-    def _entry(self, stored: StoredRecord, checker: EvidenceChecker, sought: set[bytes]) -> pb.AuditEntry:
-        row = stored.record.row
-        checker.learn(row)
-        evidence = checker.check(row)
-        if evidence.proof is Proof.UNKNOWN and evidence.key_id not in sought:
-            sought.add(evidence.key_id)
-            for login in self._reader.logins(evidence.key_id):
-                checker.learn(login.row)
-            evidence = checker.check(row)
-        return pb.AuditEntry(
-            number=stored.record.number,
-            time_ns=stored.record.time_ns,
-            kind=row.kind,
-            step=row.step,
-            actor=row.actor,
-            workstation=row.station,
-            session=row.session,
-            sequence_id=row.sequence_id,
-            mrid=row.mrid,
-            path=row.path,
-            old=row.old,
-            value=row.value,
-            code=row.code,
-            reason=row.reason,
-            evidence=row.evidence,
-            digest=stored.digest,
-            signature_ok=evidence.proof is Proof.PROVEN and self.trust is not None,
-            proof=evidence.proof.value,
-        )
+        return audit_page(self._reader, _filter(request), limit, self.trust.authorities if self.trust else None)
 
     def _checkpoint(self, since: int) -> pb.AuditCheckpoint | None:
         signed = read_checkpoints(self._folder / CHECKPOINTS)
@@ -298,12 +262,65 @@ def _told(signed: SignedCheckpoint) -> pb.AuditCheckpoint:
     )
 
 
-def _json_lines(part: list[StoredRecord]) -> bytes:
+def audit_page(reader: AuditReader, wanted: AuditFilter, limit: int, authorities: Authorities | None) -> pb.AuditPage:
+    """The newest wanted records, newest first, each with what its envelope is worth.
+
+    Args:
+        reader: of the log.
+        wanted: which.
+        limit: how many.
+        authorities: who is trusted; None proves only that signatures and certificates agree.
+    """
+    found, more = reader.newest(wanted, limit)
+    checker, sought = EvidenceChecker(authorities), set[bytes]()
+    page = pb.AuditPage(total=reader.size()[1], more=more)
+    for stored in found:
+        row = stored.record.row
+        checker.learn(row)
+        evidence = checker.check(row)
+        if evidence.proof is Proof.UNKNOWN and evidence.key_id not in sought:
+            sought.add(evidence.key_id)
+            for login in reader.logins(evidence.key_id):
+                checker.learn(login.row)
+            evidence = checker.check(row)
+        page.entries.append(_entry(stored, evidence.proof, trusted=authorities is not None))
+    return page
+
+
+def export_head(form: str) -> bytes:
+    """First bytes of an export as ``jsonl`` or ``csv``."""
+    return _csv([COLUMNS]) if form == "csv" else b""
+
+
+def export_part(form: str, part: Iterable[StoredRecord]) -> bytes:
+    """Records as lines of an export."""
+    if form == "csv":
+        return _csv([["" if cell is None else cell for cell in export_row(stored).values()] for stored in part])
     return "".join(map(json_line, part)).encode()
 
 
-def _csv_rows(part: list[StoredRecord]) -> bytes:
-    return _csv([["" if cell is None else cell for cell in export_row(stored).values()] for stored in part])
+def _entry(stored: StoredRecord, proof: Proof, *, trusted: bool) -> pb.AuditEntry:
+    row = stored.record.row
+    return pb.AuditEntry(
+        number=stored.record.number,
+        time_ns=stored.record.time_ns,
+        kind=row.kind,
+        step=row.step,
+        actor=row.actor,
+        workstation=row.station,
+        session=row.session,
+        sequence_id=row.sequence_id,
+        mrid=row.mrid,
+        path=row.path,
+        old=row.old,
+        value=row.value,
+        code=row.code,
+        reason=row.reason,
+        evidence=row.evidence,
+        digest=stored.digest,
+        signature_ok=trusted and proof is Proof.PROVEN,
+        proof=proof.value,
+    )
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:

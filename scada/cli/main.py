@@ -13,6 +13,7 @@ from scada.core.errors import ScadaError
 COMMANDS = {
     "agc": "Performance of regulation: reports of hours, days and months.",
     "alarms": "Alarms of a running server: list, shelve, take out of service, figures after EEMUA 191.",
+    "audit": "The audit log: check it offline, read and export it, be a witness of its checkpoints.",
     "avc": "Voltage control: check plans of targets.",
     "channel": "Front-end channels: diagnosis, live frames, orders, recordings.",
     "config": "Check a configuration, print its schema or a commented example.",
