@@ -43,6 +43,7 @@ def command(
     from scada_hmi.upstream import ServerLink
 
     from scada.api.client import ScadaClient
+    from scada.cli.unlock import ask_password
     from scada.core.clock import SystemClock
     from scada.security.authorities import load_authorities
     from scada.security.identities import load_identity
@@ -52,9 +53,10 @@ def command(
     if not separator or not host or not number.isdigit():
         raise click.BadParameter(f"{server!r} is not HOST:PORT", param_hint="--server")
     clock = SystemClock()
-    identity = load_identity(keys, name, clock)
+    password = ask_password(keys, name)
+    identity = load_identity(keys, name, clock, password)
     authority = load_authorities(keys)
-    tls = None if plain else ClientTls(keys, name)
+    tls = None if plain else ClientTls(keys, name, password=password)
     listener = bind(port)
     first = True
 

@@ -43,6 +43,7 @@ class Link:
 
     async def _session(self, work: Callable[[ScadaClient], Coroutine[Any, Any, Result]]) -> Result:
         from scada.api.client import ScadaClient
+        from scada.cli.unlock import ask_password
         from scada.core.clock import SystemClock
         from scada.security.authorities import load_authorities
         from scada.security.identities import load_identity
@@ -52,15 +53,16 @@ class Link:
         if not separator or not host or not port.isdigit():
             raise click.BadParameter(f"{self.server!r} is not HOST:PORT", param_hint="--server")
         clock = SystemClock()
+        password = ask_password(self.keys, self.name)
         client = ScadaClient(
             self.server,
             f"{host}:{self.control_port}",
-            load_identity(self.keys, self.name, clock),
+            load_identity(self.keys, self.name, clock, password),
             load_authorities(self.keys),
             clock,
             site=self.site,
             station=self.station,
-            tls=None if self.plain else ClientTls(self.keys, self.name),
+            tls=None if self.plain else ClientTls(self.keys, self.name, password=password),
         )
         try:
             await client.connect()

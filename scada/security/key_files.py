@@ -22,6 +22,7 @@ from typing import Final
 
 from scada.core.errors import SecurityError
 from scada.security.certificates import Certificate, check_authority, parse_certificate_pem
+from scada.security.passwords import unlocking
 from scada.security.sm2 import Sm2Key
 
 PASSWORD_VARIABLE: Final = "SCADA_KEY_PASSWORD"  # noqa: S105 - the variable's name
@@ -116,7 +117,7 @@ def load_key_file(path: Path, password: bytes | None) -> Sm2Key:
     if password is None and (given := os.environ.get(PASSWORD_VARIABLE)):
         password = given.encode()
     try:
-        return Sm2Key.load_private(pem, password)
+        return Sm2Key.load_private(*unlocking(pem, password))
     except SecurityError as error:
         raise SecurityError(error.what, where=str(path), mend=error.mend) from error
 
