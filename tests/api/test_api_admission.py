@@ -1,0 +1,187 @@
+"""What passes before the gate: versions of TLS, allowances of peers, time limits; without a server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+
+from scada.api import admission as module
+from scada.api.admission import BURST_S, CALLS_OF_A_PEER, Admission
+from scada.core.clock import SystemClock, VirtualClock
+from scada.core.settings import ApiSettings
+from scada.security.tls_identities import FILES, init_tls
+from scada.security.tls_trust import TlsTrust, peer_certificate
+
+PATH = "/scadapb.v1.Control/Select"
+
+
+class AbortedError(Exception):
+    """What a real context raises."""
+
+
+class Context:
+    """As much of a call as the admission asks for."""
+
+    def __init__(self, address="ipv4:10.0.0.1:5000", *, pem=b"", version="TLSv1.3", remaining=10.0):
+        self.address, self.pem, self.version, self.remaining = address, pem, version, remaining
+        self.status = self.code = None
+
+    def auth_context(self):
+        return {"x509_pem_cert": [self.pem], "ssl_tls_version": [self.version.encode()]} if self.pem else {}
+
+    def peer(self):
+        return self.address
+
+    def time_remaining(self):
+        return self.remaining
+
+    async def abort(self, status, details, trailing_metadata):
+        self.status, self.code = status, dict(trailing_metadata)["scada-code"]
+        raise AbortedError(details)
+
+
+async def answer(raw, context):
+    return raw
+
+
+def guarded(admission, inner=answer, path=PATH):
+    return admission.guard(path, grpc.unary_unary_rpc_method_handler(inner)).unary_unary
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    init_tls(folder, ["server", "operator"], SystemClock().now_ns())
+    return TlsTrust(folder)
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def make(monkeypatch, told):
+    """An admission whose refusals do not wait, on a driven clock."""
+    monkeypatch.setattr(module, "PENALTY_S", 0)
+
+    def one(tls=None, *, orders=True, **settings):
+        clock = VirtualClock() if tls is None else SystemClock()
+        admission = Admission(ApiSettings(**settings), tls, lambda *report: told.append(report), orders=orders, clock=clock)
+        admission.advance = clock.advance if tls is None else None
+        return admission
+
+    return one
+
+
+@pytest.mark.parametrize(("version", "code"), [("TLSv1.2", "tls_version"), ("", "tls_version"), ("TLSv1.3", None)])
+async def test_older_tls_is_refused_before_anything(make, tls, version, code):
+    context = Context(pem=FILES.certificate(tls.folder, "operator").read_bytes(), version=version)
+    acted = []
+
+    async def act(raw, context):
+        acted.append(raw)
+        return raw
+
+    call = guarded(make(tls), act)(b"x", context)
+    if code is None:
+        assert await call == b"x"
+        return
+    with pytest.raises(AbortedError):
+        await call
+    assert (context.status, context.code, acted) == (grpc.StatusCode.UNAUTHENTICATED, code, [])
+
+
+async def test_a_connection_without_a_certificate_is_refused(make, tls):
+    context = Context()
+    with pytest.raises(AbortedError):
+        await guarded(make(tls))(b"x", context)
+    assert context.code == "no_certificate"
+
+
+async def test_a_certificate_that_cannot_be_read_is_refused(make, tls):
+    context = Context(pem=b"-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n")
+    with pytest.raises(AbortedError):
+        await guarded(make(tls))(b"x", context)
+    assert context.code == "tls_refused"
+
+
+async def test_a_peer_has_its_allowance_and_no_more(make, told):
+    admission = make(orders_per_s=2.0)
+    call = guarded(admission)
+    for number in range(int(2 * BURST_S)):
+        assert await call(b"x", Context(f"ipv4:10.0.0.1:{number}")) == b"x", "another port is the same peer"
+    over = Context()
+    with pytest.raises(AbortedError):
+        await call(b"x", over)
+    assert (over.status, over.code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited")
+    assert await call(b"x", Context("ipv4:10.0.0.2:5000")) == b"x", "others do not pay"
+    admission.advance(0.5)
+    assert await call(b"x", Context()) == b"x"
+    with pytest.raises(AbortedError):
+        await call(b"x", Context())
+    admission.report()
+    assert [(peer.address, kind, count) for peer, kind, count in told] == [("ipv4:10.0.0.1:0", "orders", 2)]
+    admission.report()
+    assert len(told) == 1, "told once"
+
+
+async def test_logins_orders_and_views_do_not_use_up_each_other(make):
+    admission = make(logins_per_s=0.2, orders_per_s=2.0)
+    login = guarded(admission, path="/scadapb.v1.Session/Login")
+    assert await login(b"x", Context()) == b"x"
+    with pytest.raises(AbortedError):
+        await login(b"x", Context())
+    assert await guarded(admission)(b"x", Context()) == b"x"
+
+
+async def test_peers_behind_one_address_are_told_apart_by_certificate(make, tls):
+    admission = make(tls, orders_per_s=0.2)
+    call = guarded(admission)
+    operator, server = (FILES.certificate(tls.folder, name).read_bytes() for name in ("operator", "server"))
+    assert await call(b"x", Context(pem=operator)) == b"x"
+    with pytest.raises(AbortedError):
+        await call(b"x", Context(pem=operator))
+    assert await call(b"x", Context(pem=server)) == b"x"
+
+
+@pytest.mark.parametrize("remaining", [None, 1e6])
+async def test_a_call_without_a_deadline_gets_one(make, remaining):
+    async def forever(raw, context):
+        await asyncio.Event().wait()
+
+    context = Context(remaining=remaining)
+    with pytest.raises(AbortedError):
+        await guarded(make(call_s=0.01), forever)(b"x", context)
+    assert context.status is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_peer_that_opens_too_many_calls_is_refused_and_gets_them_back(make, told):
+    gate = asyncio.Event()
+
+    async def wait(raw, context):
+        await gate.wait()
+        return raw
+
+    admission = make(orders_per_s=1e6)
+    call = guarded(admission, wait)
+    standing = [asyncio.create_task(call(b"x", Context())) for _ in range(CALLS_OF_A_PEER)]
+    await asyncio.sleep(0)
+    over = Context()
+    with pytest.raises(AbortedError):
+        await call(b"x", over)
+    assert over.code == "rate_limited"
+    other = asyncio.create_task(call(b"y", Context("ipv4:10.0.0.2:1")))
+    gate.set()
+    assert await other == b"y"
+    await asyncio.gather(*standing)
+    assert await call(b"x", Context()) == b"x"
+    admission.report()
+    assert [(kind, count) for _, kind, count in told] == [("calls", 1)]
+
+
+def test_reading_a_certificate_twice_costs_nothing(tls):
+    pem = FILES.certificate(tls.folder, "operator").read_bytes()
+    assert peer_certificate(pem) is peer_certificate(bytes(pem))
