@@ -14,6 +14,7 @@ from scada.cli.ctl_interlocks import interlocks
 from scada.cli.ctl_marks import MARKS
 from scada.cli.ctl_modes import MODES
 from scada.cli.ctl_orders import ORDERS
+from scada.cli.ctl_programmes import programme
 from scada.cli.ctl_regulation import REGULATION
 from scada.cli.ctl_search import search
 from scada.cli.link import Link, link_options, make_link, pass_link
@@ -38,7 +39,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     make_link(ctx, given)
 
 
-for _command in (*ORDERS, *MODES, *MARKS, *REGULATION, interlocks, search):
+for _command in (*ORDERS, *MODES, *MARKS, *REGULATION, interlocks, programme, search):
     command.add_command(_command)
 
 
