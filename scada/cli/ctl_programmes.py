@@ -127,7 +127,18 @@ def remove(link: Link, *, name: str, reason: str) -> None:
 @_REASON
 @pass_link
 def start(
-    link: Link, *, name: str, version: int, at: str, condition: str, wait: float, yes: bool, follow: bool, **more: Any
+    link: Link,
+    *,
+    name: str,
+    version: int,
+    at: str,
+    condition: str,
+    wait: float,
+    single_step: bool,
+    emergency: bool,
+    yes: bool,
+    follow: bool,
+    reason: str,
 ) -> None:
     """Show the programme NAME, ask, and begin a run of exactly what was shown."""
     at_ns = _time(at)
@@ -144,9 +155,9 @@ def start(
             at_ns=at_ns,
             condition=condition,
             wait_s=wait if condition else 0.0,
-            single_step=more["single_step"],
-            emergency=more["emergency"],
-            reason=more["reason"],
+            single_step=single_step,
+            emergency=emergency,
+            reason=reason,
         )
         reply = await _order(client, "Start", request)
         failed = _print_reply(link, reply)
