@@ -24,11 +24,10 @@ from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass
 from scada.security.areas import AreaTree
 from scada.security.audit import AuditRow
-from scada.security.policy import Policy
+from scada.security.policy import changed_table
 from scada.security.session import Session, SessionServer
 from scada.security.sm3 import sm3
-from scada.security.users import User, UserRefusedError, UserTable, change_users, text_of_user
-from scada.security.zones import ALL
+from scada.security.users import User, UserTable, change_users, text_of_user
 
 MOST_NAMES = 256
 """Roles, areas or zones of one user in an order."""
@@ -104,11 +103,16 @@ class SecurityServices:
         wanted = _user(user)
 
         def change(table: UserTable) -> UserTable:
-            _check_order(request, table, self._trust.policy)
-            now = SystemClock().now_ns()
-            if request.remove:
-                return table.without(user.name, actor=principal.name, now_ns=now)
-            return table.with_user(wanted, actor=principal.name, now_ns=now)
+            return changed_table(
+                table,
+                self._trust.policy.zones,
+                wanted,
+                remove=request.remove,
+                actor=principal.name,
+                reason=request.reason,
+                based_on=request.based_on,
+                now_ns=SystemClock().now_ns(),
+            )
 
         step, entry = ("remove user", "removed") if request.remove else ("set user", text_of_user(wanted))
         row = _row(step, principal, evidence, request.reason, mrid=user.name[:64], path=entry)
@@ -229,15 +233,6 @@ class SecurityServices:
             gate.order("Security/EndSession", pb.EndSessionRequest, self.end_session),
             gate.order("Security/LoadRevocations", pb.RevocationListFile, self.load_revocations),
         )
-
-
-def _check_order(request: pb.UserOrder, table: UserTable, policy: Policy) -> None:
-    if request.based_on and request.based_on != table.revision:
-        raise UserRefusedError("stale", "the table has changed meanwhile", mend="look at it again")
-    if not request.reason.strip():
-        raise UserRefusedError("no_reason", "a reason must be given")
-    if not request.remove and (unknown := set(request.user.zones) - {ALL, *(zone.name for zone in policy.zones)}):
-        raise UserRefusedError("unknown_zone", f"unknown zone {', '.join(sorted(unknown))}")
 
 
 def _user(info: pb.UserInfo) -> User:

@@ -16,6 +16,7 @@ from scada.core.clock import SystemClock, make_clock
 from scada.core.secret_values import use_source
 from scada.core.settings import Settings
 from scada.security.identities import load_identity
+from scada.security.policy import PolicyFiles
 from scada.security.secrets_store import SecretStore
 from scada.security.session import SessionServer
 from scada.security.sm2 import self_test
@@ -56,7 +57,13 @@ class Server:
         # authentication goes by the host's clock, whatever rate the plant's time runs at
         host_clock = SystemClock()
         use_source(SecretStore(settings.security.keys).get)
-        trust = Trust(settings.security.keys, host_clock, lists_demanded=settings.security.revocation_lists == "required")
+        security = settings.security
+        trust = Trust(
+            security.keys,
+            host_clock,
+            lists_demanded=security.revocation_lists == "required",
+            files=PolicyFiles(security.keys, security.roles, security.zones),
+        )
         tls = TlsTrust(settings.security.keys) if settings.api.tls else None
         identity = load_identity(settings.security.keys, SERVER_IDENTITY, host_clock)
         sessions = SessionServer(

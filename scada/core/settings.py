@@ -133,6 +133,13 @@ class SecuritySettings(_Section):
     keys: Path = Field(Path("var/keys"), description="Folder of identities made by ``scada keys``.")
     audit: Path = Field(Path("var/audit"), description="Folder of the audit log.")
     control_window_s: float = Field(2.0, gt=0, description="Largest difference of a control's time stamp to ours.")
+    roles: Path | None = Field(
+        None,
+        description="Roles of the site's own, and rights it takes away; default: ``site-roles.toml`` beside the keys, if any.",
+    )
+    zones: Path | None = Field(
+        None, description="Zones of workstations and their rights; default: ``zones.toml`` beside the keys, if any."
+    )
     revocation_lists: Literal["optional", "required"] = Field(
         "optional", description="required: without a revocation list of every authority nothing that acts is allowed."
     )
@@ -292,6 +299,8 @@ _PATHS = (
     ("performance", "path"),
     ("performance", "rules_file"),
     ("security", "keys"),
+    ("security", "roles"),
+    ("security", "zones"),
     ("security", "audit"),
     ("replay", "path"),
     ("recording", "path"),
@@ -375,8 +384,8 @@ def parse_settings(raw: dict[str, Any], *, base: Path, where: str = "settings") 
         raise ConfigError(faults, where=where, mend="see `scada config schema`") from error
     for section, name in _PATHS:
         group = getattr(settings, section)
-        moved = group.model_copy(update={name: base / getattr(group, name)})
-        settings = settings.model_copy(update={section: moved})
+        if (given := getattr(group, name)) is not None:
+            settings = settings.model_copy(update={section: group.model_copy(update={name: base / given})})
     channels = {name: one.model_copy(update={"params": place_files(one.params, base)}) for name, one in settings.channels.items()}
     stations = {
         name: one.model_copy(update={"params": place_files(one.params, base)}) for name, one in settings.upstream.stations.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from scada.control.records import Principal
 from scada.model_cim.tables import ModelTables
@@ -12,7 +12,7 @@ from scada.security.areas import AreaTree
 from scada.security.certificates import Certificate
 from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import Right, RoleTable, load_roles
-from scada.security.users import ROLES_FILE, UserTable, load_users
+from scada.security.users import ROLES_FILE, User, UserRefusedError, UserTable, load_users
 from scada.security.zones import ALL, WITHOUT_ZONE, Zone, load_zones, zone_of
 
 SITE_ROLES_FILE: Final = "site-roles.toml"
@@ -21,22 +21,27 @@ ZONES_FILE: Final = "zones.toml"
 
 @dataclass(frozen=True, slots=True)
 class PolicyFiles:
-    """The files of a policy.
+    """Where the files of a policy are.
 
     Attributes:
         folder: of identities; holds the table of users.
-        roles: what the site adds to the roles or takes from them, None = there is nothing.
-        zones: of workstations, None = one zone from which everything may be done.
+        site_roles: what the site adds to the roles or takes from them; None = ``site-roles.toml`` in the folder, if it is there.
+        site_zones: of workstations; None = ``zones.toml`` in the folder, if it is there.
     """
 
     folder: Path
-    roles: Path | None = None
-    zones: Path | None = None
+    site_roles: Path | None = None
+    site_zones: Path | None = None
 
-    @classmethod
-    def of(cls, folder: Path, roles: Path | None = None, zones: Path | None = None) -> Self:
-        """The files that are given, else those that lie in the folder by the names ``site-roles.toml`` and ``zones.toml``."""
-        return cls(folder, roles or _present(folder / SITE_ROLES_FILE), zones or _present(folder / ZONES_FILE))
+    @property
+    def roles(self) -> Path | None:
+        """The file of roles, None = there is none."""
+        return self.site_roles or _present(self.folder / SITE_ROLES_FILE)
+
+    @property
+    def zones(self) -> Path | None:
+        """The file of zones, None = there is none."""
+        return self.site_zones or _present(self.folder / ZONES_FILE)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -109,6 +114,43 @@ def findings(policy: Policy, tables: ModelTables | None = None) -> list[str]:
         if not any(right in policy.roles.rights_of(user.roles) and not user.disabled for user in policy.users.users.values()):
             found.append(f"nobody {what}: no user that is not disabled has the right {right}")
     return found
+
+
+def changed_table(
+    table: UserTable,
+    zones: tuple[Zone, ...],
+    user: User,
+    *,
+    remove: bool,
+    actor: str,
+    reason: str,
+    based_on: int,
+    now_ns: int,
+) -> UserTable:
+    """The table after an order.
+
+    Args:
+        table: as it is.
+        zones: that there are.
+        user: the entry wanted; only its name counts if it is removed.
+        remove: it goes.
+        actor: who orders.
+        reason: why.
+        based_on: revision of the table that the one who orders has seen, 0 = not said.
+        now_ns: ns UTC.
+
+    Raises:
+        UserRefusedError: ``stale``, ``no_reason``, ``unknown_zone``, or as :meth:`UserTable.with_user`.
+    """
+    if based_on and based_on != table.revision:
+        raise UserRefusedError("stale", "the table has changed meanwhile", mend="look at it again")
+    if not reason.strip():
+        raise UserRefusedError("no_reason", "a reason must be given")
+    if remove:
+        return table.without(user.name, actor=actor, now_ns=now_ns)
+    if unknown := user.zones - {ALL, *(zone.name for zone in zones)}:
+        raise UserRefusedError("unknown_zone", f"unknown zone {', '.join(sorted(unknown))}")
+    return table.with_user(user, actor=actor, now_ns=now_ns)
 
 
 def load_policy(files: PolicyFiles) -> Policy:

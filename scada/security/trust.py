@@ -34,6 +34,7 @@ class Trust:
         files: of the policy; None takes those that lie in the folder.
 
     Attributes:
+        files: of the policy.
         policy: roles, zones and users in force.
         revision: grows by one with every change of the files that was taken.
         fault: why files that changed could not be taken, empty if they could; those read last go on to serve.
@@ -54,14 +55,9 @@ class Trust:
         self._parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
         self._stamps = self._look()
         self._authorities = self._read_authorities(self._stamps)
-        self._given = files
+        self.files = files or PolicyFiles(folder)
         self._policy_stamps = self._look_at_policy()
         self.policy: Policy = load_policy(self.files)
-
-    @property
-    def files(self) -> PolicyFiles:
-        """The files of the policy."""
-        return self._given or PolicyFiles.of(self.folder)
 
     @property
     def authorities(self) -> Authorities:
