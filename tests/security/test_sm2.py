@@ -159,14 +159,45 @@ def test_altered_cipher_text_is_refused(backend):
         key.encrypt(b"")
 
 
-def test_every_signature_has_its_own_nonce(backend):
+def test_ten_thousand_signatures_have_ten_thousand_nonces(backend):
+    """r of a message is the nonce's: none may come twice, and Python's random numbers have no part in it."""
     key = Sm2Key.generate()
-    random.seed(1)
     seen = set()
-    for _ in range(40):
-        random.seed(1)
+    for number in range(10_000):
+        if number % 100 == 0:
+            random.seed(1)
         seen.add(key.sign(b"same")[:32])
-    assert len(seen) == 40
+    assert len(seen) == 10_000
+
+
+def test_seeded_randomness_makes_no_key_twice(backend):
+    keys = set()
+    for _ in range(20):
+        random.seed(1)
+        keys.add(Sm2Key.generate().point())
+    assert len(keys) == 20
+
+
+@pytest.mark.parametrize("act", ["sign", "point_of", "crypt", "verify"])
+def test_a_backend_that_gives_a_wrong_vector_starts_no_server(libcrypto, monkeypatch, tmp_path, act):
+    from scada.cli.server import Server
+    from scada.core.settings import parse_settings
+
+    real = getattr(sm2_openssl.OpenSsl, act)
+
+    def wrong(self, *given):
+        told = real(self, *given)
+        return not told if isinstance(told, bool) else told[:-1] + bytes((told[-1] ^ 1,))
+
+    monkeypatch.setattr(sm2_openssl.OpenSsl, act, wrong)
+    sm2._backend.cache_clear()
+    ports = {"api": {"port": 0, "control_port": 0}, "metrics": {"port": 0}}
+    try:
+        with pytest.raises(SecurityError):
+            Server(parse_settings(ports, base=tmp_path)).start()
+    finally:
+        sm2._backend.cache_clear()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("point", [b"", bytes(65), POINT[:-1], POINT[:-1] + b"\x00", b"\x02" + POINT[1:], b"\x04" + b"\xff" * 64])
