@@ -1,15 +1,16 @@
 """A client of the server: session, plain and signed calls, streams that survive a restart of the server.
 
-Used by ``scada ctl``, ``scada dispatch``, the operator station and the tests. A plain call is repeated after a new login when the
-server no longer knows the session. A signed call is repeated only when the server refused it for its session, i.e. certainly did
-not act; after a broken connection it never is, because it may have acted.
+Used by ``scada ctl``, ``scada dispatch``, the operator station and the tests. Every reply is proven to be the server's before it is
+given on. A plain call is repeated after a new login when the server no longer knows the session. A signed call is repeated only
+when the server refused it for its session, i.e. certainly did not act; after a broken connection it never is, because it may have
+acted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -19,24 +20,24 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.calls import CALL_TIMEOUT_S, LOST_SESSION, SessionCalls
 from scada.api.connections import CLIENT_OPTIONS as CLIENT_OPTIONS  # noqa: PLC0414
 from scada.api.connections import Connections
-from scada.api.faults import CODE_KEY, CallError
-from scada.api.gate import PACKAGE, SESSION_KEY
+from scada.api.faults import CallError
 from scada.core.clock import Clock
+from scada.security.authorities import Authorities
 from scada.security.certificates import Certificate
 from scada.security.client import SessionClient
+from scada.security.envelope import BadSealError
 from scada.security.identities import Identity
-from scada.security.tls_identities import ClientTls
+from scada.security.tls_trust import ClientTls
 
-CALL_TIMEOUT_S = 10.0
 SIGNED_TIMEOUT_S = 60.0
 """An execute returns only with its feedback."""
 
 RECONNECT_S = (0.5, 5.0)
 """First and longest pause between attempts of a stream that goes on."""
 
-_LOST_SESSION = ("unknown_session", "session_expired")
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -75,7 +76,7 @@ class ScadaClient:
         server: str,
         control: str,
         identity: Identity,
-        authority: Certificate,
+        authority: Certificate | Authorities,
         clock: Clock,
         *,
         site: str = "demo",
@@ -84,12 +85,14 @@ class ScadaClient:
     ) -> None:
         self.server = server
         self.control = control
-        self._binding = b""
-        self.session = SessionClient(identity, site, authority, clock, station=station, binding=lambda: self._binding)
-        self.granted = pb.LoginReply()
-        """Roles, rights and areas of the session, and when it expires."""
         self._connections = Connections(tls)
-        self._login_lock = asyncio.Lock()
+        self.session = SessionClient(identity, site, authority, clock, station=station, binding=lambda: self._calls.binding)
+        self._calls = SessionCalls(control, self.session, self._connections, clock)
+
+    @property
+    def granted(self) -> pb.LoginReply:
+        """Roles, rights and areas of the session, and when it expires."""
+        return self._calls.granted
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -105,13 +108,14 @@ class ScadaClient:
             CallError: the server does not answer or refuses the login.
             SecurityError: the answer is not by a server that the authority certified.
         """
-        await self._login(self.session.session)
+        await self._calls.login(self.session.session)
 
     async def close(self) -> None:
         """Log out if the server still answers, and close the connections; safe to call twice."""
         if self.session.session:
             with contextlib.suppress(CallError):  # else the session dies by its time limit
                 await self._unary(self.control, "Session/Logout", b"", 1.0)
+        self._calls.close()
         await self._connections.close()
 
     # ------------------------------------------------------------------ calls
@@ -146,17 +150,12 @@ class ScadaClient:
         Raises:
             CallError: refused, or the server does not answer; in the latter case it may have acted.
         """
-
-        async def _attempt() -> bytes:
-            envelope = self.session.seal(f"/{PACKAGE}.{method}", request)
-            server = self.server if method in VIEW_ORDERS else self.control
-            return await self._unary(server, method, envelope, timeout_s)
-
-        return REPLY_TYPES[method].FromString(await self._with_session(_attempt))
+        server = self.server if method in VIEW_ORDERS else self.control
+        return REPLY_TYPES[method].FromString(await self._calls.signed(server, method, request, timeout_s))
 
     async def relay(self, method: str, request: bytes, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
         """A plain call with request and reply as bytes, for gateways."""
-        return await self._with_session(lambda: self._unary(self.server, method, request, timeout_s))
+        return await self._calls.plain(self.server, method, request, timeout_s)
 
     # ------------------------------------------------------------------ streams
 
@@ -166,15 +165,9 @@ class ScadaClient:
         Raises:
             CallError: the stream ended with another status than OK.
         """
-        channel = await self._connections.channel(self.server)
-        call = channel.stream_stream(f"/{PACKAGE}.{method}")(requests, metadata=self._metadata())
-        try:
-            async for message in call:
+        async with aclosing(self._calls.stream(self.server, method, requests)) as messages:
+            async for message in messages:
                 yield message
-        except grpc.aio.AioRpcError as error:
-            raise self._error(self.server, error) from error
-        finally:
-            call.cancel()
 
     async def frames(
         self, pids: Iterable[int] = (), *, period_ms: int = 0, credit: int = 2
@@ -290,43 +283,14 @@ class ScadaClient:
 
     # ------------------------------------------------------------------ inner parts
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return ((SESSION_KEY, self.session.session),)
-
     async def _unary(self, target: str, method: str, request: bytes, timeout_s: float) -> bytes:
-        call = (await self._connections.channel(target)).unary_unary(f"/{PACKAGE}.{method}")
-        try:
-            reply: bytes = await call(request, metadata=self._metadata(), timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise self._error(target, error) from error
-        return reply
-
-    async def _with_session(self, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
-        used = self.session.session
-        if not used:
-            await self._login(used)
-            return await attempt()
-        try:
-            return await attempt()
-        except CallError as error:
-            if error.code not in _LOST_SESSION:
-                raise
-        await self._login(used)
-        return await attempt()
-
-    async def _login(self, lost: str) -> None:
-        """Log in, unless another task has replaced the ``lost`` session meanwhile."""
-        async with self._login_lock:
-            if self.session.session in (lost, ""):
-                self._binding = await self._connections.digest(self.control)
-                reply = await self._unary(self.control, "Session/Login", self.session.login_request(), CALL_TIMEOUT_S)
-                self.granted = self.session.accept(reply)
+        return await self._calls.bare(target, method, request, timeout_s)
 
     async def _recover(self, error: CallError, pause: float) -> float:
         """Wait before a stream is opened again; returns the next pause."""
-        if error.code in _LOST_SESSION:
+        if error.code in (*LOST_SESSION, BadSealError.code):
             try:
-                await self._login(self.session.session)
+                await self._calls.login(self.session.session)
             except CallError as refused:
                 if refused.status not in _PASSING:
                     raise
@@ -334,18 +298,6 @@ class ScadaClient:
             raise error
         await asyncio.sleep(pause)
         return min(2 * pause, RECONNECT_S[1])
-
-    def _error(self, target: str, error: grpc.aio.AioRpcError) -> CallError:
-        status = error.code()
-        for key, value in error.trailing_metadata() or ():
-            if key == CODE_KEY:
-                return CallError(status, str(value), error.details() or status.name)
-        if status is grpc.StatusCode.UNAVAILABLE:
-            self._connections.doubt(target)
-            return CallError(status, "unavailable", f"the server {target} does not answer", mend="is it running?")
-        if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return CallError(status, "timeout", f"the server {target} did not answer in time")
-        return CallError(status, status.name.lower(), error.details() or status.name)
 
 
 async def _once(message: bytes) -> AsyncGenerator[bytes, None]:
