@@ -306,7 +306,9 @@ class Lives:
     def _upstream(self, mrid: str, address: Address, failed: Failed) -> Actor:
         system = self._system
         shared: dict[str, Any] = {"store": system.store, "queue": system.stores.queues[mrid], **self._common()}
-        return system.upstreams.life(mrid, address, failed, control=system.control, audit=system.audit, **shared)
+        return system.upstreams.life(
+            mrid, address, failed, control=system.control, dispatch=system.dispatch, audit=system.audit, **shared
+        )
 
     # ---------------------------------------------------------------- the rest
 

@@ -18,10 +18,11 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.mailbox import Message
-from scada.actors.messages import Changed, FellBehind, Report, Tick
-from scada.actors.upstream_masters import Masters, MasterWatch, Refusals, Remarks, shown_group
+from scada.actors.messages import Changed, DispatchHeard, FellBehind, Report, Tick
+from scada.actors.upstream_dispatch import DispatchReplied, UpstreamSetpoints, is_for_dispatch
+from scada.actors.upstream_masters import CommandRate, Masters, MasterWatch, Refusals, Remarks, shown_group
 from scada.actors.upstream_orders import OrderReplied, UpstreamOrders
-from scada.actors.upstream_station import UpstreamLink, queue_name
+from scada.actors.upstream_station import UpstreamLink, commands_per_minute, queue_name
 from scada.actors.upstream_values import Forwarded, Sent, joined
 from scada.actors.wire import Wire
 from scada.control.records import Principal
@@ -30,6 +31,7 @@ from scada.core.errors import ScadaError, StoreError
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
 from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue
+from scada.protocols.iec104.groups import GroupReport
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 from scada.protocols.iec104.outstation import Outstation
 from scada.rtdb.changes import ChangeSet, GapError
@@ -85,9 +87,9 @@ class Remarked(Message):
 
 @dataclass(frozen=True, slots=True)
 class DeskReplied(Message):
-    """The control desk says how an order stands."""
+    """The control desk, or that of dispatch, says how an order stands."""
 
-    replied: OrderReplied
+    replied: OrderReplied | DispatchReplied
 
 
 class UpstreamActor(Actor):
@@ -102,6 +104,7 @@ class UpstreamActor(Actor):
         queue: events that masters have not acknowledged; outlives this actor.
         masters: identities and rights by host or certificate name; who is not there has none.
         control: carries out commands.
+        dispatch: takes set-points of interchange and units; None = nobody does.
         audit: keeps what is refused before the control desk was asked.
         events: told of masters that come and go, of a full disk and the like.
         clock: stamps and time-outs.
@@ -122,6 +125,7 @@ class UpstreamActor(Actor):
         audit: AuditLog,
         events: Address,
         clock: Clock,
+        dispatch: Address | None = None,
     ) -> None:
         super().__init__(address, failed)
         self._view, self._station = view, view.station
@@ -133,7 +137,9 @@ class UpstreamActor(Actor):
         self._refusals = Refusals(self._masters, audit, self._tell, clock)
         self._remarks, self._watch = Remarks(self._station.name, self._tell, clock), MasterWatch(self._tell)
         self._tables, self._wire = tables, wire
-        self._control = control
+        self._control, self._dispatch = control, dispatch
+        self._audit, self._rate = audit, CommandRate(commands_per_minute(self._station), clock)
+        self._heard: frozenset[str] = frozenset()
         self._seq = 0
         self._fault = self._reason = ""
         self._stored_at = self._tried_at = clock.monotonic()
@@ -159,6 +165,17 @@ class UpstreamActor(Actor):
             principal=self._masters.principal,
             answer=self._link.answer,
             terminate=self._link.terminate,
+        )
+        self._setpoints = UpstreamSetpoints(
+            tuple(self._station.setpoints),
+            ask=self._tell_dispatch,
+            replied=lambda replied: self.address.tell(DeskReplied(replied)),
+            principal=self._masters.principal,
+            refuse=self._refuse,
+            answer=self._link.answer,
+            terminate=self._link.terminate,
+            audit=self._audit,
+            clock=self._clock,
         )
         self._store.register(self._consumer, self._queue.stored_seq)
         self._catch_up()
@@ -188,6 +205,8 @@ class UpstreamActor(Actor):
                 self._refusals.note(refused)
             case Remarked(text):
                 self._remarks.note(text)
+            case DeskReplied(DispatchReplied() as replied):
+                self._setpoints.take(replied)
             case DeskReplied(replied):
                 self._drain()  # return information goes before the termination
                 self._orders.take(replied)
@@ -283,14 +302,17 @@ class UpstreamActor(Actor):
     # ---------------------------------------------------------------- commands
 
     def _command(self, asked: CommandAsked, at: float) -> None:
+        orders = self._setpoints if is_for_dispatch(asked.control) else self._orders
         if asked.step == "cancel":
-            self._orders.step(asked)
+            orders.step(asked)
+        elif not self._rate.allows(asked.master):
+            self._refuse(asked, f"{asked.master} sends more than {self._rate.per_minute:g} commands a minute")
         elif not self._masters.principal(asked).rights:
             self._refuse(asked, f"{asked.master} is granted no command")
         elif (waited := self._clock.monotonic() - at) > STALE_S:
             self._refuse(asked, f"it waited here for {waited:.0f} s, and who sent it may have given it up")
         else:
-            self._orders.step(asked)
+            orders.step(asked)
 
     def _refuse(self, asked: CommandAsked, why: str) -> None:
         self._link.answer(asked.ticket, False)
@@ -305,6 +327,7 @@ class UpstreamActor(Actor):
         if not self._link.listening and now - self._tried_at >= LISTEN_S:
             self._listen()
         self._refusals.tick()
+        self._setpoints.tick()
         self._publish()
 
     def _store_place(self) -> None:
@@ -336,19 +359,33 @@ class UpstreamActor(Actor):
     def _publish(self) -> None:
         groups, done, refused = self._link.run(lambda station: (station.report(), station.desk.done, station.desk.refused))
         self._watch.look(groups)
+        self._say_heard(groups)
         self._view.status = pb.UpstreamStation(
             name=self._station.name,
             endpoint=self._link.endpoint,
             listening=self._link.listening,
             reason=self._fault or self._reason or next((group.fault for group in groups if group.fault), ""),
             points=len(self._station.points),
-            controls=len(self._station.controls),
+            controls=len(self._station.controls) + len(self._station.setpoints),
             capacity=self._queue.capacity,
             commands_done=done,
             commands_refused=refused,
             groups=[shown_group(group) for group in groups],
             tls=self._link.tls,
         )
+
+    def _tell_dispatch(self, message: Any) -> None:
+        if self._dispatch is not None:
+            self._dispatch.tell(message)
+
+    def _say_heard(self, groups: Sequence[GroupReport]) -> None:
+        """A master with a started link is heard by dispatch; one whose last link went down is gone."""
+        if not self._station.setpoints:
+            return
+        heard = self._masters.started(groups)
+        for sender in sorted(heard | self._heard):
+            self._tell_dispatch(DispatchHeard(sender, gone=sender not in heard))
+        self._heard = heard
 
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: Mapping[str, str]) -> None:
         told = {"station": self._station.name, **parameters}

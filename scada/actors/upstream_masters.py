@@ -63,6 +63,35 @@ class Masters:
         nobody = Principal(f"upstream:{asked.master}", frozenset(), frozenset(), frozenset())
         return replace(self._principals.get(asked.master, nobody), station=f"{self._station} {asked.peer}")
 
+    def started(self, groups: Sequence[GroupReport]) -> frozenset[str]:
+        """Names of the masters that have a started connection."""
+        links = [link for group in groups for link in group.links if link.state == _STARTED]
+        named = {link.subject or link.peer.rpartition(":")[0].strip("[]") for link in links}
+        return frozenset(self._principals[master].name for master in named if master in self._principals)
+
+
+class CommandRate:
+    """How many commands each master may send: a bucket that is refilled as time passes (selects count like executes).
+
+    Args:
+        per_minute: commands a minute, and as many at once.
+        clock: the time that passes.
+    """
+
+    def __init__(self, per_minute: float, clock: Clock) -> None:
+        self.per_minute = per_minute
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def allows(self, master: str) -> bool:
+        """One more of a master; counts it if so."""
+        now = self._clock.monotonic()
+        left, at = self._left.get(master, (self.per_minute, now))
+        left = min(left + (now - at) / 60.0 * self.per_minute, self.per_minute)
+        allowed = left >= 1.0
+        self._left[master] = (left - 1.0 if allowed else left, now)
+        return allowed
+
 
 class Refusals:
     """Audits and tells what masters were refused before the control desk was asked.

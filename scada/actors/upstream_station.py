@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from scada.actors.upstream_dispatch import dispatch_control
 from scada.actors.wire import Wire
 from scada.control.sequence import DEFAULT_TIMINGS
 from scada.core.clock import Clock
@@ -42,6 +43,7 @@ _PARAMETERS: Final = (
     "event_capacity",
     "select_timeout_s",
     "command_age_s",
+    "commands_per_minute",
     "max_masters",
 )
 
@@ -82,6 +84,7 @@ def check_parameters(station: UpstreamStation) -> None:
         raise ConfigError(f"there is no parameter {unknown[0]}", where=f"upstream station {station.name}", mend=mend)
     _parameters(station)
     _max_masters(station)
+    commands_per_minute(station)
     seen: dict[str, str] = {}
     for group in station.groups:
         for master in group.masters:
@@ -136,7 +139,10 @@ class UpstreamLink:
         self._wire = wire
         self.outstation = Outstation(
             [_as_sent(tables.points[row.pid], row) for row in station.points],
-            [_as_asked(tables.controls[row.cid], row) for row in station.controls],
+            [
+                *(_as_asked(tables.controls[row.cid], row) for row in station.controls),
+                *(dispatch_control(place, row) for place, row in enumerate(station.setpoints)),
+            ],
             clock,
             on_command=on_command,
             on_refused=on_refused,
@@ -261,6 +267,15 @@ def _parameters(station: UpstreamStation) -> OutstationParameters:
 
 def _max_masters(station: UpstreamStation) -> int:
     return int(_number(station, "max_masters", 8, 1, 64))
+
+
+def commands_per_minute(station: UpstreamStation) -> float:
+    """Commands that each master may send in a minute.
+
+    Raises:
+        ConfigError: it is out of its range.
+    """
+    return _number(station, "commands_per_minute", 600, 1, 1_000_000)
 
 
 def _number(station: UpstreamStation, name: str, default: float, least: float, most: float) -> float:

@@ -113,7 +113,7 @@ class Upstreams:
                 endpoint=f"{station.host}:{station.port}",
                 reason="switched off by the configuration",
                 points=len(station.points),
-                controls=len(station.controls),
+                controls=len(station.controls) + len(station.setpoints),
             )
             for station in self._off
         ]

@@ -1,9 +1,10 @@
 """The forwarding table: what upstream control centres see of our points and may ask of our controls.
 
 An ``sc:UpstreamStation`` is this control centre as an IEC 60870-5-104 controlled station towards one upstream centre; its rows
-are ``sc:ForwardedPoint`` and ``sc:ForwardedControl``. Every row is written out: an address is agreed with the other side and must
-not move when the model is edited (:mod:`scada.model_cim.forwarding_rows` writes the rows of whole stations). A wrong row is a
-finding and is left out: a value under a wrong address or of a wrong type is worse than a missing one.
+are ``sc:ForwardedPoint``, ``sc:ForwardedControl`` and, for the dispatch desk, ``sc:ForwardedSetPoint``. Every row is written out:
+an address is agreed with the other side and must not move when the model is edited (:mod:`scada.model_cim.forwarding_rows` writes
+the rows of whole stations). A wrong row is a finding and is left out: a value under a wrong address or of a wrong type is worse
+than a missing one.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.channels import parameters
 from scada.model_cim.cim import CimModel
 from scada.model_cim.findings import Finding, Severity
+from scada.model_cim.regulation import ControlArea
 from scada.model_cim.tables import (
     Control,
     ControlKind,
     ForwardedControl,
     ForwardedPoint,
+    ForwardedSetPoint,
     Point,
     PointKind,
     RedundancyGroup,
@@ -32,6 +35,7 @@ STATION: Final = "sc:UpstreamStation"
 GROUP: Final = "sc:RedundancyGroup"
 POINT: Final = "sc:ForwardedPoint"
 CONTROL: Final = "sc:ForwardedControl"
+SETPOINT: Final = "sc:ForwardedSetPoint"
 
 _MEASURED: Final = (9, 11, 13, 21, 34, 35, 36)
 _POINT_TYPES: Final[Mapping[PointKind, tuple[int, ...]]] = {
@@ -65,10 +69,14 @@ Row = TypeVar("Row")
 
 
 def build_upstream(
-    model: CimModel, points: Sequence[Point], controls: Sequence[Control], findings: list[Finding]
+    model: CimModel,
+    points: Sequence[Point],
+    controls: Sequence[Control],
+    findings: list[Finding],
+    areas: Sequence[ControlArea] = (),
 ) -> list[UpstreamStation]:
     """Upstream stations in file order. What is wrong is added to ``findings``; a row with an error is left out."""
-    table = _Forwarding(model, points, controls, findings)
+    table = _Forwarding(model, points, controls, findings, areas)
     stations = [station for mrid in model.ids(STATION) if (station := table.station(mrid)) is not None]
     table.check_together(stations)
     return stations
@@ -93,7 +101,17 @@ class _Taken:
 class _Forwarding:
     """Reads the rows of one model."""
 
-    def __init__(self, model: CimModel, points: Sequence[Point], controls: Sequence[Control], findings: list[Finding]) -> None:
+    def __init__(
+        self,
+        model: CimModel,
+        points: Sequence[Point],
+        controls: Sequence[Control],
+        findings: list[Finding],
+        areas: Sequence[ControlArea],
+    ) -> None:
+        own = [area for area in areas if area.controlled]
+        self._targets = {area.mrid: (area.name, "", area.name) for area in own}
+        self._targets |= {unit.mrid: (area.name, unit.mrid, unit.name) for area in own for unit in area.units}
         self._model = model
         self._points = {point.mrid: point for point in points if not point.removed}
         self._controls = {control.mrid: control for control in controls}
@@ -122,6 +140,7 @@ class _Forwarding:
             points=self._rows(model.refs_to(mrid, f"{POINT}.UpstreamStation"), lambda row: self._point(row, ca, taken)),
             controls=self._rows(model.refs_to(mrid, f"{CONTROL}.UpstreamStation"), lambda row: self._control(row, ca, taken)),
             params=parameters(model, mrid, STATION, _KNOWN),
+            setpoints=self._rows(model.refs_to(mrid, f"{SETPOINT}.UpstreamStation"), lambda row: self._setpoint(row, ca, taken)),
         )
 
     def check_together(self, stations: Sequence[UpstreamStation]) -> None:
@@ -133,7 +152,7 @@ class _Forwarding:
                 if first != station.mrid:
                     text = f"{what} is also that of the upstream station at {self._model.where(first)}"
                     self._error("upstream.duplicate", station.mrid, text, "give each its own")
-        for owner in (POINT, CONTROL, GROUP):
+        for owner in (POINT, CONTROL, SETPOINT, GROUP):
             for row in self._model.ids(owner):
                 if self._model.ref(row, f"{owner}.UpstreamStation") is None:
                     text = f"{owner} belongs to no upstream station: it does nothing"
@@ -249,6 +268,20 @@ class _Forwarding:
         scale, offset = self._scaling(CONTROL, row, address.type_id, (control.minimum, control.maximum))
         select = model.truth(row, f"{CONTROL}.select", default=control.kind is not ControlKind.SETPOINT)
         return ForwardedControl(row, control.cid, address, select, scale, offset)
+
+    def _setpoint(self, row: str, common_address: int, taken: _Taken) -> ForwardedSetPoint:
+        """A set-point for the dispatch desk."""
+        model = self._model
+        target = model.ref(row, f"{SETPOINT}.Target") or ""
+        if target not in self._targets:
+            raise _WrongRowError("forward.target", "names no control area or unit under AGC", f"set {SETPOINT}.Target")
+        area, unit, name = self._targets[target]
+        address = self._address(SETPOINT, row, common_address)
+        self._check_type(SETPOINT, name, ControlKind.SETPOINT, _CONTROL_TYPES[ControlKind.SETPOINT], address.type_id)
+        self._check_taken(row, target, address, taken)
+        scale, offset = self._scaling(SETPOINT, row, address.type_id, (math.nan, math.nan))
+        select = model.truth(row, f"{SETPOINT}.select", default=False)
+        return ForwardedSetPoint(row, area, unit, name, address, select, scale, offset)
 
     # ------------------------------------------------------------------ both
 

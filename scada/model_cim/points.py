@@ -117,6 +117,7 @@ def build_tables(
     by_mrid = {point.mrid: point for point in points if not point.removed}
     controls = build_controls(model, channels, drivers, locator, by_mrid, findings, known.controls)
     live = [control for control in controls if not control.removed]
+    areas = build_areas(model, points, live, findings)
     tables = ModelTables(
         version=model.digest,
         name=model.title,
@@ -124,9 +125,9 @@ def build_tables(
         controls=controls,
         channels=numbered_channels(channels.values(), known.channels),
         stations=_stations(model, findings),
-        areas=build_areas(model, points, live, findings),
+        areas=areas,
         zones=build_zones(model, points, live, findings),
-        upstream=build_upstream(model, points, live, findings),
+        upstream=build_upstream(model, points, live, findings, areas),
     )
     return tables, [*model.findings, *findings]
 

@@ -328,6 +328,23 @@ class ForwardedControl:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardedSetPoint:
+    """A set-point of an upstream control centre that goes to the dispatch desk: an area's interchange or a unit's power, MW."""
+
+    mrid: str
+    area: str
+    """Name of the control area."""
+    unit: str
+    """mRID; empty = the area's interchange."""
+    name: str
+    """Of the area or the unit."""
+    address: Iec104Address
+    select: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamStation:
     """This control centre as an IEC 60870-5-104 controlled station towards one upstream control centre.
 
@@ -345,6 +362,7 @@ class UpstreamStation:
     points: Sequence[ForwardedPoint]
     controls: Sequence[ForwardedControl]
     params: dict[str, float | str] = field(default_factory=dict)
+    setpoints: Sequence[ForwardedSetPoint] = ()
 
 
 @dataclass(frozen=True)

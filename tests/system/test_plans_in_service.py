@@ -49,7 +49,7 @@ def test_plans_and_their_versions_are_there_again(run, tmp_path):
     assert repeated.code == pb.DISPATCH_CODE_DUPLICATE
     assert [list(one.points) for one in after] == [list(one.points) for one in before]
     assert [(one.info.kind, one.info.sender, one.info.reason) for one in after] == [
-        ("schedule", "li", ""),
+        ("schedule", "dispatcher", ""),
         ("edit", "li", "water is short"),
     ]
     assert [(one.name, one.version) for one in listed.schedules] == [(unit.name, 2)]
