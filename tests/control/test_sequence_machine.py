@@ -1,18 +1,24 @@
-"""No order of events operates without a check-back, twice, out of time, or without its trace."""
+"""No order of events operates without a check-back, without a distinct guardian's word, twice, out of time, or untraced."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
+from scada.control.desk import ControlDesk
 from scada.control.effects import Audit, Reply, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading
 from scada.control.records import SequenceState
+from scada.control.two_person import GuardianWord
+from scada.core.control_settings import TwoPersonRule
 from scada.core.quality import Quality
 from scada.protocols.driver import LinkState
+from scada.security.audit import AuditRecord
+from scada.security.sm3 import sm3
 from tests.control.bench_desk import (
     AGC,
     AVC,
@@ -34,17 +40,41 @@ from tests.control.bench_desk import (
 PEOPLE = (OPERATOR, person("li"), person("viewer", "VIEWER"))
 RESULTS = (YES, NO, SILENT, CUT)
 VALUES = {BREAKER: (1.0, 2.0), TAP: (1.0, 2.0), POWER: (20.0, 90.0), BARE: (1.0, 2.0), STATUS: (1.0, 2.0)}
+GUARDED = (BREAKER, STATUS)
+RULES = tuple(TwoPersonRule(control=f"c-{cid}") for cid in GUARDED)
+GUARDIANS = (
+    replace(person("li", "GUARDIAN"), station="desk 2"),
+    replace(person("zhao", "GUARDIAN"), station="desk 3"),
+    replace(person("zhao", "GUARDIAN"), station="desk 1"),
+    replace(person("wang", "OPERATOR", "GUARDIAN"), station="desk 2", session="another"),
+    replace(person("viewer", "VIEWER"), station="desk 2"),
+)
 FINAL = set(SequenceState) - {SequenceState.SELECTED, SequenceState.EXECUTING}
 
 
 class Orderings(RuleBasedStateMachine):
-    """Two operators, a viewer and two applications at one desk; a station that answers anything at any time."""
+    """Two operators, a viewer, two guardians and more who would be, and two applications; a station that answers anything.
+
+    Connections are lost, rights revoked, the server restarted and signed orders sent again at any time.
+    """
 
     sequences = Bundle("sequences")
 
     def __init__(self):
         super().__init__()
-        self.bench = Bench()
+        self.revoked = set()
+        self.rows = []
+        self.lives = 0
+        self.life()
+        self.selection = {}
+        """sequence -> (SM3 of its envelope, value, connection)"""
+        self.word = {}
+        """sequence -> (guardian, SM3 of the envelope), as the desk took it"""
+        self.sent = []
+        """executes that were sent: (sequence, operator, digest)"""
+        self.carried = None
+        """digest of the execute that is being judged"""
+        self.applications = set()
         self.control_of = {}
         self.owner_of = {}
         self.checked_back = set()
@@ -57,6 +87,27 @@ class Orderings(RuleBasedStateMachine):
         self.tickets = 0
         self.final = {}
         self.audit_broken = False
+
+    def life(self):
+        """A server that starts on what the last one left: the plant, the clock and the audit log."""
+        self.lives += 1
+        bench = Bench(two_person=RULES, standing=self.standing)
+        if self.lives > 1:
+            bench.clock, bench.plant, bench.topology = self.bench.clock, self.bench.plant, self.bench.topology
+        life, numbers = self.lives, iter(range(1, 10**6))
+        bench.desk = ControlDesk(
+            TABLES,
+            bench.clock,
+            bench.plant,
+            bench.topology,
+            two_person=RULES,
+            standing=self.standing,
+            identifier=lambda: f"q{life}.{next(numbers)}",
+        )
+        self.bench = bench
+
+    def standing(self, principal):
+        return None if principal.name in self.revoked else principal
 
     def ticket(self):
         self.tickets += 1
@@ -74,6 +125,7 @@ class Orderings(RuleBasedStateMachine):
                     pass
                 case Audit(sequence_id, row):
                     traced.add((sequence_id, row.step))
+                    self.rows.append(AuditRecord(len(self.rows) + 1, 0, row))
                     self.audited.add((sequence_id, row.step))
                 case SendSelect(sequence_id, control):
                     assert (sequence_id, "select") in traced
@@ -87,6 +139,7 @@ class Orderings(RuleBasedStateMachine):
                     if sequence_id in self.selected_at:
                         assert self.bench.clock.monotonic() - self.selected_at[sequence_id] < 30.0, "operated too late"
                     assert self.bench.plant.link is LinkState.UP
+                    self.judge(sequence_id, control)
                     self.executed.add(sequence_id)
                     self.awaiting[sequence_id] = "execute"
                 case SendCancel(sequence_id, _):
@@ -94,10 +147,28 @@ class Orderings(RuleBasedStateMachine):
                 case Reply(ticket, reply):
                     assert ticket in self.open_tickets, "answered twice or unasked"
                     self.open_tickets.remove(ticket)
+                    if reply.state is SequenceState.CONFIRMED:
+                        assert reply.sequence_id in self.word, "confirmed by nobody"
+                        assert (reply.sequence_id, "confirm") in self.audited
                     if reply.state is SequenceState.SUCCESS:
                         assert reply.sequence_id in self.executed
         if failed is not None:
             self.watch(self.bench.desk.audit_failed(failed, "disk full"))
+
+    def judge(self, sequence_id, control):
+        """What must be true when a control operates."""
+        if control.select and sequence_id in self.selection:
+            assert self.selection[sequence_id][2] == self.bench.plant.connections, "the station has forgotten the selection"
+        if sequence_id in self.applications:
+            return
+        assert self.owner_of[sequence_id] not in self.revoked
+        if control.cid not in GUARDED:
+            return
+        guardian, digest = self.word[sequence_id]
+        assert digest == self.carried, "operated without the guardian's word"
+        assert guardian.name not in {self.owner_of[sequence_id], *self.revoked}
+        assert guardian.station != "desk 1"
+        assert "GUARD" in guardian.rights
 
     @rule(
         target=sequences,
@@ -108,9 +179,12 @@ class Orderings(RuleBasedStateMachine):
     )
     def select(self, who, cid, which, number):
         typed = TABLES.controls[cid].device_number if number else "wrong"
-        effects = self.bench.desk.select(self.ticket(), f"c-{cid}", VALUES[cid][which], typed, who)
-        self.watch(effects)
+        self.tickets += 1
+        evidence = f"selection {self.tickets}".encode()
+        effects = self.bench.desk.select(self.ticket(), f"c-{cid}", VALUES[cid][which], typed, who, evidence)
         sequence_id = next(effect.row.sequence_id for effect in effects if isinstance(effect, Audit))
+        self.selection[sequence_id] = (sm3(evidence), VALUES[cid][which], self.bench.plant.connections)
+        self.watch(effects)
         self.control_of[sequence_id] = cid
         if any(row.request.sequence_id == sequence_id for row in self.bench.desk.running()):
             assert who.name != "viewer"
@@ -122,7 +196,93 @@ class Orderings(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from((AGC, AVC)), cid=st.sampled_from(sorted(VALUES)), which=st.integers(0, 1), watch=st.booleans())
     def direct(self, who, cid, which, watch):
-        self.watch(self.bench.desk.direct(self.ticket(), cid, VALUES[cid][which], who, watch=watch))
+        before = {row.request.sequence_id for row in self.bench.desk.running()}
+        effects = self.bench.desk.direct(self.ticket(), cid, VALUES[cid][which], who, watch=watch)
+        begun = {row.request.sequence_id for row in self.bench.desk.running()} - before
+        self.begin_one_call(begun, effects)
+
+    @rule(who=st.sampled_from(PEOPLE), cid=st.sampled_from(sorted(VALUES)), raised=st.booleans())
+    def adjust(self, who, cid, raised):
+        before = {row.request.sequence_id for row in self.bench.desk.running()}
+        typed, amount = TABLES.controls[cid].device_number, 1.0 if cid == POWER else 0.0
+        effects = self.bench.desk.adjust(
+            self.ticket(), f"c-{cid}", who, b"adjust", raised=raised, amount=amount, device_number=typed
+        )
+        begun = {row.request.sequence_id for row in self.bench.desk.running()} - before
+        assert cid not in GUARDED or not begun
+        for sequence_id in begun | {effect.sequence_id for effect in effects if isinstance(effect, SendExecute)}:
+            self.owner_of[sequence_id] = who.name
+        self.begin_one_call(begun, effects, application=False)
+
+    def begin_one_call(self, begun, effects, application=True):
+        for sequence_id in begun | {effect.sequence_id for effect in effects if isinstance(effect, SendExecute)}:
+            self.selection[sequence_id] = (b"", math.nan, self.bench.plant.connections)
+            if application:
+                self.applications.add(sequence_id)
+        self.watch(effects)
+
+    @rule(
+        sequence_id=sequences,
+        who=st.sampled_from((*GUARDIANS[:2], *GUARDIANS)),
+        right=st.sampled_from((True, True, True, False)),
+        refuse=st.sampled_from((False, False, False, True)),
+    )
+    def guard(self, sequence_id, who, right, refuse):
+        digest, value, _ = self.selection[sequence_id]
+        cid = self.control_of[sequence_id]
+        word = GuardianWord(
+            sequence_id, f"c-{cid}", value, TABLES.controls[cid].device_number, digest if right else sm3(b"x"), refuse
+        )
+        evidence = f"{who.name} {who.station} {sequence_id} {right} {refuse}".encode()
+        effects = self.bench.desk.confirm(self.ticket(), word, who, evidence)
+        for row in self.bench.desk.running():
+            if row.request.sequence_id == sequence_id and row.guardian is not None and sequence_id not in self.word:
+                assert right
+                assert not refuse
+                self.word[sequence_id] = (who, sm3(evidence))
+        self.watch(effects)
+
+    @rule(name=st.sampled_from(("wang", "li", "zhao")), back=st.sampled_from((True, True, False)))
+    def rights_change(self, name, back):
+        (self.revoked.discard if back else self.revoked.add)(name)
+
+    @rule(down=st.booleans())
+    def connection_is_made_anew(self, down):
+        self.bench.plant.connections += 1
+        if down:
+            self.watch(self.bench.desk.tick())
+
+    @rule()
+    def restart(self):
+        """kill -9: nothing that was selected is known any more, its callers are gone, and nothing is repeated."""
+        if self.audit_broken:
+            return
+        left = {row.request.sequence_id for row in self.bench.desk.running()}
+        self.final.update(dict.fromkeys(left, True))
+        self.life()
+        self.awaiting.clear()
+        self.open_tickets.clear()
+        effects = self.bench.desk.recover(self.rows)
+        assert not any(isinstance(effect, SendSelect | SendExecute | SendCancel) for effect in effects)
+        told = {effect.row.sequence_id for effect in effects if isinstance(effect, Audit)}
+        traced = {
+            record.row.sequence_id for record in self.rows if record.row.step in ("select", "check_back", "confirm", "execute")
+        }
+        assert left & traced <= told
+        self.watch(effects)
+        assert self.bench.desk.recover(self.rows) == [], "told once"
+
+    @rule(data=st.data())
+    def an_execute_is_sent_again(self, data):
+        """After a lost connection the client sends what it sent before."""
+        if not self.sent:
+            return
+        sequence_id, who, digest = data.draw(st.sampled_from(self.sent))
+        before = len(self.executed)
+        self.carried = digest
+        done = sequence_id in self.executed
+        self.watch(self.bench.desk.execute(self.ticket(), sequence_id, who, b"execute", confirm_digest=digest))
+        assert not done or len(self.executed) == before
 
     @rule(data=st.data(), result=st.sampled_from(RESULTS))
     def station_answers(self, data, result):
@@ -144,7 +304,43 @@ class Orderings(RuleBasedStateMachine):
         sequence_id = self.select(OPERATOR, cid, 1, number=True)
         if self.awaiting.get(sequence_id) == "select":
             self.answer(sequence_id, "select", YES)
+        if cid in GUARDED:
+            self.guard(sequence_id, GUARDIANS[0], right=True, refuse=False)
         self.bench.clock.advance(seconds)
+        return sequence_id
+
+    @rule(
+        target=sequences,
+        cid=st.sampled_from(GUARDED),
+        who=st.sampled_from((None, GUARDIANS[0], *GUARDIANS)),
+        right=st.sampled_from((True, True, False)),
+        carries=st.sampled_from((True, True, False)),
+        meanwhile=st.sampled_from(("", "li", "wang", "reconnect", "restart", "late", "audit", "repeat")),
+    )
+    def attempt(self, cid, who, right, carries, meanwhile):
+        """Two persons on a good day, but for one thing or the other."""
+        self.audit_broken, self.bench.plant.link = False, LinkState.UP
+        self.revoked.clear()
+        sequence_id = self.select(OPERATOR, cid, 1, number=True)
+        if self.awaiting.get(sequence_id) == "select":
+            self.answer(sequence_id, "select", YES)
+        if who is not None:
+            self.guard(sequence_id, who, right=right, refuse=False)
+        match meanwhile:
+            case "li" | "wang":
+                self.revoked.add(meanwhile)
+            case "reconnect":
+                self.bench.plant.connections += 1
+            case "restart":
+                self.restart()
+            case "late":
+                self.bench.clock.advance(30)
+            case "audit":
+                self.audit_broken = True
+        self.execute(sequence_id, OPERATOR, carries=carries)
+        self.audit_broken = False
+        if meanwhile == "repeat":
+            self.execute(sequence_id, OPERATOR, carries=carries)
         return sequence_id
 
     @rule(sequence_id=sequences, step=st.sampled_from(("select", "execute", "cancel")), result=st.sampled_from(RESULTS))
@@ -154,10 +350,12 @@ class Orderings(RuleBasedStateMachine):
             return
         self.watch(self.bench.desk.on_answer(sequence_id, step, result))
 
-    @rule(sequence_id=sequences, who=st.sampled_from((OPERATOR, *PEOPLE)))
-    def execute(self, sequence_id, who):
+    @rule(sequence_id=sequences, who=st.sampled_from((OPERATOR, *PEOPLE)), carries=st.sampled_from((True, True, False)))
+    def execute(self, sequence_id, who, carries):
         before = len(self.executed)
-        self.watch(self.bench.desk.execute(self.ticket(), sequence_id, who))
+        self.carried = self.word[sequence_id][1] if carries and sequence_id in self.word else b""
+        self.sent.append((sequence_id, who, self.carried))
+        self.watch(self.bench.desk.execute(self.ticket(), sequence_id, who, b"execute", confirm_digest=self.carried))
         if len(self.executed) > before:
             assert self.owner_of[sequence_id] == who.name
 
@@ -170,7 +368,7 @@ class Orderings(RuleBasedStateMachine):
         self.bench.plant.readings[cid] = Reading(value, 0 if good else int(Quality.INVALID))
         self.watch(self.bench.desk.on_changes([cid]))
 
-    @rule(up=st.booleans())
+    @rule(up=st.sampled_from((True, True, False)))
     def link(self, up):
         self.bench.plant.link = LinkState.UP if up else LinkState.DOWN
 
@@ -180,7 +378,7 @@ class Orderings(RuleBasedStateMachine):
         if ticked:
             self.watch(self.bench.desk.tick())
 
-    @rule(broken=st.booleans())
+    @rule(broken=st.sampled_from((False, False, False, True)))
     def audit(self, broken):
         self.audit_broken = broken
 
