@@ -18,7 +18,7 @@ from scada.core.settings import Settings
 from scada.security.identities import load_identity
 from scada.security.policy import PolicyFiles
 from scada.security.secrets_store import SecretStore
-from scada.security.session import SessionServer
+from scada.security.session import SessionPolicy, SessionServer
 from scada.security.sm2 import self_test
 from scada.security.standing import StandingRights
 from scada.security.tls_trust import TlsTrust
@@ -71,7 +71,14 @@ class Server:
             identity=identity,
             trust=trust,
             clock=host_clock,
-            control_window_s=settings.security.control_window_s,
+            control_window_s=security.control_window_s,
+            policy=SessionPolicy(
+                secrecy=security.secrecy,
+                idle_s=60 * security.idle_minutes,
+                one_control_session=security.one_control_session,
+                rekey_after_s=60 * security.rekey_minutes,
+                tls_names={identity: frozenset(names) for identity, names in security.tls_names.items()},
+            ),
             tls_digests=tls.digests if tls else frozenset,
         )
         system = System(settings, make_clock(settings.clock.rate, settings.clock.epoch_ns), StandingRights(trust, host_clock))

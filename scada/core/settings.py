@@ -133,6 +133,19 @@ class SecuritySettings(_Section):
     keys: Path = Field(Path("var/keys"), description="Folder of identities made by ``scada keys``.")
     audit: Path = Field(Path("var/audit"), description="Folder of the audit log.")
     control_window_s: float = Field(2.0, gt=0, description="Largest difference of a control's time stamp to ours.")
+    secrecy: bool = Field(False, description="Orders and replies are enciphered (SM4-GCM) inside TLS; nothing less is taken.")
+    idle_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Without an order for so many minutes a person's session only looks until the next login; 0 = never.",
+    )
+    one_control_session: bool = Field(
+        True, description="A person's login at another workstation leaves the sessions before to look only while it lasts."
+    )
+    rekey_minutes: float = Field(60.0, gt=0, description="Age, real minutes, at which the keys of a session are renewed.")
+    tls_names: dict[str, list[str]] = Field(
+        default_factory=dict, description="By identity: names of TLS certificates, besides its own, by which it may log in."
+    )
     roles: Path | None = Field(
         None,
         description="Roles of the site's own, and rights it takes away; default: ``site-roles.toml`` beside the keys, if any.",
