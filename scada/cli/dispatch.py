@@ -6,14 +6,13 @@ What it does over the wire is written out, byte by byte, in ``docs/dispatch-api.
 from __future__ import annotations
 
 import csv
-import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.dispatch_orders import ORDERS, order_id, print_reply, server_time
 from scada.cli.dispatch_plans import COMMANDS
 from scada.cli.link import Link, link_options, make_link, pass_link
 from scada.cli.rendering import number, table, time_text
@@ -23,7 +22,6 @@ from scada.core.errors import ScadaError
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
-DONE = (pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED)
 STEPS = (60, 300, 900, 1800, 3600)
 
 
@@ -31,31 +29,38 @@ STEPS = (60, 300, 900, 1800, 3600)
 @link_options("dispatcher")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Upstream dispatch: send a signed set-point or schedule and print what came back."""
+    """Upstream dispatch: send signed orders and print what came back; as an operator, decide about those that wait."""
     make_link(ctx, given)
 
 
-for _one in COMMANDS:
+for _one in (*COMMANDS, *ORDERS):
     command.add_command(_one)
 
 
 @command.command()
-@click.option("--area", required=True, help="Control area.")
-@click.option("--mw", type=float, required=True, help="Net interchange it shall export, MW.")
+@click.option("--area", default="", help="Control area.")
+@click.option("--unit", default="", help="mRID of a unit, whose power this is; default: the area's net interchange.")
+@click.option("--mw", type=float, required=True, help="Net interchange that the area shall export, or power of the unit, MW.")
+@click.option("--priority", type=click.IntRange(0, 99), default=0, help="A higher one goes before a lower one in force.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="Validity; default: until replaced.")
 @click.option("--order", default="", help="Order id; default: a new one. The same id twice is a duplicate.")
 @pass_link
-def setpoint(link: Link, *, area: str, mw: float, minutes: float | None, order: str) -> None:
-    """Send an interchange set-point; exit code 1 unless it was accepted."""
-    request = pb.AreaSetpoint(area=area, interchange_mw=mw, order_id=order or _order_id())
+def setpoint(link: Link, *, area: str, unit: str, mw: float, priority: int, minutes: float | None, order: str) -> None:
+    """Send a set-point of an area's interchange or of a unit; exit code 1 unless it was accepted."""
+    if not area and not unit:
+        raise ScadaError("a set-point is of an area or of a unit", mend="give --area or --unit")
+    request = pb.AreaSetpoint(area=area, unit=unit, interchange_mw=mw, priority=priority, order_id=order_id(order))
 
     async def _work(client: ScadaClient) -> pb.DispatchReply:
+        now = await server_time(client)
+        if not order:  # the same id again must be the same order
+            request.issued_ns = now
         if minutes is not None:
-            request.valid_until_ns = await _server_time(client) + int(minutes * 60 * NS_PER_S)
+            request.valid_until_ns = now + int(minutes * 60 * NS_PER_S)
         reply: pb.DispatchReply = await client.signed("Dispatch/SendSetpoint", request)
         return reply
 
-    _print_reply(link, link.run(_work))
+    print_reply(link, link.run(_work))
 
 
 @command.command()
@@ -75,14 +80,14 @@ def schedule(link: Link, *, file: Path | None, area: str, unit: str, mw: str, st
     values = read_values(file) if file else parse_values(mw.split(","), "--mw") if mw else []
     if not values:
         raise ScadaError("the schedule has no values", mend="give FILE or --mw a,b,c")
-    request = pb.Schedule(area=area, unit=unit, step_s=int(step), mw=values, order_id=order or _order_id())
+    request = pb.Schedule(area=area, unit=unit, step_s=int(step), mw=values, order_id=order_id(order))
 
     async def _work(client: ScadaClient) -> pb.DispatchReply:
-        request.start_ns = await _server_time(client) + int(start_in * NS_PER_S)
+        request.start_ns = await server_time(client) + int(start_in * NS_PER_S)
         reply: pb.DispatchReply = await client.signed("Dispatch/SendSchedule", request)
         return reply
 
-    _print_reply(link, link.run(_work))
+    print_reply(link, link.run(_work))
 
 
 @command.command()
@@ -98,8 +103,8 @@ def status(link: Link) -> None:
             order.order_id,
             order.sender,
             order.kind,
-            order.target,
-            number(order.mw),
+            order.name or order.target,
+            order.words or number(order.mw),
             number(order.applied_mw),
             link.text(f"dispatch_code.{order.code}"),
             order.reason,
@@ -164,21 +169,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return abs(value) < float("inf")
-
-
-async def _server_time(client: ScadaClient) -> int:
-    """Ns UTC by the server's clock, which its validity times go by."""
-    status: pb.SystemStatus = await client.call("Realtime/GetStatus", pb.GetStatusRequest())
-    return int(status.time_ns)
-
-
-def _order_id() -> str:
-    return secrets.token_hex(8)
-
-
-def _print_reply(link: Link, reply: pb.DispatchReply) -> None:
-    """Print the answer and leave with 0 only if the order is in force."""
-    code = link.text(f"dispatch_code.{reply.code}")
-    applied = number(reply.applied_mw) if reply.code in DONE else "-"
-    click.echo(link.text("dispatch.answer", code=code, reason=reply.reason, mw=applied, order=reply.order_id))
-    sys.exit(0 if reply.code in DONE else 1)
