@@ -10,6 +10,7 @@ import {
   History,
   Model,
   OperatorData,
+  Programmes,
   Realtime,
   Regulation,
   type ControlInfo,
@@ -69,6 +70,7 @@ class Server {
   readonly dispatch = createClient(Dispatch, this.transport);
   readonly history = createClient(History, this.transport);
   readonly operatorData = createClient(OperatorData, this.transport);
+  readonly programmes = createClient(Programmes, this.transport);
   readonly channels = createClient(Channels, this.transport);
   readonly engineering = createClient(Engineering, this.transport);
 
