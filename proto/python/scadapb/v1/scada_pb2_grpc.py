@@ -28,11 +28,14 @@ if _version_not_supported:
 class SessionStub:
     """Every reply, and every message of a stream, ends with a field 2047 that this contract declares nowhere, so that who does not
     check it skips it: bytes 0xFA 0x7F, a length, then u64le number | mac (16 bytes) | for replies to Signed also sig (64 bytes).
-    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method | SM3(request, as it came; zeros for
-    the messages of a stream) | the message without the field
-    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(session key server-to-client, RPAE | sig)[:16]
-    Numbers grow by one a message within the session and direction. With secrecy the message is a single field 2046 (bytes): its
-    SM4-GCM cipher text under the key "s2c-enc", nonce = u32le epoch | u64le number.
+    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method
+    | SM3(request as it travelled; of several the first; zeros if none came yet) | SM3(the message without the field)
+    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(key "s2c-mac", RPAE | sig)[:16]
+    Numbers grow by one a message within the session; within a call they only grow. With secrecy the message is a single field 2046
+    (bytes): its SM4-GCM cipher text and tag under the key "s2c-enc", nonce = u32le epoch | u64le number. The answers to Login and
+    Rekey are Signed and have no seal; a refusal (any status but OK) has none either, TLS protects it.
+    Keys of an epoch: HKDF-SM3(secret, salt = SM3(request | reply), info = "c2s-mac", "s2c-mac" (32 bytes), "c2s-enc", "s2c-enc" (16)).
+    After Rekey requests of the epoch before are taken for 5 s more, and replies come under the new keys 2 s later.
 
     """
 
@@ -67,11 +70,14 @@ class SessionStub:
 class SessionServicer:
     """Every reply, and every message of a stream, ends with a field 2047 that this contract declares nowhere, so that who does not
     check it skips it: bytes 0xFA 0x7F, a length, then u64le number | mac (16 bytes) | for replies to Signed also sig (64 bytes).
-    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method | SM3(request, as it came; zeros for
-    the messages of a stream) | the message without the field
-    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(session key server-to-client, RPAE | sig)[:16]
-    Numbers grow by one a message within the session and direction. With secrecy the message is a single field 2046 (bytes): its
-    SM4-GCM cipher text under the key "s2c-enc", nonce = u32le epoch | u64le number.
+    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method
+    | SM3(request as it travelled; of several the first; zeros if none came yet) | SM3(the message without the field)
+    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(key "s2c-mac", RPAE | sig)[:16]
+    Numbers grow by one a message within the session; within a call they only grow. With secrecy the message is a single field 2046
+    (bytes): its SM4-GCM cipher text and tag under the key "s2c-enc", nonce = u32le epoch | u64le number. The answers to Login and
+    Rekey are Signed and have no seal; a refusal (any status but OK) has none either, TLS protects it.
+    Keys of an epoch: HKDF-SM3(secret, salt = SM3(request | reply), info = "c2s-mac", "s2c-mac" (32 bytes), "c2s-enc", "s2c-enc" (16)).
+    After Rekey requests of the epoch before are taken for 5 s more, and replies come under the new keys 2 s later.
 
     """
 
@@ -96,7 +102,7 @@ class SessionServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetChallenge(self, request, context):
-        """A nonce, good once and for a few seconds, for a signer whose clock cannot be trusted.
+        """A nonce, good once and for a few seconds, for a signer whose clock cannot be trusted. Without a session it is good for a Login.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,11 +142,14 @@ def add_SessionServicer_to_server(servicer, server):
 class Session:
     """Every reply, and every message of a stream, ends with a field 2047 that this contract declares nowhere, so that who does not
     check it skips it: bytes 0xFA 0x7F, a length, then u64le number | mac (16 bytes) | for replies to Signed also sig (64 bytes).
-    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method | SM3(request, as it came; zeros for
-    the messages of a stream) | the message without the field
-    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(session key server-to-client, RPAE | sig)[:16]
-    Numbers grow by one a message within the session and direction. With secrecy the message is a single field 2046 (bytes): its
-    SM4-GCM cipher text under the key "s2c-enc", nonce = u32le epoch | u64le number.
+    RPAE = "SCADAr1\0" | session (16) | u32le epoch | u64le number | u32le len(method) | method
+    | SM3(request as it travelled; of several the first; zeros if none came yet) | SM3(the message without the field)
+    sig  = SM2(RPAE) by the server;  mac = HMAC-SM3(key "s2c-mac", RPAE | sig)[:16]
+    Numbers grow by one a message within the session; within a call they only grow. With secrecy the message is a single field 2046
+    (bytes): its SM4-GCM cipher text and tag under the key "s2c-enc", nonce = u32le epoch | u64le number. The answers to Login and
+    Rekey are Signed and have no seal; a refusal (any status but OK) has none either, TLS protects it.
+    Keys of an epoch: HKDF-SM3(secret, salt = SM3(request | reply), info = "c2s-mac", "s2c-mac" (32 bytes), "c2s-enc", "s2c-enc" (16)).
+    After Rekey requests of the epoch before are taken for 5 s more, and replies come under the new keys 2 s later.
 
     """
 
