@@ -16,6 +16,7 @@ from scada.actors.backend import Backend
 from scada.api.faults import CallError, check_texts, malformed
 from scada.api.gate import Gate, Method
 from scada.api.policy_watch import PolicyWatch
+from scada.api.user_messages import user_info, user_of
 from scada.control.records import Principal
 from scada.core.clock import SystemClock
 from scada.core.control_settings import TwoPersonRule
@@ -64,7 +65,7 @@ class SecurityServices:
         last = await self._last_logins()
         for session in live:
             last[session.principal.name] = max(last.get(session.principal.name, 0), session.began_ns)
-        users = [_user_info(user, count[user.name], last.get(user.name, 0)) for user in table.users.values()]
+        users = [user_info(user, count[user.name], last.get(user.name, 0)) for user in table.users.values()]
         return pb.UserList(users=users, revision=table.revision)
 
     async def get_policy(self, request: pb.PolicyRequest, principal: Principal) -> pb.Policy:
@@ -100,7 +101,7 @@ class SecurityServices:
         check_texts(user.name, request.reason, *user.roles, *user.areas, *user.zones)
         if not user.name or max(map(len, (user.roles, user.areas, user.zones))) > MOST_NAMES:
             raise malformed(f"an order names a user, and at most {MOST_NAMES} roles, areas and zones")
-        wanted = _user(user)
+        wanted = user_of(user)
 
         def change(table: UserTable) -> UserTable:
             return changed_table(
@@ -233,27 +234,6 @@ class SecurityServices:
             gate.order("Security/EndSession", pb.EndSessionRequest, self.end_session),
             gate.order("Security/LoadRevocations", pb.RevocationListFile, self.load_revocations),
         )
-
-
-def _user(info: pb.UserInfo) -> User:
-    """The entry that an order asks for; no zone named is none, from which one may only look."""
-    return User(
-        info.name, frozenset(info.roles), frozenset(info.areas), frozenset(info.zones), info.disabled, info.valid_until_ns
-    )
-
-
-def _user_info(user: User, sessions: int, last_ns: int) -> pb.UserInfo:
-    return pb.UserInfo(
-        name=user.name,
-        roles=sorted(user.roles),
-        areas=sorted(user.areas),
-        zones=sorted(user.zones),
-        disabled=user.disabled,
-        valid_until_ns=user.valid_until_ns,
-        revision=user.revision,
-        sessions=sessions,
-        last_login_ns=last_ns,
-    )
 
 
 def _row(step: str, principal: Principal, evidence: bytes, reason: str, *, mrid: str = "", path: str = "") -> AuditRow:

@@ -31,6 +31,7 @@ COMMANDS = {
     "serve": "Start the server.",
     "sim": "Start the plant simulator and its outstations.",
     "upstream": "Stations towards upstream control centres: state, rows of their forwarding tables.",
+    "users": "Who may do what, where and from where; sessions; passwords of keys.",
 }
 """Name and one line of help; module ``scada.cli.<name>`` holds ``command``."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from scada.core.errors import SecurityError
+from scada.security import key_files
 from scada.security.roles import ALL_AREAS, DEFAULT_ROLES, Right, RoleTable
 from scada.security.rule_files import names_of, parse_toml, read_guarded, table_of
 from scada.security.sm3 import sm3
@@ -65,6 +66,10 @@ class User:
     valid_until_ns: int = 0
     revision: int = 0
 
+    def is_like(self, other: User | None) -> bool:
+        """Both say the same, however often they were changed."""
+        return other is not None and replace(other, revision=self.revision) == self
+
     def is_valid(self, now_ns: int) -> bool:
         """It is neither disabled nor over."""
         return not self.disabled and not 0 < self.valid_until_ns <= now_ns
@@ -85,7 +90,7 @@ class UserTable:
     @property
     def revision(self) -> int:
         """Names this state of the table: another one has another number, also after an edit by hand. Not 0."""
-        return int.from_bytes(sm3(write_table(self).encode())[:4]) | 1
+        return int.from_bytes(sm3(write_table(self.users).encode())[:4]) | 1
 
     def find(self, name: str, now_ns: int) -> User:
         """The entry of a name that counts now.
@@ -157,8 +162,8 @@ def load_users(folder: Path, roles: RoleTable = DEFAULT_ROLES) -> UserTable:
     return parse_table(read_guarded(path), str(path), roles)
 
 
-def parse_table(text: bytes, where: str, roles: RoleTable = DEFAULT_ROLES) -> UserTable:
-    """The table that a file holds.
+def parse_table(text: bytes, where: str, roles: RoleTable | None = DEFAULT_ROLES) -> UserTable:
+    """The table that a file holds; without ``roles`` they are not judged: the server does, which knows those of its site.
 
     Raises:
         SecurityError: as :func:`load_users`.
@@ -167,34 +172,37 @@ def parse_table(text: bytes, where: str, roles: RoleTable = DEFAULT_ROLES) -> Us
     for name, entry in parse_toml(text, where).items():
         user = _user(name, entry, f"{where} [{name}]")
         try:
-            _check_user(user, roles)
+            if roles is not None:
+                _check_user(user, roles)
         except UserRefusedError as error:
             raise SecurityError(error.what, where=f"{where} [{name}]", mend=error.mend) from error
         users[name] = user
-    return UserTable(users, roles)
+    return UserTable(users, roles or DEFAULT_ROLES)
 
 
-def write_table(table: UserTable) -> str:
-    """The file of a table."""
-    return _HEAD + "".join(_entry(user) for user in table.users.values())
+def write_table(users: Mapping[str, User]) -> str:
+    """The file of these entries."""
+    return _HEAD + "".join(_entry(user) for user in users.values())
 
 
 def save_users(folder: Path, table: UserTable) -> None:
-    """Put a table in place in one step, mode 0600: a crash leaves the old one or the new one, on disk.
+    """Put a table in place (:func:`save_file`).
 
     Raises:
         SecurityError: the folder cannot be written.
     """
-    path = folder / ROLES_FILE
-    aside = folder / f".{ROLES_FILE}.{os.getpid()}"
+    save_file(folder / ROLES_FILE, write_table(table.users))
+
+
+def save_file(path: Path, text: str) -> None:
+    """Put a file in place in one step, mode 0600: a crash leaves the old one or the new one, on disk.
+
+    Raises:
+        SecurityError: it cannot be written.
+    """
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(write_table(table))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        directory = os.open(folder, os.O_RDONLY)
+        key_files.replace(path, text.encode(), 0o600)
+        directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
@@ -204,7 +212,7 @@ def save_users(folder: Path, table: UserTable) -> None:
 
 
 def change_users(
-    folder: Path, roles: RoleTable, change: Callable[[UserTable], UserTable], before: Callable[[], None] = lambda: None
+    folder: Path, roles: RoleTable, change: Callable[[UserTable], UserTable], before: Callable[[], object] = lambda: None
 ) -> UserTable:
     """Read, change and replace the table, one writer at a time.
 
