@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.ctl_guard import GUARD
 from scada.cli.ctl_interlocks import interlocks
 from scada.cli.ctl_marks import MARKS
 from scada.cli.ctl_modes import MODES
@@ -39,7 +40,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     make_link(ctx, given)
 
 
-for _command in (*ORDERS, *MODES, *MARKS, *REGULATION, interlocks, programme, search):
+for _command in (*ORDERS, *GUARD, *MODES, *MARKS, *REGULATION, interlocks, programme, search):
     command.add_command(_command)
 
 

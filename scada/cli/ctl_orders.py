@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.ctl_guard import wait_for_guardian
 from scada.cli.link import Link, pass_link
 from scada.cli.rendering import control_value, control_value_text, control_values, number, point_value
 from scada.core.errors import ScadaError
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
 _DEVICE = click.option("--number", "device", default="", help="Device number, as a second naming of the object.")
+
+
+def _waivers(command: Callable[..., None]) -> Callable[..., None]:
+    for name, text in (
+        ("--reason", "Why; needed for the two above, kept and told to everyone."),
+        ("--bypass", "Against interlocks that may be bypassed; takes the right BYPASS."),
+        ("--emergency", "Without the second person; takes the right EMERGENCY."),
+    ):
+        command = click.option(name, help=text, **({"default": ""} if name == "--reason" else {"is_flag": True}))(command)
+    return command
 
 
 @click.command()
@@ -50,13 +61,14 @@ def ack(link: Link, *, ids: Sequence[int], seen: int | None) -> None:
 @click.argument("control")
 @click.argument("value")
 @_DEVICE
+@_waivers
 @pass_link
-def select(link: Link, *, control: str, value: str, device: str) -> None:
+def select(link: Link, /, *, control: str, value: str, device: str, **waiver: Any) -> None:
     """Preset CONTROL (path or mRID) to VALUE (label or number) and show the check-back; nothing operates yet."""
 
     async def _work(client: ScadaClient) -> pb.ControlReply:
         found, wanted = await find_control(client, control, value)
-        return await _select(link, client, found, wanted, device)
+        return await _select(link, client, found, wanted, device, waiver)
 
     reply = link.run(_work)
     if reply.sequence_id:
@@ -68,8 +80,17 @@ def select(link: Link, *, control: str, value: str, device: str) -> None:
 @click.argument("sequence")
 @pass_link
 def execute(link: Link, *, sequence: str) -> None:
-    """Execute a selected SEQUENCE and wait for the feedback."""
-    reply: pb.ControlReply = link.run(lambda client: client.signed("Control/Execute", pb.ExecuteRequest(sequence_id=sequence)))
+    """Execute a selected SEQUENCE and wait for the feedback; where a second person confirmed it, with that word."""
+
+    async def _work(client: ScadaClient) -> pb.ControlReply:
+        listed = await client.call("Control/ListSequences", pb.ListSequencesRequest())
+        digest = next((one.reply.confirm_digest for one in listed.sequences if one.reply.sequence_id == sequence), b"")
+        reply: pb.ControlReply = await client.signed(
+            "Control/Execute", pb.ExecuteRequest(sequence_id=sequence, confirm_digest=digest)
+        )
+        return reply
+
+    reply = link.run(_work)
     _print_reply(link, reply)
     sys.exit(int(reply.state != pb.CONTROL_STATE_SUCCESS))
 
@@ -91,13 +112,17 @@ def cancel(link: Link, *, sequence: str, reason: str) -> None:
 @click.argument("value")
 @_DEVICE
 @click.option("--yes", is_flag=True, help="Execute without asking once the check-back is right.")
+@_waivers
 @pass_link
-def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> None:
-    """Select CONTROL (path or mRID) to VALUE (label or number), show the check-back, ask, execute, show the result."""
+def operate(link: Link, /, *, control: str, value: str, device: str, yes: bool, **waiver: Any) -> None:
+    """Select CONTROL (path or mRID) to VALUE (label or number), show the check-back, ask, execute, show the result.
+
+    Where a second person must confirm it, this waits for that.
+    """
 
     async def _work(client: ScadaClient) -> bool:
         found, wanted = await find_control(client, control, value)
-        reply = await _select(link, client, found, wanted, device)
+        reply = await _select(link, client, found, wanted, device, waiver)
         if reply.state != pb.CONTROL_STATE_SELECTED:
             return False
         shown = control_value_text(found, wanted)
@@ -105,7 +130,13 @@ def operate(link: Link, *, control: str, value: str, device: str, yes: bool) -> 
             await client.signed("Control/Cancel", pb.CancelRequest(sequence_id=reply.sequence_id, reason="not confirmed"))
             click.echo(link.text("ctl.not_executed"))
             return False
-        done = await client.signed("Control/Execute", pb.ExecuteRequest(sequence_id=reply.sequence_id))
+        if reply.needs_guardian:
+            reply = await wait_for_guardian(link, client, reply)
+            if reply.state != pb.CONTROL_STATE_CONFIRMED:
+                _print_reply(link, reply)
+                return False
+        word = pb.ExecuteRequest(sequence_id=reply.sequence_id, confirm_digest=reply.confirm_digest)
+        done = await client.signed("Control/Execute", word)
         _print_reply(link, done, await _feedback(client, found))
         return bool(done.state == pb.CONTROL_STATE_SUCCESS)
 
@@ -123,20 +154,34 @@ async def _asked(question: str) -> bool:
 
 async def find_control(client: ScadaClient, name: str, given: str) -> tuple[pb.ControlInfo, float]:
     """A control by path or mRID, and the value that a label or number means for it."""
+    control = await _named(client, name)
+    value = control_value(control, given)
+    if value is None:
+        raise ScadaError(f"{given!r} is no value of {control.path}", mend=f"values: {control_values(control)}")
+    return control, value
+
+
+async def _named(client: ScadaClient, name: str) -> pb.ControlInfo:
     listed: pb.ControlList = await client.call("Model/ListControls", pb.ListControlsRequest())
     exact = [control for control in listed.controls if name in (control.path, control.mrid)]
     if len(exact) != 1:
         raise ScadaError(f"the model has no control {name!r}", mend="see `scada ctl controls`")
-    value = control_value(exact[0], given)
-    if value is None:
-        raise ScadaError(f"{given!r} is no value of {exact[0].path}", mend=f"values: {control_values(exact[0])}")
-    return exact[0], value
+    return exact[0]
 
 
-async def _select(link: Link, client: ScadaClient, control: pb.ControlInfo, value: float, device: str) -> pb.ControlReply:
+async def _select(
+    link: Link, client: ScadaClient, control: pb.ControlInfo, value: float, device: str, waiver: Mapping[str, Any]
+) -> pb.ControlReply:
     present = await _feedback(client, control)
     click.echo(link.text("ctl.selected", path=control.path, present=present, value=control_value_text(control, value)))
-    request = pb.SelectRequest(control=control.mrid, value=value, device_number=device or control.device_number)
+    request = pb.SelectRequest(
+        control=control.mrid,
+        value=value,
+        device_number=device or control.device_number,
+        emergency=waiver["emergency"],
+        bypass_interlocks=waiver["bypass"],
+        reason=waiver["reason"],
+    )
     reply: pb.ControlReply = await client.signed("Control/Select", request)
     _print_reply(link, reply)
     return reply
@@ -153,6 +198,9 @@ async def _feedback(client: ScadaClient, control: pb.ControlInfo) -> str:
 
 
 def _print_reply(link: Link, reply: pb.ControlReply, present: str = "") -> None:
+    for finding in reply.findings:
+        key = "ctl.guard.bypassed" if reply.code == "bypassed" else "ctl.forbids"
+        click.echo("  " + link.text(key, finding=link.text(finding.key, **finding.parameters)))
     click.echo(
         link.text(
             "ctl.answer",
@@ -165,4 +213,26 @@ def _print_reply(link: Link, reply: pb.ControlReply, present: str = "") -> None:
     )
 
 
-ORDERS = (ack, select, execute, cancel, operate)
+def _adjusting(name: str, *, raised: bool) -> click.Command:
+    word = "Raise" if raised else "Lower"
+
+    @click.command(name=name, help=f"{word} CONTROL (path or mRID): one step, or a set-point by AMOUNT from its present value.")
+    @click.argument("control")
+    @click.argument("amount", type=click.FloatRange(0), default=0.0)
+    @_DEVICE
+    @pass_link
+    def _command(link: Link, *, control: str, amount: float, device: str) -> None:
+        async def _work(client: ScadaClient) -> bool:
+            found = await _named(client, control)
+            request = pb.AdjustRequest(control=found.mrid, amount=amount, device_number=device or found.device_number)
+            setattr(request, "raise", raised)  # a keyword of the language
+            done = await client.signed("Control/Adjust", request)
+            _print_reply(link, done, await _feedback(client, found))
+            return bool(done.state == pb.CONTROL_STATE_SUCCESS)
+
+        sys.exit(int(not link.run(_work)))
+
+    return _command
+
+
+ORDERS = (ack, select, execute, cancel, operate, _adjusting("raise", raised=True), _adjusting("lower", raised=False))
