@@ -320,7 +320,7 @@ class Lives:
     def _resources(self, address: Address, failed: Failed) -> Actor:
         system, settings = self._system, self._system.settings
         folders = {"rtdb": settings.rtdb.path, "events": settings.events.path, "history": settings.history.path}
-        folders["performance"] = settings.performance.path
+        folders["performance"], folders["dispatch"] = settings.performance.path, settings.dispatch.path
         return ResourceActor(
             address,
             failed,

@@ -308,6 +308,7 @@ _PATHS = (
     ("events", "path"),
     ("events", "recalls"),
     ("operator", "path"),
+    ("dispatch", "path"),
     ("control", "programmes"),
     ("performance", "path"),
     ("performance", "rules_file"),

@@ -26,6 +26,7 @@ class Server:
                 "events": {"path": "events", "map_mb": 32},
                 "history": {"path": "history", "map_mb": 64},
                 "operator": {"path": "operator"},
+                "dispatch": {"path": "dispatch"},
                 "security": {"audit": "audit", "keys": "keys"},
             },
             base=folder,

@@ -47,6 +47,7 @@ class Plant:
             "events": {"path": "events", "map_mb": 16, "recalls": "recalls"},
             "history": {"path": "history", "map_mb": 16},
             "operator": {"path": "operator"},
+            "dispatch": {"path": "dispatch"},
             "upstream": {"path": "upstream"},
             "security": {"audit": "audit", "keys": str(keys)},
         }
