@@ -310,6 +310,7 @@ _PATHS = (
     ("operator", "path"),
     ("dispatch", "path"),
     ("control", "programmes"),
+    ("dispatch", "path"),
     ("performance", "path"),
     ("performance", "rules_file"),
     ("security", "keys"),
