@@ -8,7 +8,6 @@ login binds is what the channel speaks to. A server that has taken a new certifi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Sequence
 from typing import Any, Final
@@ -122,9 +121,7 @@ class Connections:
                 grpc.StatusCode.UNAVAILABLE, "unavailable", f"the server {target} does not answer", mend="is it running?"
             ) from error
         der = writer.get_extra_info("ssl_object").getpeercert(True)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        writer.transport.abort()  # the server waits for a first frame, and a farewell would wait for the server
         try:
             return tls.server_certificate(der)
         except SecurityError as error:

@@ -310,7 +310,6 @@ _PATHS = (
     ("operator", "path"),
     ("dispatch", "path"),
     ("control", "programmes"),
-    ("dispatch", "path"),
     ("performance", "path"),
     ("performance", "rules_file"),
     ("security", "keys"),
