@@ -209,7 +209,8 @@ def _revocation_lists(site: Site) -> Iterator[Finding]:
 
 def _policy(site: Site) -> Iterator[Finding]:
     try:
-        policy = load_policy(PolicyFiles.of(site.keys))
+        security = site.settings.security
+        policy = load_policy(PolicyFiles(security.keys, security.roles, security.zones))
     except ScadaError as error:
         yield Finding(State.WRONG, "policy", {"reason": str(error)})
         return
