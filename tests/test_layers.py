@@ -9,7 +9,7 @@ FLOORS = [
     {"protocols", "rtdb", "model_cim", "events", "control", "history", "security", "expressions"},
     {"apps"},
     {"actors"},
-    {"api", "sim", "cli"},
+    {"api", "sim", "cli", "rest"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # Outside the pure floors' rule: a driver wraps its library's sockets (sockets.py is a part of the IEC 104 driver), a server

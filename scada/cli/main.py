@@ -28,6 +28,7 @@ COMMANDS = {
     "model": "Check and show a CIM model; draw its diagrams.",
     "opcua": "OPC UA: import points of a server, certificates, trust, users, our own server.",
     "replay": "Run a recorded IEC 104 trace through the live decoder.",
+    "rest": "Reading for third parties over HTTP: serve, tokens, the published description.",
     "rtdb": "Check, dump, measure, back up and restore the real-time database.",
     "serve": "Start the server.",
     "sim": "Start the plant simulator and its outstations.",

@@ -35,10 +35,14 @@ def command(config: Path) -> None:
     stop = StopAsked(signal.SIGINT, signal.SIGTERM)
     server = Server(settings)
     server.start()
-    companion = Companion([sys.executable, "-m", "scada", "opcua", "serve", "-c", str(config), "--parent", str(os.getpid())])
+    wanted = [name for name, enabled in (("opcua", settings.opcua.enabled), ("rest", settings.rest.enabled)) if enabled]
+    argv = [sys.executable, "-m", "scada"]
+    companions = [Companion([*argv, name, "serve", "-c", str(config), "--parent", str(os.getpid())]) for name in wanted]
     try:
-        while not stop.wait(COMPANION_LOOK_S if settings.opcua.enabled else None):
-            companion.attend()
+        while not stop.wait(COMPANION_LOOK_S if companions else None):
+            for companion in companions:
+                companion.attend()
     finally:
-        companion.stop()
+        for companion in companions:
+            companion.stop()
         server.stop()

@@ -267,6 +267,18 @@ class OpcUaSettings(_Section):
     stations: tuple[str, ...] = Field((), description="Names of the stations that are published; empty = all.")
 
 
+class RestSettings(_Section):
+    """Reading for third parties over HTTP and JSON; a process of its own, a client of this server that may only look."""
+
+    enabled: bool = Field(False, description="`scada serve` starts it; `scada rest serve` does so by hand.")
+    host: str = Field("127.0.0.1", description="Address to listen on; beyond this machine only with TLS.")
+    port: int = Field(8443, ge=1, le=65535)
+    certificate: Path | None = Field(None, description="Certificate chain of TLS (PEM); none = plain, on this machine only.")
+    key: Path | None = Field(None, description="Its private key (PEM).")
+    tokens: Path = Field(Path("var/rest/tokens.json"), description="Who may ask, made by `scada rest token issue`.")
+    identity: str = Field("rest", description="Identity by which it logs in at the server; give it the role VIEWER.")
+
+
 class Settings(_Section):
     """A whole ``scada.toml``."""
 
@@ -292,6 +304,7 @@ class Settings(_Section):
     cycles: CycleSettings = CycleSettings()
     resources: ResourceSettings = ResourceSettings()
     opcua: OpcUaSettings = OpcUaSettings()
+    rest: RestSettings = RestSettings()
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
     upstream: UpstreamSettings = UpstreamSettings()
     drivers: dict[_Protocol, _DriverPlace] = Field(
@@ -324,6 +337,9 @@ _PATHS = (
     ("opcua", "key"),
     ("opcua", "trust"),
     ("opcua", "users"),
+    ("rest", "tokens"),
+    ("rest", "certificate"),
+    ("rest", "key"),
 )
 
 CHANNEL_FILES = frozenset(
