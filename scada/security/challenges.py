@@ -89,10 +89,12 @@ class ClockWatch:
         if abs(offset - self._offset) > JUMP_S:
             offset = self._measure()  # a thread that was held up between the two readings looks like a jump
         with self._lock:
-            jumped = abs(offset - self._offset) > JUMP_S
-            self._offset = offset
+            before, self._offset = self._offset, offset
+            jumped = abs(offset - before) > JUMP_S
             self.era += jumped
-            self._latest_us = max(self._latest_us, now_us(self._clock))
+            # what the wall clock would show had it not been set back belongs to the past too
+            set_back_us = round(max(before - offset, 0.0) * 1e6) if jumped else 0
+            self._latest_us = max(self._latest_us, now_us(self._clock) + set_back_us)
         return jumped
 
     def oldest_login_us(self, window_us: int) -> int:

@@ -21,8 +21,7 @@ from scada.security.envelope import (
     WrongSenderError,
 )
 from scada.security.session import SessionPolicy
-
-from .session_rig import EXECUTE, READ, REQUEST, SELECT, Rig
+from tests.security.session_rig import EXECUTE, READ, REQUEST, SELECT, Rig
 
 FUZZ = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
