@@ -481,14 +481,14 @@ async def connect(server, key_folder, clock):
     """``await connect("operator")``: a client of that identity, closed at the end."""
     clients = []
 
-    async def make(name: str) -> ScadaClient:
+    async def make(name: str, station: str = "test") -> ScadaClient:
         client = ScadaClient(
             f"127.0.0.1:{server.port}",
             f"127.0.0.1:{server.control_port}",
             load_identity(key_folder, name, clock),
             load_authority(key_folder),
             clock,
-            station="test",
+            station=station,
         )
         clients.append(client)
         await client.connect()
