@@ -69,7 +69,7 @@ def check(*, folder: Path, names: tuple[str, ...], ask: bool) -> None:
             identity = load_identity(folder, name, clock, password)
         except SecurityError as error:
             bad += 1
-            click.echo(f"{name}: {error}")
+            click.echo(f"{error}" if error.where.startswith(name) else f"{name}: {error}")
             continue
         days = (identity.certificate.not_after_ns - clock.now_ns()) // _DAY_NS
         click.echo(f"{name}: ok, {days} days left" + (", renew it soon" if days < _SOON_DAYS else ""))

@@ -71,7 +71,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command; a deliberate error is one line and exit code 1, never a traceback."""
     try:
-        cli(prog_name="scada", standalone_mode=False)
+        code = cli(prog_name="scada", standalone_mode=False)  # that of click's Exit, or what the command returned
     except ScadaError as error:
         click.echo(f"scada: {error}", err=True)
         sys.exit(1)
@@ -80,6 +80,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """PKCS#8 PEM files of private keys (RFC 5958, RFC 7468), plain or encrypted by PBES2 with SM4-CBC (RFC 8018).
 
-The key derivation is PBKDF2-HMAC-SHA-256: OpenSSL 3 reads no file whose derivation uses SM3.
+Files are written with PBKDF2-HMAC-SHA-256, because OpenSSL 3 reads no file whose derivation uses SM3; those of other tools that
+derive by HMAC-SM3 (GmSSL) are read too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _MAXIMUM_ITERATIONS = 10_000_000
 _PLAIN_LABEL = "PRIVATE KEY"
 _ENCRYPTED_LABEL = "ENCRYPTED PRIVATE KEY"
 
+_HMAC_SM3 = der.oid("1.2.156.10197.1.401.2")
 _PRF = der.tlv(der.SEQUENCE, der.oid("1.2.840.113549.2.9"), der.tlv(der.NULL))
+_PRF_SM3 = (der.tlv(der.SEQUENCE, _HMAC_SM3), der.tlv(der.SEQUENCE, _HMAC_SM3, der.tlv(der.NULL)))
 _PBES2 = der.oid("1.2.840.113549.1.5.13")
 _PBKDF2 = der.oid("1.2.840.113549.1.5.12")
 _SM4_CBC = der.oid("1.2.156.10197.1.104.2")
@@ -76,7 +79,7 @@ def seal_pem(private_key: bytes, password: bytes | None) -> bytes:
         return to_pem(_PLAIN_LABEL, private_key)
     salt, iv = os.urandom(16), os.urandom(16)
     padder = padding.PKCS7(128).padder()
-    encryptor = Cipher(SM4(_derive(password, salt, ITERATIONS)), modes.CBC(iv)).encryptor()
+    encryptor = Cipher(SM4(_derive(password, salt, ITERATIONS, hashes.SHA256())), modes.CBC(iv)).encryptor()
     cipher = encryptor.update(padder.update(private_key) + padder.finalize()) + encryptor.finalize()
     parameters = der.tlv(der.SEQUENCE, der.tlv(der.OCTET_STRING, salt), der.integer(ITERATIONS), der.integer(16), _PRF)
     scheme = der.tlv(
@@ -102,13 +105,13 @@ def open_pem(pem: bytes, password: bytes | None) -> bytes:
     if password is None:
         raise SecurityError("the private key is encrypted", mend="give its password")
     try:
-        salt, iterations, iv, cipher = _parameters(data)
+        salt, iterations, iv, cipher, digest = _parameters(data)
     except der.DerError as error:
         raise SecurityError(
-            "the key file is corrupt or encrypted by another method than PBES2 with HMAC-SHA-256 and SM4-CBC",
+            "the key file is corrupt or encrypted by another method than PBES2 with HMAC-SHA-256 or HMAC-SM3 and SM4-CBC",
             mend="restore it, or convert it with `openssl pkcs8 -topk8 -v2 sm4-cbc`",
         ) from error
-    decryptor = Cipher(SM4(_derive(password, salt, iterations)), modes.CBC(iv)).decryptor()
+    decryptor = Cipher(SM4(_derive(password, salt, iterations, digest)), modes.CBC(iv)).decryptor()
     unpadder = padding.PKCS7(128).unpadder()
     try:
         plain = unpadder.update(decryptor.update(cipher) + decryptor.finalize()) + unpadder.finalize()
@@ -118,8 +121,8 @@ def open_pem(pem: bytes, password: bytes | None) -> bytes:
     return plain
 
 
-def _parameters(data: bytes) -> tuple[bytes, int, bytes, bytes]:
-    """(salt, iterations, iv, cipher text) of an EncryptedPrivateKeyInfo of our own kind."""
+def _parameters(data: bytes) -> tuple[bytes, int, bytes, bytes, hashes.HashAlgorithm]:
+    """(salt, iterations, iv, cipher text, digest of the derivation) of an EncryptedPrivateKeyInfo of our own kind."""
     outer = der.Reader(data)
     info = outer.nested()
     outer.end()
@@ -136,13 +139,14 @@ def _parameters(data: bytes) -> tuple[bytes, int, bytes, bytes]:
     salt, iterations = parameters.take(der.OCTET_STRING), parameters.unsigned()
     if parameters.peek() == der.INTEGER and parameters.unsigned() != 16:
         raise der.DerError("an SM4 key has 16 bytes")
-    if der.tlv(der.SEQUENCE, parameters.take(der.SEQUENCE)) != _PRF:
+    function = der.tlv(der.SEQUENCE, parameters.take(der.SEQUENCE))
+    if function != _PRF and function not in _PRF_SM3:
         raise der.DerError("another pseudo-random function")
     _expect(encryption, _SM4_CBC)
     iv = encryption.take(der.OCTET_STRING)
     if len(iv) != 16 or not 1 <= iterations <= _MAXIMUM_ITERATIONS:
         raise der.DerError("parameters out of range")
-    return salt, iterations, iv, cipher
+    return salt, iterations, iv, cipher, hashes.SHA256() if function == _PRF else hashes.SM3()
 
 
 def _expect(reader: der.Reader, oid: bytes) -> None:
@@ -150,5 +154,5 @@ def _expect(reader: der.Reader, oid: bytes) -> None:
         raise der.DerError("another algorithm")
 
 
-def _derive(password: bytes, salt: bytes, iterations: int) -> bytes:
-    return PBKDF2HMAC(algorithm=hashes.SHA256(), length=16, salt=salt, iterations=iterations).derive(password)
+def _derive(password: bytes, salt: bytes, iterations: int, digest: hashes.HashAlgorithm) -> bytes:
+    return PBKDF2HMAC(algorithm=digest, length=16, salt=salt, iterations=iterations).derive(password)

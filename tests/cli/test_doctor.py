@@ -255,3 +255,14 @@ def with_log(folder, clock):
 def test_findings_are_ordered_by_gravity():
     assert [state.value for state in State] == ["good", "unknown", "warning", "wrong"]
     assert Finding(State.GOOD, "x").parameters == {}
+
+
+def test_the_exit_code_reaches_the_shell(rig, monkeypatch, capsys):
+    from scada.cli.main import main
+
+    monkeypatch.setattr("sys.argv", ["scada", "doctor", "-c", str(rig.config)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    monkeypatch.setattr("sys.argv", ["scada", "doctor", "-c", str(rig.config), "--only", "permissions"])
+    main()
