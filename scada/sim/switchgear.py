@@ -141,10 +141,25 @@ class Switchgear:
             return
         if close and plant.would_earth(switch):
             raise RefusedError("interlocked: would earth a live part", where=where)
-        if kind == "Disconnector" and not close and abs(plant.switch_power([switch])[0]) > _LOAD_MVA:
+        loaded = abs(plant.switch_power([switch])[0]) > _LOAD_MVA
+        if kind == "Disconnector" and not close and loaded and not self._bypassed(switch):
             raise RefusedError("interlocked: disconnector carries load", where=where)
         if kind == "Disconnector" and close and self._would_energise(switch):
             raise RefusedError("interlocked: disconnector would take up load", where=where)
+
+    def _bypassed(self, switch: int) -> bool:
+        """Whether other closed switches join its ends (bus transfer): then it breaks no load, only a parallel way."""
+        plant, grid = self.plant, self.plant.equipment.grid
+        closed = ~plant.switch_open
+        closed[switch] = False
+        reached, edge = {int(grid.switch_from[switch])}, -1
+        ways = np.stack([grid.switch_from[closed], grid.switch_to[closed]], axis=1).tolist()
+        while len(reached) != edge:
+            edge = len(reached)
+            for one, other in ways:
+                if one in reached or other in reached:
+                    reached |= {one, other}
+        return int(grid.switch_to[switch]) in reached
 
     def _would_energise(self, switch: int) -> bool:
         """Whether closing joins a live bus to another one that has equipment on it."""

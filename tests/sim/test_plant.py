@@ -252,6 +252,16 @@ def test_interlocks_and_refusals(rig):
         rig.order("Longtan/H1/P set-point", 60.0)
 
 
+def test_a_disconnector_with_a_closed_way_beside_it_breaks_no_load(rig):
+    rig.run(1.0)
+    rig.order("Beishan/220kV/Heishan 1/2112", 2.0)
+    rig.run(10.0)
+    rig.order("Beishan/220kV/Heishan 1/2111", 1.0)
+    rig.run(10.0)
+    with pytest.raises(RefusedError, match="carries load"):
+        rig.order("Beishan/220kV/Heishan 1/2112", 1.0)
+
+
 def test_every_earthing_switch_on_a_live_part_is_interlocked_and_a_dead_bay_may_be_earthed(rig):
     rig.run(1.0)
     live = rig.plant.live_node
