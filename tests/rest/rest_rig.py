@@ -1,0 +1,141 @@
+"""A server for the REST face made of tables, and a client that asks the real application through ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import httpx
+from scadapb.v1 import scada_pb2 as pb
+
+from scada.api.faults import CallError
+from scada.core.quality import Quality
+from scada.rest.app import make_app
+from scada.rest.tokens import SCOPES, TokenStore
+
+T0 = 1_790_000_000_000_000_000
+STATIONS = ("East", "West")
+
+
+class FakeServer:
+    """Answers what the application asks; ``fail`` makes every call end so."""
+
+    def __init__(self):
+        self.asked = []
+        self.fail = None
+        self.frames = asyncio.Queue()
+        self.points = [
+            pb.PointInfo(
+                pid=pid,
+                mrid=f"mrid-{pid}",
+                path=f"{STATIONS[pid % 2]}/110 kV/P{pid}",
+                name=f"P{pid}",
+                kind=pb.POINT_KIND_STATUS if pid % 5 == 0 else pb.POINT_KIND_ANALOG,
+                unit="MW",
+                station=STATIONS[pid % 2],
+                states={0: "open", 1: "closed"} if pid % 5 == 0 else {},
+            )
+            for pid in range(40)
+        ]
+
+    async def call(self, method, request, *, timeout_s=10.0):
+        self.asked.append((method, request))
+        if self.fail is not None:
+            raise self.fail
+        return getattr(self, method.replace("/", "_"))(request)
+
+    async def watch(self, pids=(), *, period_ms=0, credit=2):
+        while True:
+            frame = await self.frames.get()
+            if isinstance(frame, Exception):
+                raise frame
+            yield frame
+
+    def Model_GetModel(self, _):
+        return pb.ModelInfo(
+            version="v1",
+            stations=[
+                pb.StationInfo(mrid=name, name=name, voltage_levels=[pb.VoltageLevelInfo(nominal_kv=110.0)]) for name in STATIONS
+            ],
+        )
+
+    def Model_ListPoints(self, _):
+        return pb.PointList(points=self.points)
+
+    def Realtime_GetStatus(self, _):
+        return pb.SystemStatus(
+            site="demo",
+            time_ns=T0,
+            points_total=40,
+            agc_state="on",
+            areas=[pb.AreaStatus(name="A", frequency_hz=50.0, ace_mw=float("nan"))],
+            channels=[pb.ChannelStatus(name=f"channel {name}", station=name, state="up") for name in STATIONS],
+        )
+
+    def Events_ListAlarms(self, _):
+        alarms = [
+            pb.AlarmInfo(alarm_id=number, phase=1, alarm_class=1, key="limit.hi", station=name, value=float("nan"), raised_ns=T0)
+            for number, name in enumerate((*STATIONS, ""), 1)
+        ]
+        return pb.AlarmList(alarms=alarms, last_event_id=9, suppressed=4)
+
+    def Events_ListEvents(self, request):
+        numbers = range(100, 0, -1) if not request.behind else range(request.behind - 1, 0, -1)
+        found = [
+            pb.EventInfo(event_id=number, time_ns=T0 + number, kind=1, alarm_class=1, station=STATIONS[number % 2])
+            for number in list(numbers)[: request.limit]
+        ]
+        return pb.EventList(events=found)
+
+    def History_Query(self, request):
+        return pb.HistoryReply(
+            series=[
+                pb.HistorySeries(pid=pid, time_ns=[T0, T0 + 1], value=[1.5, float("nan")], quality=[0, int(Quality.INVALID)])
+                for pid in request.pids
+            ]
+        )
+
+    def Dispatch_GetDispatch(self, _):
+        return pb.DispatchStatus(
+            interchange_setpoint_mw=float("nan"), orders=[pb.DispatchOrder(order_id="o-1", mw=5.0, applied_mw=float("nan"))]
+        )
+
+    def full(self, *, seq=7, value=3.5):
+        """A full frame: every point has the value; point 1 never received one, point 3 is old."""
+        frame = pb.PointFrame(seq=seq, time_ns=T0, full=True)
+        for point in self.points:
+            frame.pid.append(point.pid)
+            frame.value.append(1.0 if point.pid % 5 == 0 else value)
+            word = {1: Quality.NEVER_RECEIVED, 3: Quality.COMM_LOST}.get(point.pid, 0)
+            frame.quality.append(int(word))
+            frame.source_time_ns.append(T0 - 5)
+            frame.received_ns.append(T0 - 2)
+        return frame
+
+
+def unavailable():
+    return CallError(grpc.StatusCode.UNAVAILABLE, "unavailable", "secret.host:50051 does not answer")
+
+
+class Rig:
+    """The application with its tokens, asked as a third party would."""
+
+    def __init__(self, tmp_path, clock):
+        self.clock = clock
+        self.server = FakeServer()
+        self.tokens = TokenStore(tmp_path / "tokens.json", clock)
+        self.app = make_app(self.server, self.tokens, clock, follow=False)
+        self.mirror = self.app.state.mirror
+
+    def issue(self, *scopes, stations=(), days=1.0, per_minute=6000):
+        return self.tokens.issue("third", days=days, scopes=scopes or SCOPES, stations=stations, per_minute=per_minute)
+
+    async def hear(self, frame=None):
+        """The mirror takes a frame."""
+        await self.mirror._take(frame or self.server.full())
+
+    async def get(self, path, token="", peer="10.0.0.1", headers=None, **params):
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False, client=(peer, 1234))
+        shown = {"Authorization": f"Bearer {token}"} if token else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://rest") as client:
+            return await client.get(path, params=params, headers={**shown, **(headers or {})})
