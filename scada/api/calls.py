@@ -244,6 +244,9 @@ class SessionCalls:
         if status is grpc.StatusCode.UNAVAILABLE:
             self._connections.doubt(target)
             return CallError(status, "unavailable", f"the server {target} does not answer", mend="is it running?")
+        if status is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core":
+            # grpc: a request crossed with the end of the stream, whose status is lost by it
+            return CallError(grpc.StatusCode.UNAVAILABLE, "broken", f"the server {target} ended the stream")
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:
             return CallError(status, "timeout", f"the server {target} did not answer in time")
         return CallError(status, status.name.lower(), error.details() or status.name)
