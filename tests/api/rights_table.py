@@ -1,9 +1,10 @@
 """What each role may call, written by hand from docs/security/rights.md and IEC 62351-8: the judge of the code, not its mirror.
 
 A line is ``Service/Method roles places act``. Roles: letters of those that may. Places from where they may, besides a control
-room: ``v`` = a workstation of no zone, ``r`` = a zone that may look and read history only. What the call does: ``-`` =
-changes nothing, ``session`` = of one's own session, ``area`` = acts on objects and is kept in the areas of its sender by the API or the ledger,
-``desk`` = is judged, with its areas, by the desk or application that knows the object, ``all`` = acts on no object of the plant.
+room: ``v`` = a workstation of no zone, ``r`` = a zone that may look and read history only. What the call does: ``-`` = changes
+nothing, ``session`` = of one's own session, ``area`` = acts on objects and is kept in the areas of its sender by the API or the
+ledger, ``desk`` = is judged, with its areas, by the desk or application that knows the object, ``all`` = acts on no object of the
+plant.
 """
 
 ROLE_OF = {
