@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from agc import group as agc
+from api import group as api
 from avc import group as avc
 from capacity import group as capacity
 from chain import group as chain
@@ -20,6 +21,7 @@ from rtdb import group as rtdb
 
 GROUPS = {
     "agc": agc,
+    "api": api,
     "avc": avc,
     "capacity": capacity,
     "chain": chain,

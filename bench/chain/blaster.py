@@ -33,8 +33,8 @@ MODULO = 1 << 15
 STARTDT_ACT, STARTDT_CON = 0x07, 0x0B
 STOPDT_ACT, STOPDT_CON = 0x13, 0x23
 TESTFR_ACT, TESTFR_CON = 0x43, 0x83
-INTERROGATION, CLOCK_SYNC, SHORT_FLOAT, SINGLE_POINT = 100, 103, 13, 1
-CONFIRMATION, TERMINATION, INTERROGATED = 7, 10, 20
+INTERROGATION, CLOCK_SYNC, SHORT_FLOAT, SINGLE_POINT, SETPOINT = 100, 103, 13, 1, 50
+ACTIVATION, CONFIRMATION, TERMINATION, INTERROGATED = 6, 7, 10, 20
 TICK_S = 0.002
 
 
@@ -197,14 +197,14 @@ class Station(asyncio.Protocol):
             self.started = {STARTDT_ACT: True, STOPDT_ACT: False}.get(function, self.started)
 
     def _command(self, asdu: bytes) -> None:
-        if asdu[0] not in {INTERROGATION, CLOCK_SYNC}:
+        if asdu[0] not in {INTERROGATION, CLOCK_SYNC, SETPOINT}:
             raise ValueError(f"type {asdu[0]} is no command of this station")
         address = self.number.to_bytes(2, "little")
 
         def mirrored(cause: int) -> bytes:
             return asdu[:2] + bytes((cause, 0)) + address + asdu[6:]
 
-        self._urgent.append(mirrored(CONFIRMATION))
+        self._urgent.append(mirrored(CONFIRMATION if asdu[2] == ACTIVATION else asdu[2] + 1))
         if asdu[0] == INTERROGATION:
             self._urgent += [*self._present_values(), mirrored(TERMINATION)]
 

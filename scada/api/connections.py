@@ -36,7 +36,7 @@ CLIENT_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-HANDSHAKE_S: Final = 5.0
+HANDSHAKE_S: Final = 10.0
 
 
 class Connections:

@@ -1,0 +1,140 @@
+"""Group ``api``: fan-out to many viewers, and controls beside them, over mutual TLS with sealed messages, in real processes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from chain.ours import outstations, until
+from figures import Figure
+from workers import BENCH, Worker
+
+from scada.core.clock import SystemClock
+from scada.security.identities import init_identities
+from scada.security.issuing import issue_identity
+from scada.security.users import grant_identity
+
+NAMES = ("api.fanout.cpu", "api.fanout.age_p99", "api.fanout.stopped_p99", "control.round_trip.p50", "control.round_trip.p99")
+VIEWERS = 200
+POINTS = 500
+HZ = 10
+WATCHERS = 8
+"""Identities that share the viewers, for one may have a limited number of sessions."""
+
+STOPPED = 20
+CHANNELS = 10
+RATE = 20_000.0
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """Run everything and give the figures as they come."""
+    seconds = 3.0 if quick else 15.0
+    with tempfile.TemporaryDirectory(prefix="scada-bench-") as made:
+        folder = Path(made)
+        keys, names = _keys(folder)
+        yield from _fanout(folder, keys, names, seconds)
+        yield from _round_trip(folder, keys, names, seconds)
+
+
+def _fanout(folder: Path, keys: Path, names: str, seconds: float) -> Iterator[Figure]:
+    with ExitStack() as closing:
+        server = closing.enter_context(
+            _worker("server", folder, keys=keys, folder=folder / "a", ports=",", points=POINTS, load=POINTS)
+        )
+        at = server.answer(60)
+        server.ask("load")
+        alone = _share(server, seconds)
+        viewers = closing.enter_context(_viewers(folder, at, keys, names, VIEWERS, "viewers"))
+        viewers.answer(120)
+        time.sleep(2.0)
+        viewers.ask("report")
+        first, began = server.ask("mark"), time.perf_counter()
+        time.sleep(seconds)
+        last, shown = server.ask("mark"), viewers.ask("report")
+        elapsed = time.perf_counter() - began
+        used = (last["cpu"]["fan_out"] - first["cpu"]["fan_out"]) / 1e9 / (last["at"] - first["at"])
+        each = (used - alone) * elapsed / max(1, shown["frames"]) * 1e6
+        what = f"{VIEWERS} viewers with sessions of their own, {POINTS} points {HZ} times a second, TLS and seals"
+        yield Figure(
+            "api.fanout.cpu",
+            100 * (used - alone),
+            "%",
+            25.0,
+            note=f"of one core, more than without viewers ({100 * alone:.1f} %); {each:.0f} us a message; {what}",
+        )
+        yield Figure("api.fanout.age_p99", shown["p99"], "ms", 50.0, note=f"p50 {shown['p50']:.1f} ms; change to viewer's code")
+        expected = VIEWERS * HZ * elapsed
+        yield Figure(
+            "api.fanout.share", 100 * shown["frames"] / expected, "%", 95.0, at_least=True, note="frames that came of those due"
+        )
+        frozen = closing.enter_context(_viewers(folder, at, keys, names, STOPPED, "stopped"))
+        frozen.answer(60)
+        frozen._process.send_signal(signal.SIGSTOP)  # noqa: SLF001
+        viewers.ask("report")
+        time.sleep(min(seconds, 3.0))
+        stopped = viewers.ask("report")
+        frozen._process.send_signal(signal.SIGCONT)  # noqa: SLF001
+        note = f"{STOPPED} more viewers whose process was stopped; {stopped['broken']} of the others lost their stream"
+        yield Figure("api.fanout.stopped_p99", stopped["p99"], "ms", 50.0, note=note)
+
+
+def _round_trip(folder: Path, keys: Path, names: str, seconds: float) -> Iterator[Figure]:
+    with ExitStack() as closing:
+        blaster, ports = outstations(CHANNELS, folder, closing)
+        joined = ",".join(str(port) for port in ports)
+        arguments: dict[str, Any] = {"keys": keys, "folder": folder / "b", "ports": joined, "points": 800, "load": POINTS}
+        server = closing.enter_context(_worker("server", folder, **arguments))
+        at = server.answer(60)
+        until(lambda: server.ask("up")["up"] == CHANNELS, "channels are not up")
+        until(lambda: blaster.ask("started")["started"] == CHANNELS, "the interrogation does not end")
+        operator = closing.enter_context(
+            _worker("operator", folder, port=at["port"], **{"control-port": at["control_port"]}, keys=keys, control="setpoint")
+        )
+        operator.answer(30)
+        quiet = operator.ask("measure", seconds + 30, seconds=seconds)
+        viewers = closing.enter_context(_viewers(folder, at, keys, names, VIEWERS, "stalled", stalled=1))
+        viewers.answer(120)
+        blaster.tell("blast", rate=RATE, seconds=seconds + 1.0)
+        time.sleep(0.5)
+        busy = operator.ask("measure", seconds + 30, seconds=seconds)
+        sent = blaster.answer(seconds + 60)
+        beside = f"beside {sent['values'] / sent['seconds']:.0f} values/s and {VIEWERS} stalled viewers"
+        for part, aim in (("p50", 15.0), ("p99", 50.0)):
+            note = f"select over gRPC, preset on the wire, check-back, reply; {busy['rounds']} rounds {beside}; {quiet[part]:.1f} ms alone"
+            yield Figure(f"control.round_trip.{part}", busy[part], "ms", aim, note=note)
+
+
+def _share(server: Worker, seconds: float) -> float:
+    """Cores that the API's threads use now."""
+    first = server.ask("mark")
+    time.sleep(seconds)
+    last = server.ask("mark")
+    return float((last["cpu"]["fan_out"] - first["cpu"]["fan_out"]) / 1e9 / (last["at"] - first["at"]))
+
+
+def _keys(folder: Path) -> tuple[Path, str]:
+    keys = folder / "keys"
+    init_identities(keys)
+    names = [f"watcher{number}" for number in range(WATCHERS)]
+    for name in names:
+        issue_identity(keys, name, ["VIEWER"], SystemClock())
+        grant_identity(keys, name, ["VIEWER"], ["*"])
+    return keys, ",".join(names)
+
+
+def _viewers(folder: Path, at: dict[str, Any], keys: Path, names: str, count: int, log: str, *, stalled: int = 0) -> Worker:
+    arguments = {"port": at["port"], "control-port": at["control_port"], "keys": keys, "names": names}
+    return _worker("viewers", folder, log, **arguments, viewers=count, stalled=stalled)
+
+
+def _worker(module: str, logs: Path, log: str = "", **arguments: Any) -> Worker:
+    command = [sys.executable, "-m", f"api.{module}"]
+    for name, value in arguments.items():
+        command += [f"--{name}", str(value)]
+    return Worker(module, command, logs / f"{log or module}.log", {"PYTHONPATH": str(BENCH)})
