@@ -11,6 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from scada.apps.dispatch.orders import Held, Slot, StandingOrder
+from scada.core.clock import NS_PER_S
+
+LINGER_NS = 60 * NS_PER_S
+"""How long an order is kept after it was replaced."""
 
 
 class OrderBook:
@@ -19,6 +23,7 @@ class OrderBook:
     def __init__(self) -> None:
         self._slots: dict[Slot, list[Held]] = {}
         self._number = 0
+        self._told: set[int] = set()
 
     def add(self, order: StandingOrder, start_ns: int, low: float, high: float) -> Held:
         """Accept an order that begins at ``start_ns``."""
@@ -75,16 +80,24 @@ class OrderBook:
         over = []
         for slot in list(self._slots):
             meant = [held for _, held in self._levels(slot, now_ns)]
-            over += [held.order for held in meant if _is_over(held, now_ns) and not held.ended_ns]
+            over += [held for held in meant if _is_over(held, now_ns) and not held.ended_ns and held.number not in self._told]
             self._slots[slot] = list(self._still_meant(slot, now_ns))
             if not self._slots[slot]:
                 del self._slots[slot]
-        return over
+        self._told = {held.number for held in self if held.number in self._told} | {held.number for held in over}
+        return [held.order for held in over]
 
     def _still_meant(self, slot: Slot, now_ns: int) -> Iterable[Held]:
-        """Those that can be in force now or later."""
-        meant = {held.number for _, held in self._levels(slot, now_ns) if not _is_over(held, now_ns)}
-        return (held for held in self._slots[slot] if held.number in meant or (held.start_ns > now_ns and not held.ended_ns))
+        """Those that can be in force now or later; what is replaced stays a little longer, in case the newer one is refused."""
+        moments = (now_ns, now_ns - LINGER_NS)
+        meant = {held.number for moment in moments for _, held in self._levels(slot, moment) if not _is_over(held, moment)}
+        return (
+            held
+            for held in self._slots[slot]
+            if held.number in meant
+            or now_ns - LINGER_NS < held.start_ns <= now_ns
+            or (held.start_ns > now_ns and not held.ended_ns)
+        )
 
 
 def _place(held: Held) -> tuple[int, int, int]:

@@ -133,7 +133,9 @@ export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
 /**
  * Exact bytes that were signed. sig = SM2 over PAE, raw r||s (64 bytes), user id 1234567812345678.
  * PAE = "SCADAv1\0" | u32le len(header) | u32le len(body) | header | body.
- * mac = HMAC-SM3(session key client-to-server, PAE | sig), first 16 bytes; empty only in Login.
+ * mac = HMAC-SM3(key "c2s-mac", PAE | sig), first 16 bytes; empty only in Login and in the server's answers to Login and Rekey.
+ * With algorithm 5 the signature is over the plain body; then body = SM4-GCM(key "c2s-enc", nonce = u32le epoch | u64le sequence,
+ * sig | plain body), the tag of 16 bytes at its end; sig stays empty, and mac is over the PAE with this body.
  *
  * @generated from message scadapb.v1.Signed
  */
@@ -10975,7 +10977,7 @@ export const Session: GenService<{
     output: typeof SignedSchema;
   },
   /**
-   * A nonce, good once and for a few seconds, for a signer whose clock cannot be trusted.
+   * A nonce, good once and for a few seconds, for a signer whose clock cannot be trusted. Without a session it is good for a Login.
    *
    * @generated from rpc scadapb.v1.Session.GetChallenge
    */
