@@ -80,8 +80,8 @@ class AreaTree:
         return self._areas.get(name, ())
 
     def of_station(self, name: str) -> Places:
-        """A station and what it stands in."""
-        return self._stations.get(name, (name,) if name else ())
+        """A station and what it stands in; what a control area measures of itself has the area for its station."""
+        return self._stations.get(name) or self._areas.get(name) or ((name,) if name else ())
 
     def of_control(self, control: Control) -> Places:
         """The equipment of a control, its bay, voltage level, station, control area and regions."""
