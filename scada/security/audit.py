@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
@@ -97,8 +97,10 @@ class AuditLog:
         self.repaired = self.checkpoint_fault = ""
         self._clock = clock
         self._segment_bytes = segment_bytes
-        self._queue = Lock()
+        self._queue = Condition()
         self._waiting: list[_Waiting] = []
+        self._writing = False
+        """Somebody writes, and will have written for all that waited when it began."""
         self._mutex = Lock()
         self._failed = ""
         self._seal: _Seal | None = None
@@ -139,9 +141,17 @@ class AuditLog:
         mine = _Waiting(rows)
         with self._queue:
             self._waiting.append(mine)
-        with self._mutex:
-            if not mine.over:
-                self._commit()
+            while self._writing and not mine.over:
+                self._queue.wait()
+            leads, self._writing = not mine.over, self._writing or not mine.over
+        if leads:
+            try:
+                with self._mutex:
+                    self._commit()
+            finally:
+                with self._queue:
+                    self._writing = False
+                    self._queue.notify_all()
         if mine.numbers is None:
             what, mend = mine.fault or ("the audit log was interrupted", "")
             raise StoreError(what, where=str(self.folder), mend=mend)
