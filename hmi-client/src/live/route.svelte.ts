@@ -1,5 +1,5 @@
 /** State of the view in the URL's hash, so that any view opens in a second window: `#/station/CDX?select=mrid`. */
-export const PAGES = ["overview", "network", "station", "alarms", "events", "trends", "agc", "avc", "performance", "rerun", "dispatch", "programmes", "links", "model"] as const;
+export const PAGES = ["overview", "network", "station", "alarms", "events", "trends", "agc", "avc", "performance", "rerun", "dispatch", "programmes", "guardian", "links", "model"] as const;
 export type Page = (typeof PAGES)[number];
 
 class Route {
