@@ -81,7 +81,10 @@ class AreaTree:
 
     def of_station(self, name: str) -> Places:
         """A station and what it stands in; what a control area measures of itself has the area for its station."""
-        return self._stations.get(name) or self._areas.get(name) or ((name,) if name else ())
+        found = self._stations.get(name)
+        if found is None:
+            found = self._areas.get(name)
+        return ((name,) if name else ()) if found is None else found
 
     def of_control(self, control: Control) -> Places:
         """The equipment of a control, its bay, voltage level, station, control area and regions."""
