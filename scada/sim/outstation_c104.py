@@ -103,7 +103,7 @@ class C104Station(Station):
         """Add every point, fill in the first values, listen."""
         spec = self.setup.spec
         check_port(spec.host, spec.port, f"outstation {spec.name}")
-        self._server = c104.Server(ip=spec.host, port=spec.port, tick_rate_ms=100, select_timeout_ms=20_000)
+        self._server = c104.Server(ip=spec.host, port=spec.port, tick_rate_ms=100, select_timeout_ms=90_000)
         stations: dict[int, Any] = {}
         for address in (*[p.address for p in self.setup.points], *[c.address for c in self.setup.controls]):
             if isinstance(address, Iec104Address) and address.common_address not in stations:
