@@ -112,7 +112,7 @@ class Rig:
         self.clock = self.disk.clock
         self.wire = InlineWire()
         self.audit = AuditLog(folder / "audit", self.clock)
-        self.control, self.events = Box(), Box()
+        self.control, self.dispatch, self.events = Box(), Box(), Box()
         self.open()
 
     def open(self):
@@ -133,6 +133,7 @@ class Rig:
             queue=self.queue,
             masters=self.masters,
             control=self.control,
+            dispatch=self.dispatch,
             audit=self.audit,
             events=self.events,
             clock=self.clock,

@@ -228,3 +228,25 @@ def test_only_a_cim_file_is_extended(tmp_path):
     (tmp_path / "notes.txt").write_text("hello", "utf-8")
     with pytest.raises(ModelError, match="does not end"):
         append_rows(tmp_path / "notes.txt", "")
+
+
+def test_set_points_for_dispatch_name_an_area_or_a_unit_under_agc(extended, demo):
+    area = next(one for one in demo[1].areas if one.controlled)
+    unit = area.units[0]
+
+    def row(name, target, **more):
+        return element("ForwardedSetPoint", name, UpstreamStation="@U", Target=f"@{target}", **more)
+
+    tables, findings = extended(
+        row("a", area.mrid, ioa="1", typeId="50", scale="10"),
+        row("u", unit.mrid, ioa="2", typeId="63", select="true"),
+        row("again", unit.mrid, ioa="3", typeId="50"),
+        row("taken", area.mrid, ioa="1", typeId="50"),
+        row("type", area.mrid, ioa="4", typeId="46"),
+        row("nothing", "nothing", ioa="5", typeId="50"),
+    )
+    [station] = tables.upstream
+    found = [(one.area, one.unit, one.address.ioa, one.select, one.scale) for one in station.setpoints]
+    assert found == [(area.name, "", 1, False, 10.0), (area.name, unit.mrid, 2, True, 1.0)]
+    rules = sorted(finding.rule for finding in findings if finding.rule.startswith("forward"))
+    assert rules == ["forward.duplicate-address", "forward.duplicate-point", "forward.target", "forward.type"]
