@@ -33,6 +33,8 @@ from scada.security.trust import Trust
 
 LONGEST_PAGE: Final = 2000
 USUAL_PAGE: Final = 200
+ASKED_S: Final = 60.0
+"""A witness gets a checkpoint no older than this, where there are records since, s."""
 LOOK_S: Final = 10.0
 """How often the keeper looks whether a checkpoint is due, real s."""
 
@@ -168,6 +170,7 @@ class AuditDesk:
         return audit_page(self._reader, _filter(request), limit, self.trust.authorities if self.trust else None)
 
     def _checkpoint(self, since: int) -> pb.AuditCheckpoint | None:
+        self._audit.checkpoint_if_due(ASKED_S)
         signed = read_checkpoints(self._folder / CHECKPOINTS)
         if not signed:
             return None
@@ -180,6 +183,7 @@ class AuditDesk:
         return told
 
     def _prove(self, record: int) -> pb.AuditProof:
+        self._audit.checkpoint_if_due(0.0)
         signed = read_checkpoints(self._folder / CHECKPOINTS)
         if not signed:
             raise CheckpointError("there is no checkpoint yet", where=str(self._folder))

@@ -187,11 +187,11 @@ class AuditLog:
         with self._mutex:
             return self._checkpoint(self._seal) if self._seal else None
 
-    def checkpoint_if_due(self) -> bool:
-        """Make a checkpoint if an hour has passed since the last; call it now and then. False if it failed: see the fault."""
+    def checkpoint_if_due(self, after_s: float = CHECKPOINT_S) -> bool:
+        """Make a checkpoint if so much time has passed since the last; call it now and then. False if it failed."""
         with self._mutex:
             seal = self._seal
-            if seal and not self._failed and seal.clock.monotonic() - seal.at >= CHECKPOINT_S:
+            if seal and not self._failed and seal.clock.monotonic() - seal.at >= after_s:
                 self._try_checkpoint(seal)
             return not self.checkpoint_fault
 
