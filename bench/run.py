@@ -18,6 +18,7 @@ from model import group as model
 from network import group as network
 from opcua import group as opcua
 from rtdb import group as rtdb
+from security import group as security
 
 GROUPS = {
     "agc": agc,
@@ -33,6 +34,7 @@ GROUPS = {
     "network": network,
     "opcua": opcua,
     "rtdb": rtdb,
+    "security": security,
 }
 
 

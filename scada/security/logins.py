@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import Final
 
@@ -36,6 +37,9 @@ WINDOW_S: Final = 30.0
 NONCE_SIZE: Final = 32
 
 _STATION_MAXIMUM = 64
+
+_parse = lru_cache(maxsize=256)(parse_certificate)
+"""Who has logged in before needs no second reading; nothing is proven by it."""
 
 
 class Logins:
@@ -120,7 +124,7 @@ class Logins:
         except DecodeError as error:
             raise MalformedError("the login cannot be read") from error
         try:
-            certificate = parse_certificate(request.certificate)
+            certificate = _parse(request.certificate)
             Sm2PublicKey(request.ephemeral_key)
             self._trust.check(certificate, self._clock.now_ns())
             self._trust.principal(certificate)
