@@ -302,7 +302,10 @@ class UpstreamActor(Actor):
     # ---------------------------------------------------------------- commands
 
     def _command(self, asked: CommandAsked, at: float) -> None:
-        orders = self._setpoints if is_for_dispatch(asked.control) else self._orders
+        orders: UpstreamSetpoints | UpstreamOrders = self._orders
+        if is_for_dispatch(asked.control):
+            orders = self._setpoints
+            self._heard |= {self._masters.principal(asked).name}
         if asked.step == "cancel":
             orders.step(asked)
         elif not self._rate.allows(asked.master):
