@@ -463,7 +463,7 @@ def sessions(key_folder, clock):
     return SessionServer(
         site="demo",
         identity=load_identity(key_folder, "server", clock),
-        trust=Trust(key_folder),
+        trust=Trust(key_folder, clock),
         clock=clock,
     )
 
