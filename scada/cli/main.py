@@ -32,6 +32,7 @@ COMMANDS = {
     "rtdb": "Check, dump, measure, back up and restore the real-time database.",
     "serve": "Start the server.",
     "sim": "Start the plant simulator and its outstations.",
+    "smtls": "The way between client and server over SM2, SM3 and SM4 (TLS 1.3, RFC 8998).",
     "upstream": "Stations towards upstream control centres: state, rows of their forwarding tables.",
     "users": "Who may do what, where and from where; sessions; passwords of keys.",
 }
