@@ -207,7 +207,7 @@ class UpstreamActor(Actor):
                 self._remarks.note(text)
             case DeskReplied(DispatchReplied() as replied):
                 self._setpoints.take(replied)
-            case DeskReplied(replied):
+            case DeskReplied(OrderReplied() as replied):
                 self._drain()  # return information goes before the termination
                 self._orders.take(replied)
             case Tick():
