@@ -18,7 +18,7 @@ from scada.model_cim.tables import AlarmClass
 from scada.protocols.iec104.groups import GroupReport
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 from scada.security.audit import AuditLog, AuditRow
-from scada.security.roles import rights_of
+from scada.security.roles import DEFAULT_ROLES, RoleTable
 
 _log = structlog.get_logger("upstream")
 
@@ -32,15 +32,15 @@ Tell = Callable[[str, AlarmClass, int, Mapping[str, str]], None]
 """Stores an event: key, class, priority, parameters."""
 
 
-def standing_principals(masters: Mapping[str, MasterSettings]) -> dict[str, Principal]:
-    """Identities of the configured masters, by host or certificate name.
+def standing_principals(masters: Mapping[str, MasterSettings], roles: RoleTable = DEFAULT_ROLES) -> dict[str, Principal]:
+    """Identities of the configured masters, by host or certificate name; ``roles``: those of the product and the site.
 
     Raises:
         SecurityError: a role does not exist.
     """
     return {
         master: Principal(
-            f"upstream:{grant.name or master}", frozenset(grant.roles), rights_of(grant.roles), frozenset(grant.areas)
+            f"upstream:{grant.name or master}", frozenset(grant.roles), roles.rights_of(grant.roles), frozenset(grant.areas)
         )
         for master, grant in masters.items()
     }

@@ -16,6 +16,8 @@ from scada.actors.wire import Wire
 from scada.core.settings import Settings, UpstreamStationSettings, beside_model
 from scada.model_cim.tables import ModelTables, UpstreamStation
 from scada.rtdb.store import Store
+from scada.security.policy import PolicyFiles
+from scada.security.roles import load_roles
 
 
 class Upstreams:
@@ -42,8 +44,9 @@ class Upstreams:
         ]
         for view in self.views:
             check_parameters(view.station)
+        roles = load_roles(PolicyFiles(settings.security.keys, settings.security.roles).roles)
         self._masters = {
-            view.station.name: standing_principals(named.get(view.station.name, default).masters) for view in self.views
+            view.station.name: standing_principals(named.get(view.station.name, default).masters, roles) for view in self.views
         }
         self._folder = settings.upstream.path
         self._wire: Wire = Wire("upstream") if before is None else before._wire  # noqa: SLF001 - our own

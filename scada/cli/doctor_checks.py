@@ -23,13 +23,14 @@ from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ScadaError
 from scada.core.secret_values import PREFIX, is_secret
 from scada.core.settings import Settings
+from scada.model_cim.points import load_model
 from scada.security.audit import segments
 from scada.security.audit_chain import AuditError, Chain
 from scada.security.authorities import Authorities, load_authorities
 from scada.security.certificates import Certificate, to_ns
 from scada.security.identities import load_identity
 from scada.security.key_files import CERTIFICATE_SUFFIX, KEY_SUFFIX, load_certificate
-from scada.security.policy import PolicyFiles, load_policy
+from scada.security.policy import PolicyFiles, findings, load_policy
 from scada.security.secrets_store import SecretStore
 from scada.security.sm2 import self_test
 
@@ -214,9 +215,12 @@ def _policy(site: Site) -> Iterator[Finding]:
     except ScadaError as error:
         yield Finding(State.WRONG, "policy", {"reason": str(error)})
         return
-    for name, user in sorted(policy.users.users.items()):
-        if why := policy.roles.conflict(user.roles):
-            yield Finding(State.WRONG, "roles_exclude", {"name": name, "reason": why})
+    try:
+        tables = load_model(site.settings.model.path)[1]
+    except ScadaError:  # another check says so; areas cannot be judged without it
+        tables = None
+    for found in findings(policy, tables):
+        yield Finding(State.WARNING, "rights", {"reason": found})
 
 
 def _synchronised(_site: Site) -> Iterator[Finding]:
