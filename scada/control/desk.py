@@ -458,7 +458,7 @@ class ControlDesk:
             refusal = Refusal(*lacking)
             return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
         if sequence.is_ready() and (lost := self._check_connection(sequence)):
-            return [*lost, Reply(ticket, sequence.reply())]
+            return lost if request.one_call else [*lost, Reply(ticket, sequence.reply())]
         denied = self._no_longer_may(sequence, principal) or self._taken(request) or self._checks.may_operate(request)
         if denied:
             return self._settle(sequence, sequence.refuse(ticket, denied.code, denied.reason, evidence=evidence))
@@ -474,6 +474,8 @@ class ControlDesk:
             return effects + self._execute(sequence.ticket, sequence, sequence.request.principal, b"")
         if sequence.phase is Phase.DONE and sequence_id in self._running:
             del self._running[sequence_id]
+            if sequence.request.one_call and not sequence.request.principal.is_person:
+                return effects  # nobody asks for it again, and AGC would push what people did out of the table
             self._finished[sequence_id] = sequence
             while len(self._finished) > _REMEMBERED:
                 self._finished.popitem(last=False)

@@ -23,7 +23,9 @@ class Iec104Station(Station):
         super().__init__(setup, link, clock)
         spec = setup.spec
         parameters = OutstationParameters(
-            link=LinkParameters.of(spec.params, spec.name), zone_minutes=int(float(spec.params.get("time_zone_minutes", 0)))
+            link=LinkParameters.of(spec.params, spec.name),
+            zone_minutes=int(float(spec.params.get("time_zone_minutes", 0))),
+            select_timeout_s=90.0,
         )
         self._outstation = Outstation(setup.points, setup.controls, clock, on_command=self._command, parameters=parameters)
         self._server = OutstationServer(

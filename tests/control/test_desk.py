@@ -558,10 +558,26 @@ def test_recovery_ignores_other_rows(bench):
 
 def test_many_finished_sequences_are_forgotten(bench):
     for _ in range(300):
+        bench.desk.cancel("c", bench.selected(), "", OPERATOR)
+    assert reply(bench.desk.execute("x", "q300", OPERATOR)).state is SequenceState.CANCELLED
+    assert reply(bench.desk.execute("x", "q1", OPERATOR)).code == "unknown_sequence"
+
+
+def test_what_applications_did_pushes_nothing_of_people_out(bench):
+    mine = bench.selected()
+    bench.desk.cancel("c", mine, "", OPERATOR)
+    for _ in range(300):
         bench.desk.direct("t", POWER, 50.0, AGC)
         bench.desk.on_answer(bench.desk.running()[0].request.sequence_id, "execute", YES)
-    assert reply(bench.desk.execute("x", "q300", OPERATOR)).state is SequenceState.SUCCESS
-    assert reply(bench.desk.execute("x", "q1", OPERATOR)).code == "unknown_sequence"
+    assert reply(bench.desk.execute("x", mine, OPERATOR)).state is SequenceState.CANCELLED
+    assert len(bench.desk.sequences(ended=True)) == 1
+
+
+def test_a_connection_lost_before_check_back_answers_its_caller_once(bench):
+    effects = bench.desk.direct("t", BREAKER, 2.0, AVC)
+    bench.plant.connections += 1
+    effects = bench.desk.on_answer(sends(effects)[0].sequence_id, "select", YES)
+    assert (reply(effects).code, [send.step for send in sends(effects)]) == ("connection_lost", ["cancel"])
 
 
 # ---------------------------------------------------------------- interlocks
