@@ -27,12 +27,10 @@ from scada.security.envelope import (
     SM2_AND_SM4_GCM,
     BadMacError,
     BadSignatureError,
-    IdleLockedError,
     MalformedError,
     ReplayedError,
     RevocationsStaleError,
     SessionExpiredError,
-    SupersededError,
     TimeWindowError,
     UnauthorisedError,
     UnknownSessionError,
@@ -53,6 +51,7 @@ from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import may_call
 from scada.security.seals import Sealer
 from scada.security.session_keys import KeyRing, derive
+from scada.security.session_locks import SessionLocks
 from scada.security.session_records import Order, Session, SessionPolicy
 from scada.security.sm2 import Signer, Sm2PublicKey
 from scada.security.sm2_encoding import SIGNATURE_SIZE
@@ -111,6 +110,7 @@ class SessionServer:
         self._logins = Logins(trust, clock, self._watch, self._challenges, tls_digests, self.policy.tls_names)
         self._lock = Lock()
         self._sessions: dict[bytes, Session] = {}
+        self._locks = SessionLocks(self.policy, clock, self._sessions)
         self._listeners: list[Callable[[Session, str], None]] = []
 
     @property
@@ -330,7 +330,7 @@ class SessionServer:
         for session in self.sessions():
             if now >= session.deadline:
                 why = "its time is over"
-            elif self._is_worn(session, now):
+            elif self._locks.is_worn(session):
                 why = "its keys were not renewed"
             else:
                 continue
@@ -368,12 +368,7 @@ class SessionServer:
 
     def only_looks(self, session: Session) -> str:
         """Why a live session may give no orders: ``idle_locked``, ``superseded``, or empty if it may."""
-        if not session.attended:
-            return ""
-        if self._newer(session) is not None:
-            return SupersededError.code
-        idle = self._clock.monotonic() - session.last_order
-        return IdleLockedError.code if 0 < self.policy.idle_s < idle else ""
+        return self._locks.reason(session)
 
     # ------------------------------------------------------------------ inner parts
 
@@ -381,20 +376,10 @@ class SessionServer:
         principal = session.principal
         with self._lock:
             own = [each for each in self._sessions.values() if each.principal.name == principal.name]
-            if self.policy.one_control_session and session.attended:
-                for each in own:
-                    if each.principal.station != principal.station:
-                        each.superseded_by = session.identifier
+            self._locks.supersede(session, own)
             self._sessions[session.identifier] = session
         if len(own) >= _SESSIONS_PER_IDENTITY:
             self.end(own[0].identifier, f"the identity has more than {_SESSIONS_PER_IDENTITY} sessions")
-
-    def _newer(self, session: Session) -> Session | None:
-        return self._sessions.get(session.superseded_by) if session.superseded_by else None
-
-    def _is_worn(self, session: Session, now: float) -> bool:
-        messages = session.messages - session.renewed_at
-        return session.ring.age(now) > 2 * self.policy.rekey_after_s or messages > 2 * self.policy.rekey_after_messages
 
     def _fallen(self, session: Session) -> str:
         """Why a session is no longer borne by the trust, empty if it is."""
@@ -441,18 +426,7 @@ class SessionServer:
         stale = getattr(self._trust, "stale", "") if method.startswith(_OPERATING) else ""
         if stale:
             raise RevocationsStaleError(f"nothing is operated while it is not known who was revoked: {stale}", where=name)
-        why = self.only_looks(session)
-        if why == SupersededError.code:
-            newer = self._newer(session)
-            place = newer.principal.station if newer else ""
-            raise SupersededError(
-                f"{name} has logged in at {place or 'another workstation'} since",
-                where=name,
-                mend="log in again to act from here",
-            )
-        if why:
-            minutes = self.policy.idle_s / 60
-            raise IdleLockedError(f"no order for more than {minutes:g} min", where=name, mend="log in again to act")
+        self._locks.check(session)
         session.last_order, session.last_order_ns = now, self._clock.now_ns()
 
     def _session(self, identifier: bytes) -> Session:
