@@ -22,10 +22,9 @@ from scada.actors.dispatch_requests import (
     method_of,
     order_of,
     reply_of,
-    schedule_info,
     shown_order,
 )
-from scada.actors.dispatch_status import shown_contracts, shown_targets
+from scada.actors.dispatch_status import shown_contracts, shown_plans, shown_targets, shown_version
 from scada.actors.messages import (
     DispatchAsked,
     DispatchHeard,
@@ -147,7 +146,7 @@ class DispatchActor(Actor):
                 answered = self._asked(request, principal.name)
                 return answered if reply is None else reply(answered)
             case PlansAsked(request):
-                return self._list(request) if isinstance(request, pb.ListSchedulesRequest) else self._get(request)
+                return self._plans(request)
             case DispatchHeard(sender, gone):
                 (self._office.silence.gone if gone else self._office.silence.heard)(sender)
             case ModeChanged(request, user):
@@ -350,41 +349,13 @@ class DispatchActor(Actor):
 
     # ------------------------------------------------------------------ versions
 
-    def _list(self, request: pb.ListSchedulesRequest) -> pb.ScheduleList:
-        found = pb.ScheduleList(
-            time_zone=str(self._zone),
-            today=f"{day_of(self._clock.now_ns(), self._zone)}",
-            at_midnight=self._settings.first_point == "midnight",
-        )
-        for (target, day), versions in sorted(self._desk.plans.all().items()):
-            if request.day in ("", f"{day}"):
-                chosen = versions if request.day else versions[-1:]
-                found.schedules.extend(schedule_info(one, self._name(target), len(versions)) for one in chosen)
-        for target, bounds in self._desk.targets.items():
-            unit = target in self._units
-            area = self._units[target][1] if unit else target
-            found.targets.add(
-                target=target,
-                name=self._name(target),
-                unit=unit,
-                minimum=bounds.minimum,
-                maximum=bounds.maximum,
-                area=area,
-            )
+    def _plans(self, request: pb.ListSchedulesRequest | pb.GetScheduleRequest) -> pb.ScheduleList | pb.ScheduleVersion | None:
+        if isinstance(request, pb.GetScheduleRequest):
+            return shown_version(self._desk, request, self._name(request.target))
+        found = shown_plans(self._desk, request, self._units)
+        found.time_zone, found.today = str(self._zone), f"{day_of(self._clock.now_ns(), self._zone)}"
+        found.at_midnight = self._settings.first_point == "midnight"
         return found
-
-    def _get(self, request: pb.GetScheduleRequest) -> pb.ScheduleVersion | None:
-        try:
-            versions = self._desk.plans.versions(request.target, date.fromisoformat(request.day))
-        except ValueError:
-            return None
-        if not 0 <= request.version <= len(versions) or not versions:
-            return None
-        version = versions[request.version - 1]
-        return pb.ScheduleVersion(
-            info=schedule_info(version, self._name(request.target), len(versions)),
-            points=[pb.SchedulePoint(time_ns=one.time_ns, mw=one.mw, step_s=one.step_s) for one in version.points],
-        )
 
     def _name(self, target: str) -> str:
         return self._units[target][0] if target in self._units else target

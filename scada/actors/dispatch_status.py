@@ -1,12 +1,14 @@
-"""What the status of dispatch shows of targets and contracts."""
+"""What is shown of dispatch: targets, contracts, plans and their versions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import date
 
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.dispatch_requests import schedule_info
 from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.office import DispatchOffice
 from scada.apps.dispatch.orders import Held, InForce, Slot
@@ -67,3 +69,48 @@ def shown_contracts(office: DispatchOffice) -> Iterator[pb.DispatchContract]:
             heard_ns=office.silence.heard_ns(sender),
             lost=office.silence.is_lost(sender),
         )
+
+
+def shown_plans(desk: DispatchDesk, request: pb.ListSchedulesRequest, units: Mapping[str, tuple[str, str]]) -> pb.ScheduleList:
+    """Plans in force, or every version of a day, and what may have a plan.
+
+    Args:
+        desk: knows the plans.
+        request: which day.
+        units: names of units and of their areas, by mRID.
+    """
+
+    def name(target: str) -> str:
+        return units[target][0] if target in units else target
+
+    found = pb.ScheduleList()
+    for (target, day), versions in sorted(desk.plans.all().items()):
+        if request.day in ("", f"{day}"):
+            chosen = versions if request.day else versions[-1:]
+            found.schedules.extend(schedule_info(one, name(target), len(versions)) for one in chosen)
+    for target, bounds in desk.targets.items():
+        area = units[target][1] if target in units else target
+        limits = {"minimum": bounds.minimum, "maximum": bounds.maximum}
+        found.targets.add(target=target, name=name(target), unit=target in units, area=area, **limits)
+    return found
+
+
+def shown_version(desk: DispatchDesk, request: pb.GetScheduleRequest, name: str) -> pb.ScheduleVersion | None:
+    """Points of a version; None = there is none.
+
+    Args:
+        desk: knows the plans.
+        request: which one; version 0 = the newest.
+        name: of the target, for people.
+    """
+    try:
+        versions = desk.plans.versions(request.target, date.fromisoformat(request.day))
+    except ValueError:
+        return None
+    if not 0 <= request.version <= len(versions) or not versions:
+        return None
+    version = versions[request.version - 1]
+    return pb.ScheduleVersion(
+        info=schedule_info(version, name, len(versions)),
+        points=[pb.SchedulePoint(time_ns=one.time_ns, mw=one.mw, step_s=one.step_s) for one in version.points],
+    )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-import numpy as np
 import structlog
 from scadapb.v1 import scada_pb2 as pb
 
@@ -22,7 +21,7 @@ from scada.actors.messages import Changed, DispatchHeard, FellBehind, Report, Ti
 from scada.actors.upstream_dispatch import DispatchReplied, UpstreamSetpoints, is_for_dispatch
 from scada.actors.upstream_masters import CommandRate, Masters, MasterWatch, Refusals, Remarks, shown_group
 from scada.actors.upstream_orders import OrderReplied, UpstreamOrders
-from scada.actors.upstream_station import UpstreamLink, commands_per_minute, queue_name
+from scada.actors.upstream_station import UpstreamLink, commands_per_minute, give, note, queue_name, show
 from scada.actors.upstream_values import Forwarded, Sent, joined
 from scada.actors.wire import Wire
 from scada.control.records import Principal
@@ -30,7 +29,7 @@ from scada.core.clock import Clock
 from scada.core.errors import ScadaError, StoreError
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
-from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue
+from scada.protocols.iec104.event_queue import EventQueue
 from scada.protocols.iec104.groups import GroupReport
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 from scada.protocols.iec104.outstation import Outstation
@@ -40,7 +39,6 @@ from scada.security.audit import AuditLog
 
 _log = structlog.get_logger("upstream")
 
-_NO_EVENTS: Final = np.zeros(0, dtype=EVENT_DTYPE)
 CONSUMER: Final = "upstream-"
 """What the names under which the journal is kept for upstream stations begin with."""
 DRAIN: Final = 64
@@ -234,11 +232,11 @@ class UpstreamActor(Actor):
             return
         if not self._fault:
             try:
-                self._link.run(lambda station: _give(station, sent, self._seq))
+                self._link.run(lambda station: give(station, sent, self._seq))
             except StoreError as error:
                 self._on_fault(error)
         if self._fault:
-            self._link.run(lambda station: _show(station, sent))
+            self._link.run(lambda station: show(station, sent))
 
     def _follows_on(self, sets: Sequence[ChangeSet]) -> bool:
         """Nothing is missing before or between these: what found our mailbox full was left out."""
@@ -258,8 +256,8 @@ class UpstreamActor(Actor):
 
         def take(station: Outstation) -> None:
             try:
-                _give(station, missed, snapshot.seq)
-                _note(station, snapshot.seq)
+                give(station, missed, snapshot.seq)
+                note(station, snapshot.seq)
             finally:
                 station.load(present.pid, present.value, present.quality, present.time_ns)
                 if not whole:
@@ -341,7 +339,7 @@ class UpstreamActor(Actor):
             return
 
         try:
-            self._link.run(lambda station: _note(station, seq))
+            self._link.run(lambda station: note(station, seq))
         except StoreError as error:
             self._on_fault(error)
         self._store.acknowledge(self._consumer, self._queue.stored_seq)
@@ -403,21 +401,3 @@ class UpstreamActor(Actor):
             path=self._station.name,
         )
         self._events.tell(Report((event,)))
-
-
-def _give(station: Outstation, sent: Sent, seq: int) -> None:
-    """Take values in; what is an event is on the disk, with the number, when this returns."""
-    if len(sent):
-        columns = (sent.pid, sent.value, sent.quality, sent.time_ns)
-        station.update(*columns, detail=sent.detail, compare=False, silent=~sent.event, source_seq=seq)
-
-
-def _note(station: Outstation, seq: int) -> None:
-    """Store how far the database was followed; 1, the first record of all and no event, says that it was though it is empty."""
-    station.queue.append(_NO_EVENTS, max(seq, 1))
-    station.queue.store_seq()
-
-
-def _show(station: Outstation, sent: Sent) -> None:
-    """Take values in without any event."""
-    station.update(sent.pid, sent.value, sent.quality, sent.time_ns, detail=sent.detail, compare=False, silent=True)

@@ -9,7 +9,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
+
 from scada.actors.upstream_dispatch import dispatch_control
+from scada.actors.upstream_values import Sent
 from scada.actors.wire import Wire
 from scada.control.sequence import DEFAULT_TIMINGS
 from scada.core.clock import Clock
@@ -25,7 +28,7 @@ from scada.model_cim.tables import (
     UpstreamStation,
 )
 from scada.protocols.iec104.asdu import TypeId, untagged
-from scada.protocols.iec104.event_queue import EventQueue
+from scada.protocols.iec104.event_queue import EVENT_DTYPE, EventQueue
 from scada.protocols.iec104.image import Serving
 from scada.protocols.iec104.link import LinkParameters
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
@@ -34,6 +37,7 @@ from scada.protocols.iec104.server import OutstationServer
 from scada.security.tls import TlsFiles, server_context
 
 T = TypeVar("T")
+_NO_EVENTS: Final = np.zeros(0, dtype=EVENT_DTYPE)
 ANSWER_S: Final = 30.0
 """Longest wait for work on the loop: longer than a handshake that is given up, and than a slow disk takes for a write."""
 _PARAMETERS: Final = (
@@ -283,3 +287,21 @@ def _number(station: UpstreamStation, name: str, default: float, least: float, m
     if isinstance(value, str) or not least <= value <= most:
         raise ConfigError(f"{name} is {value!r}", where=f"upstream station {station.name}", mend=f"{least:g} .. {most:g}")
     return float(value)
+
+
+def give(station: Outstation, sent: Sent, seq: int) -> None:
+    """Take values in; what is an event is on the disk, with the number, when this returns."""
+    if len(sent):
+        columns = (sent.pid, sent.value, sent.quality, sent.time_ns)
+        station.update(*columns, detail=sent.detail, compare=False, silent=~sent.event, source_seq=seq)
+
+
+def note(station: Outstation, seq: int) -> None:
+    """Store how far the database was followed; 1, the first record of all and no event, says that it was though it is empty."""
+    station.queue.append(_NO_EVENTS, max(seq, 1))
+    station.queue.store_seq()
+
+
+def show(station: Outstation, sent: Sent) -> None:
+    """Take values in without any event."""
+    station.update(sent.pid, sent.value, sent.quality, sent.time_ns, detail=sent.detail, compare=False, silent=True)
