@@ -28,7 +28,7 @@ from scada.core.errors import ConfigError
 from scada.core.settings import ApiSettings
 from scada.security.peer import Peer
 from scada.security.session import Session, SessionServer
-from scada.security.tls_identities import TlsTrust
+from scada.security.tls_trust import TlsTrust
 
 VIEW_CALLS = 2048
 """Calls and streams the view server serves at a time; more are refused with RESOURCE_EXHAUSTED."""

@@ -1,7 +1,7 @@
 """The SM transport in front of gRPC: a pair of relays whose way between them is TLS 1.3 over SM2, SM3 and SM4.
 
-Client -> relay on the client's machine -> (SM TLS) -> relay on the server's machine -> gRPC server. The gRPC connection within keeps
-its own mutual TLS, so that the server still sees who calls.
+Client -> relay on the client's machine -> (SM TLS) -> relay on the server's machine -> gRPC server. The gRPC connection within
+keeps its own mutual TLS, so that the server still sees who calls.
 """
 
 from __future__ import annotations
