@@ -1,5 +1,7 @@
 """Control actor: audited before it acts, answers what came of it, repeats nothing after a restart."""
 
+from dataclasses import replace
+
 import pytest
 from actors.harness import OPERATOR, Box, Disk, make
 from actors.test_followers import BREAKER, Grid
@@ -9,7 +11,7 @@ from scada.actors.channel import ChannelView
 from scada.actors.control import ControlActor
 from scada.actors.messages import Changed, DirectControl, Operate, StepAnswered, StepAsked, Tick
 from scada.control.records import SequenceState
-from scada.core.control_settings import ControlSettings
+from scada.core.control_settings import ControlSettings, TwoPersonRule
 from scada.core.errors import SecurityError
 from scada.model_cim.tables import ControlKind
 from scada.protocols.driver import CommandResult, LinkState, Outcome
@@ -205,3 +207,65 @@ def test_an_application_with_standing_rights_operates_in_one_call(desk):
     desk.actor.receive(DirectControl(desk.control.cid, 1.0, agc, "ace", answers.append))
     assert answers[-1].state is SequenceState.REFUSED, "a set-point right does not switch a breaker"
     assert desk.channel.take(Operate) == []
+
+
+def test_rows_of_orders_that_wait_are_written_together_before_anything_acts(desk, monkeypatch):
+    breakers = [c for c in desk.tables.controls if c.control_type == "SwitchPosition" and c.path.endswith("10")][:5]
+    written, store = [], desk.audit.append_many
+
+    def append_many(rows):
+        assert desk.channel.got == [], "nothing was sent before"
+        written.append(len(rows))
+        return store(rows)
+
+    monkeypatch.setattr(desk.audit, "append_many", append_many)
+    for control in breakers[1:]:
+        request = pb.SelectRequest(control=control.mrid, value=1, device_number=control.device_number)
+        desk.actor.address.tell(StepAsked(request, OPERATOR, b"signed", desk.replies.append))
+    first = breakers[0]
+    desk.ask(pb.SelectRequest(control=first.mrid, value=1, device_number=first.device_number))
+    assert written == [5]
+    sent = desk.channel.take(Operate)
+    assert sent
+    assert len(sent) + len(desk.replies) == len(breakers)
+
+
+def test_what_waits_together_fails_together_and_all_are_told(desk, monkeypatch):
+    def refuse(rows):
+        raise SecurityError("the audit log cannot be written", where="audit", mend="free disk space")
+
+    desk.select()
+    desk.answer()
+    selected = desk.replies.pop()
+    monkeypatch.setattr(desk.audit, "append_many", refuse)
+    other = next(c for c in desk.tables.controls if c.kind is ControlKind.STEP)
+    request = pb.SelectRequest(control=other.mrid, value=2, device_number=other.device_number)
+    desk.actor.address.tell(StepAsked(request, OPERATOR, b"signed", desk.replies.append))
+    desk.ask(pb.ExecuteRequest(sequence_id=selected.sequence_id))
+    assert {one.step for one in desk.channel.take(Operate)} <= {"cancel"}
+    assert len(desk.replies) == 2
+    assert all(reply.state is SequenceState.REFUSED for reply in desk.replies)
+
+
+def test_who_is_told_confirmed_has_a_row_on_disk(demo, tmp_path, monkeypatch):
+    desk = Desk(demo, tmp_path, two_person=(TwoPersonRule(),))
+
+    def refuse(rows):
+        raise SecurityError("the audit log cannot be written", where="audit", mend="free disk space")
+
+    desk.select()
+    desk.answer()
+    [selected] = desk.replies
+    monkeypatch.setattr(desk.audit, "append_many", refuse)
+    word = pb.ConfirmRequest(
+        sequence_id=selected.sequence_id,
+        control=desk.control.mrid,
+        value=1.0,
+        device_number=desk.control.device_number,
+        select_digest=selected.select_digest,
+    )
+    guardian = replace(OPERATOR, name="li", station="desk-2", session="li's")
+    desk.actor.receive(StepAsked(word, guardian, b"li's", desk.replies.append))
+    assert (desk.replies[-1].state, desk.replies[-1].code) == (SequenceState.REFUSED, "audit_failed")
+    monkeypatch.undo()
+    desk.close()
