@@ -287,7 +287,7 @@ def policy(users: Users) -> None:
     head = [text(f"users.head.{name}") for name in ("zone", "workstations", "rights")]
     click.echo("\n" + table(head, [[zone.name, " ".join(zone.workstations), " ".join(zone.rights)] for zone in found.zones]))
     click.echo("\n" + text("users.areas", areas=", ".join(found.areas)))
-    click.echo(text("users.two_person", rules="; ".join(found.two_person)))
+    click.echo(text("users.two_person", rules="; ".join(found.two_person) or "-"))
 
 
 @command.command()
