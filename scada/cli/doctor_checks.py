@@ -24,6 +24,7 @@ from scada.core.errors import ScadaError
 from scada.core.secret_values import PREFIX, is_secret
 from scada.core.settings import Settings
 from scada.model_cim.points import load_model
+from scada.rest.tokens import TokenStore
 from scada.security.audit import segments
 from scada.security.audit_chain import AuditError, Chain
 from scada.security.authorities import Authorities, load_authorities
@@ -39,6 +40,9 @@ CERTIFICATE_DAYS: Final = 30
 """A certificate that expires sooner is worth a warning."""
 LIST_DAYS: Final = 7
 """A revocation list that is due sooner is worth a warning."""
+
+TOKEN_DAYS: Final = 400
+"""A token that is good for longer is as good as one without an end."""
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -241,6 +245,8 @@ def _listeners(site: Site) -> Iterator[Finding]:
     settings = site.settings
     if settings.api.host not in LOOPBACK and not settings.api.tls:
         yield Finding(State.WRONG, "listener_plain", {"what": "[api]", "host": settings.api.host})
+    if settings.rest.host not in LOOPBACK and settings.rest.certificate is None:
+        yield Finding(State.WRONG, "listener_plain", {"what": "[rest]", "host": settings.rest.host})
     if settings.metrics.host not in LOOPBACK:
         yield Finding(State.WARNING, "listener_plain", {"what": "[metrics]", "host": settings.metrics.host})
     if (
@@ -315,6 +321,20 @@ def _room(site: Site) -> Iterator[Finding]:
             yield Finding(State.WRONG, "room", {"path": str(there), "free": str(free_mb), "least": str(least)})
 
 
+def _tokens(site: Site) -> Iterator[Finding]:
+    """Tokens of third parties: each ends some day, but some only after years."""
+    path = site.settings.rest.tokens
+    if not path.exists():
+        return
+    if path.stat().st_mode & _OTHERS:
+        yield Finding(State.WRONG, "readable", {"path": str(path), "mode": oct(path.stat().st_mode & 0o777)})
+    now = site.clock.now_ns()
+    for token in TokenStore(path, site.clock).tokens():
+        days = (token.expires_ns - now) // DAY_NS
+        if days > TOKEN_DAYS:
+            yield Finding(State.WARNING, "long_token", {"name": token.name, "days": str(days)})
+
+
 def _is_identity(site: Site, name: str) -> bool:
     return name != "ca" and (site.keys / f"{name}{CERTIFICATE_SUFFIX}").exists()
 
@@ -336,6 +356,7 @@ CHECKS: list[Check] = [
     Check("clock", _synchronised),
     Check("listeners", _listeners),
     Check("secrets", _secrets),
+    Check("tokens", _tokens),
     Check("audit", _audit),
     Check("disk", _room),
 ]

@@ -17,6 +17,7 @@ from scada.cli.doctor_checks import CHECKS, Check, Finding, Site, State, run_che
 from scada.core.clock import SystemClock, VirtualClock
 from scada.core.errors import SecurityError
 from scada.core.settings import load_settings
+from scada.rest.tokens import TokenStore
 from scada.security import sm2
 from scada.security.audit import AuditLog
 from scada.security.audit_chain import AuditRow
@@ -179,6 +180,19 @@ def test_secrets_that_are_named_must_be_there(rig):
 def test_a_database_without_a_password(rig):
     rig.write('[history]\ndsn = "postgresql://scada@db:5432/history"\n')
     assert rig.found("secrets") == []
+
+
+def test_tokens_that_are_good_for_years(rig):
+    assert rig.found("tokens") == []
+    path = rig.folder / "var" / "rest" / "tokens.json"
+    path.parent.mkdir(parents=True)
+    store = TokenStore(path, rig.clock)
+    store.issue("weather", days=30, scopes=["values"], stations=["*"], per_minute=60)
+    assert rig.found("tokens") == []
+    store.issue("trader", days=3000, scopes=["values"], stations=["*"], per_minute=60)
+    assert [each.parameters["name"] for each in rig.found("tokens")] == ["trader"]
+    path.chmod(0o644)
+    assert rig.keys_of("tokens", State.WRONG) == {"readable"} or rig.keys_of("tokens", State.UNKNOWN)
 
 
 def test_the_audit_log(rig):
