@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, Lock
+from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
@@ -53,6 +53,11 @@ class _Waiting:
 
     def __init__(self, rows: Sequence[AuditRow]) -> None:
         self.rows = rows
+        self.leads = False
+        """It writes, for all that wait."""
+        self.turn = Lock()
+        """Held until it is over, or the turn to write is its own."""
+        self.turn.acquire()
         self.numbers: list[int] | None = None
         self.fault: tuple[str, str] | None = None
         """What went wrong and how to mend it."""
@@ -97,7 +102,7 @@ class AuditLog:
         self.repaired = self.checkpoint_fault = ""
         self._clock = clock
         self._segment_bytes = segment_bytes
-        self._queue = Condition()
+        self._queue = Lock()
         self._waiting: list[_Waiting] = []
         self._writing = False
         """Somebody writes, and will have written for all that waited when it began."""
@@ -141,17 +146,15 @@ class AuditLog:
         mine = _Waiting(rows)
         with self._queue:
             self._waiting.append(mine)
-            while self._writing and not mine.over:
-                self._queue.wait()
-            leads, self._writing = not mine.over, self._writing or not mine.over
-        if leads:
-            try:
-                with self._mutex:
-                    self._commit()
-            finally:
-                with self._queue:
-                    self._writing = False
-                    self._queue.notify_all()
+            mine.leads, self._writing = not self._writing, True
+        try:
+            if not mine.leads:
+                mine.turn.acquire()  # until somebody wrote for us, or the turn to write is ours
+        except BaseException:  # a signal's exception: the turn must not be lost with us
+            self._withdraw(mine)
+            raise
+        if mine.leads:
+            self._lead()
         if mine.numbers is None:
             what, mend = mine.fault or ("the audit log was interrupted", "")
             raise StoreError(what, where=str(self.folder), mend=mend)
@@ -214,10 +217,35 @@ class AuditLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _commit(self) -> None:
-        """Write for all that wait: one write, one synchronisation."""
+    def _lead(self) -> None:
+        """Write for all that wait, then hand the turn on."""
         with self._queue:
             group, self._waiting = self._waiting, []
+        try:
+            with self._mutex:
+                self._commit(group)
+        finally:
+            with self._queue:
+                self._hand_on()
+            for one in group:
+                one.turn.release()
+
+    def _hand_on(self) -> None:
+        """The first that waits writes next."""
+        self._writing = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.release()
+
+    def _withdraw(self, mine: _Waiting) -> None:
+        with self._queue:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                if mine.leads:
+                    self._hand_on()
+
+    def _commit(self, group: Sequence[_Waiting]) -> None:
+        """Store the rows of a group: one write, one synchronisation."""
         fault = ("the audit log was interrupted in the middle of a write", "restart the server")
         try:
             fault = self._commit_group(group)
