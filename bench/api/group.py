@@ -106,7 +106,7 @@ def _round_trip(folder: Path, keys: Path, names: str, seconds: float) -> Iterato
         sent = blaster.answer(seconds + 60)
         beside = f"beside {sent['values'] / sent['seconds']:.0f} values/s and {VIEWERS} stalled viewers"
         for part, aim in (("p50", 15.0), ("p99", 50.0)):
-            note = f"select over gRPC, preset on the wire, check-back, reply; {busy['rounds']} rounds {beside}; {quiet[part]:.1f} ms alone"
+            note = f"select, preset on the wire, check-back, reply: {busy['rounds']} rounds {beside}; {quiet[part]:.1f} ms alone"
             yield Figure(f"control.round_trip.{part}", busy[part], "ms", aim, note=note)
 
 
