@@ -87,7 +87,7 @@ class AuditDesk:
             parameters, told = ({"reason": fault}, AlarmClass.ABNORMAL) if fault else ({}, AlarmClass.NOTICE)
             report(Event(self._clock.now_ns(), EventKind.SYSTEM, told, 2 if fault else 4, key, parameters))
 
-        self._keeper = AuditKeeper(self._audit, tell)
+        self._keeper = AuditKeeper(self._audit, tell, lambda: self.trust.revision if self.trust else 0)
         self._keeper.start()
 
     def close(self) -> None:
@@ -200,12 +200,17 @@ class AuditKeeper:
     Args:
         audit: the open log; it signs already.
         tell: told why a checkpoint could not be made, once, and with an empty text when one could be made again.
+        revision: of the trust; each change is a row.
         look_s: how often to look, real s.
     """
 
-    def __init__(self, audit: AuditLog, tell: Callable[[str], None], look_s: float = LOOK_S) -> None:
+    def __init__(
+        self, audit: AuditLog, tell: Callable[[str], None], revision: Callable[[], int] = lambda: 0, look_s: float = LOOK_S
+    ) -> None:
         self._audit = audit
         self._tell = tell
+        self._revision = revision
+        self._trusted = revision()
         self._look_s = look_s
         self._stop = threading.Event()
         self._told = ""
@@ -221,7 +226,11 @@ class AuditKeeper:
         self._thread.join()
 
     def look(self) -> None:
-        """Make a checkpoint if one is due."""
+        """Make a checkpoint if one is due; audit that the trust has changed."""
+        if (trusted := self._revision()) != self._trusted:
+            why = "authorities, revocation lists or users were read anew"
+            self._audit.append(AuditRow("security", "trust_changed", "system", old=self._trusted, value=trusted, reason=why))
+            self._trusted = trusted
         self._audit.checkpoint_if_due()
         fault = self._audit.checkpoint_fault
         if bool(fault) != bool(self._told):

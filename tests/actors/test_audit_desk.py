@@ -229,6 +229,18 @@ async def test_the_keeper_says_once_that_a_checkpoint_failed_and_once_that_it_is
         assert told[1:] == [""]
 
 
+async def test_a_change_of_the_trust_is_a_row(tmp_path, clock):
+    revision = [1]
+    with AuditLog(tmp_path, clock) as log:
+        keeper = AuditKeeper(log, lambda _: None, lambda: revision[0])
+        keeper.look()
+        revision[0] = 3
+        keeper.look()
+        keeper.look()
+    rows = [record.row for record in read_audit(tmp_path)]
+    assert [(row.step, row.old, row.value) for row in rows] == [("trust_changed", 1.0, 3.0)]
+
+
 async def test_rows_that_cannot_be_stored_are_refused_or_only_logged(desk, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(audit_module, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 
 import msgpack
 import pytest
@@ -391,6 +392,24 @@ def test_a_checkpoint_signed_for_something_else_is_refused(folder, identity, aut
     with pytest.raises(CheckpointError, match="signature is wrong"):
         bare.check(authorities)
     sign_checkpoint(signed.checkpoint, identity).check(authorities)
+
+
+def test_the_openssl_command_line_verifies_a_checkpoint(folder, openssl, tmp_path):
+    """Signature and certificate by an implementation that we did not write, from the bytes that the page of the docs names."""
+    from scada.security.certificates import parse_certificate
+    from scada.security.sm2_encoding import signature_to_der
+
+    signed = read_checkpoints(folder / CHECKPOINTS)[-1]
+    (tmp_path / "cert.pem").write_bytes(parse_certificate(signed.certificate).pem())
+    (tmp_path / "signature").write_bytes(signature_to_der(signed.signature))
+    (tmp_path / "message").write_bytes(b"SCADA audit checkpoint 1\0" + signed.encoded)
+    public = subprocess.run([openssl, "x509", "-in", tmp_path / "cert.pem", "-pubkey", "-noout"], capture_output=True, check=True)
+    (tmp_path / "public.pem").write_bytes(public.stdout)
+    command = [openssl, "dgst", "-sm3", "-verify", tmp_path / "public.pem", "-sigopt", "distid:1234567812345678"]
+    command += ["-signature", tmp_path / "signature", tmp_path / "message"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    (tmp_path / "message").write_bytes(b"SCADA audit checkpoint 2\0" + signed.encoded)
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
 def test_records_are_still_read_in_order(folder):
