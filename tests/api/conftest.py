@@ -300,6 +300,20 @@ class TableBackend(OperatorTable):
         self.acted.append(("cancel", request, principal.name, evidence))
         return ControlReply(request.sequence_id, SequenceState.CANCELLED)
 
+    async def confirm_control(self, request, principal, evidence):
+        self.acted.append(("confirm", request, principal.name, evidence))
+        return ControlReply(request.sequence_id, SequenceState.CONFIRMED, guardian=principal.name, confirm_digest=b"c" * 32)
+
+    async def adjust(self, request, principal, evidence):
+        self.acted.append(("adjust", request, principal.name, evidence))
+        return ControlReply("8", SequenceState.SUCCESS, value=1.0, present=1.0)
+
+    async def sequences(self, station="", *, ended=False):
+        return []
+
+    async def check_interlocks(self, control, value):
+        return []
+
     async def set_mode(self, request, principal, evidence):
         self.acted.append(("set_mode", request, principal.name, evidence))
         return ModeReply(True)

@@ -244,3 +244,24 @@ def test_exit_codes_reach_the_shell(live, present_keys, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 1
+
+
+def test_raise_and_lower_in_one_call(run, live):
+    assert "success" in run(ctl, "raise", "setpoint", "2.5")
+    run(ctl, "lower", "setpoint", "1")
+    first, second = (request for name, request, *_ in live.acted if name == "adjust")
+    assert (getattr(first, "raise"), first.amount) == (True, 2.5)
+    assert (getattr(second, "raise"), second.amount) == (False, 1.0)
+
+
+def test_nothing_waits_for_a_second_person(run):
+    assert run(ctl, "guard") == "nothing waits for a second person\n"
+    assert run(ctl, "sequences", lang="zh") == "没有正在进行的遥控\n"
+    with pytest.raises(ScadaError, match="no sequence '7' waits"):
+        run(ctl, "guard", "7", "--number", "1")
+
+
+def test_a_waiver_goes_to_the_server_with_its_reason(run, live):
+    run(ctl, "select", "setpoint", "12.5", "--emergency", "--bypass", "--reason", "fire")
+    [request] = [request for name, request, *_ in live.acted if name == "select"]
+    assert (request.emergency, request.bypass_interlocks, request.reason) == (True, True, "fire")

@@ -432,6 +432,9 @@ class GridBackend(OperatorTable):
         self.selected.pop(request.sequence_id, None)
         return ControlReply(request.sequence_id, SequenceState.CANCELLED)
 
+    async def sequences(self, station="", *, ended=False):
+        return []
+
     async def set_mode(self, request, principal, evidence):
         self.acted.append(("set_mode", request))
         match request.WhichOneof("target"):
@@ -706,6 +709,18 @@ class GridBackend(OperatorTable):
     async def edit_schedule(self, request, principal, evidence):
         self.acted.append(("edit_schedule", request))
         return self.plans.edit(request, principal.name)
+
+    async def dispatch_order(self, request, principal, evidence):
+        """A decision of the operator about an order that waits."""
+        self.acted.append(("dispatch_order", request))
+        code = pb.DISPATCH_CODE_ACCEPTED if request.accept else pb.DISPATCH_CODE_REFUSED
+        for order in self.orders:
+            if order.order_id == request.order_id:
+                order.code, order.decided_by = code, principal.name
+        return pb.DispatchReply(code=code, order_id=request.order_id, reason_code="" if request.accept else "operator")
+
+    def dispatch_heard(self, principal):
+        """Somebody looks."""
 
     async def list_schedules(self, request):
         return self.plans.listed(request)
