@@ -292,3 +292,17 @@ def test_values_typed_for_an_old_version_are_never_sent_for_a_newer_one(rig, ope
     plans.edit(other, "wang")
     expect(operator.at("plan-superseded")).to_contain_text(str(plan.info.version + 1), timeout=20_000)
     expect(operator.at("plan-send")).to_be_disabled()
+
+
+def test_an_operator_decides_about_an_order_of_dispatch_that_waits(rig, operator):
+    rig.backend.order("waits", -55.0, pb.DISPATCH_CODE_PENDING)
+    rig.backend.orders[-1].decide_until_ns = rig.backend.clock.now_ns() + 90 * 10**9
+    rig.backend.acted.clear()
+    operator.go("dispatch")
+    expect(operator.at("pending-waits")).to_contain_text("MW")
+    operator.at("refuse-waits").click()
+    operator.at("decide-dialog-reason").fill("line out")
+    confirm(operator, "decide-dialog")
+    expect(operator.at("pending-orders")).to_have_count(0)
+    (request,) = [one for name, one in rig.backend.acted if name == "dispatch_order"]
+    assert (request.order_id, request.accept, request.reason) == ("waits", False, "line out")
