@@ -79,10 +79,10 @@ def check_dispatch(
     Raises:
         CallError: ``no_area``.
     """
-    if request.unit:
-        _check(principal, request.unit, *AreaTree.of(tables).of_unit(request.unit))
-    else:
-        _check(principal, request.area, AreaTree.of(tables).of_area(request.area) or (request.area,))
+    tree = AreaTree.of(tables)
+    # a unit that is not under AGC is judged by the area that the order names
+    chains = tree.of_unit(request.unit) or (tree.of_area(request.area) or (request.area,),)
+    _check(principal, request.unit or request.area, *chains)
 
 
 def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, backend: Backend) -> list[int]:

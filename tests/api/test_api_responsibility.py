@@ -10,7 +10,7 @@ import pytest
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.faults import CallError
-from scada.api.responsibility import check_acknowledge, check_alarms, check_channel, check_edit, check_mode
+from scada.api.responsibility import check_acknowledge, check_alarms, check_channel, check_dispatch, check_edit, check_mode
 from scada.control.records import Principal
 from scada.model_cim.tables import ChannelSpec, Station
 from scada.security.roles import Right
@@ -220,3 +220,14 @@ async def test_texts_of_megabytes_are_neither_kept_nor_shown(connect, backend):
         with pytest.raises(CallError) as caught:
             await client.signed(method, request)
         assert (caught.value.code, len(str(caught.value)) < 500, backend.acted) == ("malformed", True, [])
+
+
+def test_a_unit_that_nobody_regulates_is_judged_by_the_area_of_the_order():
+    who = Principal("d", frozenset(), frozenset({Right.DISPATCH}), frozenset({"West"}))
+    order = pb.Schedule(area="East", unit="unheard-of", mw=[1], order_id="A")
+    with pytest.raises(CallError, match="outside d's areas"):
+        check_dispatch(order, who, regulated_tables())
+    check_dispatch(order, replace(who, areas=frozenset({"East"})), regulated_tables())
+    # and one that is regulated by where it stands, whatever area the order names
+    with pytest.raises(CallError, match="outside d's areas"):
+        check_dispatch(pb.Schedule(area="West", unit="G1", mw=[1]), who, regulated_tables())
