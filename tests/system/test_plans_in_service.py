@@ -54,4 +54,5 @@ def test_plans_and_their_versions_are_there_again(run, tmp_path):
     ]
     assert [(one.name, one.version) for one in listed.schedules] == [(unit.name, 2)]
     rows = [record.row for record in second.system.audit.records() if record.row.kind == "dispatch"]
-    assert [(row.step, row.sequence_id) for row in rows][:2] == [("order", "p"), ("edit", "e")]
+    steps = [(row.step, row.sequence_id, row.code) for row in rows][:4]
+    assert steps == [("order", "p", ""), ("answer", "p", "accepted"), ("edit", "e", ""), ("answer", "e", "accepted")]
