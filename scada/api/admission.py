@@ -125,7 +125,7 @@ class Admission:
                 return grpc.stream_stream_rpc_method_handler(lasting(kind, handler.stream_stream), *codec)
 
     def look(self) -> None:
-        """End the watches of health whose certificates are no longer in force; call it several times a second, on the server's loop."""
+        """End the watches of health whose certificates have fallen; call it several times a second, on the server's loop."""
         for running in list(self._running):
             if running.fault is None and self._tls is not None:
                 why = self._tls.refusal_of(running.peer.certificate, self._clock.now_ns())
