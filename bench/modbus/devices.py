@@ -60,7 +60,7 @@ async def plain(ports: list[int], scan_s: float, seconds: float) -> dict[str, fl
     """The bare client at the same pace: registers are read, nothing is made of them."""
     requests = 0
 
-    async def scan(port: int) -> None:
+    async def _scan(port: int) -> None:
         nonlocal requests
         client = AsyncModbusTcpClient("127.0.0.1", port=port)
         await client.connect()
@@ -71,7 +71,7 @@ async def plain(ports: list[int], scan_s: float, seconds: float) -> dict[str, fl
                 requests += 1
             await asyncio.sleep(max(0.0, scan_s - (time.perf_counter() - began)))
 
-    running = [asyncio.create_task(scan(port)) for port in ports]
+    running = [asyncio.create_task(_scan(port)) for port in ports]
     await asyncio.sleep(1.0)
     before, used, began = requests, time.process_time(), time.perf_counter()
     await asyncio.sleep(seconds)

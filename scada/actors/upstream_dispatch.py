@@ -34,8 +34,24 @@ def dispatch_control(place: int, row: ForwardedSetPoint) -> Control:
         place: of the row.
         row: of the forwarding table.
     """
-    fields: tuple[Any, ...] = (row.mrid, row.name, row.name, ControlKind.SETPOINT, "ActivePower", "MW", row.unit, row.area, -1)
-    return Control(_FIRST - place, *fields, row.address, None, "", select=row.select, scale=row.scale, offset=row.offset)
+    return Control(
+        cid=_FIRST - place,
+        mrid=row.mrid,
+        path=row.name,
+        name=row.name,
+        kind=ControlKind.SETPOINT,
+        control_type="ActivePower",
+        unit="MW",
+        equipment=row.unit,
+        station=row.area,
+        channel=-1,
+        address=row.address,
+        feedback=None,
+        device_number="",
+        select=row.select,
+        scale=row.scale,
+        offset=row.offset,
+    )
 
 
 def is_for_dispatch(control: Control) -> bool:

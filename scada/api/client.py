@@ -1,9 +1,8 @@
 """A client of the server: session, plain and signed calls, streams that survive a restart of the server.
 
-Used by ``scada ctl``, ``scada dispatch``, the operator station and the tests. Every reply is proven to be the server's before it is
-given on. A plain call is repeated after a new login when the server no longer knows the session. A signed call is repeated only
-when the server refused it for its session, i.e. certainly did not act; after a broken connection it never is, because it may have
-acted.
+Used by ``scada ctl``, ``scada dispatch``, the operator station and the tests. Every reply is proven to be the server's first. A
+plain call is repeated after a new login when the server no longer knows the session. A signed call is repeated only when the
+server refused it for its session, i.e. certainly did not act; after a broken connection it never is, because it may have acted.
 """
 
 from __future__ import annotations

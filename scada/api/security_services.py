@@ -103,7 +103,7 @@ class SecurityServices:
             raise malformed(f"an order names a user, and at most {MOST_NAMES} roles, areas and zones")
         wanted = user_of(user)
 
-        def change(table: UserTable) -> UserTable:
+        def _change(table: UserTable) -> UserTable:
             return changed_table(
                 table,
                 self._trust.policy.zones,
@@ -118,10 +118,10 @@ class SecurityServices:
         step, entry = ("remove user", "removed") if request.remove else ("set user", text_of_user(wanted))
         row = _row(step, principal, evidence, request.reason, mrid=user.name[:64], path=entry)
 
-        def act() -> None:
-            change_users(self._trust.folder, self._trust.policy.roles, change, before=lambda: self._backend.record(row))
+        def _act() -> None:
+            change_users(self._trust.folder, self._trust.policy.roles, _change, before=lambda: self._backend.record(row))
 
-        if refusal := await self._done(row, act):
+        if refusal := await self._done(row, _act):
             return refusal
         self._tell("security.user_changed", principal, user=user.name, entry=entry, reason=request.reason)
         return self._accepted("" if request.remove else "; ".join(self._area_faults(wanted)))
@@ -141,21 +141,21 @@ class SecurityServices:
             "end session", principal, evidence, request.reason, mrid=found.principal.name[:64], path=found.principal.station
         )
 
-        def act() -> None:
+        def _act() -> None:
             self._backend.record(row)
             self._sessions.end(found.identifier, f"ended by {principal.name}: {request.reason}")
 
-        return await self._done(row, act) or self._accepted()
+        return await self._done(row, _act) or self._accepted()
 
     async def load_revocations(self, request: pb.RevocationListFile, principal: Principal, evidence: bytes) -> pb.SecurityReply:
         """Take a revocation list, and end the sessions of whom it names."""
         row = _row("load revocations", principal, evidence, "", path=f"SM3 {sm3(request.crl).hex()}")
 
-        def act() -> None:
+        def _act() -> None:
             self._backend.record(row)
             self._trust.load_crl(request.crl)
 
-        if refusal := await self._done(row, act):
+        if refusal := await self._done(row, _act):
             return refusal
         self._tell("security.revocations", principal, user=principal.name)
         return self._accepted()

@@ -25,8 +25,7 @@ from scada.core.secret_values import PREFIX, is_secret
 from scada.core.settings import Settings
 from scada.model_cim.points import load_model
 from scada.rest.tokens import TokenStore
-from scada.security.audit import segments
-from scada.security.audit_chain import AuditError, Chain
+from scada.security.audit_chain import AuditError, Chain, segments
 from scada.security.authorities import Authorities, load_authorities
 from scada.security.certificates import Certificate, to_ns
 from scada.security.identities import load_identity

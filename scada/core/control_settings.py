@@ -22,7 +22,7 @@ class TwoPersonRule(Section):
     needed: bool = Field(True, description="false: an exception; the first rule that matches decides.")
     upstream: Literal["allow", "guardian"] = Field(
         "allow",
-        description="Commands of upstream control centres: allow = their own two-person rule counts, guardian = someone here too.",
+        description="Commands of upstream centres: allow = their own two-person rule counts; guardian = someone here too.",
     )
 
 

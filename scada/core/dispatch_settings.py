@@ -1,4 +1,4 @@
-"""Settings of upstream dispatch: who may order what, how orders and day plans are judged, and what happens when dispatch is lost."""
+"""Settings of upstream dispatch: who may order what, how orders and plans are judged, what happens when dispatch is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from scada.core.section import Section
-
 
 OrderKind = Literal["setpoint", "schedule", "mode", "limits"]
 EVERYTHING = "*"

@@ -362,7 +362,9 @@ def _stations(model: CimModel, findings: list[Finding]) -> list[Station]:
 
 def _bays(model: CimModel, station: Station) -> tuple[tuple[str, str], ...]:
     places = [(level, (station.name, name)) for level, name, _ in station.voltage_levels]
-    bays = [(bay, (*names, model.name(bay))) for level, names in places for bay in model.refs_to(level, "Bay.VoltageLevel")]
+    bays: list[tuple[str, tuple[str, ...]]] = [
+        (bay, (*names, model.name(bay))) for level, names in places for bay in model.refs_to(level, "Bay.VoltageLevel")
+    ]
     bays += [(bay, (station.name, model.name(bay))) for bay in model.refs_to(station.mrid, "Bay.Substation")]
     return tuple((bay, "/".join(names)) for bay, names in bays)
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMETER = re.compile(r"\{([a-z_|]+)\}")
 
 GROUPS = ("status", "limit", "state", "alarm", "channel", "control", "security", "agc", "avc", "dispatch", "replay", "model")
-GROUPS += ("operator", "rtdb", "history", "events", "audit", "system", "actor", "programme", "programmes", "protocol", "topology", "calc", "performance")
+GROUPS += ("operator", "rtdb", "history", "events", "audit", "system", "actor", "programme", "programmes", "protocol")
+GROUPS += ("topology", "calc", "performance")
 KEY = re.compile(rf'"((?:{"|".join(GROUPS)})(?:\.[a-z_]+)+)"')
 NOT_TEXTS = re.compile(r"^\s*#|get_logger|own\.get\(|\.finding\(|_log\.|settings\.|^\s*import|^from")
 
