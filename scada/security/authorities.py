@@ -142,11 +142,18 @@ class Authorities:
         faults = []
         for authority in self._all:
             known = self.list_of(authority)
-            if known is None and self._lists_demanded:
+            if known is None and self._lists_demanded and not self.is_over(authority, now_ns):
                 faults.append(f"{authority.name}: no revocation list")
-            elif known is not None and now_ns >= known.due_ns:
+            elif known is not None and now_ns >= known.due_ns and not self.is_over(authority, now_ns):
                 faults.append(f"{authority.name}: revocation list {known.number} was to be replaced by {_day(known.due_ns)}")
         return "; ".join(faults)
+
+    def is_over(self, authority: Certificate, now_ns: int) -> bool:
+        """True if nothing that an authority issued can be good any more: it, or one above it, has expired or is revoked.
+
+        Its list need not be renewed, and mostly cannot be.
+        """
+        return any(now_ns >= each.not_after_ns or self.revoked(each) for each in self.chain(authority))
 
     def _owned(self, lists: Iterable[RevocationList]) -> dict[bytes, RevocationList]:
         owned: dict[bytes, RevocationList] = {}

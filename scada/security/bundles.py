@@ -30,6 +30,7 @@ from scada.security.key_files import (
     write_new,
 )
 from scada.security.signers import signer_path
+from scada.security.tls_trust import read_material
 
 MAXIMUM_SIZE: Final = 16 << 20
 """Bytes of a bundle."""
@@ -95,7 +96,12 @@ def import_identity(folder: Path, data: bytes, clock: Clock, *, password: bytes 
         with tempfile.TemporaryDirectory(dir=folder, prefix=".import-") as aside:
             for title, content in files.items():
                 write_new(Path(aside) / title, content, _mode(title))
+            for path in folder.iterdir():
+                if _SHARED.fullmatch(path.name) and path.name not in files:
+                    write_new(Path(aside) / path.name, read(path), _mode(path.name))
             load_identity(Path(aside), name, clock, password)
+            if f"{name}{_TLS_CERTIFICATE}" in files:
+                read_material(Path(aside), name, password=password)
             _assert_fits(Path(aside), folder, files, own, overwrite=overwrite)
         # certificates first: a crash leaves a key that does not belong and a second import that mends it
         for title in sorted(files, key=lambda title: title.endswith((KEY_SUFFIX, _TLS_KEY))):
@@ -109,9 +115,12 @@ def _assert_fits(aside: Path, folder: Path, files: dict[str, bytes], own: set[st
     """Refuse what would change whom the folder trusts or lose a key; drop what is older than what is here."""
     if (folder / "ca.cert.pem").exists():
         here, there = load_authorities(folder), load_authorities(aside)
-        if here.root.encoded != there.root.encoded:
+        known = {each.encoded for each in here}
+        if here.root.encoded != there.root.encoded or any(each.is_root and each.encoded not in known for each in there):
             raise SecurityError(
-                "the bundle is of another root authority", where=str(folder), mend="import it into another folder"
+                "the bundle is of another root authority, or brings one along",
+                where=str(folder),
+                mend="import it into another folder; a further root is put in place by hand",
             )
     for title in list(files):
         place = folder / title
@@ -119,9 +128,17 @@ def _assert_fits(aside: Path, folder: Path, files: dict[str, bytes], own: set[st
             continue
         if title in own and not overwrite:
             raise SecurityError(f"another {title} is here", where=str(folder), mend="say --replace if it may go")
-        is_older = title.endswith(LIST_SUFFIX) and load_list(place).number >= load_list(aside / title).number
-        if is_older or title.startswith("tls-crl"):
+        if title == "tls-ca.pem":
+            raise SecurityError("the bundle is of another TLS authority", where=str(place), mend="exchange it by hand")
+        if title == "tls-crl.pem" or (title.endswith(LIST_SUFFIX) and not _is_newer(aside / title, place)):
             del files[title]
+
+
+def _is_newer(given: Path, held: Path) -> bool:
+    there, here = load_list(given), load_list(held)
+    if there.issuer_key_id != here.issuer_key_id:
+        raise SecurityError("the list in the bundle is of another authority than the one here", where=str(held))
+    return there.number > here.number
 
 
 def _files(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -55,6 +55,8 @@ class Trust:
         self._parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
         self._stamps = self._look()
         self._authorities = self._read_authorities(self._stamps)
+        self._newest: dict[bytes, int] = {}
+        self._remember_lists()
         self.files = files or PolicyFiles(folder)
         self._policy_stamps = self._look_at_policy()
         self.policy: Policy = load_policy(self.files)
@@ -145,6 +147,7 @@ class Trust:
         changed = not authorities.same_as(self._authorities)
         if changed:
             self._authorities = authorities
+            self._remember_lists()
         return changed
 
     def _take_policy(self) -> bool:
@@ -201,15 +204,18 @@ class Trust:
         return load_list(path) if name.endswith(LIST_SUFFIX) else load_certificate(trusted(path))
 
     def _assert_forward(self, authorities: Authorities) -> None:
-        """No list of an authority may go away or back: it would bring the revoked to life."""
+        """No list of an authority may go away or back, even if the authority itself went in between: the revoked would come to life."""
         for authority in authorities:
-            known, found = self._authorities.list_of(authority), authorities.list_of(authority)
-            if known and found is None:
+            known, found = self._newest.get(authority.public_key.point()), authorities.list_of(authority)
+            if known is None:
+                continue
+            if found is None:
                 raise RevocationError("the revocation list has gone", where=authority.name, mend="put it back")
-            if known and found and found.number < known.number:
-                raise RevocationError(
-                    f"revocation list {found.number} is older than {known.number} in force", where=authority.name
-                )
+            if found.number < known:
+                raise RevocationError(f"revocation list {found.number} is older than {known} in force", where=authority.name)
+
+    def _remember_lists(self) -> None:
+        self._newest |= {key: known.number for key, known in self._authorities.lists.items()}
 
 
 def _stamp(told: os.stat_result) -> Stamp:

@@ -190,6 +190,55 @@ def test_a_bundle_with_foreign_files_is_refused(keys, tmp_path, title):
     assert not there.exists() or list(there.iterdir()) == []
 
 
+def altered(bundle, keys, **files):
+    """A bundle of ours in which somebody has put files in place of others; None takes one away."""
+    run("export", keys, "operator", bundle, "--plain")
+    parts = dict(part.split(b"\n", 1) for part in bundle.read_bytes().split(b"file: ")[1:])
+    parts |= {title.encode(): data for title, data in files.items()}
+    bundle.write_bytes(b"".join(b"file: " + title + b"\n" + data for title, data in parts.items() if data is not None))
+    return bundle
+
+
+def test_a_bundle_brings_no_further_root(keys, tmp_path):
+    init_identities(tmp_path / "foreign")
+    root = (tmp_path / "foreign" / "ca.cert.pem").read_bytes()
+    before = {path: path.read_bytes() for path in keys.iterdir() if path.is_file()}
+    with pytest.raises(SecurityError, match="another root"):
+        run("import", keys, altered(tmp_path / "bundle", keys, **{"plant.ca.pem": root}))
+    assert {path: path.read_bytes() for path in keys.iterdir() if path.is_file()} == before
+
+
+def test_a_bundle_brings_no_other_tls_authority(keys, tmp_path):
+    init_identities(tmp_path / "foreign")
+    titles = ("tls-ca.pem", "tls-crl.pem", "operator.tls.pem", "operator.tls.key")
+    files = {title: (tmp_path / "foreign" / title).read_bytes() for title in titles}
+    bundle = altered(tmp_path / "bundle", keys, **files)
+    before = (keys / "tls-ca.pem").read_bytes()
+    with pytest.raises(SecurityError, match="another TLS authority"):
+        run("import", keys, bundle, "--replace")
+    assert (keys / "tls-ca.pem").read_bytes() == before
+
+
+def test_a_bundle_puts_no_list_under_the_name_of_another_authority(keys, tmp_path):
+    run("ca", keys, "north")
+    run("crl", keys, "--by", "north")
+    for _ in range(3):
+        run("crl", keys)
+    files = {"ca.crl.pem": None, "north.crl.pem": (keys / "ca.crl.pem").read_bytes()}
+    bundle = altered(tmp_path / "bundle", keys, **files)
+    before = (keys / "north.crl.pem").read_bytes()
+    with pytest.raises(SecurityError):
+        run("import", keys, bundle)
+    assert (keys / "north.crl.pem").read_bytes() == before
+
+
+def test_a_bundle_with_the_tls_key_of_somebody_else(keys, tmp_path):
+    bundle = altered(tmp_path / "bundle", keys, **{"operator.tls.key": (keys / "viewer.tls.key").read_bytes()})
+    with pytest.raises(SecurityError, match="does not belong"):
+        run("import", tmp_path / "there", bundle)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_secrets_from_the_command_line(keys):
     assert "secret:broker is set" in run("secret", "set", keys, "broker", stdin="hunter2 \n")
     assert run("secret", "list", keys) == "secret:broker\n"

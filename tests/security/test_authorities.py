@@ -137,3 +137,15 @@ def test_overdue_and_missing_lists_are_told_and_do_not_stop_checks(root, sub, wa
     assert trust.stale(NOW + 30 * DAY).startswith("sub: revocation list 1 was to be replaced by 2023-12-14")
     trust.check(wang.certificate, NOW + 40 * DAY)
     assert of(root, sub, lists=[sub.revocations()], lists_demanded=True).stale(NOW) == "root: no revocation list"
+
+
+def test_an_authority_that_is_over_needs_no_list_any_more(root):
+    """Nothing that it issued can be good: its list will never be renewed, and controls must not rest for ever."""
+    old = Made("old", root, authority=True, path_length=0, after=NOW + 20 * DAY)
+    bad = Made("bad", root, authority=True, path_length=0)
+    trust = of(root, old, bad, lists=[old.revocations(days=10), bad.revocations(days=10)])
+    assert trust.stale(NOW + 15 * DAY).count("was to be replaced") == 2
+    assert trust.stale(NOW + 20 * DAY).startswith("bad: ")
+    trust = of(root, old, bad, lists=[old.revocations(days=10), bad.revocations(days=10), root.revocations(bad, days=400)])
+    assert trust.stale(NOW + 20 * DAY) == ""
+    assert of(root, old, lists=[root.revocations(days=400)], lists_demanded=True).stale(NOW + 20 * DAY) == ""

@@ -92,6 +92,33 @@ def test_a_list_neither_goes_away_nor_back(trust, keys, clock):
     assert trust.fault == ""
 
 
+def test_a_list_does_not_go_back_by_way_of_its_authority(trust, keys, clock):
+    """The authority is taken away with its list, and comes back with an older one, or without."""
+    make_subordinate(keys, "north", clock)
+    li = issue_identity(keys, "li", ["OPERATOR"], clock, authority="north")
+    authority, path = keys / "north.ca.pem", keys / "north.crl.pem"
+    held = authority.read_bytes()
+    revoke(keys, [], "unspecified", clock, authority="north")
+    empty = path.read_bytes()
+    revoke(keys, [li], "keyCompromise", clock, authority="north")
+    assert trust.refresh()
+    newest = path.read_bytes()
+    authority.unlink()
+    path.unlink()
+    assert trust.refresh()
+    authority.write_bytes(held)
+    assert not trust.refresh()
+    path.write_bytes(empty)
+    assert not trust.refresh()
+    assert trust.fault
+    with pytest.raises(SecurityError):
+        trust.check(li, clock.now_ns())
+    path.write_bytes(newest)
+    assert trust.refresh()
+    with pytest.raises(RevokedError):
+        trust.check(li, clock.now_ns())
+
+
 def test_overdue_by_the_clock_alone(trust, keys, clock):
     revoke_operator(keys, clock, days=7)
     trust.refresh()
