@@ -233,8 +233,8 @@ def seal(signer: Signer, header: pb.Header, body: bytes, keys: Protection | None
     return pb.Signed(header=header_bytes, body=body, sig=signature, mac=keys.tag(authenticated, signature))
 
 
-def read_envelope(envelope: bytes) -> pb.Signed:
-    """Parse a serialised ``Signed``.
+def read_envelope(envelope: bytes, maximum: int = MAXIMUM_SIZE) -> pb.Signed:
+    """Parse a serialised ``Signed`` of at most so many bytes.
 
     Raises:
         UnsignedError: it is empty.
@@ -242,8 +242,8 @@ def read_envelope(envelope: bytes) -> pb.Signed:
     """
     if not envelope:
         raise UnsignedError("the message is not signed", mend="log in and send it as Signed{header, body, sig, mac}")
-    if len(envelope) > MAXIMUM_SIZE:
-        raise MalformedError(f"the message has more than {MAXIMUM_SIZE} bytes")
+    if len(envelope) > maximum:
+        raise MalformedError(f"the message has more than {maximum} bytes")
     try:
         return pb.Signed.FromString(envelope)
     except DecodeError as error:

@@ -29,10 +29,14 @@ from scada.security.envelope import (
 )
 from scada.security.peer import Peer
 from scada.security.sm2 import Sm2PublicKey
+from scada.security.sm3 import sm3
 from scada.security.trust import Trust
 
 WINDOW_S: Final = 30.0
 """Allowed clock difference of messages that operate nothing, s."""
+
+LOGIN_MAXIMUM: Final = 16 * 1024
+"""Bytes of a serialised login: it is kept as evidence."""
 
 NONCE_SIZE: Final = 32
 
@@ -71,26 +75,27 @@ class Logins:
         self._tls_names = tls_names
         self._lock = Lock()
         self._served: dict[bytes, float] = {}
-        """Digest of a login -> monotonic time at which its window is certainly over."""
+        """Digest of what was signed -> monotonic time at which its window is certainly over."""
 
-    def prove(self, signed: pb.Signed, header: pb.Header, digest: bytes, peer: Peer) -> tuple[pb.LoginRequest, Certificate]:
+    def prove(self, signed: pb.Signed, header: pb.Header, peer: Peer) -> tuple[pb.LoginRequest, Certificate]:
         """Prove a login whose address was checked, and use it up.
 
         Args:
             signed: what came.
             header: of it.
-            digest: SM3 of it, as it came.
             peer: the connection.
 
         Raises:
             EnvelopeError: naming the cause.
         """
+        authenticated = authenticated_bytes(signed.header, signed.body)
+        digest = sm3(authenticated)  # not of the message: the same login could come in another wrapping
         if digest in self._served:
             raise ReplayedError("this login was used before")
         self._check_fresh(header)
         request, certificate = self._prove_owner(signed, header)
         self._check_connection(header, certificate, peer)
-        if not certificate.public_key.verify(signed.sig, authenticated_bytes(signed.header, signed.body)):
+        if not certificate.public_key.verify(signed.sig, authenticated):
             raise BadSignatureError("the signature of the login is wrong", where=certificate.name)
         now = self._clock.monotonic()
         if header.challenge:

@@ -46,7 +46,7 @@ from scada.security.envelope import (
     read_header,
 )
 from scada.security.identities import Identity
-from scada.security.logins import NONCE_SIZE, WINDOW_S, Logins
+from scada.security.logins import LOGIN_MAXIMUM, NONCE_SIZE, WINDOW_S, Logins
 from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import may_call
 from scada.security.seals import Sealer
@@ -133,18 +133,17 @@ class SessionServer:
         Raises:
             EnvelopeError: naming the cause.
         """
-        signed = read_envelope(envelope)
+        signed = read_envelope(envelope, LOGIN_MAXIMUM)
         header = read_header(signed, with_mac=False)
         self._check_address(header, LOGIN)
-        digest = sm3(envelope)
-        request, certificate = self._logins.prove(signed, header, digest, peer)
+        request, certificate = self._logins.prove(signed, header, peer)
         identifier = secrets.token_bytes(16)
         principal = self._principal(certificate, request.station, identifier, peer)
         now, now_ns = self._clock.monotonic(), self._clock.now_ns()
         remaining_ns = min(int(self._lifetime_s * NS_PER_S), self._trust.expires_ns(certificate) - now_ns)
         secret = secrets.token_bytes(SECRET_SIZE)
         expires_ns = now_ns + remaining_ns
-        reply = self._answers.login(request, principal, secret=secret, digest=digest, expires_ns=expires_ns)
+        reply = self._answers.login(request, principal, secret=secret, digest=sm3(envelope), expires_ns=expires_ns)
         session = Session(
             identifier=identifier,
             principal=principal,

@@ -28,7 +28,7 @@ class SessionLocks:
         if self._policy.one_control_session and newest.attended:
             for each in others:
                 if each.principal.station != newest.principal.station:
-                    each.superseded_by = newest.identifier
+                    each.superseded_by = [*filter(self._live.__contains__, each.superseded_by), newest.identifier]
 
     def reason(self, session: Session) -> str:
         """``idle_locked``, ``superseded``, or empty: it may give orders."""
@@ -61,4 +61,5 @@ class SessionLocks:
         return age > 2 * self._policy.rekey_after_s or messages > 2 * self._policy.rekey_after_messages
 
     def _newer(self, session: Session) -> Session | None:
-        return self._live.get(session.superseded_by) if session.superseded_by else None
+        """The latest of those who took over that is still there."""
+        return next((found for each in reversed(session.superseded_by) if (found := self._live.get(each))), None)

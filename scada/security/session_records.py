@@ -59,8 +59,8 @@ class Session:
     """Monotonic s of the last order, or of the login."""
     last_order_ns: int = 0
     """ns UTC of the last order; 0 = none yet."""
-    superseded_by: bytes = field(default=b"", repr=False)
-    """A later session of the identity at another workstation."""
+    superseded_by: list[bytes] = field(default_factory=list, repr=False)
+    """Later sessions of the identity at other workstations, the latest last."""
     renewed_at: int = 0
     """:attr:`messages` at the last renewal of the keys."""
     window: SequenceWindow = field(default_factory=SequenceWindow, repr=False)

@@ -204,7 +204,7 @@ async def test_a_flood_of_refusals_does_not_flood_the_event_log(operator, backen
     for _ in range(refusals.BURST + 20):
         with pytest.raises(CallError):
             await send(operator, b"")
-    server._reporter.close()
+    server._controls.reporter.close()
     stored = backend.stored[before:]
     flood = [event for event in stored if event.key == "security.flood"]
     single = [event for event in stored if event.key == "security.refused"]

@@ -252,3 +252,26 @@ def test_a_login_envelope_is_no_order_and_an_order_no_login(rig, client):
         rig.server.login(client.seal("/scadapb.v1.Session/Login", REQUEST))
     with pytest.raises(EnvelopeError):
         rig.server.rekey(client.seal(READ, REQUEST), client.session)
+
+
+@pytest.mark.parametrize("with_challenge", [False, True])
+def test_a_login_is_not_replayed_in_another_wrapping(made_keys, with_challenge):
+    """What is signed is header and body: the same two in other bytes around them are the same login."""
+    rig = Rig(made_keys)
+    challenge = rig.server.challenge().challenge if with_challenge else b""
+    login = rig.client().login_request(challenge)
+    rig.server.login(login)
+    signed = pb.Signed.FromString(login)
+    backwards = pb.Signed(sig=signed.sig).SerializeToString() + pb.Signed(body=signed.body).SerializeToString()
+    for same in (login, login + b"\xa0\x06\x01", backwards + pb.Signed(header=signed.header).SerializeToString()):
+        with pytest.raises(EnvelopeError) as caught:
+            rig.server.login(same)
+        assert caught.value.code in ("replayed", "unknown_challenge")
+    assert len(rig.server.sessions()) == 1
+
+
+def test_a_login_is_short(rig):
+    """It is kept as evidence: nobody fills the disk with what stands around a good one."""
+    padded = rig.client().login_request() + b"\xa2\x06\xff\x7f" + bytes(0x3FFF)
+    with pytest.raises(MalformedError, match="more than"):
+        rig.server.login(padded)

@@ -121,6 +121,17 @@ def test_a_login_elsewhere_leaves_the_session_before_to_look_only(made_keys):
     rig.open(first, first.seal(SELECT, REQUEST))
 
 
+def test_of_three_workstations_only_the_last_acts_that_is_still_there(made_keys):
+    rig = Rig(made_keys, SessionPolicy(one_control_session=True))
+    desks = [rig.login(station=f"desk {number}") for number in range(3)]
+    looks = lambda: [rig.server.only_looks(rig.server.find(each.session)) for each in desks]  # noqa: E731
+    assert looks() == ["superseded", "superseded", ""]
+    rig.server.logout(desks.pop().session)
+    assert looks() == ["superseded", ""]
+    rig.server.logout(desks.pop().session)
+    assert looks() == [""]
+
+
 def test_unless_the_site_allows_several(rig):
     first = rig.login(station="desk 1")
     rig.login(station="desk 2")
