@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ def _example_lines() -> Iterator[str]:
     yield '# roles = ["OPERATOR"]'
     yield '# areas = ["East"]'
     yield ""
+    yield '# [dispatch.contracts."provincial-dispatch-a"]  # what one dispatcher may order; see docs/dispatch-api.md'
+    yield '# areas = ["East"]'
+    yield '# decide = "operator"'
+    yield ""
     yield "# [drivers]  # drivers of your own, by protocol; their code runs with the rights of the server"
     yield '# my-protocol = "drivers/my_protocol.py:MyDriver"'
 
@@ -66,13 +70,18 @@ def _section_lines(section: str, group: type[BaseModel]) -> Iterator[str]:
     """A section and those inside it."""
     yield f"[{section}]  # {(group.__doc__ or '').strip().splitlines()[0]}"
     inner: list[tuple[str, type[BaseModel]]] = []
+    tables: list[str] = []
     for name, item in group.model_fields.items():
         if isinstance(item.annotation, type) and issubclass(item.annotation, BaseModel):
             inner.append((f"{section}.{name}", item.annotation))
+        elif isinstance(item.default, Mapping):
+            tables += [f"[{section}.{name}.{key}]  # {item.description}" for key in item.default]
         elif item.default_factory is None:  # else a table of its own, see below
             unset = "# " if item.default is None else ""
             yield f"{unset}{name} = {_toml(item.default)}" + (f"  # {item.description}" if item.description else "")
     yield ""
+    for head in tables:
+        yield from (head, "")
     for name, part in inner:
         yield from _section_lines(name, part)
 
@@ -84,6 +93,10 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, BaseModel):
+        return _toml(value.model_dump(exclude_defaults=True))
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{name} = {_toml(item)}' for name, item in value.items())} }}"
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return f'"{value}"'
