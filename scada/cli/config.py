@@ -87,16 +87,16 @@ def _section_lines(section: str, group: type[BaseModel]) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:
-    if value is PydanticUndefined or value is None:
-        return '""'
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, BaseModel):
-        return _toml(value.model_dump(exclude_defaults=True))
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{name} = {_toml(item)}' for name, item in value.items())} }}"
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return f'"{value}"'
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case int() | float():
+            text = str(value)
+        case BaseModel():
+            pairs = (f"{name} = {_toml(item)}" for name, item in value.model_dump(exclude_defaults=True).items())
+            text = f"{{ {', '.join(pairs)} }}"
+        case tuple():
+            text = f"[{', '.join(_toml(item) for item in value)}]"
+        case _:
+            text = '""' if value is None or value is PydanticUndefined else f'"{value}"'
+    return text
