@@ -57,6 +57,8 @@ class SessionCalls:
         self._lock = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
         self._renew_after = 0.0
+        self._doubted = ""
+        """Session whose keys the server may have renewed without our hearing of it."""
 
     async def login(self, lost: str) -> None:
         """Log in, unless another task has replaced the ``lost`` session meanwhile.
@@ -161,7 +163,7 @@ class SessionCalls:
         return reply
 
     async def renew(self) -> None:
-        """Renew the keys if it is time; a failure is logged, and the session goes on while it can."""
+        """Renew the keys if it is time; after a failure, which may have renewed the server's, the next call logs in."""
         async with self._lock:
             now = self._clock.monotonic()
             if not self._session.rekey_due or now < self._renew_after:
@@ -180,6 +182,8 @@ class SessionCalls:
                 self._renew_after = 0.0
             except (CallError, SecurityError) as error:
                 _log.warning("the keys of the session were not renewed", reason=str(error))
+                if getattr(error, "code", "") != "rate_limited":
+                    self._doubted = self._session.session
 
     def close(self) -> None:
         """Give up what runs beside."""
@@ -190,11 +194,11 @@ class SessionCalls:
 
     async def _in_session(self, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         used = self._session.session
-        if not used:
+        if used and self._session.rekey_due:
+            await self.renew()
+        if used in ("", self._doubted):
             await self.login(used)
             return await attempt()
-        if self._session.rekey_due:
-            await self.renew()
         try:
             return await attempt()
         except CallError as error:

@@ -271,3 +271,25 @@ async def test_a_slow_order_is_not_sent_again(operator, backend, monkeypatch):
     assert caught.value.code == "expired"
     assert backend.acted == []
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("unheard", ["answer", "request"])
+async def test_a_renewal_whose_answer_was_lost_leaves_nobody_blind(operator, backend, clock, monkeypatch, unheard):
+    """The server may have renewed its keys: a viewer that waits for its next renewal would see nothing for an hour."""
+    bare = operator._calls.bare
+
+    async def broken(target, method, *arguments, **more):
+        if method != "Session/Rekey":
+            return await bare(target, method, *arguments, **more)
+        monkeypatch.setattr(operator._calls, "bare", bare)
+        if unheard == "answer":
+            await bare(target, method, *arguments, **more)
+        raise CallError(grpc.StatusCode.UNAVAILABLE, "unavailable", "the connection broke")
+
+    monkeypatch.setattr(operator._calls, "bare", broken)
+    clock.advance(3600)
+    await operator.call("Realtime/GetStatus", pb.GetStatusRequest())
+    clock.advance(3)  # replies come under the new keys
+    assert (await operator.call("Realtime/GetStatus", pb.GetStatusRequest())).site == "demo"
+    clock.advance(60)
+    assert (await operator.signed("Control/SetMode", pb.SetModeRequest(agc="on"))).accepted
