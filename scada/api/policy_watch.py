@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
+
 import structlog
 
 from scada.actors.backend import Backend
@@ -17,7 +22,7 @@ _log = structlog.get_logger("scada.api.security")
 
 
 class PolicyWatch:
-    """Compares what is in force with what was told last. For one thread at a time; it writes to the audit log.
+    """Compares what is in force with what was told last. Safe to call from several threads; it writes to the audit log.
 
     Args:
         backend: takes events and rows.
@@ -27,16 +32,30 @@ class PolicyWatch:
     def __init__(self, backend: Backend, trust: Trust) -> None:
         self._backend = backend
         self._trust = trust
+        self._lock = Lock()
         self._told = ""
         self._known: Policy = trust.policy
         self._judged: tuple[Policy, ModelTables] | None = None
 
-    def expect(self) -> None:
-        """What is in force now was ordered, and told by who ordered it."""
-        self._known = self._trust.policy
+    @contextmanager
+    def ordered(self, name: str) -> Iterator[None]:
+        """While the entry of a user is changed and taken by order: who ordered it tells it, and of nothing else."""
+        with self._lock:
+            yield
+            self._expect(name)
+
+    def _expect(self, name: str) -> None:
+        known = self._known.users
+        users = {**known.users, name: self._trust.policy.users.users.get(name)}
+        told = {key: user for key, user in users.items() if user is not None}
+        self._known = replace(self._known, users=UserTable(told, known.roles))
 
     def look(self) -> None:
         """Tell what has changed since; cheap if nothing has."""
+        with self._lock:
+            self._look()
+
+    def _look(self) -> None:
         fault, policy, tables = self._trust.fault, self._trust.policy, self._backend.tables
         if fault != self._told:
             self._told = fault

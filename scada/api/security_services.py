@@ -26,9 +26,10 @@ from scada.model_cim.tables import AlarmClass
 from scada.security.areas import AreaTree
 from scada.security.audit import AuditRow
 from scada.security.policy import changed_table
+from scada.security.roles import Right
 from scada.security.session import Session, SessionServer
 from scada.security.sm3 import sm3
-from scada.security.users import User, UserTable, change_users, text_of_user
+from scada.security.users import User, UserRefusedError, UserTable, change_users, text_of_user
 
 MOST_NAMES = 256
 """Roles, areas or zones of one user in an order."""
@@ -104,6 +105,9 @@ class SecurityServices:
         wanted = user_of(user)
 
         def _change(table: UserTable) -> UserTable:
+            now_ns = SystemClock().now_ns()
+            if not table.holds(principal.name, Right.SECURITY, now_ns):  # changed while the order waited for its turn
+                raise UserRefusedError("unauthorised", "the right to do this has been taken meanwhile", where=principal.name)
             return changed_table(
                 table,
                 self._trust.policy.zones,
@@ -112,19 +116,22 @@ class SecurityServices:
                 actor=principal.name,
                 reason=request.reason,
                 based_on=request.based_on,
-                now_ns=SystemClock().now_ns(),
+                now_ns=now_ns,
             )
 
         step, entry = ("remove user", "removed") if request.remove else ("set user", text_of_user(wanted))
         row = _row(step, principal, evidence, request.reason, mrid=user.name[:64], path=entry)
 
         def _act() -> None:
-            change_users(self._trust.folder, self._trust.policy.roles, _change, before=lambda: self._backend.record(row))
+            with self.watch.ordered(user.name):
+                change_users(self._trust.folder, self._trust.policy.roles, _change, before=lambda: self._backend.record(row))
+                self._trust.refresh()
 
         if refusal := await self._done(row, _act):
             return refusal
         self._tell("security.user_changed", principal, user=user.name, entry=entry, reason=request.reason)
-        return self._accepted("" if request.remove else "; ".join(self._area_faults(wanted)))
+        remarks = [] if request.remove else self._area_faults(wanted)
+        return self._accepted("; ".join([*remarks, self._trust.fault] if self._trust.fault else remarks))
 
     async def end_session(self, request: pb.EndSessionRequest, principal: Principal, evidence: bytes) -> pb.SecurityReply:
         """End somebody's session."""
@@ -167,7 +174,6 @@ class SecurityServices:
         try:
             await asyncio.to_thread(act)
             await asyncio.to_thread(self._sessions.revalidate)
-            self.watch.expect()
         except SecurityError as error:
             code = getattr(error, "code", "refused")
             refused = replace(row, step=f"{row.step} refused", code=code, reason=error.what[:1000], evidence=b"")

@@ -12,7 +12,7 @@ from scada.security.areas import AreaTree
 from scada.security.certificates import Certificate
 from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import Right, RoleTable, load_roles
-from scada.security.users import ROLES_FILE, User, UserRefusedError, UserTable, load_users
+from scada.security.users import ROLES_FILE, User, UserRefusedError, UserTable, alike, load_users
 from scada.security.zones import ALL, WITHOUT_ZONE, Zone, load_zones, zone_of
 
 SITE_ROLES_FILE: Final = "site-roles.toml"
@@ -110,6 +110,8 @@ def findings(policy: Policy, tables: ModelTables | None = None) -> list[str]:
         found += [f"{user.name}: there is no zone {zone!r}" for zone in sorted(user.zones - zones)]
         if not user.roles and not user.disabled:
             found.append(f"{user.name}: has no role")
+    names = sorted(policy.users.users)
+    found += [f"{one}: would be taken for {other}" for at, one in enumerate(names) for other in names[:at] if alike(one, other)]
     for right, what in ((Right.SECURITY, "administers the rights"), (Right.CONTROL, "operates"), (Right.GUARD, "guards")):
         if not any(right in policy.roles.rights_of(user.roles) and not user.disabled for user in policy.users.users.values()):
             found.append(f"nobody {what}: no user that is not disabled has the right {right}")

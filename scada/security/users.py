@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
 from scada.security import key_files
 from scada.security.roles import ALL_AREAS, DEFAULT_ROLES, Right, RoleTable
@@ -33,7 +35,10 @@ _HEAD = """\
 """
 _KEYS = {"roles", "areas", "zones", "disabled", "valid_until", "revision"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+LONGEST_NAME: Final = 64
+"""Characters of a user's name."""
+_ALPHABETS = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}
+"""Those that have letters which look like another's."""
 
 
 class UserRefusedError(SecurityError):
@@ -121,6 +126,8 @@ class UserTable:
         """
         _check_user(user, self.roles)
         before = self.users.get(user.name)
+        if before is None:
+            _check_unlike(user.name, self.users)
         counted = replace(user, revision=before.revision + 1 if before else 1)
         return self._changed({**self.users, user.name: counted}, user.name, actor, now_ns)
 
@@ -146,9 +153,14 @@ class UserTable:
                 raise UserRefusedError(code, f"nobody would be left who {who}", where=name, mend="make another one first")
         return table
 
+    def holds(self, name: str, right: Right, now_ns: int) -> bool:
+        """True if the entry of a name counts now and has a right."""
+        user = self.users.get(name)
+        return user is not None and user.is_valid(now_ns) and right in self.roles.rights_of(user.roles)
+
     def standing(self, right: Right, now_ns: int) -> int:
         """How far a right is held: 2 = by somebody without an end, 1 = by somebody for a time, 0 = by nobody."""
-        holders = [user for user in self.users.values() if user.is_valid(now_ns) and right in self.roles.rights_of(user.roles)]
+        holders = [user for name, user in self.users.items() if self.holds(name, right, now_ns)]
         return 2 if any(not user.valid_until_ns for user in holders) else int(bool(holders))
 
 
@@ -295,6 +307,8 @@ def time_of_text(text: str) -> int:
         raise SecurityError(f"{text!r} is no time", mend="write 2027-01-01 or 2027-01-01T00:00:00+08:00") from error
     if time.tzinfo is None:
         raise SecurityError(f"{text!r} has no offset", mend="write 2027-01-01T00:00:00+08:00, or Z for UTC")
+    if time <= _EPOCH:
+        raise SecurityError(f"{text!r} is before 1970", mend="disable the user instead")
     return (time - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
@@ -309,9 +323,32 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def alike(one: str, other: str) -> bool:
+    """Two names that people take for one: they differ in the case or the width of letters only.
+
+    >>> alike("Wang", "wang"), alike("wang", "wang2")
+    (True, False)
+    """
+    return unicodedata.normalize("NFKC", one).casefold() == unicodedata.normalize("NFKC", other).casefold()
+
+
+def _check_unlike(name: str, users: Collection[str]) -> None:
+    """A new name is not taken for another: neither for one that is there, nor by letters of several alphabets."""
+    for other in users:
+        if alike(name, other):
+            raise UserRefusedError("bad_user", f"{name!r} would be taken for {other!r}", mend="give it another name")
+    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in name if letter.isalpha()} & _ALPHABETS
+    if len(scripts) > 1:
+        raise UserRefusedError("bad_user", f"{name!r} has letters of several alphabets: {', '.join(sorted(scripts))}")
+
+
 def _check_user(user: User, roles: RoleTable) -> None:
-    if not _NAME.fullmatch(user.name) or user.name != user.name.strip():
+    if not 1 <= len(user.name) <= LONGEST_NAME or user.name != user.name.strip() or not user.name.isprintable():
         raise UserRefusedError("bad_user", f"{user.name!r} cannot be a user's name")
+    if "" in user.areas:
+        raise UserRefusedError("bad_user", "an area has no name", where=user.name)
+    if user.valid_until_ns and user.valid_until_ns < NS_PER_S:
+        raise UserRefusedError("bad_user", "the entry would have ended before 1970", where=user.name, mend="disable it")
     if unknown := user.roles - roles.rights.keys():
         names = ", ".join(sorted(unknown))
         raise UserRefusedError("unknown_role", f"unknown role {names}", mend=f"roles are {', '.join(roles.rights)}")
@@ -329,6 +366,8 @@ def _user(name: str, entry: object, where: str) -> User:
     if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
         mend = "write valid_until = 2027-01-01T00:00:00+08:00, without quotes"
         raise SecurityError("valid_until must be a time with its offset", where=where, mend=mend)
+    if until is not None and until <= _EPOCH:
+        raise SecurityError("valid_until is before 1970", where=where, mend="write disabled = true")
     return User(
         name,
         names_of(found.get("roles", []), "roles", where),

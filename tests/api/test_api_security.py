@@ -9,7 +9,9 @@ import grpc
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api import security_services
 from scada.api.faults import CallError
+from scada.api.user_messages import user_of
 from scada.core.errors import StoreError
 from scada.events.records import EventKind
 from scada.model_cim.tables import AlarmClass
@@ -191,3 +193,33 @@ async def test_a_broken_edit_is_told_once_and_the_old_goes_on(connect, server, s
     os.utime(path)
     await server.look()
     assert sessions.trust.fault == ""
+
+
+async def test_an_edit_by_hand_does_not_hide_behind_an_order(secadm, server, backend, key_folder):
+    """Both come into force at once: what was not ordered is told and audited as an edit, the order is not."""
+    path = key_folder / "roles.toml"
+    path.write_text(path.read_text().replace("[viewer]\nroles = [", '[viewer]\nroles = ["OPERATOR", '))
+    reply = await secadm.signed("Security/SetUser", pb.UserOrder(user=li(), reason="shift C"))
+    assert reply.accepted
+    await server.look()
+    edited = [row for row in backend.audited if getattr(row, "step", "") == "file edited"]
+    assert [row.mrid for row in edited] == ["viewer"]
+    assert "OPERATOR" in edited[0].path
+
+
+async def test_who_lost_the_right_while_an_order_waited_changes_nothing(secadm, backend, key_folder, monkeypatch):
+    path = key_folder / "roles.toml"
+    lost = path.read_text().replace('roles = ["SECADM"]', 'roles = ["VIEWER"]')
+    monkeypatch.setattr(security_services, "user_of", lambda user: path.write_text(lost) and user_of(user))
+    reply = await secadm.signed("Security/SetUser", pb.UserOrder(user=li(), reason="a last favour"))
+    assert (reply.accepted, reply.code) == (False, "unauthorised")
+    assert path.read_text() == lost
+
+
+async def test_an_order_that_is_not_in_force_because_of_a_broken_file_says_so(secadm, sessions, key_folder):
+    (key_folder / "site-roles.toml").write_text("[OPERATOR]\nrights = []\n")
+    (key_folder / "site-roles.toml").chmod(0o600)
+    reply = await secadm.signed("Security/SetUser", pb.UserOrder(user=li(), reason="shift C"))
+    assert reply.accepted
+    assert "site-roles.toml" in reply.reason
+    assert "li" not in sessions.trust.policy.users.users
