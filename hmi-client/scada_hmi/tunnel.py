@@ -17,8 +17,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import IntEnum
 
 import grpc
+import structlog
 
 from scada.api.faults import CallError
+from scada.core.errors import ScadaError
 from scada_hmi.methods import Method
 from scada_hmi.upstream import Upstream
 
@@ -30,6 +32,8 @@ MAX_CALLS = 64
 
 MAX_MESSAGE = 1 << 20
 """Bytes of one message from the page; the server accepts no more."""
+
+_log = structlog.get_logger("scada.hmi")
 
 
 class Kind(IntEnum):
@@ -185,7 +189,8 @@ class Tunnel:
 
     async def _run(self, number: int, call: Call) -> None:
         """Relay one call to its end."""
-        code, reason = grpc.StatusCode.OK, ""
+        # OK is said last: whatever else happens, an order without a reply must not look done
+        code, reason = grpc.StatusCode.INTERNAL, "the station could not do this; its log says why"
         try:
             async for reply in self._upstream.call(call.method, call.messages()):
                 message = pack(Kind.MESSAGE, number, reply)
@@ -194,10 +199,16 @@ class Tunnel:
                 elif not self.outbox.put_live(number, message):
                     code, reason = grpc.StatusCode.RESOURCE_EXHAUSTED, "the page fell behind; subscribe again"
                     break
+            else:
+                code, reason = grpc.StatusCode.OK, ""
         except asyncio.CancelledError:
             code, reason = grpc.StatusCode.CANCELLED, "cancelled"
         except CallError as error:
             code, reason = error.status, str(error)
+        except ScadaError as error:
+            reason = str(error)
+        except Exception:  # noqa: BLE001 - the page hears of it
+            _log.exception("call of the page failed", method=call.method.path)
         finally:
             self._calls.pop(number, None)
             self.outbox.put_end(number, end(number, code, reason))

@@ -23,6 +23,7 @@ from scadapb.v1 import scada_pb2 as pb
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from scada.core.errors import SecurityError
 from scada.security.roles import METHOD_RIGHTS
 
 CLIENT = Path(__file__).resolve().parents[2] / "hmi-client"
@@ -209,6 +210,28 @@ def test_framing_never_fails_otherwise_than_by_closing(data):
         tunnel.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("fault", [SecurityError("the server is a stranger"), OSError("no file")])
+async def test_a_call_that_broke_never_ends_well(fault):
+    """OK without a reply would be taken for done."""
+
+    class Broken:
+        async def call(self, method, messages):
+            raise fault
+            yield b""
+
+    sent: list[bytes] = []
+
+    async def send(message: bytes) -> None:
+        sent.append(message)
+
+    tunnel = Tunnel(Broken(), allowed_methods(), send)  # type: ignore[arg-type]
+    tunnel.receive(pack(Kind.OPEN, 1, b"/scadapb.v1.Control/Execute"))
+    ended = await asyncio.wait_for(tunnel.outbox.get(), 5)
+    assert (ended[0], ended[5]) == (Kind.END, grpc.StatusCode.INTERNAL.value[0])
+    assert b"no file" not in ended
+    tunnel.close()
 
 
 # ---------------------------------------------------------------- what the queue keeps
