@@ -34,6 +34,7 @@ from scada.security.envelope import (
     TimeWindowError,
     UnauthorisedError,
     UnknownSessionError,
+    UntrustedError,
     WrongAlgorithmError,
     WrongMethodError,
     WrongPeerError,
@@ -136,6 +137,7 @@ class SessionServer:
         signed = read_envelope(envelope, LOGIN_MAXIMUM)
         header = read_header(signed, with_mac=False)
         self._check_address(header, LOGIN)
+        revision = self._trust.revision
         request, certificate = self._logins.prove(signed, header, peer)
         identifier = secrets.token_bytes(16)
         principal = self._principal(certificate, request.station, identifier, peer)
@@ -157,6 +159,10 @@ class SessionServer:
             last_order=now,
         )
         self._add(session)
+        if self._trust.revision != revision and (why := self._fallen(session)):
+            # what changed while the login was proven: `revalidate` may not have seen this session
+            self.end(identifier, why)
+            raise UntrustedError(why, where=certificate.name)
         return reply, principal
 
     def rekey(self, envelope: bytes, session_id: str, peer: Peer = NO_PEER) -> bytes:

@@ -159,6 +159,8 @@ class Trust:
             where = ", ".join(map(str, gone))
             raise SecurityError("the file has gone", where=where, mend="put it back, or start the server anew")
         policy = load_policy(self.files)
+        if not policy.users.users:  # an editor empties a file before it writes it
+            raise SecurityError("the table has no user", where=str(self.folder), mend="write one, or restore the file")
         self._policy_stamps = stamps
         changed, self.policy = policy != self.policy, policy
         return changed
@@ -204,7 +206,7 @@ class Trust:
         return load_list(path) if name.endswith(LIST_SUFFIX) else load_certificate(trusted(path))
 
     def _assert_forward(self, authorities: Authorities) -> None:
-        """No list of an authority may go away or back, even if the authority itself went in between: the revoked would come to life."""
+        """No list may go away or back, even if its authority went in between: the revoked would come to life."""
         for authority in authorities:
             known, found = self._newest.get(authority.public_key.point()), authorities.list_of(authority)
             if known is None:

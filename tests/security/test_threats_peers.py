@@ -9,6 +9,7 @@ from scada.security.envelope import (
     IdleLockedError,
     RevocationsStaleError,
     SupersededError,
+    UntrustedError,
     WrongBindingError,
     WrongPeerError,
 )
@@ -159,3 +160,22 @@ def test_an_ended_session_is_told_with_its_reason(rig):
     assert told == [("operator", "the certificate is revoked")]
     with pytest.raises(EnvelopeError):
         rig.open(client, client.seal(SELECT, REQUEST))
+
+
+@pytest.mark.parametrize("edit", ["disabled = true", 'zones = ["nowhere"]'])
+def test_who_is_put_out_in_the_middle_of_a_login_does_not_come_in(keys, monkeypatch, edit):
+    """The table changes, and is taken, after the rights were read and before the session is there to be looked at."""
+    rig = Rig(keys)
+    answer = rig.server._answers.login
+
+    def slow(*given, **named):
+        path = keys / "roles.toml"
+        path.write_text(path.read_text().replace("[operator]", f"[operator]\n{edit}"))
+        assert rig.server.revalidate() == []
+        return answer(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.server._answers, "login", slow)
+        with pytest.raises(UntrustedError):
+            rig.login()
+    assert rig.server.sessions() == []

@@ -206,3 +206,16 @@ def test_a_folder_that_goes_away_and_comes_back(trust, keys, tmp_path):
     (tmp_path / "away").rename(keys)
     assert not trust.refresh()
     assert trust.fault == ""
+
+
+def test_an_editor_that_empties_the_file_first_puts_nobody_out(trust, keys):
+    path = keys / "roles.toml"
+    text = path.read_text()
+    path.write_text("")
+    assert not trust.refresh()
+    assert "no user" in trust.fault
+    assert "operator" in trust.policy.users.users
+    path.write_text(text.replace("[viewer]", "[viewer]\ndisabled = true"))
+    assert trust.refresh()
+    assert trust.fault == ""
+    assert trust.policy.users.users["viewer"].disabled
