@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from typing import Any
 
@@ -200,9 +200,19 @@ class LiveTopology:
     def without_substituted(self) -> LiveTopology:
         """A copy that takes those positions as unknown."""
         with self._lock:
-            twin = copy(self)
-            doubted = self._unknown | self._held, self._earth_unknown | self._earth_held
-        twin._unknown, twin._earth_unknown = doubted  # noqa: SLF001 - our own
+            return self._doubting(self._unknown | self._held, self._earth_unknown | self._earth_held)
+
+    def without(self, switches: Collection[str]) -> LiveTopology:
+        """A copy that takes the positions of these as unknown."""
+        with self._lock:
+            doubted, earth_doubted = self._unknown.copy(), self._earth_unknown.copy()
+            doubted[[self._row[mrid] for mrid in switches if mrid in self._row]] = True
+            earth_doubted[[self._earth_row[mrid] for mrid in switches if mrid in self._earth_row]] = True
+            return self._doubting(doubted, earth_doubted)
+
+    def _doubting(self, unknown: Bool, earth_unknown: Bool) -> LiveTopology:
+        twin = copy(self)
+        twin._unknown, twin._earth_unknown = unknown, earth_unknown  # noqa: SLF001 - our own
         return twin
 
 

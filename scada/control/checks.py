@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from scada.control.interlocks import Finding, Interlock, check_interlocks, rests_on_substituted
-from scada.control.plant import Plant, Reading, SwitchgearTopology, expected_feedback, has_followed
+from scada.control.plant import Plant, Reading, SwitchgearTopology, asks_to_close, expected_feedback, has_followed
 from scada.control.records import Principal
 from scada.control.traces import Request
 from scada.control.two_person import needs_guardian
@@ -45,6 +45,7 @@ class Checks:
         interlocks: rules, evaluated at select and again at execute.
         tags: which tags forbid a control to a value, empty text if none does.
         two_person: who must be two.
+        moving: switches that are being operated now; what the interlocks would read of them may be over in a moment.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Checks:
         interlocks: Sequence[Interlock],
         tags: Callable[[Control, float], str],
         two_person: Sequence[TwoPersonRule],
+        moving: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._plant = plant
         self._interlocks = interlocks
         self._tags = tags
         self._two_person = two_person
+        self._moving = moving
         self.adopt(tables, topology)
 
     def adopt(self, tables: ModelTables, topology: SwitchgearTopology) -> None:
@@ -115,7 +118,7 @@ class Checks:
 
     def findings(self, control: Control, value: float) -> list[Finding]:
         """Interlocks that forbid it now."""
-        return check_interlocks(self._interlocks, control, value, self._plant, self._topology)
+        return check_interlocks(self._interlocks, control, value, self._plant, self._sight())
 
     def not_bypassed(self, request: Request) -> list[Finding]:
         """Interlocks that forbid it and are none of those that were bypassed when it was selected."""
@@ -151,7 +154,12 @@ class Checks:
         return "", ""
 
     def _resting(self, request: Request, findings: Sequence[Finding]) -> str:
-        return rests_on_substituted(self._interlocks, request.control, request.value, self._plant, self._topology, findings)
+        return rests_on_substituted(self._interlocks, request.control, request.value, self._plant, self._sight(), findings)
+
+    def _sight(self) -> SwitchgearTopology:
+        """The network as the interlocks see it: where a switch that is being operated stands is not known."""
+        moving = self._moving()
+        return self._topology.without(moving) if moving else self._topology
 
     # ------------------------------------------------------------------ readings
 
@@ -165,6 +173,10 @@ class Checks:
         if feedback is None:
             return math.nan
         return expected_feedback(request.control, request.value, self._tables.points[int(feedback)], present)
+
+    def has_arrived(self, request: Request) -> bool:
+        """The interlocks see a switch where it was told to go."""
+        return self._topology.is_closed(request.control.equipment) is asks_to_close(request.control, request.value)
 
     def adjusted(self, control: Control, *, raised: bool, amount: float) -> float | Refusal:
         """The value that raises or lowers a control: one step, or the present good feedback and ``amount`` more or less."""

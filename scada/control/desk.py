@@ -27,6 +27,8 @@ from scada.security.sm3 import sm3
 
 _CHANGING = "the model of this control is being changed: select it again"
 _RECONNECTED = "the connection was lost or made anew, so the station no longer knows the selection: select it again"
+_SETTLED_S = 2.0
+"""How long the interlocks may lag behind a feedback."""
 _REMEMBERED = 256
 """Finished sequences kept, to answer a late execute or cancel properly."""
 
@@ -86,7 +88,7 @@ class ControlDesk:
         identifier: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._tables = tables
-        self._checks = Checks(tables, plant, topology, interlocks, tags, two_person)
+        self._checks = Checks(tables, plant, topology, interlocks, tags, two_person, self._moving)
         self._clock = clock
         self._plant = plant
         self._timings = timings
@@ -188,6 +190,13 @@ class ControlDesk:
             return self._gone(ticket, sequence_id)
         if sequence.phase is not Phase.DONE and principal.name != sequence.request.principal.name:
             refusal = Refusal("not_owner", f"selected by {sequence.request.principal.name}, who alone may execute it")
+            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+        run, guardian = sequence.request.programme, sequence.guardian
+        if run and evidence and sequence.phase is not Phase.DONE:
+            refusal = Refusal("not_owner", f"selected by the programme's run {run.run}, which alone executes it")
+            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+        if guardian and sequence.phase is Phase.CONFIRMED and (one := not_another(principal, guardian)):
+            refusal = Refusal(one[0], f"{guardian.name} confirmed it there: execute it at another workstation")
             return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
         if sequence.under_way or sequence.phase is Phase.DONE:
             again = Refusal("repeated", f"the sequence is {sequence.outcome.value}; it is not operated again")
@@ -365,6 +374,16 @@ class ControlDesk:
             if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
                 return Refusal("locked", f"{other.request.principal.name} is operating this object")
         return None
+
+    def _moving(self) -> frozenset[str]:
+        """Switches that are being operated, and those that just arrived but not yet where the interlocks look."""
+        moving = [one.request for one in self._running.values() if one.under_way]
+        for one in reversed(self._finished.values()):
+            if one.ended_for() > _SETTLED_S:
+                break
+            if one.outcome is SequenceState.SUCCESS and not self._checks.has_arrived(one.request):
+                moving.append(one.request)
+        return frozenset(one.control.equipment for one in moving if one.control.kind in (ControlKind.SINGLE, ControlKind.DOUBLE))
 
     def _guarded(self, request: Request) -> Refusal | None:
         """What happens in one call cannot wait for a second person."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -89,6 +89,10 @@ class SwitchgearTopology(Protocol):
 
     def without_substituted(self) -> SwitchgearTopology:
         """The same network with those positions unknown."""
+        ...
+
+    def without(self, switches: Collection[str]) -> SwitchgearTopology:
+        """The same network with the positions of these switches unknown."""
         ...
 
 

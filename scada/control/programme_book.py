@@ -179,10 +179,10 @@ class ProgrammeBook:
         """A version could not be stored: there is none."""
         self._programmes.get(programme.name, {}).pop(programme.version, None)
 
-    def may_not_operate(self, programme: Programme, principal: Principal) -> Refusal | None:
-        """Every control's right and area; controls that the model no longer has are not judged."""
+    def may_not_operate(self, programme: Programme, principal: Principal, needed: Right | None = None) -> Refusal | None:
+        """Every control's right, or the one that is ``needed``, and area; what the model no longer has is not judged."""
         controls = (self._tables.control_by_mrid.get(step.control) for step in programme.steps)
-        refusals = (self.checks.lacks_right(control, principal) for control in controls if control is not None)
+        refusals = (self.checks.lacks_right(control, principal, needed) for control in controls if control is not None)
         return next((refusal for refusal in refusals if refusal), None)
 
     def _no_area(self, programme: Programme, principal: Principal) -> Refusal | None:
@@ -190,9 +190,7 @@ class ProgrammeBook:
         held = next((right for right in (Right.ENGINEER, Right.CONTROL, Right.SETPOINT) if right in principal.rights), None)
         if held is None:
             return Refusal("no_right", f"{principal.name} may not write programmes")
-        controls = (self._tables.control_by_mrid.get(step.control) for step in programme.steps)
-        refusals = (self.checks.lacks_right(control, principal, held) for control in controls if control is not None)
-        return next((refusal for refusal in refusals if refusal), None)
+        return self.may_not_operate(programme, principal, held)
 
     @staticmethod
     def refused(step: str, programme: Programme, who: Principal, answer: Answer, evidence: bytes) -> Result:

@@ -9,6 +9,7 @@ import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from scada.control.checks import Refusal
@@ -130,7 +131,8 @@ class ProgrammeDesk:
             emergency=order.emergency,
             why=order.reason,
         )
-        run = ProgrammeRun(record, principal, self._clock, self._book.judge, self._still, self._answer_s)
+        guards = partial(self._no_longer_guards, found)
+        run = ProgrammeRun(record, principal, self._clock, self._book.judge, self._still, guards, self._answer_s)
         self._runs[record.run], self._people[record.run] = run, principal
         return self._answered(run, run.begin(evidence), "needs_guardian" if record.needs_guardian else "")
 
@@ -184,15 +186,20 @@ class ProgrammeDesk:
         record = run.record
         if record.state is not RunState.UNCONFIRMED:
             return Refusal("not_unconfirmed", f"the run is {record.state.value}")
-        for step in record.programme.steps:
-            control = self._book.control(step.control)
-            refusal = self._book.checks.lacks_right(control, guardian, Right.GUARD) if control else None
-            if refusal:
-                return refusal
+        if refusal := self._book.may_not_operate(record.programme, guardian, Right.GUARD):
+            return refusal
         if word.digest != record.programme.digest or word.start_digest != record.start_digest:
             return Refusal("guardian_mismatch", "the confirmation is not bound to this run: look at it again")
         another = not_another(self._people[record.run], guardian)
         return Refusal(*another) if another else None
+
+    def _no_longer_guards(self, programme: Programme, guardian: Principal) -> str:
+        """Rights of a guardian as they are now; a start may be days after its confirmation."""
+        now = self._still(guardian)
+        if isinstance(now, str):
+            return now
+        refusal = self._book.may_not_operate(programme, now, Right.GUARD)
+        return refusal.reason if refusal else ""
 
     # ---------------------------------------------------------------- orders to a run
 
@@ -233,10 +240,8 @@ class ProgrammeDesk:
     def _may_not_take_over(self, run: ProgrammeRun, principal: Principal) -> Refusal | None:
         """Who resumes a run acts for it: not its guardian, nor from the guardian's workstation."""
         record = run.record
-        if record.guardian and record.guardian == principal.name:
-            return Refusal("guardian_same", f"{principal.name} confirmed this run, so somebody else must resume it")
-        if record.guardian and principal.station.strip().casefold() == record.guardian_station.strip().casefold():
-            return Refusal("guardian_workstation", "it was confirmed at this workstation: resume it at another one")
+        if run.guardian and (same := not_another(principal, run.guardian)):
+            return Refusal(same[0], f"{record.guardian} confirmed this run: another person must resume it at another workstation")
         if record.emergency:
             return self._book.checks.lacks_waiver(principal, record.why, [Right.EMERGENCY])
         return None

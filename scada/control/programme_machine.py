@@ -57,11 +57,13 @@ class ProgrammeRun:
         clock: stamps, the time of a timed start (wall), and every other wait (monotonic).
         judge: of conditions.
         still: asked before each order.
+        guards: why a guardian may no longer be one of this run, empty if he may; asked before each order too.
         answer_s: longest wait for the control desk's answer to a step; it must outlast the desk's own deadlines.
 
     Attributes:
         record: as above.
         principal: who acts.
+        guardian: who confirmed it, None if nobody did.
     """
 
     def __init__(
@@ -71,13 +73,16 @@ class ProgrammeRun:
         clock: Clock,
         judge: Judge,
         still: Still,
+        guards: Callable[[Principal], str],
         answer_s: Callable[[Step], float],
     ) -> None:
         self.record = record
         self.principal = principal
+        self.guardian: Principal | None = None
         self._clock = clock
         self._judge = judge
         self._still = still
+        self._guards = guards
         self._answer_s = answer_s
         now = clock.monotonic()
         due_in_s = max(0.0, (record.at_ns - clock.now_ns()) / NS_PER_S) if record.at_ns else 0.0
@@ -106,6 +111,7 @@ class ProgrammeRun:
         """The second person agrees."""
         if self.record.state is not RunState.UNCONFIRMED:
             return []
+        self.guardian = guardian
         self.record.guardian, self.record.guardian_station = guardian.name, guardian.station
         self.record.state = RunState.WAITING
         return self._tell("confirm", "confirmed", by=guardian, evidence=evidence) + self.tick()
@@ -206,8 +212,14 @@ class ProgrammeRun:
             case _:
                 return []
 
+    def _acting(self) -> Principal | str:
+        """Who acts, with the rights of now, or why the run may not go on: who acts or who confirmed it may not any more."""
+        now = self._still(self.principal)
+        lost = self._guards(self.guardian) if self.guardian and not isinstance(now, str) else ""
+        return lost or now
+
     def _advance(self) -> list[RunEffect]:
-        if isinstance(now := self._still(self.principal), str):
+        if isinstance(now := self._acting(), str):
             return self.hold("no_right", now)
         self.principal = now
         return self._wait() if self.record.state is RunState.WAITING else self._go_on()
@@ -302,7 +314,7 @@ class ProgrammeRun:
         return [] if awaited else self._select(due)
 
     def _select(self, due: list[int]) -> list[RunEffect]:
-        now = self._still(self.principal)
+        now = self._acting()
         if isinstance(now, str):
             return self.hold("no_right", now)
         self.principal = now
@@ -332,7 +344,7 @@ class ProgrammeRun:
         flying = self._flying()
         if any(self.record.steps[index].phase is StepPhase.SELECTING for index in flying):
             return []
-        now = self._still(self.principal)
+        now = self._acting()
         if isinstance(now, str):
             return self.hold("no_right", now)
         self.principal = now

@@ -289,6 +289,10 @@ class ControlSequence:
         """True if it stands selected, confirmed or not, and its time has not passed."""
         return self.phase in (Phase.SELECTED, Phase.CONFIRMED) and self._clock.monotonic() < self.deadline
 
+    def ended_for(self) -> float:
+        """Seconds since the result."""
+        return self._clock.monotonic() - self._ended
+
     @property
     def withdrawable(self) -> bool:
         """True until the execute is sent."""

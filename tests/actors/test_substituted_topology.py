@@ -80,6 +80,14 @@ def test_doubting_leaves_the_topology_as_it_is(grid):
     assert grid.live.is_closed(breaker) is False
 
 
+def test_a_moving_switch_is_doubted_and_no_other(grid):
+    grid.put(BREAKER, OPEN)
+    breaker, earthing = grid.control(BREAKER).equipment, grid.control(DISCONNECTOR).equipment
+    moving = grid.live.without([breaker, "no switch"])
+    assert (moving.is_closed(breaker), moving.is_closed(earthing)) == (None, grid.live.is_closed(earthing))
+    assert grid.live.is_closed(breaker) is False
+
+
 def test_states_that_rest_on_a_held_position_carry_substituted(demo, grid, tmp_path):
     _, tables = demo
     disk, rtdb = Disk(tmp_path, tables.points), Box()

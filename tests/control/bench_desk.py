@@ -133,6 +133,10 @@ class TableTopology:
     def without_substituted(self):
         return self.doubting
 
+    def without(self, switches):
+        self.moving = frozenset(switches)
+        return self.doubting
+
     def switch_kind(self, equipment):
         return self.kinds.get(equipment)
 

@@ -7,7 +7,7 @@ import pytest
 
 from scada.control.effects import Audit, Progress, Report, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading, SwitchKind
-from scada.control.records import Principal, SequenceState
+from scada.control.records import Principal, ProgrammeStep, SequenceState
 from scada.core.quality import Quality
 from scada.events.records import EventKind
 from scada.model_cim.tables import AlarmClass, Enabling
@@ -31,6 +31,7 @@ from tests.control.bench_desk import (
     TAP,
     YES,
     Bench,
+    TableTopology,
     audits,
     events,
     person,
@@ -203,6 +204,50 @@ def test_interlock_explains_itself(bench):
     effects = bench.select()
     assert refusal(bench, effects) == "interlock"
     assert "onto earth" in reply(effects).reason
+
+
+def earth_beside(bench):
+    """Another network where it is not known whether the breaker would close onto earth."""
+    bench.topology.doubting = doubting = TableTopology()
+    doubting.earthed = None
+
+
+def test_a_switch_on_its_way_is_taken_for_unknown_by_the_interlocks_of_others(bench):
+    earth_beside(bench)
+    earthing, breaker = bench.selected(STATUS), bench.selected()
+    bench.desk.execute("execute", earthing, OPERATOR)
+    effects = bench.desk.execute("too", breaker, OPERATOR)
+    told = replies(effects)["too"]
+    assert (told.state, told.code) == (SequenceState.REFUSED, "interlock"), "both were checked before either moved"
+    assert bench.topology.moving == {"e-4"}
+    assert [send.step for send in sends(effects)] == ["cancel"]
+    assert reply(bench.select()).code == "interlock"
+
+
+def test_a_switch_that_arrived_counts_once_the_interlocks_see_it(bench):
+    earth_beside(bench)
+    bench.desk.execute("execute", bench.selected(STATUS, OPEN), OPERATOR)
+    bench.desk.on_answer("q1", "execute", YES)
+    assert reply(bench.feedback(STATUS, 0.0)).state is SequenceState.SUCCESS
+    assert refusal(bench, bench.select()) == "interlock", "the topology has not followed the feedback"
+    bench.topology.closed["e-4"] = False
+    assert bench.selected()
+
+
+def test_a_set_point_on_its_way_leaves_interlocks_as_they_are(bench):
+    earth_beside(bench)
+    bench.desk.execute("execute", bench.selected(POWER, 50.0), OPERATOR)
+    assert bench.selected()
+
+
+def test_nobody_but_the_run_executes_what_a_run_selected(bench):
+    step = ProgrammeStep("r1", "li", "programme transfer")
+    bench.desk.select("select", f"c-{BREAKER}", CLOSE, None, OPERATOR, programme=step)
+    bench.desk.on_answer("q1", "select", YES)
+    effects = bench.desk.execute("by hand", "q1", OPERATOR, b"envelope")
+    assert (reply(effects).code, sends(effects)) == ("not_owner", [])
+    assert [row.step for row in audits(effects)] == ["execute_refused"]
+    assert [send.step for send in sends(bench.desk.execute("run", "q1", OPERATOR))] == ["execute"]
 
 
 def test_two_operators_and_one_object(bench):

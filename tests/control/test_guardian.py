@@ -66,6 +66,24 @@ def confirm(bench, sequence, who=LI, evidence=b"guardian", **more):
     return bench.desk.confirm("guard", word(sequence, **more), who, evidence)
 
 
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ({"station": " Desk 2"}, "guardian_workstation"),
+        ({"station": ""}, "guardian_workstation"),
+        ({"peer": Peer(certificate=b"of desk 2")}, "guardian_workstation"),
+        ({"session": LI.session}, "guardian_same"),
+    ],
+)
+def test_the_operator_does_not_execute_where_the_guardian_confirmed(bench, place, code):
+    sequence = bench.selected()
+    confirm(bench, sequence, replace(LI, peer=Peer(certificate=b"of desk 2")))
+    effects = bench.desk.execute("x", sequence, replace(OPERATOR, **place), b"signed", confirm_digest=sm3(b"guardian"))
+    assert (reply(effects).code, sends(effects), steps(effects)) == (code, [], ["execute_refused"])
+    effects = bench.desk.execute("x", sequence, OPERATOR, b"signed", confirm_digest=sm3(b"guardian"))
+    assert [send.step for send in sends(effects)] == ["execute"], "the sequence stood"
+
+
 def test_both_sign_and_then_it_operates(bench):
     sequence = bench.selected()
     effects = confirm(bench, sequence)

@@ -414,6 +414,26 @@ def test_a_run_that_nobody_confirms_ends(guarded):
     assert (guarded.run(run).state.value, guarded.run(run).code) == ("stopped", "not_confirmed")
 
 
+def test_a_run_goes_on_only_while_its_guardian_may_be_one(guarded):
+    at_ns = guarded.clock.now_ns() + 3600 * NS_PER_S
+    run, _ = guarded.started(at_ns=at_ns)
+    guarded.confirm(run)
+    guarded.refused["li"] = "li: the identity is no longer valid"
+    assert orders(guarded.advance(3600)) == []
+    assert (guarded.run(run).state.value, guarded.run(run).code) == ("paused", "no_right")
+    guarded.command(run, "resume", COLLEAGUE)
+    assert (guarded.run(run).state.value, guarded.executed()) == ("paused", []), "whoever resumes it, it was confirmed by nobody"
+
+
+def test_a_guardian_who_lost_the_right_between_check_back_and_execute_stops_the_step(guarded):
+    run, _ = guarded.started()
+    (select,) = orders(guarded.confirm(run)[1])
+    guarded.refused["li"] = replace(GUARDIAN, rights=frozenset())
+    (cancel,) = orders(guarded.answer(select))
+    assert isinstance(cancel, CancelStep)
+    assert (guarded.run(run).code, guarded.executed()) == ("no_right", [])
+
+
 def test_the_guardian_does_not_take_the_run_over(guarded):
     run, _ = guarded.started(single_step=True)
     both = who("li", "desk 2", "OPERATOR", "GUARDIAN")
