@@ -85,8 +85,8 @@ async def _decide(
     click.echo(link.text("ctl.guard.shown", **named, why=chosen.why))
     for finding in chosen.reply.findings:
         click.echo("  " + link.text("ctl.guard.bypassed", finding=link.text(finding.key, **finding.parameters)))
-    if not refuse and number is None:
-        number = await asyncio.to_thread(click.prompt, link.text("ctl.guard.number"), default="", show_default=False)
+    if not refuse and chosen.control in controls:
+        number = await typed_number(link, controls[chosen.control], number)
     request = pb.ConfirmRequest(
         sequence_id=chosen.reply.sequence_id,
         control=chosen.control,
@@ -100,6 +100,14 @@ async def _decide(
     state = link.text(f"control_state.{reply.state}")
     click.echo(link.text("ctl.answer", state=state, reason=reply.reason, code=reply.code, present="", elapsed=""))
     return reply.state == (pb.CONTROL_STATE_CANCELLED if refuse else pb.CONTROL_STATE_CONFIRMED)
+
+
+async def typed_number(link: Link, control: pb.ControlInfo, given: str | None) -> str:
+    """The device number as a person types it; it is not filled in, because it guards against the wrong object."""
+    if given is not None or not control.device_number:
+        return given or ""
+    typed: str = await asyncio.to_thread(click.prompt, link.text("ctl.number"), default="", show_default=False)
+    return typed
 
 
 async def wait_for_guardian(link: Link, client: ScadaClient, reply: pb.ControlReply) -> pb.ControlReply:

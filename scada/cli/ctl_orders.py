@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.cli.ctl_guard import wait_for_guardian
+from scada.cli.ctl_guard import typed_number, wait_for_guardian
 from scada.cli.link import Link, pass_link
 from scada.cli.rendering import control_value, control_value_text, control_values, number, point_value
 from scada.core.errors import ScadaError
@@ -17,7 +17,7 @@ from scada.core.errors import ScadaError
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient
 
-_DEVICE = click.option("--number", "device", default="", help="Device number, as a second naming of the object.")
+_DEVICE = click.option("--number", "device", default=None, help="Device number of the object; asked for if not given.")
 
 
 def _waivers(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,7 +63,7 @@ def ack(link: Link, *, ids: Sequence[int], seen: int | None) -> None:
 @_DEVICE
 @_waivers
 @pass_link
-def select(link: Link, /, *, control: str, value: str, device: str, **waiver: Any) -> None:
+def select(link: Link, /, *, control: str, value: str, device: str | None, **waiver: Any) -> None:
     """Preset CONTROL (path or mRID) to VALUE (label or number) and show the check-back; nothing operates yet."""
 
     async def _work(client: ScadaClient) -> pb.ControlReply:
@@ -111,14 +111,16 @@ def cancel(link: Link, *, sequence: str, reason: str) -> None:
 @click.argument("control")
 @click.argument("value")
 @_DEVICE
-@click.option("--yes", is_flag=True, help="Execute without asking once the check-back is right.")
+@click.option("--yes", is_flag=True, help="Execute without asking once the check-back is right; takes --number.")
 @_waivers
 @pass_link
-def operate(link: Link, /, *, control: str, value: str, device: str, yes: bool, **waiver: Any) -> None:
+def operate(link: Link, /, *, control: str, value: str, device: str | None, yes: bool, **waiver: Any) -> None:
     """Select CONTROL (path or mRID) to VALUE (label or number), show the check-back, ask, execute, show the result.
 
     Where a second person must confirm it, this waits for that.
     """
+    if yes and device is None:
+        raise ScadaError("nobody is asked, so nobody names the object twice", mend="give its device number with --number")
 
     async def _work(client: ScadaClient) -> bool:
         found, wanted = await find_control(client, control, value)
@@ -170,14 +172,14 @@ async def _named(client: ScadaClient, name: str) -> pb.ControlInfo:
 
 
 async def _select(
-    link: Link, client: ScadaClient, control: pb.ControlInfo, value: float, device: str, waiver: Mapping[str, Any]
+    link: Link, client: ScadaClient, control: pb.ControlInfo, value: float, device: str | None, waiver: Mapping[str, Any]
 ) -> pb.ControlReply:
     present = await _feedback(client, control)
     click.echo(link.text("ctl.selected", path=control.path, present=present, value=control_value_text(control, value)))
     request = pb.SelectRequest(
         control=control.mrid,
         value=value,
-        device_number=device or control.device_number,
+        device_number=await typed_number(link, control, device),
         emergency=waiver["emergency"],
         bypass_interlocks=waiver["bypass"],
         reason=waiver["reason"],
@@ -221,10 +223,11 @@ def _adjusting(name: str, *, raised: bool) -> click.Command:
     @click.argument("amount", type=click.FloatRange(0), default=0.0)
     @_DEVICE
     @pass_link
-    def _command(link: Link, *, control: str, amount: float, device: str) -> None:
+    def _command(link: Link, *, control: str, amount: float, device: str | None) -> None:
         async def _work(client: ScadaClient) -> bool:
             found = await _named(client, control)
-            request = pb.AdjustRequest(control=found.mrid, amount=amount, device_number=device or found.device_number)
+            typed = await typed_number(link, found, device)
+            request = pb.AdjustRequest(control=found.mrid, amount=amount, device_number=typed)
             setattr(request, "raise", raised)  # a keyword of the language
             done = await client.signed("Control/Adjust", request)
             _print_reply(link, done, await _feedback(client, found))

@@ -71,7 +71,7 @@ def test_alarms_acknowledge_events(run, live):
 
 def test_operate(run, live):
     live.switch(8, 1)
-    out = run(ctl, "operate", "East/110 kV/Bay/CB", "OPEN", "--yes")
+    out = run(ctl, "operate", "East/110 kV/Bay/CB", "OPEN", "--yes", "--number", "2211")
     assert "now open, select open" in out
     assert "selected, checked back" in out
     assert "success, now open, 0.4 s" in out
@@ -81,26 +81,35 @@ def test_operate(run, live):
 
 
 def test_operate_asks_and_cancels(run, live):
-    assert "Not executed" in run(ctl, "operate", "breaker", "close", answer="n\n", code=1)
-    assert "Not executed" in run(ctl, "operate", "breaker", "close", answer="", code=1)
-    assert "success" in run(ctl, "operate", "breaker", "2", answer="y\n")
+    assert "Not executed" in run(ctl, "operate", "breaker", "close", answer="2211\nn\n", code=1)
+    assert "Not executed" in run(ctl, "operate", "breaker", "close", answer="2211\n", code=1)
+    assert "success" in run(ctl, "operate", "breaker", "2", answer="2211\ny\n")
     assert [what for what, *_ in live.acted] == ["select", "cancel", "select", "cancel", "select", "execute"]
+
+
+def test_the_number_of_a_device_is_what_somebody_typed(run, live):
+    run(ctl, "operate", "breaker", "close", answer="2212\nn\n", code=1)
+    run(ctl, "select", "breaker", "close", answer="", code=1)
+    with pytest.raises(ScadaError, match="nobody names the object twice"):
+        run(ctl, "operate", "breaker", "close", "--yes", code=1)
+    [request] = [request for name, request, *_ in live.acted if name == "select"]
+    assert request.device_number == "2212", "not the one that the model knows, and nothing where nobody answered"
 
 
 @pytest.mark.parametrize("value", ["half", "7", "nan"])
 def test_a_value_that_the_control_does_not_have(run, live, value):
     with pytest.raises(ScadaError, match=r"is no value of East.*1 open, 2 close"):
-        run(ctl, "operate", "breaker", value, "--yes")
+        run(ctl, "operate", "breaker", value, "--yes", "--number", "2211")
     assert live.acted == []
 
 
 def test_an_unknown_control(run, live):
     with pytest.raises(ScadaError, match="the model has no control 'X'"):
-        run(ctl, "operate", "X", "1", "--yes")
+        run(ctl, "operate", "X", "1", "--yes", "--number", "1")
 
 
 def test_select_execute_cancel(run):
-    assert run(ctl, "select", "setpoint", "12.5").splitlines()[-1] == "7"
+    assert run(ctl, "select", "setpoint", "12.5", "--number", "G1").splitlines()[-1] == "7"
     assert "success" in run(ctl, "execute", "7")
     assert "cancelled" in run(ctl, "cancel", "7", "--reason", "test")
 
@@ -247,8 +256,8 @@ def test_exit_codes_reach_the_shell(live, present_keys, monkeypatch, capsys):
 
 
 def test_raise_and_lower_in_one_call(run, live):
-    assert "success" in run(ctl, "raise", "setpoint", "2.5")
-    run(ctl, "lower", "setpoint", "1")
+    assert "success" in run(ctl, "raise", "setpoint", "2.5", "--number", "G1")
+    run(ctl, "lower", "setpoint", "1", answer="G1\n")
     first, second = (request for name, request, *_ in live.acted if name == "adjust")
     assert (getattr(first, "raise"), first.amount) == (True, 2.5)
     assert (getattr(second, "raise"), second.amount) == (False, 1.0)
@@ -262,6 +271,6 @@ def test_nothing_waits_for_a_second_person(run):
 
 
 def test_a_waiver_goes_to_the_server_with_its_reason(run, live):
-    run(ctl, "select", "setpoint", "12.5", "--emergency", "--bypass", "--reason", "fire")
+    run(ctl, "select", "setpoint", "12.5", "--number", "G1", "--emergency", "--bypass", "--reason", "fire")
     [request] = [request for name, request, *_ in live.acted if name == "select"]
     assert (request.emergency, request.bypass_interlocks, request.reason) == (True, True, "fire")
