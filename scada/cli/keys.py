@@ -17,9 +17,10 @@ from scada.core.errors import SecurityError
 from scada.security.authorities import load_authorities
 from scada.security.identities import init_identities
 from scada.security.issuing import issue_identity, make_subordinate
-from scada.security.key_files import AUTHORITY, authority_names, authority_path, certificate_path, load_certificate
+from scada.security.key_files import AUTHORITY, authority_names, authority_path, certificate_path, key_path, load_certificate
 from scada.security.roles import ROLES
-from scada.security.tls_identities import issue_tls
+from scada.security.signers import signer_path
+from scada.security.tls_identities import FILES
 from scada.security.users import ROLES_FILE, grant_identity
 
 
@@ -106,11 +107,10 @@ def issue(
     """
     password = options.password(asked=ask)
     by_password = options.authority_password(asked=ask_authority, otherwise=password)
-    clock = SystemClock()
     certificate = issue_identity(
-        folder, name, roles, clock, years=years, password=password, authority_password=by_password, authority=authority
-    )
-    issue_tls(folder, name, clock.now_ns(), hosts=hosts, days=years * 365, password=password, authority_password=by_password)
+        folder, name, roles, SystemClock(),
+        years=years, password=password, authority_password=by_password, authority=authority, hosts=hosts,
+    )  # fmt: skip
     note = "no table of roles here"
     if (folder / ROLES_FILE).exists():
         added = grant_identity(folder, name, roles, areas)
@@ -130,24 +130,30 @@ def issue(
 def renew(*, folder: Path, name: str, new_key: bool, years: float, ask: bool, ask_authority: bool) -> None:
     """Give the identity NAME a new certificate of the same roles by the authority that issued the old one.
 
-    Running programs go on with what they have loaded; they take the new certificate at their next start. If the old key may have
-    been seen by others, revoke it afterwards: `scada keys revoke FOLDER NAME --old`.
+    Running programs go on with what they have loaded; they take the new certificate at their next start, the server too (but its
+    TLS certificate at once). A key that is not in FOLDER is kept where it is: bring the new certificates there. If the old key
+    may have been seen by others, revoke it afterwards: `scada keys revoke FOLDER NAME --old`.
     """
+    if name in authority_names(folder):
+        mend = "see docs/security/keys.md, exchange of the root" if name == AUTHORITY else f"scada keys ca {folder} {name}"
+        raise SecurityError("an authority is not renewed so", where=name, mend=mend)
+    if new_key and signer_path(folder, name).exists():
+        raise SecurityError("a token or program signs for it", where=name, mend="make the new key there: scada keys sign")
     password = options.password(asked=ask)
     old = load_certificate(certificate_path(folder, name))
     issuer = load_authorities(folder).issuer(old)
     names = [each for each in authority_names(folder) if load_certificate(authority_path(folder, each)).encoded == issuer.encoded]
-    if name == AUTHORITY or not names:
-        raise SecurityError("an authority is not renewed so", where=name, mend="see docs/security/keys.md, exchange of roots")
     by_password = options.authority_password(asked=ask_authority, otherwise=password)
-    clock = SystemClock()
     made = issue_identity(
-        folder, name, sorted(old.roles), clock,
+        folder, name, sorted(old.roles), SystemClock(),
         years=years, password=password, authority_password=by_password, authority=names[0], new_key=new_key,
     )  # fmt: skip
-    issue_tls(folder, name, clock.now_ns(), days=years * 365, password=password, authority_password=by_password)
     key = "a new key" if new_key else "the same key"
     click.echo(f"{name}: renewed with {key}, serial {made.serial:x}; before: {old.serial:x}")
+    who = "a server that runs takes it at its" if "SERVER" in made.roles else "programs that run take it at their"
+    click.echo(f"{who} next start; do not revoke the old one before")
+    if not key_path(folder, name).exists():
+        click.echo(f"the key is not here: bring {certificate_path(folder, name)} and {FILES.certificate(folder, name)} to it")
 
 
 for _command in (show, check, revoke, crl, request, sign, export, import_, secret, tls):

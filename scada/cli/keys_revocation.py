@@ -14,7 +14,6 @@ from scada.security import issuing
 from scada.security.authorities import load_authorities
 from scada.security.certificates import Certificate
 from scada.security.key_files import (
-    AUTHORITY,
     authority_names,
     authority_path,
     certificate_path,
@@ -65,18 +64,28 @@ def revoke(
         return
     trust = load_authorities(folder)
     password = options.authority_password(asked=ask_authority, otherwise=options.password(asked=False))
+    faults: list[SecurityError] = []
     for authority, certificate in (
         (each, load_certificate(authority_path(folder, each))) for each in list(authority_names(folder))
     ):
         its = {each.encoded: each for each in wanted if not each.is_root and trust.issuer(each).encoded == certificate.encoded}
-        if its:
+        if not its:
+            continue
+        listed = ", ".join(f"{each.name} ({each.serial:x})" for each in its.values())
+        try:
             made = issuing.revoke(
                 folder, its.values(), reason, clock, days=days, authority_password=password, authority=authority
             )
-            click.echo(f"revoked {', '.join(f'{each.name} ({each.serial:x})' for each in its.values())}: {reason}")
-            click.echo(_told(folder, authority, made))
-    if not old and FILES.authority_key(folder).exists():
-        revoke_tls(folder, names, clock.now_ns(), password=password)
+        except SecurityError as error:  # the others must fall all the same
+            click.echo(f"NOT revoked {listed}", err=True)
+            faults.append(error)
+            continue
+        click.echo(f"revoked {listed}: {reason}")
+        click.echo(_told(folder, authority, made))
+    fallen = {each.name for each in wanted if serials and _is_in_place(folder, each)}
+    revoke_tls(folder, sorted({*names, *fallen}), clock.now_ns(), old=old, password=password)
+    if faults:
+        raise faults[0]
 
 
 @click.command()
@@ -85,19 +94,27 @@ def revoke(
 @_DAYS
 @options.ask_authority
 def crl(*, folder: Path, authority: str, days: float, ask_authority: bool) -> None:
-    """Write the next revocation list of an authority with the same entries, before the one in use is overdue."""
+    """Write the next revocation list of an authority with the same entries, before the one in use is overdue.
+
+    The list of TLS is renewed with it, where the key of the TLS authority (tls-ca.key) is in FOLDER.
+    """
     clock = SystemClock()
     password = options.authority_password(asked=ask_authority, otherwise=options.password(asked=False))
     made = issuing.revoke(folder, [], "unspecified", clock, days=days, authority_password=password, authority=authority)
     click.echo(_told(folder, authority, made))
-    if authority == AUTHORITY and FILES.authority_key(folder).exists():
-        revoke_tls(folder, (), clock.now_ns(), password=password)
+    if revoke_tls(folder, (), clock.now_ns(), password=password) is not None:
+        click.echo(f"{FILES.crl(folder)}: renewed too")
 
 
 def _current(folder: Path, name: str) -> Certificate:
     if name in authority_names(folder):
         return load_certificate(authority_path(folder, name))
     return load_certificate(certificate_path(folder, name))
+
+
+def _is_in_place(folder: Path, certificate: Certificate) -> bool:
+    path = certificate_path(folder, certificate.name)
+    return path.exists() and load_certificate(path).encoded == certificate.encoded
 
 
 def _told(folder: Path, authority: str, made: RevocationList) -> str:

@@ -9,11 +9,13 @@ import click
 from scada.cli import keys_options as options
 from scada.core.clock import SystemClock
 from scada.core.errors import SecurityError
-from scada.security.bundles import export_identity, import_identity
+from scada.security import tls_authority
+from scada.security.bundles import export_identity, import_identity, is_shared
 from scada.security.issuing import sign_request
 from scada.security.key_files import check_name, key_path, load_or_make_key, read, write_new
-from scada.security.requests import make_request, parse_request
+from scada.security.requests import make_request, parse_request, split_requests
 from scada.security.roles import ROLES
+from scada.security.tls_identities import FILES
 from scada.security.users import ROLES_FILE, grant_identity
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -25,18 +27,20 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("file", type=_FILE)
 @options.ask
 def request(*, folder: Path, name: str, file: Path, ask: bool) -> None:
-    """Make a key for NAME in FOLDER (one that is there is kept) and write a certificate request (PKCS#10) to FILE.
+    """Make keys for NAME in FOLDER (those that are there are kept) and write certificate requests (PKCS#10) to FILE.
 
-    The key does not leave FOLDER. Put the certificate that comes back there as NAME.cert.pem, and ca.cert.pem beside it.
+    There are two keys: SM2 signs, P-256 is for TLS. Neither leaves FOLDER. `scada keys sign` says what to bring back.
     """
     check_name(name)
+    password = options.password(asked=ask)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = load_or_make_key(folder, name, options.password(asked=ask))
+        key = load_or_make_key(folder, name, password)
     except OSError as error:
         raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error
-    _write(file, make_request(name, key).pem(), 0o644)
-    click.echo(f"{file}: request of {name}; have it signed by `scada keys sign`, the key stays in {key_path(folder, name)}")
+    _write(file, make_request(name, key).pem() + tls_authority.make_request(folder, name, layout=FILES, password=password), 0o644)
+    click.echo(f"{file}: request of {name}, key {key.key_id().hex()[:16]}; have it signed by `scada keys sign`")
+    click.echo(f"the keys stay in {key_path(folder, name)} and {FILES.key(folder, name)}")
 
 
 @click.command()
@@ -63,17 +67,33 @@ def sign(
 ) -> None:
     """Issue the certificate that REQUEST_FILE asks for, by an authority of FOLDER, into CERTIFICATE_FILE.
 
+    A request by `scada keys request` asks for a TLS certificate too; it is written beside, as NAME.tls.pem.
+
     Make sure by another way (telephone, in person) that the request is from whom it names: compare the key id.
     """
-    asked = parse_request(read(request_file))
+    first, tls_request = split_requests(read(request_file))
+    asked = parse_request(first)
+    tls_file = FILES.certificate(certificate_file.parent, asked.name) if tls_request else None
+    for path in (certificate_file, tls_file):
+        if path is not None and path.exists():
+            raise _there(path)
     password = options.authority_password(asked=ask_authority, otherwise=options.password(asked=False))
-    made = sign_request(folder, asked, roles, SystemClock(), years=years, authority_password=password, authority=authority)
+    made = sign_request(
+        folder, asked, roles, SystemClock(),
+        years=years, authority_password=password, authority=authority, tls_request=tls_request,
+    )  # fmt: skip
     _write(certificate_file, made.pem(), 0o644)
+    in_place = FILES.certificate(folder, made.name)
+    if tls_file is not None and in_place.exists() and not tls_file.exists():
+        _write(tls_file, read(in_place), 0o644)
     added = (folder / ROLES_FILE).exists() and grant_identity(folder, made.name, roles, areas)
     note = f"; granted in {folder / ROLES_FILE}" if added else ""
     click.echo(
         f"{certificate_file}: {made.name}, {', '.join(sorted(made.roles))}, key {made.public_key.key_id().hex()[:16]}{note}"
     )
+    to_bring = [str(certificate_file), *([str(tls_file)] if tls_file is not None and tls_file.exists() else [])]
+    shared = sorted(str(path) for path in folder.iterdir() if is_shared(path.name))
+    click.echo(f"bring to the key, under these names: {' '.join([*to_bring, *shared])}")
 
 
 @click.command()
@@ -117,6 +137,10 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     try:
         write_new(path, data, mode)
     except FileExistsError as error:
-        raise SecurityError("the file is there already", where=str(path), mend="remove it, or name another") from error
+        raise _there(path) from error
     except OSError as error:
         raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
+
+
+def _there(path: Path) -> SecurityError:
+    return SecurityError("the file is there already", where=str(path), mend="remove it, or name another")

@@ -39,6 +39,11 @@ _SHARED = re.compile(r"ca\.cert\.pem|tls-(ca|crl)\.pem|[A-Za-z0-9][A-Za-z0-9_.-]
 _TLS_KEY, _TLS_CERTIFICATE = ".tls.key", ".tls.pem"
 
 
+def is_shared(title: str) -> bool:
+    """True if a file of a folder belongs to every identity of it: authorities and revocation lists."""
+    return _SHARED.fullmatch(title) is not None
+
+
 def export_identity(folder: Path, name: str, clock: Clock, *, password: bytes | None, seal: bytes | None) -> bytes:
     """One identity and what proves it.
 
@@ -61,7 +66,7 @@ def export_identity(folder: Path, name: str, clock: Clock, *, password: bytes | 
         files[f"{name}{_TLS_KEY}"] = _tls_key(folder / f"{name}{_TLS_KEY}", password, seal)
         files[f"{name}{_TLS_CERTIFICATE}"] = read(folder / f"{name}{_TLS_CERTIFICATE}")
     for path in sorted(folder.iterdir()):
-        if _SHARED.fullmatch(path.name):
+        if is_shared(path.name):
             files[path.name] = read(path)
     return b"".join(f"file: {title}\n".encode() + data.rstrip() + b"\n" for title, data in files.items())
 
@@ -89,7 +94,7 @@ def import_identity(folder: Path, data: bytes, clock: Clock, *, password: bytes 
     name = names[0]
     check_name(name)
     own = {name + suffix for suffix in (KEY_SUFFIX, CERTIFICATE_SUFFIX, _TLS_KEY, _TLS_CERTIFICATE)}
-    if strange := [title for title in files if title not in own and not _SHARED.fullmatch(title)]:
+    if strange := [title for title in files if title not in own and not is_shared(title)]:
         raise SecurityError(f"the bundle holds {strange[0]!r}, which does not belong there")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,7 +102,7 @@ def import_identity(folder: Path, data: bytes, clock: Clock, *, password: bytes 
             for title, content in files.items():
                 write_new(Path(aside) / title, content, _mode(title))
             for path in folder.iterdir():
-                if _SHARED.fullmatch(path.name) and path.name not in files:
+                if is_shared(path.name) and path.name not in files:
                     write_new(Path(aside) / path.name, read(path), _mode(path.name))
             load_identity(Path(aside), name, clock, password)
             if f"{name}{_TLS_CERTIFICATE}" in files:

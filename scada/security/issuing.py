@@ -13,10 +13,11 @@ from typing import Final
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import SecurityError
 from scada.security.authorities import load_authorities, load_list
-from scada.security.certificates import Certificate, issue_certificate
+from scada.security.certificates import Certificate, check_validity, issue_certificate
 from scada.security.key_files import (
     AUTHORITY,
     CERTIFICATE_SUFFIX,
+    ISSUED,
     authority_names,
     authority_path,
     certificate_path,
@@ -31,10 +32,10 @@ from scada.security.key_files import (
     write_new,
 )
 from scada.security.requests import Request
-from scada.security.revocation import REASONS, RevocationList, Revoked, issue_list
+from scada.security.revocation import REASONS, RevocationList, Revoked, RevokedError, issue_list
 from scada.security.roles import rights_of
 from scada.security.sm2 import Sm2Key
-from scada.security.tls_identities import issue_tls, revoke_tls
+from scada.security.tls_identities import SERVER_NAME, issue_tls
 
 YEAR_NS: Final = 365 * 24 * 3600 * NS_PER_S
 LIST_DAYS: Final = 30.0
@@ -42,7 +43,6 @@ LIST_DAYS: Final = 30.0
 
 _HOUR_NS = 3600 * NS_PER_S
 _DAY_NS = 24 * _HOUR_NS
-_ISSUED = "issued"
 
 
 def make_root(folder: Path, clock: Clock, *, password: bytes | None = None, years: float = 10.0) -> Certificate:
@@ -82,6 +82,8 @@ def make_subordinate(
         SecurityError: a bad name, no key of the root, a wrong password, or the folder cannot be written.
     """
     check_name(name)
+    if certificate_path(folder, name).exists():
+        raise SecurityError(f"{name!r} is an identity's name", where=str(folder), mend="an authority has a key of its own")
     root, root_key = _open(folder, AUTHORITY, authority_password)
     if root.path_length == 0:
         raise SecurityError("the root may have no authority below itself", where=str(folder))
@@ -102,8 +104,11 @@ def issue_identity(
     authority_password: bytes | None = None,
     authority: str = AUTHORITY,
     new_key: bool = False,
+    hosts: Sequence[str] = (),
 ) -> Certificate:
-    """Make a key and a certificate by an authority of the folder; an existing key is kept and gets a new certificate.
+    """Make a key and a certificate by an authority of the folder, and the same for TLS.
+
+    An existing key is kept and gets a new certificate, also one that lies elsewhere: at the workstation, in a token.
 
     Args:
         folder: holds the authority's certificate and key.
@@ -114,7 +119,8 @@ def issue_identity(
         password: of the identity's key; encrypts a new one.
         authority_password: of the authority's key.
         authority: name of the authority.
-        new_key: an existing key is replaced. A crash between key and certificate is healed by issuing again.
+        new_key: existing keys are replaced. A crash between key and certificate is healed by issuing again.
+        hosts: DNS names and addresses under which a server is called, for its TLS certificate.
 
     Raises:
         SecurityError: a bad name or role, no authority, a wrong password, or the folder cannot be written.
@@ -124,16 +130,29 @@ def issue_identity(
     if authority_path(folder, name).exists():
         raise SecurityError(f"{name!r} is an authority's name", where=str(folder))
     issuer, issuer_key = _open(folder, authority, authority_password)
+    path = certificate_path(folder, name)
     try:
-        if new_key and key_path(folder, name).exists():
+        if new_key:
             key = Sm2Key.generate()
             replace(key_path(folder, name), key.private_pem(password), 0o600)
+            point = key.point()
+        elif path.exists() and not key_path(folder, name).exists():
+            point = load_certificate(path).public_key.point()
         else:
-            key = load_or_make_key(folder, name, password)
+            point = load_or_make_key(folder, name, password).point()
     except OSError as error:
         raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error
-    issue_tls(folder, name, clock.now_ns(), days=365.0 * years, password=password, authority_password=authority_password)
-    return _issue(folder, certificate_path(folder, name), key.point(), name, roles, issuer, issuer_key, clock, years)
+    issue_tls(
+        folder,
+        name,
+        clock.now_ns(),
+        hosts=hosts,
+        days=365.0 * years,
+        password=password,
+        authority_password=authority_password,
+        new_key=new_key,
+    )
+    return _issue(folder, path, point, name, roles, issuer, issuer_key, clock, years)
 
 
 def sign_request(
@@ -145,8 +164,19 @@ def sign_request(
     years: float = 2.0,
     authority_password: bytes | None = None,
     authority: str = AUTHORITY,
+    tls_request: bytes | None = None,
 ) -> Certificate:
     """Issue the certificate that a request asks for; the roles are what the authority decides, not what is asked.
+
+    Args:
+        folder: holds the authority's certificate and key.
+        request: proven to be by the key.
+        roles: roles that the certificate bears.
+        clock: gives the time of issue.
+        years: validity; never beyond that of the authority.
+        authority_password: of the authority's key.
+        authority: name of the authority.
+        tls_request: PKCS#10 by the TLS key of the same maker, PEM; its certificate is put in place too.
 
     Raises:
         SecurityError: a bad name or role, no authority, a wrong password, another key of the same name is in use, or the folder
@@ -154,6 +184,8 @@ def sign_request(
     """
     check_name(request.name)
     rights_of(roles)
+    if request.name == SERVER_NAME and "SERVER" not in roles:
+        raise SecurityError(f"{request.name!r} without the role SERVER: clients would take its holder for the server")
     path = certificate_path(folder, request.name)
     if authority_path(folder, request.name).exists():
         raise SecurityError(f"{request.name!r} is an authority's name", where=str(folder))
@@ -161,14 +193,39 @@ def sign_request(
         raise SecurityError(
             f"{request.name!r} has its key in this folder", where=str(path), mend="renew it, or ask by another name"
         )
+    held = load_certificate(path) if path.exists() else None
+    if held and held.public_key.point() != request.public_key.point() and _is_good(folder, held, clock):
+        raise SecurityError(
+            f"{request.name!r} is somebody with another key",
+            where=str(path),
+            mend="if it is the same person, revoke that one first",
+        )
     issuer, issuer_key = _open(folder, authority, authority_password)
+    if tls_request is not None:
+        issue_tls(
+            folder,
+            request.name,
+            clock.now_ns(),
+            days=365.0 * years,
+            password=authority_password,
+            authority_password=authority_password,
+            request=tls_request,
+        )
     return _issue(folder, path, request.public_key.point(), request.name, roles, issuer, issuer_key, clock, years)
+
+
+def _is_good(folder: Path, certificate: Certificate, clock: Clock) -> bool:
+    try:
+        load_authorities(folder).check(certificate, clock.now_ns())
+    except SecurityError:
+        return False
+    return True
 
 
 def issued_certificates(folder: Path) -> list[Certificate]:
     """Every certificate that authorities of this folder are known to have issued, and those that lie in it."""
     found = {}
-    for path in [*sorted((folder / _ISSUED).glob(f"*{CERTIFICATE_SUFFIX}")), *sorted(folder.glob(f"*{CERTIFICATE_SUFFIX}"))]:
+    for path in [*sorted((folder / ISSUED).glob(f"*{CERTIFICATE_SUFFIX}")), *sorted(folder.glob(f"*{CERTIFICATE_SUFFIX}"))]:
         certificate = load_certificate(path)
         found[certificate.encoded] = certificate
     for name in authority_names(folder):
@@ -225,15 +282,7 @@ def revoke(
         due_ns=now + int(days * _DAY_NS),
     )
     place_list(folder, made)
-    if authority == AUTHORITY:
-        fallen = [each.name for each in certificates if reason != "superseded" and _is_in_place(folder, each)]
-        revoke_tls(folder, fallen, now, password=authority_password)
     return made
-
-
-def _is_in_place(folder: Path, certificate: Certificate) -> bool:
-    path = certificate_path(folder, certificate.name)
-    return path.exists() and load_certificate(path).encoded == certificate.encoded
 
 
 def place_list(folder: Path, revocations: RevocationList) -> Path:
@@ -280,6 +329,19 @@ def _open(folder: Path, name: str, password: bytes | None) -> tuple[Certificate,
     return certificate, key
 
 
+def _assert_in_force(folder: Path, issuer: Certificate, now_ns: int) -> None:
+    """What an authority that has fallen issues would be refused everywhere."""
+    trust = load_authorities(folder)
+    for each in trust.chain(issuer):
+        if trust.revoked(each):
+            raise RevokedError("the authority is revoked", where=each.name, mend="issue by another one: --by NAME")
+        try:
+            check_validity(each, now_ns)
+        except SecurityError as error:
+            mend = "check the clock" if now_ns < each.not_before_ns else "docs/security/keys.md says how authorities are renewed"
+            raise SecurityError(f"the authority cannot issue: {error.what}", where=each.name, mend=mend) from error
+
+
 def _issue(
     folder: Path,
     path: Path,
@@ -295,6 +357,7 @@ def _issue(
 ) -> Certificate:
     """Issue, note in ``issued`` and put in place; what is in place is always noted."""
     now = clock.now_ns()
+    _assert_in_force(folder, issuer, now)
     certificate = issue_certificate(
         title,
         point,
@@ -307,8 +370,8 @@ def _issue(
         path_length=0 if authority else None,
     )
     try:
-        (folder / _ISSUED).mkdir(mode=0o700, exist_ok=True)
-        write_new(folder / _ISSUED / f"{certificate.serial:x}{CERTIFICATE_SUFFIX}", certificate.pem(), 0o644)
+        (folder / ISSUED).mkdir(mode=0o700, exist_ok=True)
+        write_new(folder / ISSUED / f"{certificate.serial:x}{CERTIFICATE_SUFFIX}", certificate.pem(), 0o644)
         replace(path, certificate.pem())
     except OSError as error:
         raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error

@@ -33,6 +33,12 @@ AUTHORITY_SUFFIX: Final = ".ca.pem"
 CERTIFICATE_SUFFIX: Final = ".cert.pem"
 KEY_SUFFIX: Final = ".key.pem"
 LIST_SUFFIX: Final = ".crl.pem"
+ISSUED: Final = "issued"
+"""Folder of every certificate that was issued."""
+
+
+_TAKEN: Final = frozenset({AUTHORITY, "secrets", "secrets-next"})
+"""Names of other keys of the folder."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -45,8 +51,11 @@ def check_name(name: str) -> None:
     Raises:
         SecurityError: it cannot.
     """
-    if not _NAME.fullmatch(name) or name == AUTHORITY:
-        raise SecurityError(f"{name!r} cannot be an identity's name", mend="letters, digits, dot, dash, underscore; not 'ca'")
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise SecurityError(
+            f"{name!r} cannot be an identity's name",
+            mend=f"1 to 64 letters, digits, dots, dashes, underscores; not {', '.join(sorted(_TAKEN))}",
+        )
 
 
 def key_path(folder: Path, name: str) -> Path:

@@ -62,6 +62,20 @@ def parse_request(data: bytes) -> Request:
         raise CertificateError(f"not a readable SM2 certificate request: {error}") from error
 
 
+def split_requests(data: bytes) -> tuple[bytes, bytes | None]:
+    """The request, and that for a TLS certificate which ``scada keys request`` puts behind it (PEM); None if there is none.
+
+    Raises:
+        CertificateError: there are more than two.
+    """
+    first, end, rest = data.partition(b"-----END CERTIFICATE REQUEST-----")
+    if not rest.strip():
+        return data, None
+    if len(data) > 2 * MAXIMUM_SIZE or rest.count(b"-----BEGIN ") != 1:
+        raise CertificateError("the file holds more than a request and one for TLS")
+    return first + end + b"\n", rest.strip() + b"\n"
+
+
 def _read(encoded: bytes) -> Request:
     read = x509.load_der_x509_csr(encoded)
     body, signature = read.tbs_certrequest_bytes, signature_from_der(read.signature)

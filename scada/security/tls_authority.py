@@ -10,13 +10,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -122,8 +123,10 @@ def issue(
     layout: Layout = LINKS,
     password: bytes | None = None,
     authority_password: bytes | None = None,
+    request: bytes | None = None,
+    new_key: bool = False,
 ) -> Path:
-    """Issue a certificate, good for a client and for a server; an existing key is kept.
+    """Issue a certificate, good for a client and for a server; an existing key is kept, also one that lies elsewhere.
 
     Args:
         folder: of the authority.
@@ -134,6 +137,8 @@ def issue(
         layout: names of the files.
         password: of the holder's private key, encrypts a new one; None = it is plain.
         authority_password: of the authority's private key; None = it is plain.
+        request: PKCS#10 by the holder's key, see :func:`make_request`; its name and wishes are ignored.
+        new_key: an existing key is replaced.
 
     Returns:
         File of the certificate.
@@ -141,23 +146,40 @@ def issue(
     Raises:
         SecurityError: no such authority, a wrong name, host or validity, or the folder cannot be written.
     """
-    if not _NAME.fullmatch(name) or layout.certificate(folder, name) in (layout.authority(folder), layout.crl(folder)):
+    path = layout.certificate(folder, name)
+    if not _NAME.fullmatch(name) or path in (layout.authority(folder), layout.crl(folder)):
         raise SecurityError(f"{name!r} is no name for a certificate", mend="use letters, digits, point, hyphen and underscore")
     authority, signer = _authority(folder, layout, authority_password)
-    key = _key(layout.key(folder, name), password)
+    key_path = layout.key(folder, name)
+    if request is not None:
+        public = _asked(request)
+    elif path.exists() and not key_path.exists() and not new_key:
+        public = _on_p256(_certificate(path).public_key(), path)
+    else:
+        public = _key(key_path, password, new=new_key).public_key()
     now = _moment(now_ns)
-    builder = _builder(_subject(name), authority.subject, key.public_key(), now, days)
+    builder = _builder(_subject(name), authority.subject, public, now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
     both = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     builder = builder.add_extension(both, critical=False)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     builder = builder.add_extension(issuer, critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in (name, *hosts)]), critical=False)
-    path = layout.certificate(folder, name)
     _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     return path
+
+
+def make_request(folder: Path, name: str, *, layout: Layout = LINKS, password: bytes | None = None) -> bytes:
+    """PKCS#10 for the key of a holder, PEM; the key is made where there is none and stays.
+
+    Raises:
+        SecurityError: a wrong password, or the folder cannot be written.
+    """
+    key = _key(layout.key(folder, name), password)
+    request = x509.CertificateSigningRequestBuilder().subject_name(_subject(name)).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)
 
 
 def revoke(
@@ -165,6 +187,7 @@ def revoke(
     names: Sequence[str],
     now_ns: int,
     *,
+    serials: Iterable[int] = (),
     days: float = 30.0,
     layout: Layout = LINKS,
     password: bytes | None = None,
@@ -175,6 +198,7 @@ def revoke(
         folder: of the authority.
         names: whose certificates.
         now_ns: ns UTC.
+        serials: serial numbers of further certificates.
         days: until the next list is due; then the old one counts as expired, and nobody is admitted by it.
         layout: names of the files.
         password: of the authority's private key; None = it is plain.
@@ -188,10 +212,9 @@ def revoke(
     authority, signer = _authority(folder, layout, password)
     now, path = _moment(now_ns), layout.crl(folder)
     entries = {entry.serial_number: entry for entry in _entries(path)} if path.exists() else {}
-    for name in names:
-        certificate = _certificate(layout.certificate(folder, name))
-        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
-        entries.setdefault(certificate.serial_number, entry)
+    for serial in [*(_certificate(layout.certificate(folder, name)).serial_number for name in names), *serials]:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+        entries.setdefault(serial, entry)
     builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
     builder = builder.last_update(now - _EARLIER).next_update(_after(now, days))
     for entry in entries.values():
@@ -221,9 +244,9 @@ def _entries(path: Path) -> list[x509.RevokedCertificate]:
         raise SecurityError(f"no revocation list: {error}", where=str(path), mend="put the last good one back") from error
 
 
-def _key(path: Path, password: bytes | None) -> ec.EllipticCurvePrivateKey:
-    """The key of a file; a new one in it if there is none."""
-    if not path.exists():
+def _key(path: Path, password: bytes | None, *, new: bool = False) -> ec.EllipticCurvePrivateKey:
+    """The key of a file; a new one in it if there is none, or if it is wanted."""
+    if new or not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
         _write_key(path, key, password)
         return key
@@ -231,6 +254,25 @@ def _key(path: Path, password: bytes | None) -> ec.EllipticCurvePrivateKey:
     if not isinstance(found, ec.EllipticCurvePrivateKey):
         raise SecurityError("not an ECDSA key", where=str(path))
     return found
+
+
+def _asked(request: bytes) -> ec.EllipticCurvePublicKey:
+    """The key of a request, whose maker has proven to hold it."""
+    try:
+        read = x509.load_pem_x509_csr(request)
+        proven = read.is_signature_valid
+        public = read.public_key()
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise SecurityError(f"not a readable request for a TLS certificate: {error}") from error
+    if not proven:
+        raise SecurityError("the signature on the request is wrong: its maker does not hold the key")
+    return _on_p256(public, None)
+
+
+def _on_p256(public: object, where: Path | None) -> ec.EllipticCurvePublicKey:
+    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise SecurityError("not an ECDSA key on P-256", where=str(where or "request"))
+    return public
 
 
 def read_key(path: Path, password: bytes | None) -> object:

@@ -15,7 +15,7 @@ from typing import Final
 from cryptography import x509
 
 from scada.core.errors import SecurityError
-from scada.security.key_files import PASSWORD_VARIABLE
+from scada.security.key_files import ISSUED, PASSWORD_VARIABLE, replace
 from scada.security.tls_authority import Layout, issue, make_authority, revoke
 
 FILES: Final = Layout("tls-", ".tls", "scada keys init")
@@ -56,6 +56,8 @@ def issue_tls(
     days: float = _DAYS,
     password: bytes | None = None,
     authority_password: bytes | None = None,
+    request: bytes | None = None,
+    new_key: bool = False,
 ) -> Path | None:
     """Issue or renew the TLS certificate of an identity; an existing key is kept, and so are the hosts if none are given.
 
@@ -72,6 +74,8 @@ def issue_tls(
         days: validity.
         password: of the private key, and of a new authority's; None takes the environment's ``SCADA_KEY_PASSWORD`` if set.
         authority_password: of the authority's key; None = the same.
+        request: PKCS#10 by a key that lies elsewhere.
+        new_key: an existing key is replaced.
 
     Returns:
         File of the certificate, None if another authority issues it.
@@ -88,7 +92,7 @@ def issue_tls(
     path = FILES.certificate(folder, name)
     if not hosts:
         hosts = _hosts(path, name) if path.exists() else (("localhost", "127.0.0.1", "::1") if name == SERVER_NAME else ())
-    return issue(
+    made = issue(
         folder,
         name,
         now_ns,
@@ -97,28 +101,62 @@ def issue_tls(
         layout=FILES,
         password=password,
         authority_password=authority_password or password,
+        request=request,
+        new_key=new_key,
     )
+    _note(folder, made)
+    return made
 
 
-def revoke_tls(folder: Path, names: Sequence[str], now_ns: int, *, password: bytes | None = None) -> list[str]:
-    """Revoke the TLS certificates of identities and sign the list anew; servers take it within a second.
+def revoke_tls(
+    folder: Path, names: Sequence[str], now_ns: int, *, old: bool = False, password: bytes | None = None
+) -> list[str] | None:
+    """Revoke every TLS certificate of identities and sign the list anew; servers take it within a second.
 
     Args:
         folder: of the identities.
         names: identities; those without a TLS certificate are passed over. Empty: only the list's validity begins again.
         now_ns: ns UTC.
+        old: those in use stay good, the earlier ones are revoked.
         password: of the authority's key.
 
     Returns:
-        Serial numbers of all revoked certificates; none where another authority revokes.
+        Serial numbers of all revoked certificates; None where another authority revokes.
 
     Raises:
         SecurityError: the folder cannot be written.
     """
     if not FILES.authority_key(folder).exists():
-        return []  # another authority revokes
-    there = [name for name in names if FILES.certificate(folder, name).exists()]
-    return revoke(folder, there, now_ns, days=_LIST_DAYS, layout=FILES, password=password_of(password))
+        return None
+    serials: set[int] = set()
+    for name in names:
+        current = FILES.certificate(folder, name)
+        held = {_read(current).serial_number} if current.exists() else set()
+        found = ((path.name, _read(path).serial_number) for path in (folder / ISSUED).glob("*.tls.pem"))
+        noted = {serial for title, serial in found if title == _noted(name, serial)}
+        serials |= noted - held if old else noted | held
+    return revoke(folder, [], now_ns, serials=sorted(serials), days=_LIST_DAYS, layout=FILES, password=password_of(password))
+
+
+def _note(folder: Path, path: Path) -> None:
+    """Keep a copy of what was issued: what is renewed stays good until it expires, and must be found when it is to be revoked."""
+    name, certificate = path.name.removesuffix(".tls.pem"), _read(path)
+    try:
+        (folder / ISSUED).mkdir(mode=0o700, exist_ok=True)
+        replace(folder / ISSUED / _noted(name, certificate.serial_number), path.read_bytes())
+    except OSError as error:
+        raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error
+
+
+def _noted(name: str, serial: int) -> str:
+    return f"{name}.{serial:x}.tls.pem"
+
+
+def _read(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SecurityError(f"cannot read the certificate: {error}", where=str(path)) from error
 
 
 def password_of(given: bytes | None) -> bytes | None:
@@ -128,9 +166,8 @@ def password_of(given: bytes | None) -> bytes | None:
 
 def _hosts(path: Path, name: str) -> tuple[str, ...]:
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+        names = _read(path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
         raise SecurityError(f"cannot read the certificate: {error}", where=str(path)) from error
     found = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     return tuple(host for host in found if host != name)

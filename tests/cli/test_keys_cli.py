@@ -8,13 +8,20 @@ import stat
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from scada.cli.keys import command
-from scada.core.clock import SystemClock
+from scada.core.clock import NS_PER_S, SystemClock, VirtualClock
 from scada.core.errors import SecurityError
-from scada.security.identities import init_identities, load_identity
+from scada.security import pkcs8
+from scada.security.identities import init_identities, issue_identity, load_identity
+from scada.security.issuing import YEAR_NS
 from scada.security.key_files import load_certificate
+from scada.security.requests import split_requests
 from scada.security.revocation import RevokedError
+from scada.security.tls_identities import issue_tls, revoke_tls
+from scada.security.tls_trust import read_material
 from scada.security.trust import Trust
 
 
@@ -188,6 +195,151 @@ def test_a_bundle_with_foreign_files_is_refused(keys, tmp_path, title):
         run("import", there, bundle)
     assert not (tmp_path / "evil.key.pem").exists()
     assert not there.exists() or list(there.iterdir()) == []
+
+
+def test_a_request_brings_a_tls_certificate_too(keys, tmp_path):
+    there = tmp_path / "there"
+    run("ca", keys, "north")
+    told = run("request", there, "li", tmp_path / "li.csr")
+    signed = run("sign", keys, tmp_path / "li.csr", tmp_path / "li.cert.pem", "--role", "GUARDIAN", "--by", "north")
+    assert told.split("key ")[1][:16] == signed.split("key ")[1][:16], "to be compared by telephone"
+    for path in signed.splitlines()[1].partition(": ")[2].split():
+        shutil.copy(path, there)
+    assert load_identity(there, "li", SystemClock()).certificate.roles == {"GUARDIAN"}
+    ours = read_material(there, "li", need_list=True)
+    assert ours.own.name == "li"
+    authority = x509.load_pem_x509_certificate((keys / "tls-ca.pem").read_bytes())
+    x509.load_pem_x509_certificate((there / "li.tls.pem").read_bytes()).verify_directly_issued_by(authority)
+    assert not (keys / "li.tls.key").exists()
+    run("revoke", keys, "li")
+    assert read_material(keys, "server").revoked == {ours.own.key}
+
+
+def test_a_tls_request_by_a_key_that_its_maker_does_not_hold(keys, tmp_path):
+    run("request", tmp_path / "there", "li", tmp_path / "li.csr")
+    pem = (tmp_path / "li.csr").read_bytes()
+    first, tls_request = split_requests(pem)
+    spoilt = bytearray(x509.load_pem_x509_csr(tls_request).public_bytes(serialization.Encoding.DER))
+    spoilt[-1] ^= 1
+    (tmp_path / "li.csr").write_bytes(first + pkcs8.to_pem("CERTIFICATE REQUEST", bytes(spoilt)))
+    with pytest.raises(SecurityError, match="does not hold the key"):
+        run("sign", keys, tmp_path / "li.csr", tmp_path / "li.cert.pem", "--role", "GUARDIAN")
+    assert not (keys / "li.cert.pem").exists()
+    (tmp_path / "li.csr").write_bytes(pem + tls_request)
+    with pytest.raises(SecurityError, match="holds more"):
+        run("sign", keys, tmp_path / "li.csr", tmp_path / "li.cert.pem", "--role", "GUARDIAN")
+
+
+def test_a_request_takes_neither_the_servers_name_nor_anothers(keys, tmp_path):
+    for name in ("server", "li"):
+        run("request", tmp_path / "there", name, tmp_path / f"{name}.csr")
+    for path in keys.glob("server.*key*"):
+        path.unlink()
+    with pytest.raises(SecurityError, match="role SERVER"):
+        run("sign", keys, tmp_path / "server.csr", tmp_path / "x", "--role", "OPERATOR")
+    with pytest.raises(SecurityError, match="another key"):
+        run("sign", keys, tmp_path / "server.csr", tmp_path / "x", "--role", "SERVER")
+    run("sign", keys, tmp_path / "li.csr", tmp_path / "li", "--role", "OPERATOR")
+    run("request", tmp_path / "elsewhere", "li", tmp_path / "li2.csr")
+    with pytest.raises(SecurityError, match="another key"):
+        run("sign", keys, tmp_path / "li2.csr", tmp_path / "elsewhere" / "li2", "--role", "OPERATOR")
+    run("revoke", keys, "li")
+    run("sign", keys, tmp_path / "li2.csr", tmp_path / "elsewhere" / "li2", "--role", "OPERATOR")
+    assert row(keys, "li")["fault"] == ""
+
+
+def test_renewal_of_an_identity_whose_key_is_elsewhere(keys, tmp_path):
+    """Taken away after an export, made by a request, or in a token: the new certificate is for the same key."""
+    before, tls = load_certificate(keys / "operator.cert.pem"), (keys / "operator.tls.pem").read_bytes()
+    for name in ("operator.key.pem", "operator.tls.key"):
+        (keys / name).rename(tmp_path / name)
+    assert "the key is not here" in run("renew", keys, "operator")
+    after = load_certificate(keys / "operator.cert.pem")
+    assert after.serial != before.serial
+    assert after.public_key.point() == before.public_key.point()
+    assert (keys / "operator.tls.pem").read_bytes() != tls
+    assert not list(keys.glob("operator.*key*"))
+    for name in ("operator.key.pem", "operator.tls.key"):
+        (tmp_path / name).rename(keys / name)
+    load_identity(keys, "operator", SystemClock())
+    read_material(keys, "operator")
+    (keys / "operator.signer.toml").write_text('kind = "file"\nkey = "operator.key.pem"\n')
+    with pytest.raises(SecurityError, match="token or program"):
+        run("renew", keys, "operator", "--new-key")
+
+
+def tls_key(keys, name):
+    return read_material(keys, name).own.key
+
+
+def test_every_tls_certificate_of_the_revoked_falls(keys):
+    """Also the one before the last renewal, which a stolen workstation still has."""
+    first = tls_key(keys, "operator")
+    issue_tls(keys, "operator.2", SystemClock().now_ns())
+    run("renew", keys, "operator")
+    second = tls_key(keys, "operator")
+    run("revoke", keys, "operator")
+    assert read_material(keys, "server").revoked == {first, second}
+
+
+def test_a_new_key_is_one_for_tls_too_and_the_old_ones_fall(keys):
+    first, pem = tls_key(keys, "operator"), (keys / "operator.tls.key").read_bytes()
+    assert "next start" in run("renew", keys, "operator", "--new-key")
+    assert (keys / "operator.tls.key").read_bytes() != pem
+    run("revoke", keys, "operator", "--old")
+    assert read_material(keys, "server").revoked == {first}
+
+
+def test_a_serial_number_takes_the_tls_certificate_along(keys):
+    run("ca", keys, "north")
+    run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    run("revoke", keys, "--serial", row(keys, "wang")["serial"])
+    assert read_material(keys, "server").revoked == {tls_key(keys, "wang")}
+
+
+def test_the_tls_list_is_renewed_by_whoever_renews_a_list(keys):
+    run("ca", keys, "north")
+    (keys / "ca.key.pem").unlink()
+    revoke_tls(keys, [], SystemClock().now_ns() - 300 * 86_400 * NS_PER_S)
+    before = read_material(keys, "server", need_list=True).list_until_ns
+    assert "tls-crl.pem" in run("crl", keys, "--by", "north")
+    assert read_material(keys, "server", need_list=True).list_until_ns > before + 200 * 86_400 * NS_PER_S
+
+
+def test_what_can_be_revoked_is_revoked_although_the_root_is_away(keys):
+    run("ca", keys, "north")
+    by_root = row(keys, "operator")["serial"]
+    run("issue", keys, "operator", "--role", "OPERATOR", "--by", "north")
+    (keys / "ca.key.pem").unlink()
+    with pytest.raises(SecurityError, match="key is not here"):
+        run("revoke", keys, "operator")
+    assert "REFUSED" in row(keys, "operator")["fault"]
+    assert row(keys, "operator")["serial"] != by_root
+    assert tls_key(keys, "operator") in read_material(keys, "server").revoked
+
+
+def test_names_that_would_mix_keys_up(keys):
+    with pytest.raises(SecurityError, match="identity's name"):
+        run("ca", keys, "operator")
+    run("secret", "set", keys, "broker", stdin="hunter2\n")
+    for name in ("secrets", "secrets-next", "ca", "../x", "a b", "\u5f20", "", "x" * 65, ".x"):
+        with pytest.raises(SecurityError, match="cannot be"):
+            run("issue", keys, name, "--role", "VIEWER")
+
+
+def test_an_authority_that_has_fallen_issues_nothing(keys):
+    run("ca", keys, "north")
+    with pytest.raises(SecurityError, match="has expired"):
+        issue_identity(keys, "wang", ["VIEWER"], VirtualClock(SystemClock().now_ns() + 6 * YEAR_NS), authority="north")
+    with pytest.raises(SecurityError, match="not valid yet"):
+        issue_identity(keys, "wang", ["VIEWER"], VirtualClock(0))
+    with pytest.raises(SecurityError, match="scada keys ca"):
+        run("renew", keys, "north")
+    run("ca", keys, "north")
+    run("revoke", keys, "north")
+    with pytest.raises(SecurityError, match="revoked"):
+        run("issue", keys, "wang", "--role", "VIEWER", "--by", "north")
+    assert not (keys / "wang.cert.pem").exists()
 
 
 def altered(bundle, keys, **files):
