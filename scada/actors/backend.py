@@ -138,8 +138,8 @@ class Backend(Protocol):
         """Sequences under way, oldest first, and the last that ended if asked; of one station, or of all."""
         ...
 
-    async def check_interlocks(self, control: str, value: float) -> Sequence[Finding]:
-        """What forbids a control (mRID) to a value now, and why."""
+    async def check_interlocks(self, control: str, value: float) -> tuple[Sequence[Finding], str]:
+        """What forbids a control (mRID) to a value now, and on which substituted positions that rests."""
         ...
 
     async def set_mode(self, request: pb.SetModeRequest, principal: Principal, evidence: bytes) -> ModeReply:

@@ -249,9 +249,9 @@ class Facade:
         found: list[SequenceView] = await answer_of(self._system.control, SequencesAsked(station, ended))
         return found
 
-    async def check_interlocks(self, control: str, value: float) -> Sequence[Finding]:
-        """What forbids a control to a value now."""
-        found: list[Finding] = await answer_of(self._system.control, InterlocksAsked(control, value))
+    async def check_interlocks(self, control: str, value: float) -> tuple[Sequence[Finding], str]:
+        """What forbids a control to a value now, and on which substituted positions that rests."""
+        found: tuple[list[Finding], str] = await answer_of(self._system.control, InterlocksAsked(control, value))
         return found
 
     async def _step(self, request: Step, principal: Principal, evidence: bytes) -> ControlReply:

@@ -357,7 +357,7 @@ class SequencesAsked(Message):
 
 @dataclass(frozen=True, slots=True)
 class InterlocksAsked(Message):
-    """Ask: what forbids a control to a value now (a list of :class:`~scada.control.interlocks.Finding`)."""
+    """Ask: what :meth:`scada.control.desk.ControlDesk.check` says of a control and a value now."""
 
     control: str
     value: float

@@ -85,8 +85,8 @@ class ControlServices:
             raise malformed("the value of a control must be a finite number")
         if request.control not in self._backend.tables.control_by_mrid:
             raise not_found(f"the model has no control {request.control!r}", mend="see Model/ListControls")
-        found = await self._backend.check_interlocks(request.control, request.value)
-        return pb.InterlockReport(findings=[messages.interlock_finding(finding) for finding in found])
+        found, remark = await self._backend.check_interlocks(request.control, request.value)
+        return pb.InterlockReport(findings=[messages.interlock_finding(finding) for finding in found], remark=remark)
 
     def queries(self, gate: Gate) -> tuple[Method, ...]:
         """What both servers offer."""

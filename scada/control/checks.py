@@ -110,8 +110,8 @@ class Checks:
             return Refusal("link_down", f"the channel of the station is {state.value}")
         findings = self.not_bypassed(request)
         if findings:
-            text = "; ".join(str(finding) for finding in findings) + self._resting(request, findings)
-            return Refusal("interlock", text, tuple(findings))
+            text, resting = "; ".join(map(str, findings)), self.resting(control, request.value, findings)
+            return Refusal("interlock", f"{text} ({resting})" if resting else text, tuple(findings))
         if control.kind is ControlKind.STEP and control.feedback is not None and not self.present(control).good:
             return Refusal("feedback_bad", "the present position is not known, so one step from it is not known either")
         return None
@@ -139,8 +139,8 @@ class Checks:
         if request.bypassed:
             told = "; ".join(str(finding) for finding in request.bypassed)
             return "bypassed", f"bypassed: {told}" + (f"; {reason}" if reason else "")
-        if resting := self._resting(request, []):
-            return code or "substituted", f"{reason or 'the interlocks allow it'}{resting}"
+        if resting := self.resting(request.control, request.value, []):
+            return code or "substituted", f"{reason or 'the interlocks allow it'} ({resting})"
         return code, reason
 
     def _remark_on_feedback(self, request: Request, present: Reading) -> tuple[str, str]:
@@ -153,8 +153,9 @@ class Checks:
             return "already", "the feedback already shows this state"
         return "", ""
 
-    def _resting(self, request: Request, findings: Sequence[Finding]) -> str:
-        return rests_on_substituted(self._interlocks, request.control, request.value, self._plant, self._sight(), findings)
+    def resting(self, control: Control, value: float, findings: Sequence[Finding]) -> str:
+        """On which substituted positions it rests that the interlocks say just this; empty if on none."""
+        return rests_on_substituted(self._interlocks, control, value, self._plant, self._sight(), findings)
 
     def _sight(self) -> SwitchgearTopology:
         """The network as the interlocks see it: where a switch that is being operated stands is not known."""

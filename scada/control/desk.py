@@ -279,10 +279,16 @@ class ControlDesk:
         sequence = self._begin(request)
         return self._settle(sequence, sequence.start(ticket))
 
-    def check(self, mrid: str, value: float) -> list[Finding]:
-        """Interlocks that forbid a control to a value now; empty too if the model has no such control."""
+    def check(self, mrid: str, value: float) -> tuple[list[Finding], str]:
+        """Interlocks that forbid a control to a value now, and on which substituted positions that rests.
+
+        Both empty too if the model has no such control.
+        """
         control = self._tables.control_by_mrid.get(mrid)
-        return [] if control is None else self._checks.findings(control, value)
+        if control is None:
+            return [], ""
+        findings = self._checks.findings(control, value)
+        return findings, self._checks.resting(control, value, findings)
 
     def sequences(self, station: str = "", *, ended: bool = False) -> list[SequenceView]:
         """Sequences under way, oldest first, and the last that ended if asked; of one station, or of all."""

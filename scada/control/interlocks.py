@@ -207,9 +207,9 @@ def rests_on_substituted(
     topology: SwitchgearTopology,
     findings: Sequence[Finding],
 ) -> str:
-    """What to add to the rules' ``findings`` if they would be others without the positions that operators entered; else empty."""
+    """What to tell if the rules' ``findings`` would be others without the positions that operators entered; else empty."""
     names = topology.substituted()
     if not names or check_interlocks(rules, control, value, plant, topology.without_substituted()) == list(findings):
         return ""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f" (this rests on substituted positions: {', '.join(names[:_NAMED])}{more})"
+    return f"this rests on substituted positions: {', '.join(names[:_NAMED])}{more}"

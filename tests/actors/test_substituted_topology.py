@@ -60,7 +60,7 @@ def test_an_allowed_disconnector_rests_on_the_held_breaker_of_its_bay(grid, word
     grid.put(BREAKER, OPEN, word)
     findings, said = grid.verdict(DISCONNECTOR, 1)
     assert findings == [], "the held position is used"
-    assert said == " (this rests on substituted positions: Longtan/110kV/Beishan 1/1110)"
+    assert said == "this rests on substituted positions: Longtan/110kV/Beishan 1/1110"
     grid.put(BREAKER, OPEN, int(Quality.SUBSTITUTED))
     assert grid.verdict(DISCONNECTOR, 1) == ([], ""), "what the station substituted is its own word"
 

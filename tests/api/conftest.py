@@ -126,6 +126,10 @@ def small_tables() -> ModelTables:
 class TableBackend(OperatorTable):
     """Everything a face may ask, answered from memory; records what reaches the control path."""
 
+    forbids = ()
+    rests_on = ""
+    """What the interlocks say."""
+
     def __init__(self, clock: VirtualClock) -> None:
         self.site = "demo"
         self.clock = clock
@@ -312,7 +316,7 @@ class TableBackend(OperatorTable):
         return []
 
     async def check_interlocks(self, control, value):
-        return []
+        return self.forbids, self.rests_on
 
     async def set_mode(self, request, principal, evidence):
         self.acted.append(("set_mode", request, principal.name, evidence))

@@ -13,6 +13,7 @@ from scada.api.client import ScadaClient
 from scada.cli import ctl, dispatch
 from scada.cli.dispatch import read_values
 from scada.cli.main import main
+from scada.control.interlocks import Finding
 from scada.core.errors import ScadaError
 from scada.events.records import EventKind
 
@@ -274,3 +275,19 @@ def test_a_waiver_goes_to_the_server_with_its_reason(run, live):
     run(ctl, "select", "setpoint", "12.5", "--number", "G1", "--emergency", "--bypass", "--reason", "fire")
     [request] = [request for name, request, *_ in live.acted if name == "select"]
     assert (request.emergency, request.bypass_interlocks, request.reason) == (True, True, "fire")
+
+
+def test_interlocks_say_what_forbids_and_on_what_that_rests(run, live):
+    assert run(ctl, "interlocks", "breaker", "open") == "Nothing forbids East/110 kV/Bay/CB open\n"
+    known = Finding("no-closing-onto-earth", "interlock.earth.closed", "", {"kind": "breaker"}, bypassable=False)
+    live.forbids = (known, Finding("enabled-by", "interlock.enabled.unknown", "", {"point": "East/SF6"}, unknown=True))
+    live.rests_on = "this rests on substituted positions: East/ES 1"
+    lines = run(ctl, "interlocks", "East/110 kV/Bay/CB", "2", code=1).splitlines()
+    assert lines[0].startswith("East/110 kV/Bay/CB close: It would close onto earth")
+    assert "East/SF6 must allow it" in lines[1]
+    assert lines[2] == "  may be bypassed by who has the right, with a reason"
+    assert lines[3:] == ["this rests on substituted positions: East/ES 1"]
+    assert "合" in run(ctl, "interlocks", "breaker", "close", code=1, lang="zh")
+    with pytest.raises(ScadaError, match="is no value of"):
+        run(ctl, "interlocks", "breaker", "half")
+    assert live.acted == [], "nothing is selected"

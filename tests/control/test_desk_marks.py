@@ -114,6 +114,8 @@ def test_a_control_that_is_allowed_only_by_a_substituted_position_says_so():
     told = reply(effects)
     assert (told.state, told.code) == (SequenceState.SELECTED, "substituted")
     assert told.reason == "the interlocks allow it (this rests on substituted positions: S/ES 1)"
+    assert bench.desk.check(f"c-{BREAKER}", CLOSE) == ([], "this rests on substituted positions: S/ES 1")
+    assert bench.desk.check(f"c-{BREAKER}", OPEN) == bench.desk.check("no control", OPEN) == ([], "")
     bench.desk.cancel("c", "q1", "", OPERATOR)
     effects = bench.select(value=OPEN) + bench.desk.on_answer("q2", "select", YES)
     assert "substituted" not in reply(effects).reason, "opening does not ask whether it is earthed"
