@@ -44,7 +44,7 @@ from scada.actors.messages import (
     UnfollowChanges,
     UnfollowEvents,
 )
-from scada.actors.mode_orders import mode_rights, mode_row, refused_row
+from scada.actors.mode_orders import mode_rights, mode_row, outcome_row
 from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.performance import AreaPerformance
 from scada.actors.performance_desk import PerformanceDesk
@@ -273,10 +273,9 @@ class Facade:
         mrid = request.loop.mrid or request.unlock
         application = self._system.avc if target == "avc" or (mrid and not self._is_unit(mrid)) else self._system.agc
         reply: ModeReply = await answer_of(application, SetState(request, principal))
-        if not reply.accepted:
-            await asyncio.to_thread(self._system.audit.append, refused_row(row, reply))
-        else:
+        if reply.accepted:
             self._system.dispatch.tell(ModeChanged(request, principal.name))
+        await asyncio.to_thread(self._system.audit.append, outcome_row(row, reply))
         return reply
 
     def _is_unit(self, mrid: str) -> bool:

@@ -13,6 +13,8 @@ from scada.security.roles import Right, order_rights
 
 REFUSED = " refused"
 """What the step of a row ends with that says that the order before it changed nothing."""
+ACCEPTED = " accepted"
+"""What the step of a row ends with that says that the order before it holds: what was ordered earlier is over."""
 
 
 def mode_rights(request: pb.SetModeRequest, tables: ModelTables) -> frozenset[Right]:
@@ -68,11 +70,11 @@ def mode_row(request: pb.SetModeRequest, principal: Principal, tables: ModelTabl
     )
 
 
-def refused_row(asked: AuditRow, reply: ModeReply) -> AuditRow:
-    """That an order was refused: what was ordered before it still stands, over a restart too."""
+def outcome_row(asked: AuditRow, reply: ModeReply) -> AuditRow:
+    """What became of an order; what was ordered before one that was refused still stands, over a restart too."""
     return AuditRow(
         asked.kind,
-        asked.step + REFUSED,
+        asked.step + (ACCEPTED if reply.accepted else REFUSED),
         asked.actor,
         asked.station,
         asked.session,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.mode_orders import REFUSED
+from scada.actors.mode_orders import ACCEPTED, REFUSED
 from scada.security.audit import AuditRecord
 
 
@@ -19,13 +19,18 @@ class Standing:
     """The last order of each kind."""
 
     modes: tuple[pb.SetModeRequest, ...]
-    """Of AGC and AVC, their areas, units, sources and devices, in the order in which they were given."""
+    """Of AGC and AVC, their areas, units, sources and devices, in the order in which they were given.
+
+    To be ordered again one after the other: a refused one is refused again, and then the one before it holds.
+    """
     quarantined: Mapping[str, str]
     """Channel name -> user who took it out."""
 
 
 def standing_orders(records: Iterable[AuditRecord]) -> Standing:
-    """The orders in force: of each kind the last one that was not refused.
+    """The orders in force: of each kind the last one that was accepted, and after it those of which that is not known.
+
+    Not known is what a crash left between an order and its outcome.
 
     A test of a unit, source or device ends with the life it was ordered in: its loop is open then.
 
@@ -52,7 +57,10 @@ def standing_orders(records: Iterable[AuditRecord]) -> Standing:
                 given = modes.setdefault(key, [])
                 if row.step.endswith(REFUSED):
                     modes[key] = [one for one in given if one[1] != row.evidence]
+                elif row.step.endswith(ACCEPTED):
+                    here = next((at for at, one in enumerate(given) if one[1] == row.evidence), 0)
+                    del given[:here]
                 else:
                     given.append((place, row.evidence, request))
-    last = sorted((given[-1] for given in modes.values() if given), key=lambda one: one[0])
-    return Standing(tuple(request for _, _, request in last), quarantined)
+    left = sorted((one for given in modes.values() for one in given), key=lambda one: one[0])
+    return Standing(tuple(request for _, _, request in left), quarantined)

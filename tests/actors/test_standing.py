@@ -10,7 +10,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.dispatch_requests import PastOrder, accepted_orders, is_kept, past_orders
 from scada.actors.facade import Facade
-from scada.actors.mode_orders import mode_row, refused_row
+from scada.actors.mode_orders import mode_row, outcome_row
 from scada.actors.standing import standing_orders
 from scada.control.records import ModeReply, Principal
 from scada.core.clock import NS_PER_S, VirtualClock
@@ -35,8 +35,12 @@ def signed(body, method=""):
     return pb.Signed(header=header, body=body.SerializeToString()).SerializeToString()
 
 
-def ordered(audit, user="operator", **target):
-    audit.append(AuditRow("mode", "x", user, evidence=signed(pb.SetModeRequest(**target), "Control/SetMode")))
+def ordered(audit, user="operator", *, known=True, **target):
+    evidence = signed(pb.SetModeRequest(**target), "Control/SetMode")
+    row = AuditRow("mode", "x", user, evidence=evidence)
+    audit.append(row)
+    if known:
+        audit.append(outcome_row(row, ModeReply(True)))
 
 
 def test_the_last_order_of_each_kind_holds(audit):
@@ -85,9 +89,22 @@ def test_an_order_that_was_refused_leaves_the_one_before_it(audit):
     ):
         row = mode_row(wrong, WHO, NOTHING, signed(wrong, "Control/SetMode"))
         audit.append(row)
-        audit.append(refused_row(row, ModeReply(False, "invalid", "no such thing")))
+        audit.append(outcome_row(row, ModeReply(False, "invalid", "no such thing")))
     orders = standing_orders(audit.records()).modes
     assert [(one.agc, one.loop.loop) for one in orders] == [("off", ""), ("", "open")]
+
+
+def test_an_order_that_a_crash_left_without_outcome_leaves_the_accepted_one_below_it(audit):
+    """Ordered again in this turn, a refused one is refused again and changes nothing."""
+    ordered(audit, agc="on", area="East")
+    ordered(audit, agc="off", area="East")
+    ordered(audit, agc="on", area="West")
+    ordered(audit, agc="of", area="East", known=False)
+    found = [(one.area, one.agc) for one in standing_orders(audit.records()).modes]
+    assert found == [("East", "off"), ("West", "on"), ("East", "of")]
+    ordered(audit, agc="monitor", area="East")
+    found = [(one.area, one.agc) for one in standing_orders(audit.records()).modes]
+    assert found == [("West", "on"), ("East", "monitor")], "the next one that is accepted ends what was not known"
 
 
 def test_the_row_of_an_order_names_its_object():
@@ -121,7 +138,8 @@ def test_the_facade_audits_before_the_act_and_says_what_was_refused(monkeypatch)
 
     async def answer(application, message):
         acts.append((application, len(rows)))
-        return ModeReply(message.request.loop.loop == "open", "invalid", "no such loop")
+        good = message.request.loop.loop == "open"
+        return ModeReply(good, "" if good else "invalid", "" if good else "no such loop")
 
     monkeypatch.setattr("scada.actors.facade.answer_of", answer)
     facade = Facade.__new__(Facade)
@@ -144,10 +162,11 @@ def test_the_facade_audits_before_the_act_and_says_what_was_refused(monkeypatch)
     assert [(one.user, one.request.loop.loop) for one in told] == [("li", "open")], "dispatch hears of what was accepted only"
     assert [(row.step, row.mrid, row.reason) for row in rows] == [
         ("loop", "d", "open"),
+        ("loop accepted", "d", ""),
         ("loop", "d", "klosed"),
         ("loop refused", "d", "no such loop"),
     ]
-    assert acts == [("avc", 1), ("avc", 2)]
+    assert acts == [("avc", 1), ("avc", 3)]
 
 
 def test_a_test_does_not_outlive_its_server(audit):
@@ -164,7 +183,7 @@ def test_only_accepted_orders_of_dispatch_are_taken_up_again(audit):
     order(pb.AreaSetpoint(area="East", interchange_mw=10, order_id="a"), "Dispatch/SendSetpoint")
     order(pb.AreaSetpoint(area="East", interchange_mw=1e9, order_id="refused"), "Dispatch/SendSetpoint")
     order(pb.Schedule(area="East", order_id="s", mw=[1, 2]), "Dispatch/SendSchedule")
-    found = past_orders(audit.records(), {"a", "s"})
+    found = past_orders(audit.records(), {("dispatcher", "a"): 0, ("dispatcher", "s"): 0})
     assert [(type(one.request), one.request.order_id, one.sender) for one in found] == [
         (pb.AreaSetpoint, "a", "dispatcher"),
         (pb.Schedule, "s", "dispatcher"),
@@ -177,11 +196,11 @@ def test_every_accepted_order_is_found_however_many_came_after_it(tmp_path):
         keys = ["dispatch.accepted", "dispatch.clipped", *["dispatch.refused"] * 10_100]
         log.append(
             [
-                Event(clock.now_ns(), EventKind.DISPATCH, AlarmClass.NOTICE, 3, key, {"order": f"o{number}"})
+                Event(clock.now_ns(), EventKind.DISPATCH, AlarmClass.NOTICE, 3, key, {"order": f"o{number}", "sender": "d"})
                 for number, key in enumerate(keys)
             ]
         )
-        assert accepted_orders(log) == {"o0", "o1"}
+        assert accepted_orders(log) == {("d", "o0"): 0, ("d", "o1"): 0}
 
 
 def test_plans_of_days_that_are_not_kept_are_passed_over():
