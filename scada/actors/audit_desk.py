@@ -66,7 +66,7 @@ class AuditDesk:
         self._keeper: AuditKeeper | None = None
 
     def keep(self, identity: Identity, settings: Settings, clock: Clock, report: Callable[[Event], None]) -> None:
-        """Sign checkpoints from now on, see :meth:`scada.security.audit.AuditLog.sign_with`; the start is the first row.
+        """Sign checkpoints from now on, see :meth:`scada.security.audit.AuditLog.sign_with`, and tell the start.
 
         Args:
             identity: signs.
@@ -79,8 +79,9 @@ class AuditDesk:
             StoreError: checkpoints or the start cannot be stored.
         """
         digest = sm3(settings.model_dump_json().encode()).hex()
+        self._audit.sign_with(identity, settings.site.name, clock)  # a log that is not what was signed gets no more rows
         self._audit.append(AuditRow("system", "start", "system", code=f"scada {__version__}", reason=f"settings SM3 {digest}"))
-        self._audit.sign_with(identity, settings.site.name, clock)
+        self._audit.checkpoint()
 
         def tell(fault: str) -> None:
             key = "audit.checkpoint_failed" if fault else "audit.checkpoint_again"

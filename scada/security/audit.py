@@ -7,23 +7,18 @@ next start; whatever else does not fit is tampering and is never repaired. The f
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError, StoreError
 from scada.security.audit_chain import (
-    BEGINNING,
-    FIRST_SEGMENT,
-    HEADER_SIZE,
     AuditError,
     AuditRecord,
     AuditRow,
@@ -31,11 +26,11 @@ from scada.security.audit_chain import (
     Mark,
     decode,
     encode,
-    header,
     link,
     segments,
 )
 from scada.security.audit_tree import GrowingTree
+from scada.security.audit_writer import SegmentWriter
 from scada.security.checkpoints import CHECKPOINTS, Checkpoint, CheckpointFile, SealingIdentity, SignedCheckpoint, sign_checkpoint
 
 __all__ = ["AuditError", "AuditLog", "AuditRecord", "AuditRow", "read_audit", "verify"]
@@ -99,7 +94,7 @@ class AuditLog:
 
     def __init__(self, folder: Path, clock: Clock, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = folder
-        self.repaired = self.checkpoint_fault = ""
+        self.checkpoint_fault = ""
         self._clock = clock
         self._segment_bytes = segment_bytes
         self._queue = Lock()
@@ -114,12 +109,13 @@ class AuditLog:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._lock_file = undo.enter_context((folder / _LOCK).open("w"))
                 fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._file, self._end = self._resume()
+                self._writer = SegmentWriter(folder)
             except BlockingIOError as error:
                 raise StoreError("another process writes the audit log", where=str(folder), mend="stop it first") from error
             except OSError as error:
                 raise StoreError(f"cannot open the audit log: {error.strerror}", where=str(folder)) from error
             undo.pop_all()
+        self.repaired = self._writer.repaired
 
     def append(self, row: AuditRow) -> int:
         """Store a row; it is on disk when this returns.
@@ -208,7 +204,7 @@ class AuditLog:
             if self._seal and not self._failed:
                 self._try_checkpoint(self._seal)
             self._failed = self._failed or "closed"
-            self._file.close()
+            self._writer.close()
             self._lock_file.close()
 
     def __enter__(self) -> Self:
@@ -259,12 +255,12 @@ class AuditLog:
 
     def _commit_group(self, group: Sequence[_Waiting]) -> tuple[str, str]:
         """Give each caller its numbers; returns what is wrong for those that have got none."""
-        if self._failed:
-            return f"the audit log is closed: {self._failed}", "restart the server"
+        if why := self._failed or self._writer.broken:
+            return f"the audit log is closed: {why}", "restart the server"
         try:
-            if self._end.at >= self._segment_bytes:
+            if self._writer.end.at >= self._segment_bytes:
                 self._begin_segment()
-            end = self._end
+            end = self._writer.end
             parts: list[bytes] = []
             numbers: list[tuple[_Waiting, list[int]]] = []
             digests: list[bytes] = []
@@ -279,10 +275,11 @@ class AuditLog:
                 digests += data[1::2]
                 numbers.append((one, given))
             if parts:
-                self._write(b"".join(parts))
+                self._writer.write(b"".join(parts), end)
         except OSError as error:
             return f"cannot write the audit log: {error.strerror}", "free the disk"
-        self._end = end
+        except StoreError as error:
+            return error.what, error.mend
         if self._seal:
             self._seal.tree.add(digests)
         for one, given in numbers:
@@ -302,7 +299,7 @@ class AuditLog:
         return Mark(number, digest, at), parts, list(range(end.number + 1, number + 1))
 
     def _checkpoint(self, seal: _Seal) -> SignedCheckpoint | None:
-        last, end = seal.file.last, self._end
+        last, end = seal.file.last, self._writer.end
         seal.at = seal.clock.monotonic()
         if end.number > (last.checkpoint.records if last else 0):
             number, previous = (last.checkpoint.number + 1, last.digest()) if last else (1, b"")
@@ -319,50 +316,11 @@ class AuditLog:
         except ScadaError as error:
             self.checkpoint_fault = str(error)
 
-    def _write(self, data: bytes) -> None:
-        try:
-            _write_whole(self._file, data)
-        except OSError as error:
-            try:
-                os.ftruncate(self._file.fileno(), self._end.at)
-            except OSError:
-                self._failed = f"a record could not be taken back: {error.strerror}"
-            raise
-
     def _begin_segment(self) -> None:
-        """Go on in a new file, whose header carries the chain over; what was written so far is signed."""
+        """Go on in a new file; what was written so far is signed."""
         if self._seal:
             self._try_checkpoint(self._seal)
-        index = int(segments(self.folder)[-1].name.split(".")[1]) + 1
-        file = _create_segment(self.folder / f"audit.{index:06d}.log", self._end)
-        self._file.close()
-        self._file, self._end = file, Mark(self._end.number, self._end.digest, HEADER_SIZE)
-
-    def _resume(self) -> tuple[BinaryIO, Mark]:
-        """Open the last segment at its end, with what a crash left half-written moved aside."""
-        paths = segments(self.folder)
-        begun = paths.pop() if paths and paths[-1].stat().st_size < HEADER_SIZE else None
-        end = self._repair(paths[-1]) if paths else BEGINNING
-        if begun:  # a crash while its header was written: it holds no record yet
-            data = begun.read_bytes()
-            if any(data) and not header(end).startswith(data):
-                raise AuditError(begun, end.number + 1, "cannot be in it: it is not the beginning of a segment")
-            begun.unlink()
-            self.repaired = f"{begun.name} was cut short by a crash before its first record: removed"
-        if not paths:
-            return _create_segment(self.folder / FIRST_SEGMENT, end), end
-        return paths[-1].open("ab", buffering=0), end
-
-    def _repair(self, path: Path) -> Mark:
-        """End of the last segment; a torn record is moved aside."""
-        chain = Chain([path])
-        end = chain.run()
-        if chain.torn:
-            aside = path.with_name(f"audit.torn-{end.number + 1}")
-            aside.write_bytes(chain.torn)
-            os.truncate(path, end.at)
-            self.repaired = f"record {end.number + 1} was cut short by a crash: {len(chain.torn)} bytes moved to {aside.name}"
-        return end
+        self._writer.begin()
 
 
 def read_audit(folder: Path) -> Iterator[AuditRecord]:
@@ -396,26 +354,3 @@ def _rows(paths: Sequence[Path]) -> Iterator[AuditRecord]:
     chain = Chain(paths)
     for number, body, _ in chain:
         yield decode(chain.path, number, body)
-
-
-def _create_segment(path: Path, mark: Mark) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    file: BinaryIO = os.fdopen(descriptor, "ab", buffering=0)
-    try:
-        _write_whole(file, header(mark))
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError:
-        file.close()
-        path.unlink()
-        raise
-    return file
-
-
-def _write_whole(file: BinaryIO, data: bytes) -> None:
-    if file.write(data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fdatasync(file.fileno())

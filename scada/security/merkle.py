@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from scada.security.sm3 import sm3
+from scada.security.sm3 import sm3, sm3_after
 
 EMPTY_ROOT: Final = sm3(b"")
 """Root of a tree without leaves."""
@@ -19,14 +19,14 @@ Subtree = Callable[[int, int], bytes]
 """Root of the complete subtree number ``index`` (from 0) of ``2 ** level`` leaves, by level and index."""
 
 
-def leaf_hash(data: bytes) -> bytes:
-    """Hash of a leaf."""
-    return sm3(b"\x00" + data)
+leaf_hash: Final = sm3_after(b"\x00")
+"""Hash of a leaf, by its data."""
+_node: Final = sm3_after(b"\x01")
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash of an inner node."""
-    return sm3(b"\x01" + left + right)
+    return _node(left + right)
 
 
 class Frontier:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -16,6 +18,23 @@ def sm3(*parts: bytes) -> bytes:
     for part in parts:
         digest.update(part)
     return digest.finalize()
+
+
+def sm3_after(prefix: bytes) -> Callable[[bytes], bytes]:
+    """A function that gives the digest of ``prefix | data``; cheaper than :func:`sm3` where there are many.
+
+    >>> sm3_after(b"a")(b"bc") == sm3(b"abc")
+    True
+    """
+    begun = hashes.Hash(hashes.SM3())
+    begun.update(prefix)
+
+    def digest(data: bytes) -> bytes:
+        hashed = begun.copy()
+        hashed.update(data)
+        return hashed.finalize()
+
+    return digest
 
 
 def hmac_sm3(key: bytes, *parts: bytes) -> bytes:

@@ -16,8 +16,8 @@ from scada.api.faults import CallError
 from scada.core.clock import VirtualClock
 from scada.core.errors import StoreError
 from scada.core.settings import Settings
-from scada.security import audit as audit_module
-from scada.security.audit import AuditLog, AuditRow, read_audit, verify
+from scada.security import audit_writer
+from scada.security.audit import AuditError, AuditLog, AuditRow, read_audit, verify
 from scada.security.checkpoints import CheckpointError, parse_checkpoint
 from scada.security.client import SessionClient
 from scada.security.identities import init_identities, load_identity
@@ -77,6 +77,25 @@ async def test_the_start_is_the_first_row_with_version_and_digest_of_the_setting
     assert (first.kind, first.step) == ("system", "start")
     assert first.code.startswith("scada ")
     assert len(first.reason.rpartition(" ")[2]) == 64
+
+
+async def test_a_log_that_was_cut_gets_no_row_of_the_start_that_it_stops(tmp_path, clock, keys):
+    """It is evidence: not even the server that finds it out adds to it."""
+    folder, server = tmp_path / "audit", load_identity(keys, "server", clock)
+    with AuditLog(folder, clock) as log:
+        log.sign_with(server, "demo", clock)
+        log.append_many([AuditRow("control", "execute")] * 3)
+    path = folder / "audit.000001.log"
+    path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
+    with AuditLog(folder, clock):
+        pass  # what looks like the work of a crash is moved aside
+    cut = path.read_bytes()
+    with AuditLog(folder, clock) as log:
+        desk = AuditDesk(log, clock)
+        with pytest.raises(AuditError, match="truncated"):
+            desk.keep(server, Settings(), clock, print)
+        desk.close()
+    assert path.read_bytes() == cut
 
 
 async def test_what_is_told_is_stored_in_order_and_before_the_desk_is_closed(tmp_path, clock):
@@ -243,7 +262,7 @@ async def test_a_change_of_the_trust_is_a_row(tmp_path, clock):
 
 async def test_rows_that_cannot_be_stored_are_refused_or_only_logged(desk, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(audit_module, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        patch.setattr(audit_writer, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
         with pytest.raises(StoreError, match="No space left"):
             await desk.store(AuditRow("control", "select"))
         desk.tell(AuditRow("security", "login"))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scada.core.errors import StoreError
-from scada.security import audit
+from scada.security import audit_chain, audit_writer
 from scada.security.audit import AuditError, AuditLog, AuditRow, read_audit, verify
 from scada.security.audit_chain import HEADER_SIZE
 
@@ -170,7 +170,7 @@ def test_full_disk_refuses_the_row_and_keeps_the_chain(folder, clock, monkeypatc
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr(audit, "_write_whole", full)
+            patch.setattr(audit_writer, "_write_whole", full)
             with pytest.raises(StoreError, match="No space left"):
                 log.append(row(30))
         assert log.append(row(31)) == 31
@@ -258,7 +258,7 @@ def test_a_segment_that_a_crash_left_without_a_header(long, clock, size):
 def test_disk_full_while_a_segment_is_begun(long, clock, monkeypatch):
     with AuditLog(long, clock, segment_bytes=100) as log:
         with monkeypatch.context() as patch:
-            patch.setattr(audit, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+            patch.setattr(audit_writer, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
             with pytest.raises(StoreError, match="No space left"):
                 log.append(row(30))
         assert log.append(row(31)) == 31
@@ -294,7 +294,7 @@ def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path, clock):
 
 def test_many_rows_are_one_group_and_come_back_in_order(folder, clock, monkeypatch):
     synced = []
-    monkeypatch.setattr(audit, "_write_whole", lambda file, data: synced.append(file.write(data)))
+    monkeypatch.setattr(audit_writer, "_write_whole", lambda file, data: synced.append(file.write(data)))
     with AuditLog(folder, clock) as log:
         assert log.append_many([row(number) for number in range(30, 50)]) == list(range(31, 51))
         assert log.append_many([]) == []
@@ -317,7 +317,7 @@ def test_a_row_that_cannot_be_stored_takes_its_group_with_it_and_nothing_else(fo
 def test_threads_that_wait_for_a_write_are_written_together(folder, clock, monkeypatch):
     """While the first is held up in its write, five more queue: they need one more synchronisation, not five."""
     held, go, writes = threading.Event(), threading.Event(), []
-    whole = audit._write_whole
+    whole = audit_writer._write_whole
 
     def slow(file, data):
         writes.append(len(data))
@@ -328,7 +328,7 @@ def test_threads_that_wait_for_a_write_are_written_together(folder, clock, monke
 
     numbers = []
     with AuditLog(folder, clock) as log:
-        monkeypatch.setattr(audit, "_write_whole", slow)
+        monkeypatch.setattr(audit_writer, "_write_whole", slow)
         first = threading.Thread(target=lambda: numbers.append(log.append(row(0))))
         first.start()
         assert held.wait(10)
@@ -356,7 +356,7 @@ def test_a_full_disk_refuses_every_thread_of_the_group(folder, clock, monkeypatc
 
     with AuditLog(folder, clock) as log:
         with monkeypatch.context() as patch:
-            patch.setattr(audit, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+            patch.setattr(audit_writer, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
             threads = [threading.Thread(target=append) for _ in range(4)]
             for thread in threads:
                 thread.start()
@@ -373,7 +373,7 @@ def test_an_interrupted_write_closes_the_log(folder, clock, monkeypatch):
 
     with AuditLog(folder, clock) as log:
         with monkeypatch.context() as patch:
-            patch.setattr(audit, "_write_whole", interrupted)
+            patch.setattr(audit_writer, "_write_whole", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 log.append(row(30))
         with pytest.raises(StoreError, match="interrupted"):
@@ -383,8 +383,115 @@ def test_an_interrupted_write_closes_the_log(folder, clock, monkeypatch):
 
 def test_a_forged_chain_with_a_wrong_number_or_unreadable_rows_is_found(tmp_path, clock):
     """Whoever can compute the digests anew must still count right."""
-    for body in (audit.encode(2, 1, row(0))[4:], b"\xc1 is no msgpack"):
+    for body in (audit_chain.encode(2, 1, row(0))[4:], b"\xc1 is no msgpack"):
         sized = len(body).to_bytes(4, "little") + body
-        beginning = audit.BEGINNING
-        (tmp_path / SEGMENT).write_bytes(audit.header(beginning) + sized + audit.link(beginning.digest, sized))
+        beginning = audit_chain.BEGINNING
+        (tmp_path / SEGMENT).write_bytes(audit_chain.header(beginning) + sized + audit_chain.link(beginning.digest, sized))
         assert verify(tmp_path).record == 1
+
+
+def spoil(folder, how):
+    path = folder / SEGMENT
+    data = path.read_bytes()
+    if how == "removed":
+        path.unlink()
+    elif how == "cut":
+        os.truncate(path, len(data) - 1)
+    elif how == "written to":
+        path.write_bytes(data + data[HEADER_SIZE:])
+    elif how == "exchanged":
+        path.rename(folder / "aside")
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["removed", "cut", "written to", "exchanged"])
+@pytest.mark.parametrize("segment_bytes", [1 << 20, 10])
+def test_no_row_goes_into_a_file_that_somebody_else_has_touched(folder, clock, how, segment_bytes):
+    """Its caller would act on a row that nobody can ever read, or that does not follow from what is before it."""
+    with AuditLog(folder, clock, segment_bytes=segment_bytes) as log:
+        spoil(folder, how)
+        left = {path.name: path.stat().st_size for path in folder.iterdir()}
+        for _ in range(2):
+            with pytest.raises(StoreError, match=r"audit\.000001\.log"):
+                log.append(row(30))
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} == left
+
+
+def test_two_writers_whose_lock_was_removed_do_not_write_into_each_other(folder, clock):
+    with AuditLog(folder, clock) as first:
+        (folder / "audit.lock").unlink()
+        with AuditLog(folder, clock) as second:
+            second.append(row(30))
+            with pytest.raises(StoreError, match="it was changed"):
+                first.append(row(31))
+            second.append(row(32))
+    assert verify(folder) is None
+
+
+def run_script(script, folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ},
+    )
+
+
+def test_kill_9_with_many_threads_waiting_loses_no_row_that_was_acknowledged(tmp_path, clock):
+    """Eight threads wait for a shared write; whoever was told a number finds its own row under it."""
+    script = """
+        import os, sys, threading
+        from pathlib import Path
+        from scada.core.clock import SystemClock
+        from scada.security.audit import AuditLog, AuditRow
+        log = AuditLog(Path(sys.argv[1]), SystemClock(), segment_bytes=20_000)
+        def work(name):
+            for each in range(10**6):
+                number, _ = log.append_many([AuditRow("control", "execute", name, code=str(each), evidence=b"x" * 200)] * 2)
+                os.write(1, f"{number} {name} {each}\\n".encode())
+        for name in range(8):
+            threading.Thread(target=work, args=(str(name),)).start()
+    """
+    process = run_script(script, tmp_path)
+    assert process.stdout is not None
+    said = [process.stdout.readline() for _ in range(200)]
+    process.send_signal(signal.SIGKILL)
+    said += [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    process.wait()
+    process.stdout.close()
+    AuditLog(tmp_path, clock).close()
+    assert verify(tmp_path) is None
+    stored = {record.number: (record.row.actor, record.row.code) for record in read_audit(tmp_path)}
+    for line in said:
+        number, *row_said = line.split()
+        assert stored[int(number)] == stored[int(number) + 1] == tuple(row_said)
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_write_of_many_threads(tmp_path):
+    """The kernel itself cuts the write short; what is refused is nowhere, what was stored before and after is whole."""
+    script = """
+        import resource, sys, threading
+        from pathlib import Path
+        from scada.core.clock import SystemClock
+        from scada.core.errors import StoreError
+        from scada.security.audit import AuditLog, AuditRow, verify
+        folder, told, refused = Path(sys.argv[1]), [], []
+        log = AuditLog(folder, SystemClock())
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_001, hard))
+        def work(name):
+            for each in range(20):
+                try:
+                    told.extend(log.append_many([AuditRow("control", "execute", name, code=str(each), evidence=b"x" * 150)] * 3))
+                except StoreError as error:
+                    refused.append(str(error))
+        threads = [threading.Thread(target=work, args=(str(name),)) for name in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        told.append(log.append(AuditRow("control", "after")))
+        log.close()
+        print(verify(folder), len(refused) > 0, sorted(told) == list(range(1, len(told) + 1)))
+    """
+    process = run_script(script, tmp_path)
+    assert process.communicate()[0].split() == ["None", "True", "True"]

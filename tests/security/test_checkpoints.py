@@ -12,7 +12,7 @@ import pytest
 from scada.core.errors import StoreError
 from scada.security import audit, checkpoints
 from scada.security.audit import AuditError, AuditLog, AuditRow, read_audit
-from scada.security.audit_chain import BEGINNING, HEADER_SIZE, Chain, Mark, encode, header, link, segments
+from scada.security.audit_chain import BEGINNING, FIRST_SEGMENT, HEADER_SIZE, Chain, Mark, encode, header, link, segments
 from scada.security.audit_checking import check_log
 from scada.security.audit_tree import BLOCKS, Proofs
 from scada.security.authorities import load_authorities
@@ -135,7 +135,7 @@ def forge(folder, change):
         sized = len(body).to_bytes(4, "little") + body
         digest = link(digest, sized)
         data += (sized, digest)
-    (folder / audit.FIRST_SEGMENT).write_bytes(b"".join(data))
+    (folder / FIRST_SEGMENT).write_bytes(b"".join(data))
 
 
 def edited(bodies):
