@@ -1,8 +1,9 @@
 """One WebSocket carries every gRPC call of a page, as opaque bytes.
 
 A WebSocket message is ``kind u8 | call u32le | rest``. From the page: ``OPEN`` (rest: the path of the method), ``MESSAGE``
-(rest: one protobuf message), ``HALF_CLOSE``, ``CANCEL``. To the page: ``MESSAGE``, ``END`` (rest: gRPC status u8 and a UTF-8
-reason) and, with call 0, ``STATE`` (rest: JSON, see :class:`scada_hmi.upstream.UpstreamState`).
+(rest: one protobuf message), ``HALF_CLOSE``, ``CANCEL``, and ``UNLOCK`` (a call of its own: the station logs in anew). To the
+page: ``MESSAGE``, ``END`` (rest: gRPC status u8 and a UTF-8 reason) and, with call 0, ``STATE`` (rest: JSON, see
+:class:`scada_hmi.upstream.UpstreamState`).
 
 The queue towards the browser is bounded. A reply or an event waits for room, which stops the reading of its own call only; a live
 frame that finds no room ends its stream with RESOURCE_EXHAUSTED and takes its queued frames along: the page subscribes again and
@@ -33,6 +34,9 @@ MAX_CALLS = 64
 MAX_MESSAGE = 1 << 20
 """Bytes of one message from the page; the server accepts no more."""
 
+_UNLOCK = Method(path="unlock", body=None, streaming=False, conflated=False)
+"""Of the station itself, no call of the contract."""
+
 _log = structlog.get_logger("scada.hmi")
 
 
@@ -45,6 +49,7 @@ class Kind(IntEnum):
     CANCEL = 4
     END = 5
     STATE = 6
+    UNLOCK = 7
 
 
 def pack(kind: Kind, call: int, rest: bytes = b"") -> bytes:
@@ -160,6 +165,9 @@ class Tunnel:
         if kind == Kind.OPEN:
             self._open(number, rest.decode("ascii", "replace"))
             return
+        if kind == Kind.UNLOCK:
+            self._start(number, _UNLOCK)
+            return
         call = self._calls.get(number)
         if call is None:
             return  # crossed with the end of the call
@@ -175,12 +183,15 @@ class Tunnel:
             raise ValueError(f"unknown kind of message {kind}")
 
     def _open(self, number: int, path: str) -> None:
-        if number == 0 or number in self._calls:
-            raise ValueError(f"call number {number} is in use")
         method = self._methods.get(path)
         if method is None:
             self.outbox.put_end(number, end(number, grpc.StatusCode.PERMISSION_DENIED, "the page may not call this method"))
             return
+        self._start(number, method)
+
+    def _start(self, number: int, method: Method) -> None:
+        if number == 0 or number in self._calls:
+            raise ValueError(f"call number {number} is in use")
         if len(self._calls) >= MAX_CALLS:
             self.outbox.put_end(number, end(number, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many open calls"))
             return
@@ -192,6 +203,10 @@ class Tunnel:
         # OK is said last: whatever else happens, an order without a reply must not look done
         code, reason = grpc.StatusCode.INTERNAL, "the station could not do this; its log says why"
         try:
+            if call.method is _UNLOCK:
+                await self._upstream.unlock()
+                code, reason = grpc.StatusCode.OK, ""
+                return
             async for reply in self._upstream.call(call.method, call.messages()):
                 message = pack(Kind.MESSAGE, number, reply)
                 if not call.method.conflated:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -26,6 +26,9 @@ CHECK_S = 1.0
 
 CHECK_TIMEOUT_S = 2.0
 
+LOCKS = frozenset({"idle_locked", "superseded"})
+"""Refusals that a new login lifts, which the operator asks for: the station never does so by itself."""
+
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 
@@ -42,6 +45,7 @@ class UpstreamState:
         roles: granted at login.
         rights: granted at login.
         areas: areas of responsibility.
+        lock: why the session only looks, as the server said to the last order: ``idle_locked``, ``superseded``, or empty.
     """
 
     state: str
@@ -52,6 +56,7 @@ class UpstreamState:
     roles: tuple[str, ...] = ()
     rights: tuple[str, ...] = ()
     areas: tuple[str, ...] = ()
+    lock: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For the page."""
@@ -63,6 +68,10 @@ class Upstream(Protocol):
 
     def call(self, method: Method, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Relay one call; ends with :class:`CallError` if its status is not OK."""
+        ...
+
+    async def unlock(self) -> None:
+        """Act from here again; ends with :class:`CallError` if the server refuses."""
         ...
 
     def on_state(self, listener: Callable[[UpstreamState], None]) -> Callable[[], None]:
@@ -86,6 +95,8 @@ class ServerLink:
     _listeners: set[Callable[[UpstreamState], None]] = field(default_factory=set)
     _state: UpstreamState = field(default_factory=lambda: UpstreamState("connecting"))
     _watch: asyncio.Task[None] | None = None
+    _locked: tuple[str, str] = ("", "")
+    """Session that only looks, and why."""
 
     async def __aenter__(self) -> Self:
         self._watch = asyncio.create_task(self._keep())
@@ -125,8 +136,30 @@ class ServerLink:
                 body = method.body.FromString(pb.Signed.FromString(request).body)
             except DecodeError:
                 raise malformed("the body is not what the method takes") from None
-            reply = await self.client.signed(method.name, body)
+            try:
+                reply = await self.client.signed(method.name, body)
+            except CallError as error:
+                self._note(error)
+                raise
             yield reply.SerializeToString()
+
+    async def unlock(self) -> None:
+        """Log in anew, because the operator asked to: the session before only looks and is ended.
+
+        Raises:
+            CallError: the server does not answer or refuses.
+        """
+        await self.client.login_again()
+        self._tell(replace(self._state, lock=self._lock()))
+
+    def _note(self, refusal: CallError) -> None:
+        if refusal.code in LOCKS:
+            self._locked = self.client.session.session, refusal.code
+            self._tell(replace(self._state, lock=refusal.code))
+
+    def _lock(self) -> str:
+        session, why = self._locked
+        return why if session == self.client.session.session else ""
 
     async def _keep(self) -> None:
         """Look at the server once a second; log in when it is back."""
@@ -152,6 +185,7 @@ class ServerLink:
             tuple(granted.roles),
             tuple(granted.rights),
             tuple(granted.areas),
+            self._lock(),
         )
 
     def _tell(self, state: UpstreamState) -> None:

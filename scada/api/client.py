@@ -109,11 +109,20 @@ class ScadaClient:
         """
         await self._calls.login(self.session.session)
 
+    async def login_again(self) -> None:
+        """Log in anew and end the session before, e.g. since it only looks; its streams end.
+
+        Raises:
+            CallError: the server does not answer or refuses the login.
+            SecurityError: the answer is not by a server that the authority certified.
+        """
+        before = self.session.session
+        await self._calls.login(before)
+        await self._logout(before)
+
     async def close(self) -> None:
         """Log out if the server still answers, and close the connections; safe to call twice."""
-        if self.session.session:
-            with contextlib.suppress(CallError):  # else the session dies by its time limit
-                await self._unary(self.control, "Session/Logout", b"", 1.0)
+        await self._logout(self.session.session)
         self._calls.close()
         await self._connections.close()
 
@@ -281,6 +290,11 @@ class ScadaClient:
             return b"".join([pb.FileChunk.FromString(message).data async for message in stream])
 
     # ------------------------------------------------------------------ inner parts
+
+    async def _logout(self, session: str) -> None:
+        if session:
+            with contextlib.suppress(CallError):  # else the session dies by its time limit
+                await self._calls.bare(self.control, "Session/Logout", b"", 1.0, session=session)
 
     async def _unary(self, target: str, method: str, request: bytes, timeout_s: float) -> bytes:
         return await self._calls.bare(target, method, request, timeout_s)

@@ -135,7 +135,7 @@ class SecuritySettings(_Section):
     control_window_s: float = Field(2.0, gt=0, description="Largest difference of a control's time stamp to ours.")
     secrecy: bool = Field(False, description="Orders and replies are enciphered (SM4-GCM) inside TLS; nothing less is taken.")
     idle_minutes: float = Field(
-        0.0,
+        30.0,
         ge=0,
         description="Without an order for so many minutes a person's session only looks until the next login; 0 = never.",
     )

@@ -60,14 +60,14 @@ class Rig:
 
     def start_server(self) -> None:
         tls = TlsTrust(self.keys)
-        sessions = SessionServer(
+        self.sessions = SessionServer(
             site="demo",
             identity=load_identity(self.keys, "server", self.clock),
             trust=Trust(self.keys),
             clock=self.clock,
             tls_digests=tls.digests,
         )
-        self._api = ApiThread(self.backend, sessions, ApiSettings(port=self.ports[0], control_port=self.ports[1]), tls=tls)
+        self._api = ApiThread(self.backend, self.sessions, ApiSettings(port=self.ports[0], control_port=self.ports[1]), tls=tls)
         self._api.start()
         self.ports = (self._api.server.port, self._api.server.control_port)
 

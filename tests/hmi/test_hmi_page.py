@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -60,6 +61,23 @@ def breaker(backend, number="2130"):
 
 def point(backend, path):
     return int(backend.tables.by_path[path].pid)
+
+
+def test_a_session_that_only_looks_says_so_and_is_unlocked_by_a_click(rig, operator):
+    locks, before = rig.sessions._locks, rig.sessions._locks._policy
+    rig.backend.raise_alarm(0, AlarmClass.LIMIT)
+    expect(operator.at("strip-row").first).to_be_visible()
+    locks._policy = replace(before, idle_s=1e-9)
+    try:
+        operator.page.keyboard.press("F9")
+        expect(operator.at("lock-bar")).to_contain_text("only looks")
+    finally:
+        locks._policy = before
+    operator.at("unlock").click()
+    expect(operator.at("lock-bar")).to_be_hidden()
+    operator.wait_live()
+    operator.page.keyboard.press("F9")
+    expect(operator.at("lock-bar")).to_be_hidden()
 
 
 def test_a_value_change_is_seen(rig, operator):

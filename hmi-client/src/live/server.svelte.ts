@@ -40,6 +40,8 @@ class Server {
   operator = $state("");
   site = $state("");
   rights: string[] = $state.raw([]);
+  /** Why the session only looks: another login, or no order for too long. */
+  lock: StationState["lock"] = $state("");
   stale = $state(true);
   /** ms since the last frame, refreshed four times a second. */
   frameAge = $state(Infinity);
@@ -90,6 +92,11 @@ class Server {
     return this.rights.includes(right);
   }
 
+  /** Log in anew, because the operator asked to. */
+  unlock(): Promise<void> {
+    return this.tunnel.unlock();
+  }
+
   private take(state: StationState): void {
     this.link = state.state;
     this.reason = state.reason;
@@ -97,6 +104,7 @@ class Server {
     this.operator = state.operator;
     this.site = state.site;
     this.rights = state.rights;
+    this.lock = state.lock;
     locale.suggest(state.language);
   }
 

@@ -9,6 +9,7 @@ const enum Kind {
   Cancel = 4,
   End = 5,
   State = 6,
+  Unlock = 7,
 }
 
 /** What the station says about its connection to the server. */
@@ -21,6 +22,8 @@ export interface StationState {
   roles: string[];
   rights: string[];
   areas: string[];
+  /** Why the session only looks, as the server said to the last order. */
+  lock: "" | "idle_locked" | "superseded";
   language: string;
 }
 
@@ -83,10 +86,21 @@ export class Tunnel {
 
   /** Open a call; returns its number, or throws Unavailable. */
   open(path: string, call: Call): number {
+    return this.start(Kind.Open, encoder.encode(path), call);
+  }
+
+  /** Let the station log in anew, so that the operator acts from here again. */
+  unlock(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.start(Kind.Unlock, new Uint8Array(), { onMessage: () => {}, onEnd: (error) => (error ? reject(error) : resolve()) });
+    });
+  }
+
+  private start(kind: Kind, rest: Uint8Array, call: Call): number {
     if (this.socket === undefined) throw new ConnectError("the operator station does not answer", Code.Unavailable);
     this.last = (this.last % 0xffffffff) + 1;
     this.calls.set(this.last, call);
-    this.send(Kind.Open, this.last, encoder.encode(path));
+    this.send(kind, this.last, rest);
     return this.last;
   }
 
