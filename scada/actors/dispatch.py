@@ -15,12 +15,14 @@ from scada.actors.avc import AvcView
 from scada.actors.base import Actor, Address
 from scada.actors.dispatch_modes import ModeDone, OrderedModes, slot_of
 from scada.actors.dispatch_requests import (
+    UNSIGNED,
     OrderRequest,
     PastOrder,
     bounds_of,
     kept_order,
     method_of,
     order_of,
+    places_of,
     reply_of,
     shown_order,
 )
@@ -42,12 +44,14 @@ from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.following import EnergyAccounts
 from scada.apps.dispatch.office import DispatchOffice, OrderRecord
 from scada.apps.dispatch.order_store import OrderStore
-from scada.apps.dispatch.orders import ACCEPTED, Answer, InForce, Verdict
+from scada.apps.dispatch.orders import ACCEPTED, Answer, InForce, OrderKey, Verdict
 from scada.apps.dispatch.silence import DispatchSilence
+from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.dispatch_settings import DispatchSettings
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables
+from scada.security.areas import responsible_for_all
 
 STALE_S = 60
 """A value of AGC older than this is not what flows now."""
@@ -71,7 +75,7 @@ class DispatchActor(Actor):
         tables: areas, units and their limits.
         past: accepted orders of runs before there was a store, oldest first
             (:func:`~scada.actors.dispatch_requests.past_orders`).
-        seen: every order id of these runs.
+        seen: sender and id of every accepted order of these runs.
         agc: follows what is in force.
         avc: likewise; None = there is none.
         events: told of every order and of each one that expires.
@@ -91,7 +95,7 @@ class DispatchActor(Actor):
         *,
         tables: ModelTables,
         past: Sequence[PastOrder],
-        seen: Sequence[str],
+        seen: Sequence[OrderKey],
         agc: Address,
         events: Address,
         view: DispatchView,
@@ -107,6 +111,7 @@ class DispatchActor(Actor):
         self._settings = settings or DispatchSettings()
         self._zone = zone
         self._store = store
+        self._tables = tables
         self._units = {unit.mrid: (unit.name, area.name) for area in tables.areas if area.controlled for unit in area.units}
         self._areas = [area.name for area in tables.areas if area.controlled]
         self._desk = DispatchDesk(*bounds_of(tables), self._settings, zone)
@@ -125,13 +130,14 @@ class DispatchActor(Actor):
         self._energy = EnergyAccounts(zone)
         self._energy.restore(view.energy)
 
-    def _take_up(self, past: Sequence[PastOrder], seen: Sequence[str]) -> None:
+    def _take_up(self, past: Sequence[PastOrder], seen: Sequence[OrderKey]) -> None:
         """Go on from the store, or from the audit log where there was no store yet."""
         if self._store is not None and not self._store.is_new:
             self._office.restore([(record, kept_order(record)) for record in self._store.records()])
         else:
             for one in past:
-                self._office.take_over(order_of(one.request, one.sender), method_of(one.request), _octets(one), one.received_ns)
+                order, octets = order_of(one.request, one.sender), one.request.SerializeToString(deterministic=True)
+                self._office.take_over(order, method_of(one.request), octets, one.received_ns, one.ended_ns)
             self._desk.remember(seen)
         self._desk.clean(self._clock.now_ns())
 
@@ -143,7 +149,7 @@ class DispatchActor(Actor):
         """Dispatch by message class."""
         match message:
             case DispatchAsked(request, principal, reply):
-                answered = self._asked(request, principal.name)
+                answered = self._asked(request, principal)
                 return answered if reply is None else reply(answered)
             case PlansAsked(request):
                 return self._plans(request)
@@ -159,25 +165,46 @@ class DispatchActor(Actor):
 
     # ------------------------------------------------------------------ orders
 
-    def _asked(self, request: Any, sender: str) -> pb.DispatchReply:
-        now = self._clock.now_ns()
+    def _asked(self, request: Any, principal: Principal) -> pb.DispatchReply:
+        now, sender = self._clock.now_ns(), principal.name
         match request:
             case pb.GetOrderRequest():
-                self._office.silence.heard(sender)
-                return reply_of(self._office.answer(request.order_id) or _unknown(request.order_id, now))
+                if not sender.startswith(UNSIGNED):  # its station asks for it while its link is down
+                    self._office.silence.heard(sender)
+                return reply_of(self._office.answer(request.order_id, sender) or _unknown(request.order_id, now))
             case pb.WithdrawOrder():
                 self._office.silence.heard(sender)
                 answer = self._office.withdraw(request.order_id, sender, request.reason, now)
             case pb.OrderDecision():
-                order_id, accept, reason = request.order_id, request.accept, request.reason
-                answer = self._office.decide(order_id, sender, accept=accept, reason=reason, now_ns=now)
+                return self._decide(request, principal, now)
             case _:
                 return self._order(request, sender, now)
         if answer is None:
-            return reply_of(self._not_there(request.order_id, now))
+            return reply_of(self._not_there(request.order_id, sender, now))
+        return self._done(answer)
+
+    def _decide(self, request: pb.OrderDecision, principal: Principal, now: int) -> pb.DispatchReply:
+        """An operator decides about the one order that is meant, of another identity and within the operator's areas."""
+        waiting = self._office.waiting(request.order_id, request.sender)
+        if len(waiting) != 1:
+            shown = self._not_there(request.order_id, request.sender, now)
+            text = f"several dispatchers have an order {request.order_id} that waits: say whose"
+            return reply_of(replace(shown, code="sender_needed", reason=text) if waiting else shown)
+        answer = waiting[0].answer
+        if answer.sender == principal.name:
+            refused = "own_order", "nobody decides about an order of their own"
+        elif not responsible_for_all(principal, places_of(kept_order(waiting[0]), self._tables)):
+            refused = "no_area", f"{self._name(answer.target)} is outside {principal.name}'s areas of responsibility"
+        else:
+            made = self._office.decide(answer.key, principal.name, accept=request.accept, reason=request.reason, now_ns=now)
+            return self._done(made or answer)
+        return reply_of(replace(answer, verdict=Verdict.REFUSED, code=refused[0], reason=refused[1]))
+
+    def _done(self, answer: Answer) -> pb.DispatchReply:
+        """Tell what became of an order and follow it; AGC may have refused a mode."""
         self._report(answer)
         self._follow()
-        return reply_of(self._office.answer(request.order_id) or answer)
+        return reply_of(self._office.answer(answer.order_id, answer.sender) or answer)
 
     def _order(self, request: OrderRequest, sender: str, now: int) -> pb.DispatchReply:
         content = request.SerializeToString(deterministic=True)
@@ -185,7 +212,7 @@ class DispatchActor(Actor):
         self._report(answer)
         self._follow()
         if answer.verdict in ACCEPTED:  # AGC may have refused the mode
-            answer = self._office.answer(answer.order_id) or answer
+            answer = self._office.answer(answer.order_id, answer.sender) or answer
         return reply_of(self._remarked(answer))
 
     def _remarked(self, answer: Answer) -> Answer:
@@ -198,9 +225,9 @@ class DispatchActor(Actor):
         text = f"the unit is in mode {mode or 'unknown'}; its set-point is followed in mode SCHE only"
         return replace(answer, reason="; ".join(filter(None, (answer.reason, text))), code=answer.code or "not_followed")
 
-    def _not_there(self, order_id: str, now: int) -> Answer:
+    def _not_there(self, order_id: str, sender: str, now: int) -> Answer:
         """What a decision or a withdrawal is answered that finds nothing to decide or withdraw."""
-        known = self._office.answer(order_id)
+        known = self._office.answer(order_id, sender)
         if known is None:
             return _unknown(order_id, now)
         text = f"it does not wait or stand for you: {known.verdict.value}"
@@ -211,7 +238,8 @@ class DispatchActor(Actor):
         if slot is None:
             return
         now = self._clock.now_ns()
-        self._modes.chosen(slot)
+        if request.WhichOneof("target") != "loop":  # it chose no mode: what was before is ordered again
+            self._modes.chosen(slot)
         held = self._desk.standing.book.at(slot, now)
         while held is not None:  # those of lower priority must not come back behind it
             answer = self._office.override(held, user, now)
@@ -239,7 +267,7 @@ class DispatchActor(Actor):
         names = {mrid: name for mrid, (name, _) in self._units.items()}
         self._view.status = pb.DispatchStatus(
             interchange_setpoint_mw=next(iter(force.interchange.values()), float("nan")),
-            orders=[shown_order(answer, names) for answer in reversed(self._desk.answers)],
+            orders=[shown_order(answer, names) for answer in self._office.shown],
             followed=self._followed(now),
             targets=shown_targets(force, self._desk, self._office.silence, names, now),
             contracts=shown_contracts(self._office),
@@ -264,7 +292,8 @@ class DispatchActor(Actor):
 
     def _say_expired(self, force: InForce) -> None:
         for order in force.expired:
-            self._office.expired(order.order_id)
+            if not self._office.expired(order.key):
+                continue
             mw = f"{order.mw:g}" if hasattr(order, "mw") else ""
             words = "" if hasattr(order, "mw") else order.words
             parameters = {"order": order.order_id, "area": self._name(order.target), "mw": mw, "sender": order.sender}
@@ -296,7 +325,7 @@ class DispatchActor(Actor):
         if done.held is not None:
             told |= {"order": done.held.order.order_id, "sender": done.held.order.sender}
         if done.key == "refused" and done.held is not None:
-            self._office.refuse_mode(done.held.order.order_id, done.reason, now)
+            self._office.refuse_mode(done.held, done.reason, now)
         bad = done.key in {"refused", "not_restored"}
         self._tell(f"dispatch.mode_{done.key}", AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE, 2 if bad else 3, told, "")
 
@@ -392,7 +421,3 @@ def _unknown(order_id: str, now: int) -> Answer:
     nothing = float("nan")
     text = "no order of this id is known"
     return Answer(order_id, "", "", "", Verdict.REFUSED, text, nothing, nothing, now, code="unknown_order")
-
-
-def _octets(past: PastOrder) -> bytes:
-    return past.request.SerializeToString(deterministic=True)

@@ -211,5 +211,7 @@ def slot_of(request: pb.SetModeRequest, only_area: Callable[[], str]) -> Slot | 
             return "avc", ""
         case "unit":
             return "unit", request.unit.unit
+        case "loop":
+            return "unit", request.loop.mrid
         case _:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date
 
@@ -12,13 +12,14 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.apps.dispatch.days import day_of
 from scada.apps.dispatch.judging import Bounds, PointFinding
 from scada.apps.dispatch.office import Order, OrderRecord
-from scada.apps.dispatch.orders import Answer, EditOrder, ModeOrder, ScheduleOrder, SetpointOrder, Verdict
+from scada.apps.dispatch.orders import Answer, EditOrder, ModeOrder, OrderKey, ScheduleOrder, SetpointOrder, Verdict
 from scada.apps.dispatch.plans import PlanVersion
 from scada.core.clock import NS_PER_S
 from scada.events.log import EventLog
 from scada.events.log_index import Query
 from scada.events.records import EventKind
 from scada.model_cim.tables import ModelTables
+from scada.security.areas import AreaTree, Places
 from scada.security.audit import AuditRecord
 
 CODES = {
@@ -35,6 +36,7 @@ CODES = {
 }
 UNSIGNED = "upstream:"
 """What the name of a master of an upstream station begins with: it is known by its link, its orders carry no signature."""
+_ENDED = frozenset({"dispatch.withdrawn", "dispatch.overridden", "dispatch.fallback", "dispatch.mode_refused"})
 OrderRequest = pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit | pb.ModeOrder
 _METHODS: Mapping[str, type[Message]] = {
     "SendSetpoint": pb.AreaSetpoint,
@@ -51,32 +53,43 @@ class PastOrder:
     request: OrderRequest
     sender: str
     received_ns: int
+    ended_ns: int = 0
+    """When it was withdrawn, lost or overridden; 0 = it was not."""
 
 
-def past_orders(records: Iterable[AuditRecord], accepted: Container[str]) -> list[PastOrder]:
-    """The orders of the audit log that were answered with acceptance, oldest first.
+def past_orders(records: Iterable[AuditRecord], accepted: Mapping[OrderKey, int]) -> list[PastOrder]:
+    """The signed orders of the audit log that were answered with acceptance, oldest first.
+
+    A set-point of a master of an upstream station carries no signature: the master orders it anew.
 
     Args:
         records: the audit log; its evidence is the envelope as it was verified.
-        accepted: order ids whose acceptance is in the event log.
+        accepted: as of :func:`accepted_orders`.
     """
     found = []
     for record in records:
-        row = record.row
-        if row.kind != "dispatch" or row.sequence_id not in accepted or not row.evidence:
+        row, key = record.row, (record.row.actor, record.row.sequence_id)
+        if row.kind != "dispatch" or key not in accepted or not row.evidence or row.actor.startswith(UNSIGNED):
             continue
         signed = pb.Signed.FromString(row.evidence)
         method = pb.Header.FromString(signed.header).method.rpartition("/")[2]
         if method in _METHODS:
             request: OrderRequest = _METHODS[method].FromString(signed.body)  # type: ignore[assignment]
-            found.append(PastOrder(request, row.actor, record.time_ns))
+            found.append(PastOrder(request, row.actor, record.time_ns, accepted[key]))
     return found
 
 
-def accepted_orders(log: EventLog) -> set[str]:
-    """Ids of all orders whose acceptance is in the event log."""
-    events = log.walk(Query(kinds=frozenset({int(EventKind.DISPATCH)})))
-    return {event.parameters["order"] for event in events if event.key in {"dispatch.accepted", "dispatch.clipped"}}
+def accepted_orders(log: EventLog) -> dict[OrderKey, int]:
+    """All orders whose acceptance is in the event log, and when each ended before its time; 0 = it did not."""
+    found: dict[OrderKey, int] = {}
+    ended: dict[OrderKey, int] = {}
+    for event in log.walk(Query(kinds=frozenset({int(EventKind.DISPATCH)}))):
+        key = event.parameters.get("sender", ""), event.parameters.get("order", "")
+        if event.key in {"dispatch.accepted", "dispatch.clipped"}:
+            found[key] = 0
+        elif event.key in _ENDED:
+            ended[key] = event.time_ns
+    return {key: ended.get(key, 0) for key in found}
 
 
 def is_kept(order: PastOrder, oldest_ns: int) -> bool:
@@ -160,6 +173,25 @@ def _edit(request: pb.ScheduleEdit, sender: str) -> EditOrder:
         span.add,
         int(request.restore),
     )
+
+
+def places_of(order: Order | OrderRequest, tables: ModelTables) -> tuple[Places, ...]:
+    """Places that whoever orders or decides this must be responsible for, all of them.
+
+    A unit that is not under AGC is judged by the area that the order names; AVC is one for all zones, whatever area it names.
+    """
+    tree = AreaTree.of(tables)
+    what = order.what if isinstance(order, ModeOrder) else order.target if isinstance(order, pb.ModeOrder) else ""
+    if what == "avc":
+        return places_of_avc(tables)
+    return tree.of_unit(order.unit) or (tree.of_area(order.area) or (order.area,),)
+
+
+def places_of_avc(tables: ModelTables) -> tuple[Places, ...]:
+    """Everything that AVC sends; the controlled areas where it sends nothing."""
+    tree = AreaTree.of(tables)
+    sent = tuple(tree.of_control(tables.controls[cid]) for zone in tables.zones for cid in zone.controls if cid >= 0)
+    return sent or tuple(tree.of_area(area.name) for area in tables.areas if area.controlled)
 
 
 def bounds_of(tables: ModelTables) -> tuple[dict[str, tuple[Bounds, float]], dict[str, Bounds]]:

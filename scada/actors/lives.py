@@ -258,7 +258,7 @@ class Lives:
         """A life of the dispatch actor; the one before may have accepted more than the one before it."""
         system = self._system
         store, avc = system.stores.orders, system.avc if system.tables.zones else None
-        accepted = accepted_orders(system.log) if store.is_new else set()
+        accepted = accepted_orders(system.log) if store.is_new else {}
         # a day more, because a day begins elsewhere at another time
         oldest = system.clock.now_ns() - (system.settings.dispatch.keep_days + 2) * 86_400 * NS_PER_S
         records = read_audit(system.settings.security.audit) if accepted else ()

@@ -81,6 +81,7 @@ class Stores:
         objects: PlantObjects,
         clock: Clock,
         upstream: Sequence[UpstreamStation] = (),
+        seal: bytes = b"",
     ) -> None:
         self._settings, self._tables, self._clock = settings, tables, clock
         self._closing = ExitStack()
@@ -101,7 +102,8 @@ class Stores:
             self._open_marks(objects)
             programmes = ProgrammeStore.open_or_quarantine(settings.control.programmes, clock)
             self.programmes = self._opened("programmes.damaged", "programmes", programmes)
-            self.orders = self._opened("dispatch.damaged", "orders", OrderStore.open_or_quarantine(settings.dispatch.path, clock))
+            orders = OrderStore.open_or_quarantine(settings.dispatch.path, clock, key=seal)
+            self.orders = self._opened("dispatch.damaged", "orders", orders)
             self.queues: dict[str, StoredEventQueue] = {}
             for station in upstream:
                 self.open_queue(station)

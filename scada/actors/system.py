@@ -80,6 +80,7 @@ class System:
         settings: the configuration.
         clock: time.
         rights_now: what an identity may do now, None = nothing any more; asked before a control executes.
+        seal: key of what only this server may have written; empty in tests.
 
     Raises:
         ScadaError: the model cannot be run, or a database cannot be opened.
@@ -90,6 +91,7 @@ class System:
         settings: Settings,
         clock: Clock,
         rights_now: Callable[[Principal], Principal | None] = lambda principal: principal,
+        seal: bytes = b"",
     ) -> None:
         self.settings = settings
         self.rights_now = rights_now
@@ -107,18 +109,18 @@ class System:
             self.started_ns, self._generations = clock.now_ns(), 0
             self.generation = self.prepare(*self._load_model(), self.running.folder)
             self.running.loaded()
-            self._open(settings, clock)
+            self._open(settings, clock, seal)
             undo.pop_all()
         self.lives, self._swap = Lives(self), Swap(self)
         self.adopter = SystemAdopter(self)
 
-    def _open(self, settings: Settings, clock: Clock) -> None:
+    def _open(self, settings: Settings, clock: Clock, seal: bytes) -> None:
         """Open the databases and make what the actors share."""
         self.timers = Timers(clock)
         self.supervisor = Supervisor(clock, self.timers, escalate=self._escalated, failed=self._failed)
         self.wire = Wire()
         self.upstreams = Upstreams(settings, self.tables)
-        self.stores = Stores(settings, self.tables, self.objects, clock, self.upstreams.stations)
+        self.stores = Stores(settings, self.tables, self.objects, clock, self.upstreams.stations, seal)
         self.store, self.log, self.samples = self.stores.rtdb, self.stores.log, self.stores.samples
         self.audit, self.marks = self.stores.audit, self.stores.marks
         self._started += self.stores.damage

@@ -61,12 +61,8 @@ class DispatchServices:
         return await self._backend.dispatch_order(request, principal, evidence)
 
     async def decide(self, request: pb.OrderDecision, principal: Principal, evidence: bytes) -> pb.DispatchReply:
-        """An operator accepts or refuses an order that waits, within the operator's areas."""
-        check_texts(request.order_id, request.reason)
-        waiting = next((one for one in self._backend.dispatch().orders if one.order_id == request.order_id), None)
-        if waiting is not None:
-            unit = waiting.target if waiting.target != waiting.area else ""
-            check_dispatch(pb.Schedule(area=waiting.area, unit=unit), principal, self._backend.tables)
+        """An operator accepts or refuses an order that waits; the dispatch desk, which has it, judges the operator's areas."""
+        check_texts(request.order_id, request.sender, request.reason)
         return await self._backend.dispatch_order(request, principal, evidence)
 
     async def get_order(self, request: pb.GetOrderRequest, principal: Principal, evidence: bytes) -> pb.DispatchReply:

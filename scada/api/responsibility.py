@@ -12,6 +12,7 @@ import grpc
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
+from scada.actors.dispatch_requests import places_of, places_of_avc
 from scada.actors.mode_orders import mode_rights
 from scada.api.faults import CallError
 from scada.control.records import Principal
@@ -41,7 +42,7 @@ def check_mode(request: pb.SetModeRequest, principal: Principal, tables: ModelTa
         chains = tree.of_unit(mrid)
     elif target == "avc":
         # one order for all zones, whatever area it names
-        chains = _all_of_avc(tables)
+        chains = places_of_avc(tables)
     else:
         chains = tuple(tree.of_area(area.name) for area in tables.areas if area.controlled and request.area in {"", area.name})
     _check(principal, mrid or target.upper(), *chains)
@@ -74,15 +75,12 @@ def check_edit(request: pb.ScheduleEdit, principal: Principal, tables: ModelTabl
 def check_dispatch(
     request: pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit | pb.ModeOrder, principal: Principal, tables: ModelTables
 ) -> None:
-    """An order is within the sender's areas: the named one, and that of the unit if it is for a unit.
+    """An order is within the sender's areas (:func:`~scada.actors.dispatch_requests.places_of`).
 
     Raises:
         CallError: ``no_area``.
     """
-    tree = AreaTree.of(tables)
-    # a unit that is not under AGC is judged by the area that the order names
-    chains = tree.of_unit(request.unit) or (tree.of_area(request.area) or (request.area,),)
-    _check(principal, request.unit or request.area, *chains)
+    _check(principal, request.unit or request.area, *places_of(request, tables))
 
 
 def check_acknowledge(request: pb.AcknowledgeRequest, principal: Principal, backend: Backend) -> list[int]:
@@ -151,13 +149,6 @@ def _of_alarm(alarm: Alarm, tables: ModelTables) -> tuple[Places, ...]:
         return (tree.of_point(point),)
     known = any(one.name == alarm.station for one in tables.stations)
     return tuple(tree.of_station(name) for name in ([alarm.station] if known else alarm.station.split(", ")))
-
-
-def _all_of_avc(tables: ModelTables) -> tuple[Places, ...]:
-    """Everything that AVC sends; the controlled areas where it sends nothing."""
-    tree = AreaTree.of(tables)
-    sent = tuple(tree.of_control(tables.controls[cid]) for zone in tables.zones for cid in zone.controls if cid >= 0)
-    return sent or tuple(tree.of_area(area.name) for area in tables.areas if area.controlled)
 
 
 def _check(principal: Principal, what: str, *chains: Places) -> None:

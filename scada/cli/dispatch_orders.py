@@ -133,23 +133,28 @@ def withdraw(link: Link, *, order_id: str, reason: str) -> None:
     sys.exit(0 if reply.code == pb.DISPATCH_CODE_WITHDRAWN else 1)
 
 
+_SENDER = click.option("--sender", default="", help="Whose order, where several dispatchers use one id.")
+
+
 @click.command()
 @_ID
 @_REASON
+@_SENDER
 @pass_link
-def accept(link: Link, *, order_id: str, reason: str) -> None:
+def accept(link: Link, *, order_id: str, reason: str, sender: str) -> None:
     """Accept an order that waits, as an operator."""
-    request = pb.OrderDecision(order_id=order_id, accept=True, reason=reason)
+    request = pb.OrderDecision(order_id=order_id, accept=True, reason=reason, sender=sender)
     print_reply(link, link.run(lambda client: client.signed("Dispatch/Decide", request)))
 
 
 @click.command()
 @_ID
 @click.option("--reason", required=True, help="Why, for the dispatcher and the audit log.")
+@_SENDER
 @pass_link
-def refuse(link: Link, *, order_id: str, reason: str) -> None:
+def refuse(link: Link, *, order_id: str, reason: str, sender: str) -> None:
     """Refuse an order that waits, as an operator; exit code 0 if that was done."""
-    request = pb.OrderDecision(order_id=order_id, accept=False, reason=reason)
+    request = pb.OrderDecision(order_id=order_id, accept=False, reason=reason, sender=sender)
     reply: pb.DispatchReply = link.run(lambda client: client.signed("Dispatch/Decide", request))
     code = link.text(f"dispatch_code.{reply.code}")
     click.echo(link.text("dispatch.answer", code=code, reason=reply.reason, mw="-", order=reply.order_id))

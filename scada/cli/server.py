@@ -15,7 +15,7 @@ from scada.api.server import ApiThread
 from scada.core.clock import SystemClock, make_clock
 from scada.core.secret_values import use_source
 from scada.core.settings import Settings
-from scada.security.identities import load_identity
+from scada.security.identities import load_identity, seal_key
 from scada.security.policy import PolicyFiles
 from scada.security.secrets_store import SecretStore
 from scada.security.session import SessionPolicy, SessionServer
@@ -81,7 +81,8 @@ class Server:
             ),
             tls_digests=tls.digests if tls else frozenset,
         )
-        system = System(settings, make_clock(settings.clock.rate, settings.clock.epoch_ns), StandingRights(trust, host_clock))
+        clock, seal = make_clock(settings.clock.rate, settings.clock.epoch_ns), seal_key(security.keys, identity)
+        system = System(settings, clock, StandingRights(trust, host_clock), seal)
         with ExitStack() as undo:
             undo.callback(system.stop)
             system.start()

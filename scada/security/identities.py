@@ -6,6 +6,7 @@ identities to roles and areas. The table cannot give a role that the identity's 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ from scada.security.key_files import (
     AUTHORITY,
     certificate_path,
     load_certificate,
+    read_secret,
+    replace,
 )
 from scada.security.key_files import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - one place to import from
 from scada.security.key_files import load_authority as load_authority  # noqa: PLC0414
 from scada.security.signers import load_signer
-from scada.security.sm2 import Signer
+from scada.security.sm2 import Signer, Sm2Key
 from scada.security.tls_identities import init_tls
 from scada.security.users import ROLES_FILE, new_table, save_users
 
@@ -106,6 +109,25 @@ def load_identity(folder: Path, name: str, clock: Clock, password: bytes | None 
     if certificate.name != name:
         raise SecurityError(f"the certificate is of {certificate.name!r}", where=str(certificate_path(folder, name)))
     return Identity(certificate, signer)
+
+
+def seal_key(folder: Path, identity: Identity) -> bytes:
+    """A key of 32 bytes that only this identity has, the same at every start, for what it must recognise as its own.
+
+    Derived from the private key; where that is in a token, a file ``NAME.seal`` (mode 0600) beside the certificate, made once.
+
+    Raises:
+        SecurityError: the file cannot be written, or others may read it.
+    """
+    if isinstance(identity.signer, Sm2Key):
+        return identity.signer.derive(b"scada stores v1", 32)
+    path = folder / f"{identity.name}.seal"
+    if not path.exists():
+        try:
+            replace(path, secrets.token_bytes(32), 0o600)
+        except OSError as error:
+            raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
+    return read_secret(path)
 
 
 def list_identities(folder: Path) -> list[Certificate]:

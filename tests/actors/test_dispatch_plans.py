@@ -44,8 +44,8 @@ class Dispatch:
         self.actor = make(
             DispatchActor,
             tables=self.tables,
-            past=past_orders(self.audit.records(), set(self.accepted)),
-            seen=self.accepted,
+            past=past_orders(self.audit.records(), dict.fromkeys(self.accepted, 0)),
+            seen=list(self.accepted),
             agc=self.agc,
             events=self.events,
             view=self.view,
@@ -66,7 +66,7 @@ class Dispatch:
         who = Principal("li", frozenset(), frozenset(), frozenset({"*"}), "", "")
         reply = self.actor.receive(DispatchAsked(request, who))
         if reply.code in (pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED):
-            self.accepted.append(request.order_id)
+            self.accepted.append(("li", request.order_id))
         return reply
 
     def plan(self, number, mw, unit="", day=None):

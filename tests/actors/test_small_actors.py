@@ -60,7 +60,7 @@ class Orders:
             DispatchActor,
             tables=tables,
             past=[],
-            seen=["old"],
+            seen=[(OPERATOR.name, "old")],
             agc=self.agc,
             events=self.events,
             view=self.view,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from scada.apps.dispatch.orders import Held, Slot, StandingOrder
+from scada.apps.dispatch.orders import Held, OrderKey, Slot, StandingOrder
 from scada.core.clock import NS_PER_S
 
 LINGER_NS = 60 * NS_PER_S
@@ -32,15 +32,11 @@ class OrderBook:
         self._slots.setdefault(order.slot, []).append(held)
         return held
 
-    def find(self, order_id: str) -> Held | None:
-        """The order of an id, while it stands or waits."""
-        return next((one for one in self if one.order.order_id == order_id), None)
-
-    def end(self, order_id: str, now_ns: int) -> Held | None:
+    def end(self, key: OrderKey, now_ns: int) -> Held | None:
         """End an order before its time; None if it stands no more."""
         for orders in self._slots.values():
             for place, held in enumerate(orders):
-                if held.order.order_id == order_id and not _is_over(held, now_ns):
+                if held.order.key == key and not _is_over(held, now_ns):
                     orders[place] = ended = replace(held, ended_ns=now_ns)
                     return ended
         return None
@@ -49,9 +45,9 @@ class OrderBook:
         for orders in self._slots.values():
             yield from orders
 
-    def waiting(self, slot: Slot, now_ns: int) -> int:
-        """Orders that begin later."""
-        return sum(held.start_ns > now_ns for held in self._slots.get(slot, ()))
+    def waiting(self, slot: Slot, sender: str, now_ns: int) -> int:
+        """Orders of a sender that begin later."""
+        return sum(held.start_ns > now_ns and held.order.sender == sender for held in self._slots.get(slot, ()))
 
     def at(self, slot: Slot, now_ns: int) -> Held | None:
         """What is in force of a slot at a moment."""

@@ -47,7 +47,7 @@ class Contracts:
 
         Args:
             order: the order.
-            present_mw: what is in force of a set-point's target; NaN = nothing.
+            present_mw: what is in force of a set-point's target when it begins; NaN = nothing.
             now_ns: the moment.
         """
         contract = self.of(order.sender)
@@ -63,7 +63,7 @@ class Contracts:
             return Breach("hours", f"the contract of {order.sender} is for {', '.join(contract.hours)}; it is {clock}")
         if not isinstance(order, ScheduleOrder) and order.priority > contract.priority:
             return Breach("priority", f"the highest priority of {order.sender} is {contract.priority}")
-        return _too_large(contract, order, present_mw)
+        return _too_large(contract, order, present_mw) or self._outside(order)
 
     def limits(self, order: ContractOrder) -> tuple[float, float]:
         """Least and greatest MW that the contract has for the target of an order."""
@@ -73,6 +73,13 @@ class Contracts:
         target = _target(order)
         names = (target, self._units.get(target, ("", ""))[0])
         return next((contract.limits[name] for name in names if name in contract.limits), NO_LIMITS)
+
+    def _outside(self, order: ContractOrder) -> Breach | None:
+        """Limits of which nothing would be left: clipped they would be one value, a set-point that nobody ordered."""
+        low, high = self.limits(order)
+        if not isinstance(order, ModeOrder) or not (order.minimum > high or order.maximum < low):
+            return None
+        return Breach("limit", f"{order.words} is wholly outside {low:g} .. {high:g} MW, the contract of {order.sender}")
 
     def _covers(self, contract: DispatchContract, order: ContractOrder) -> bool:
         if isinstance(order, ModeOrder) and order.what == "avc":  # it rules every zone, whatever area it names

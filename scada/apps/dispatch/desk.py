@@ -20,14 +20,13 @@ from scada.apps.dispatch.orders import (
     Answer,
     EditOrder,
     InForce,
-    ModeOrder,
+    OrderKey,
     ScheduleOrder,
-    SetpointOrder,
     StandingOrder,
     Verdict,
 )
 from scada.apps.dispatch.plans import PlanBook, PlanPoint, PlanVersion
-from scada.apps.dispatch.standing import LARGEST_MW, StandingOrders, standing_answer, wrong_values
+from scada.apps.dispatch.standing import FARTHEST_NS, LARGEST_MW, StandingOrders, standing_answer, wrong_values
 from scada.core.clock import NS_PER_S
 from scada.core.dispatch_settings import DispatchSettings
 
@@ -36,8 +35,6 @@ KEEP = 200
 SCHEDULE_POINTS = 2000
 STEPS_S = (60, 300, 900, 1800, 3600)
 REASON_LENGTH = 200
-FARTHEST = timedelta(days=400)
-"""A plan begins no later than that from now, and no earlier before: beyond it a clock or a unit of time is wrong."""
 
 
 @dataclass(slots=True)
@@ -69,7 +66,7 @@ class DispatchDesk:
         self._units = {mrid: _Target(bounds) for mrid, bounds in units.items()}
         self._settings = settings or DispatchSettings()
         self._zone = zone
-        self._seen: set[str] = set()
+        self._seen: set[OrderKey] = set()
         self._missing: set[tuple[str, date]] = set()
         self._cleaned = date.min
         bounds = {name: target.bounds for name, target in self._areas.items()}
@@ -82,38 +79,27 @@ class DispatchDesk:
         """Bounds of every area (by name) and unit (by mRID)."""
         return {name: target.bounds for name, target in [*self._areas.items(), *self._units.items()]}
 
-    def remember(self, order_ids: Iterable[str]) -> None:
-        """Treat these order ids as received before."""
-        self._seen.update(order_ids)
+    def remember(self, keys: Iterable[OrderKey]) -> None:
+        """Treat these orders as received before."""
+        self._seen.update(keys)
 
     # ------------------------------------------------------------------ orders
 
-    def setpoint(self, order: SetpointOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
-        """Judge a set-point; an accepted one is in force from its start.
-
-        Args:
-            order: the order.
-            now_ns: the moment.
-            within: limits of the sender's contract.
-        """
-        return self._stand(order, now_ns, within)
-
-    def mode(self, order: ModeOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
-        """Judge a mode or limits, like :meth:`setpoint`; limits narrow those of the model and never widen them."""
-        return self._stand(order, now_ns, within)
-
-    def _stand(self, order: StandingOrder, now_ns: int, within: tuple[float, float]) -> Answer:
-        if order.order_id in self._seen:
+    def stand(
+        self, order: StandingOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS, received_ns: int | None = None
+    ) -> Answer:
+        """Judge a set-point, a mode or limits (:meth:`StandingOrders.take`); limits narrow those of the model, never widen."""
+        if order.key in self._seen:
             again = (Verdict.DUPLICATE, "duplicate", f"order {order.order_id} was received before; it is not applied again")
             return self._answered(standing_answer(order, now_ns, again))
-        return self._answered(self.standing.take(order, now_ns, within))
+        return self._answered(self.standing.take(order, now_ns, within, received_ns))
 
     def schedule(self, order: ScheduleOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
         """Judge a schedule; an accepted one is the next version of the day of its first point, where it covers it."""
         name = order.unit or order.area
         target = self._units.get(order.unit) if order.unit else self._areas.get(order.area)
         what = f"unit {order.unit}" if order.unit else f"area {order.area!r}"
-        verdict, code, reason = self._judge(order.order_id, order.mw, target, what)
+        verdict, code, reason = self._judge(order.key, order.mw, target, what)
         if verdict is None and (order.step_s not in STEPS_S or not 2 <= len(order.mw) <= SCHEDULE_POINTS):
             verdict, code, reason = (
                 Verdict.REFUSED,
@@ -122,8 +108,8 @@ class DispatchDesk:
             )
         if verdict is None and order.end_ns <= now_ns:
             verdict, code, reason = Verdict.LATE, "late", "its last point is in the past"
-        if verdict is None and abs(order.start_ns - now_ns) > FARTHEST / timedelta(seconds=1) * NS_PER_S:
-            verdict, code, reason = Verdict.REFUSED, "invalid", f"it begins more than {FARTHEST.days} days from now"
+        if verdict is None and abs(order.start_ns - now_ns) > FARTHEST_NS:
+            verdict, code, reason = Verdict.REFUSED, "invalid", "it begins more than 400 days from now"
         if verdict is None:
             newest = self.plans.newest(name, day_of(order.start_ns, self._zone))
             if newest is not None and 0 < order.issued_ns < newest.issued_ns:
@@ -155,7 +141,7 @@ class DispatchDesk:
         kind = "restore" if order.restore else "edit"
         values = [order.mw, *(order.points or {}).values()]
         what = f"unit {order.unit}" if order.unit else f"area {order.area!r}"
-        verdict, code, reason = self._judge(order.order_id, values, target, what)
+        verdict, code, reason = self._judge(order.key, values, target, what)
         versions = self.plans.versions(name, order.day)
         if verdict is None:
             verdict, reason = _editable(order, versions)
@@ -309,16 +295,17 @@ class DispatchDesk:
     # ------------------------------------------------------------------ judging
 
     def _judge(
-        self, order_id: str, values: Sequence[float], target: _Target | None, what: str
+        self, key: OrderKey, values: Sequence[float], target: _Target | None, what: str
     ) -> tuple[Verdict | None, str, str]:
-        if order_id in self._seen:
+        order_id = key[1]
+        if key in self._seen:
             return Verdict.DUPLICATE, "duplicate", f"order {order_id} was received before; it is not applied again"
         found = wrong_values(order_id, values, None if target is None else target.bounds, what)
         return (None, "", "") if found is None else found
 
     def _answered(self, answer: Answer) -> Answer:
         if answer.verdict in ACCEPTED:
-            self._seen.add(answer.order_id)
+            self._seen.add(answer.key)
         self.answers = [*self.answers[-(KEEP - 1) :], answer]
         return answer
 

@@ -5,7 +5,7 @@ Everything that must outlive a restart is in one :class:`OrderRecord` an order; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from scada.apps.dispatch.contracts import NO_LIMITS, Breach, ContractOrder, Contracts
@@ -16,6 +16,7 @@ from scada.apps.dispatch.orders import (
     EditOrder,
     Held,
     ModeOrder,
+    OrderKey,
     ScheduleOrder,
     SetpointOrder,
     Verdict,
@@ -24,8 +25,10 @@ from scada.apps.dispatch.silence import DispatchSilence
 from scada.apps.dispatch.standing import standing_answer
 from scada.core.clock import NS_PER_S
 
-PENDING = 200
-"""Orders that may wait for an operator."""
+PENDING = 50
+"""Orders of one dispatcher that may wait for an operator: none keeps the others out."""
+KEEP_OVER = 20_000
+"""Orders that are over and kept at most, for duplicates and questions; the audit log has them for ever."""
 WARN_PART = 0.25
 """Of the time to decide: when so much of it is left, that is told."""
 
@@ -74,17 +77,18 @@ class DispatchOffice:
         self.contracts = contracts
         self.silence = silence
         self._keep = keep
-        self._records: dict[str, OrderRecord] = {}
-        self._orders: dict[str, Order] = {}
+        self._records: dict[OrderKey, OrderRecord] = {}
+        self._orders: dict[OrderKey, Order] = {}
+        self._pending: dict[OrderKey, OrderRecord] = {}
         self._number = 0
-        self._warned: set[str] = set()
+        self._warned: set[OrderKey] = set()
 
     # ------------------------------------------------------------------ restart
 
     def restore(self, records: Iterable[tuple[OrderRecord, Order]]) -> None:
         """Take up the orders of earlier lives, in whatever order they come."""
         for record, order in sorted(records, key=lambda one: (one[0].judged_ns, one[0].number)):
-            self._records[order.order_id], self._orders[order.order_id] = record, order
+            self._note(order, record)
             self._number = max(self._number, record.number)
             if not record.judged_ns:
                 self.desk.answers.append(record.answer)
@@ -96,14 +100,25 @@ class DispatchOffice:
             else:
                 self.desk.standing.take_again(order, record.judged_ns, record.within)
                 if record.ended_ns:
-                    self.desk.standing.book.end(order.order_id, record.ended_ns)
-                self.desk.remember([order.order_id])
+                    self.desk.standing.book.end(order.key, record.ended_ns)
+                self.desk.remember([order.key])
             self._show(record.answer)
 
-    def take_over(self, order: Order, method: str, content: bytes, received_ns: int) -> None:
-        """Judge an accepted order again that was kept by other means than a record; whatever its contract says now."""
-        if order.order_id not in self._records:
-            self._judge(order, method, content, NO_LIMITS, received_ns)
+    def take_over(self, order: Order, method: str, content: bytes, received_ns: int, ended_ns: int = 0) -> None:
+        """Judge an accepted order again that was kept by other means than a record; whatever its contract says now.
+
+        Args:
+            order: the order.
+            method: by which it came.
+            content: its octets.
+            received_ns: when it came.
+            ended_ns: when it was withdrawn, lost or overridden; 0 = it was not.
+        """
+        if order.key in self._records or self._judge(order, method, content, NO_LIMITS, received_ns).verdict not in ACCEPTED:
+            return
+        if ended_ns and self.desk.standing.book.end(order.key, ended_ns) is not None:
+            record = replace(self._records[order.key], ended_ns=ended_ns)
+            self._become(record, Verdict.EXPIRED, "ended", "it had ended before the orders were taken from the audit log")
 
     # ------------------------------------------------------------------ orders
 
@@ -116,7 +131,7 @@ class DispatchOffice:
             content: its octets: the same id with others is another order.
             now_ns: the moment.
         """
-        known = self._records.get(order.order_id)
+        known = self._records.get(order.key)
         if known is not None:
             return self._again(order, known, content, now_ns)
         if isinstance(order, EditOrder):
@@ -134,7 +149,7 @@ class DispatchOffice:
     def _again(self, order: Order, known: OrderRecord, content: bytes, now_ns: int) -> Answer:
         """An id that was received before: the same content is told what became of it, another is refused."""
         first = known.answer
-        if known.content != content or first.sender != order.sender:
+        if known.content != content:
             reason = f"order id {order.order_id} belongs to another order"
             answer = replace(_plain(order, now_ns), verdict=Verdict.REFUSED, code="order_id_reused", reason=reason)
             return self._show(answer, beside=True)
@@ -143,16 +158,22 @@ class DispatchOffice:
         )
         return replace(first, verdict=Verdict.DUPLICATE, code="duplicate", reason=reason, first=first.verdict, received_ns=now_ns)
 
-    def _judge(self, order: Order, method: str, content: bytes, within: tuple[float, float], now_ns: int) -> Answer:
+    def _judge(
+        self,
+        order: Order,
+        method: str,
+        content: bytes,
+        within: tuple[float, float],
+        now_ns: int,
+        received_ns: int | None = None,
+    ) -> Answer:
         """Have an order judged, and keep it if it was accepted."""
         if isinstance(order, EditOrder):
             answer = self.desk.edit(order, now_ns)
         elif isinstance(order, ScheduleOrder):
             answer = self.desk.schedule(order, now_ns, within)
-        elif isinstance(order, ModeOrder):
-            answer = self.desk.mode(order, now_ns, within)
         else:
-            answer = self.desk.setpoint(order, now_ns, within)
+            answer = self.desk.stand(order, now_ns, within, received_ns)
         if answer.verdict in ACCEPTED:
             self._number += 1
             self._store(order, OrderRecord(method, content, answer, within, now_ns, self._number))
@@ -166,8 +187,9 @@ class DispatchOffice:
         if not order.order_id or len(order.order_id) > 64:
             text = "an order needs an order_id of 1 to 64 characters"
             return self._show(replace(plain, code="order_id", reason=text))
-        if len(self.pending) >= PENDING:
-            return self._show(replace(plain, code="too_many", reason=f"{PENDING} orders wait for an operator already"))
+        if sum(sender == order.sender for sender, _ in self._pending) >= PENDING:
+            text = f"{PENDING} orders of {order.sender} wait for an operator already"
+            return self._show(replace(plain, code="too_many", reason=text))
         until = now_ns + within_ns
         waiting = replace(plain, verdict=Verdict.PENDING, code="operator", reason="an operator decides", decide_until_ns=until)
         self._store(order, OrderRecord(method, content, waiting, self.contracts.limits(order)))
@@ -175,10 +197,14 @@ class DispatchOffice:
 
     # ------------------------------------------------------------------ decisions
 
-    def decide(self, order_id: str, user: str, *, accept: bool, reason: str, now_ns: int) -> Answer | None:
+    def waiting(self, order_id: str, sender: str = "") -> Sequence[OrderRecord]:
+        """What waits for an operator under an id, of one sender or (empty) of all."""
+        return [one for key, one in self._pending.items() if key[1] == order_id and sender in {"", key[0]}]
+
+    def decide(self, key: OrderKey, user: str, *, accept: bool, reason: str, now_ns: int) -> Answer | None:
         """An operator accepts or refuses what waits; None if it does not wait (any more)."""
-        record, order = self._records.get(order_id), self._orders.get(order_id)
-        if record is None or order is None or isinstance(order, EditOrder) or record.answer.verdict is not Verdict.PENDING:
+        record, order = self._pending.get(key), self._orders.get(key)
+        if record is None or order is None or isinstance(order, EditOrder):
             return None
         if record.answer.decide_until_ns <= now_ns:
             return self._become(record, Verdict.EXPIRED, "not_decided", "no operator decided in time")
@@ -190,34 +216,38 @@ class DispatchOffice:
         breach = self.contracts.breach(order, self._present_mw(order, now_ns), now_ns)
         if breach is not None:
             return self._become(record, Verdict.REFUSED, breach.code, breach.reason)
-        judged = self._judge(order, record.method, record.content, record.within, now_ns)
-        kept = self._records[order_id]
-        answer = replace(judged, decided_by=user, received_ns=record.answer.received_ns)
+        came = record.answer.received_ns
+        judged = self._judge(order, record.method, record.content, record.within, now_ns, came)
+        kept = self._records[key]
+        answer = replace(judged, decided_by=user, received_ns=came)
         self._store(order, replace(kept, answer=answer))
         return self._show(answer)
 
     def withdraw(self, order_id: str, sender: str, reason: str, now_ns: int) -> Answer | None:
         """The dispatcher takes an order back that waits or stands; None if there is none of it that could be."""
-        record = self._records.get(order_id)
-        if record is None or record.answer.sender != sender:
+        key = (sender, order_id)
+        record = self._records.get(key)
+        if record is None:
             return None
-        if record.answer.verdict is not Verdict.PENDING and self.desk.standing.book.end(order_id, now_ns) is None:
+        if key not in self._pending and self.desk.standing.book.end(key, now_ns) is None:
             return None
         text = f"withdrawn by {sender}" + (f": {reason}" if reason else "")
         return self._become(replace(record, ended_ns=now_ns), Verdict.WITHDRAWN, "withdrawn", text)
 
-    def refuse_mode(self, order_id: str, reason: str, now_ns: int) -> Answer:
+    def refuse_mode(self, held: Held, reason: str, now_ns: int) -> Answer:
         """A mode that was accepted here was refused by what it is for: nothing of it stands."""
-        self.desk.standing.book.end(order_id, now_ns)
-        record = self._records[order_id]
-        return self._become(replace(record, ended_ns=now_ns), Verdict.REFUSED, "not_taken", reason)
+        return self._end(held, Verdict.REFUSED, "not_taken", reason, now_ns)
 
     def override(self, held: Held, user: str, now_ns: int) -> Answer:
         """An operator changed what an order ruled: the operator's choice stays, the order is over."""
-        order_id = held.order.order_id
-        self.desk.standing.book.end(order_id, now_ns)
-        record = replace(self._records[order_id], ended_ns=now_ns)
-        return self._become(record, Verdict.EXPIRED, "overridden", f"{user} changed it; what the operator chose stays")
+        text = f"{user} changed it; what the operator chose stays"
+        return self._end(held, Verdict.EXPIRED, "overridden", text, now_ns)
+
+    def _end(self, held: Held, verdict: Verdict, code: str, reason: str, now_ns: int) -> Answer:
+        """An order that stands ends before its time."""
+        key = held.order.key
+        self.desk.standing.book.end(key, now_ns)
+        return self._become(replace(self._records[key], ended_ns=now_ns), verdict, code, reason)
 
     # ------------------------------------------------------------------ time
 
@@ -229,16 +259,18 @@ class DispatchOffice:
             left, whole = answer.decide_until_ns - now_ns, answer.decide_until_ns - answer.received_ns
             if left <= 0:
                 ended.append(self._become(record, Verdict.EXPIRED, "not_decided", "no operator decided in time"))
-            elif left <= WARN_PART * whole and answer.order_id not in self._warned:
-                self._warned.add(answer.order_id)
+            elif left <= WARN_PART * whole and answer.key not in self._warned:
+                self._warned.add(answer.key)
                 soon.append(answer)
         return ended, soon
 
-    def expired(self, order_id: str) -> None:
-        """The validity of an order has ended."""
-        record = self._records.get(order_id)
-        if record is not None and record.answer.verdict in ACCEPTED:
-            self._become(record, Verdict.EXPIRED, "validity", "its validity ended")
+    def expired(self, key: OrderKey) -> bool:
+        """The validity of an order has ended; False = that was known in an earlier life."""
+        record = self._records.get(key)
+        if record is None or record.answer.verdict not in ACCEPTED:
+            return False
+        self._become(record, Verdict.EXPIRED, "validity", "its validity ended")
+        return True
 
     def end_of_lost(self, now_ns: int) -> list[Answer]:
         """Set-points that hold until replaced end when their dispatcher has been lost for the hold time."""
@@ -247,10 +279,8 @@ class DispatchOffice:
             order = held.order
             lasting = isinstance(order, SetpointOrder) and not order.valid_until_ns and not held.ended_ns
             if lasting and held.start_ns <= now_ns and self.silence.is_over(order.sender):
-                self.desk.standing.book.end(order.order_id, now_ns)
-                record = replace(self._records[order.order_id], ended_ns=now_ns)
                 text = f"nothing was heard of {order.sender}; the plan is in force"
-                ended.append(self._become(record, Verdict.EXPIRED, "dispatch_lost", text))
+                ended.append(self._end(held, Verdict.EXPIRED, "dispatch_lost", text, now_ns))
         return ended
 
     def standing_senders(self, now_ns: int) -> set[str]:
@@ -266,51 +296,73 @@ class DispatchOffice:
     @property
     def pending(self) -> Sequence[OrderRecord]:
         """What waits for an operator."""
-        return [one for one in self._records.values() if one.answer.verdict is Verdict.PENDING]
+        return list(self._pending.values())
 
     @property
-    def records(self) -> Mapping[str, OrderRecord]:
-        """Every order that is kept, by id."""
-        return self._records
+    def shown(self) -> Sequence[Answer]:
+        """What became of the latest orders, latest first; all that waits for an operator is among them."""
+        listed = list(reversed(self.desk.answers))
+        seen = {one.key for one in listed if one.verdict is Verdict.PENDING}
+        return [*(one.answer for key, one in self._pending.items() if key not in seen), *listed]
 
-    def answer(self, order_id: str) -> Answer | None:
-        """What became of an order; None = none of this id is known."""
-        record = self._records.get(order_id)
+    def answer(self, order_id: str, sender: str = "") -> Answer | None:
+        """What became of an order of this sender, else of the latest of this id; None = none of this id is known."""
+        record = self._records.get((sender, order_id))
+        if record is None:
+            record = next((one for key, one in reversed(self._records.items()) if key[1] == order_id), None)
         if record is not None:
             return record.answer
         return next((one for one in reversed(self.desk.answers) if one.order_id == order_id), None)
 
-    def forget(self, before_ns: int) -> list[str]:
-        """Drop orders that came before a time, neither stand nor wait, and whose plan is no longer kept; returns their ids."""
-        standing = {held.order.order_id for held in self.desk.standing.book}
-        standing |= {one.order_id for versions in self.desk.plans.all().values() for one in versions}
-        old = [
-            name
-            for name, one in self._records.items()
-            if one.answer.received_ns < before_ns and name not in standing and one.answer.verdict is not Verdict.PENDING
-        ]
-        for name in old:
-            del self._records[name], self._orders[name]
+    def forget(self, before_ns: int, most: int = KEEP_OVER) -> list[OrderKey]:
+        """Drop orders that began before a time, neither stand nor wait, and whose plan is no longer kept; returns their keys.
+
+        They go in the order in which they began: what an order replaced never outlives it, and would stand again.
+
+        Args:
+            before_ns: the time.
+            most: of later ones that are over, about this many stay; at least 1.
+        """
+        kept = {held.order.key for held in self.desk.standing.book} | self._pending.keys()
+        kept |= {(one.sender, one.order_id) for versions in self.desk.plans.all().values() for one in versions}
+        begun = {key: self._began_ns(key) for key in self._records if key not in kept}
+        if len(begun) > most:
+            before_ns = max(before_ns, sorted(begun.values())[-most])
+        old = [key for key, began in begun.items() if began < before_ns]
+        for key in old:
+            del self._records[key], self._orders[key]
         return old
+
+    def _began_ns(self, key: OrderKey) -> int:
+        record, order = self._records[key], self._orders[key]
+        return max(getattr(order, "valid_from_ns", 0), record.judged_ns or record.answer.received_ns)
 
     def _become(self, record: OrderRecord, verdict: Verdict, code: str, reason: str) -> Answer:
         answer = replace(record.answer, verdict=verdict, code=code, reason=reason)
-        self._store(self._orders[answer.order_id], replace(record, answer=answer))
+        self._store(self._orders[answer.key], replace(record, answer=answer))
         return self._show(answer)
 
     def _store(self, order: Order, record: OrderRecord) -> None:
         self._keep(record)
-        self._records[order.order_id], self._orders[order.order_id] = record, order
+        self._note(order, record)
+
+    def _note(self, order: Order, record: OrderRecord) -> None:
+        self._records[order.key], self._orders[order.key] = record, order
+        if record.answer.verdict is Verdict.PENDING:
+            self._pending[order.key] = record
+        else:
+            self._pending.pop(order.key, None)
+            self._warned.discard(order.key)
 
     def _show(self, answer: Answer, *, beside: bool = False) -> Answer:
         """Put an answer into the list, in the place of the one before of this order unless it is ``beside`` it."""
         answers = self.desk.answers
-        kept = answers if beside else [one for one in answers if one.order_id != answer.order_id]
+        kept = answers if beside else [one for one in answers if one.key != answer.key]
         self.desk.answers = [*kept[-(KEEP - 1) :], answer]
         return answer
 
     def _present_mw(self, order: ContractOrder, now_ns: int) -> float:
-        return self.desk.present_mw(order.unit or order.area, now_ns)
+        return self.desk.present_mw(order.unit or order.area, max(now_ns, getattr(order, "valid_from_ns", 0)))
 
 
 def _plain(order: Order, now_ns: int) -> Answer:

@@ -33,6 +33,8 @@ class Verdict(Enum):
 ACCEPTED = frozenset({Verdict.ACCEPTED, Verdict.CLIPPED})
 
 
+OrderKey = tuple[str, str]
+"""Sender and id of an order."""
 Slot = tuple[str, str]
 """What one order at a time rules: ``setpoint`` or ``limits`` and the target, or a mode (``agc``, ``unit`` ...) and its target."""
 
@@ -54,6 +56,11 @@ class SetpointOrder:
     priority: int = 0
     issued_ns: int = 0
     """When dispatch made it; 0 = not said."""
+
+    @property
+    def key(self) -> OrderKey:
+        """Sender and id: ids of different senders have nothing to do with each other."""
+        return self.sender, self.order_id
 
     @property
     def target(self) -> str:
@@ -85,6 +92,11 @@ class ModeOrder:
     valid_until_ns: int = 0
     priority: int = 0
     issued_ns: int = 0
+
+    @property
+    def key(self) -> OrderKey:
+        """Sender and id: ids of different senders have nothing to do with each other."""
+        return self.sender, self.order_id
 
     @property
     def target(self) -> str:
@@ -120,6 +132,11 @@ class ScheduleOrder:
     """When dispatch made it: one older than the plan in force is out of order; 0 = not said."""
 
     @property
+    def key(self) -> OrderKey:
+        """Sender and id: ids of different senders have nothing to do with each other."""
+        return self.sender, self.order_id
+
+    @property
     def end_ns(self) -> int:
         """Time of the last point."""
         return self.start_ns + (len(self.mw) - 1) * self.step_s * NS_PER_S
@@ -146,6 +163,11 @@ class EditOrder:
     add: bool = False
     restore: int = 0
     """Version that is taken again, as a new one."""
+
+    @property
+    def key(self) -> OrderKey:
+        """Sender and id: ids of different senders have nothing to do with each other."""
+        return self.sender, self.order_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +202,11 @@ class Answer:
     decided_by: str = ""
     first: Verdict | None = None
     """Of a duplicate: what became of the one that came first."""
+
+    @property
+    def key(self) -> OrderKey:
+        """Sender and id: ids of different senders have nothing to do with each other."""
+        return self.sender, self.order_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from scada.core.clock import NS_PER_S
 from scada.core.dispatch_settings import DispatchSettings
 
 WAITING = 100
-"""Orders of a slot that may wait for their time."""
+"""Orders of a slot that may wait for their time, of each sender: none keeps the others out."""
+FARTHEST_NS = 400 * 86_400 * NS_PER_S
+"""An order begins no later than that from now: beyond it a clock or a unit of time is wrong."""
 LARGEST_MW = 1e7
 """No grid has more; sums and differences of values up to it are finite."""
 AHEAD_NS = 60 * NS_PER_S
@@ -68,15 +70,18 @@ class StandingOrders:
         self._areas, self._units, self._settings = areas, units, settings
         self.book = OrderBook()
 
-    def take(self, order: StandingOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS) -> Answer:
+    def take(
+        self, order: StandingOrder, now_ns: int, within: tuple[float, float] = NO_LIMITS, received_ns: int | None = None
+    ) -> Answer:
         """Judge an order; an accepted one stands from its start.
 
         Args:
             order: the order.
             now_ns: the moment.
             within: limits of the sender's contract.
+            received_ns: when it came, if not now: it waited for an operator, and that does not make it old.
         """
-        found = self.refusal(order, now_ns)
+        found = self.refusal(order, now_ns, received_ns)
         held = None
         if found is None:
             low, high, reason = self._applied(order, within)
@@ -90,25 +95,28 @@ class StandingOrders:
             low, high, _ = self._applied(order, within)
             self.book.add(order, max(order.valid_from_ns, accepted_ns), low, high)
 
-    def refusal(self, order: StandingOrder, now_ns: int) -> Refusal | None:
+    def refusal(self, order: StandingOrder, now_ns: int, received_ns: int | None = None) -> Refusal | None:
         """Why an order cannot be taken now; None = it can."""
-        start = max(order.valid_from_ns, now_ns)
-        return self._wrong(order) or self._untimely(order, start, now_ns) or self._behind(order, start, now_ns)
+        start, came = max(order.valid_from_ns, now_ns), now_ns if received_ns is None else received_ns
+        return self._wrong(order) or self._untimely(order, start, now_ns, came) or self._behind(order, start, now_ns)
 
-    def _untimely(self, order: StandingOrder, start_ns: int, now_ns: int) -> Refusal | None:
+    def _untimely(self, order: StandingOrder, start_ns: int, now_ns: int, came_ns: int) -> Refusal | None:
         if 0 < order.valid_until_ns <= now_ns:
             return Verdict.LATE, "late", "its validity has already ended"
         if 0 < order.valid_until_ns <= start_ns:
             return Verdict.REFUSED, "validity", "it ends before it begins"
+        if start_ns > now_ns + FARTHEST_NS:
+            return Verdict.REFUSED, "validity", "it begins more than 400 days from now"
         if order.issued_ns > now_ns + AHEAD_NS:
             return Verdict.REFUSED, "issued_ahead", "it says that it was issued later than now: a clock is wrong"
-        if start_ns == now_ns and order.issued_ns and now_ns - order.issued_ns > self._settings.order_age_s * NS_PER_S:
-            return Verdict.LATE, "late", f"it is for now and was issued {(now_ns - order.issued_ns) // NS_PER_S} s ago"
+        if start_ns == now_ns and order.issued_ns and came_ns - order.issued_ns > self._settings.order_age_s * NS_PER_S:
+            age_s = (came_ns - order.issued_ns) // NS_PER_S
+            return Verdict.LATE, "late", f"it is for now and was issued {age_s} s before it came"
         return None
 
     def _behind(self, order: StandingOrder, start_ns: int, now_ns: int) -> Refusal | None:
         """Another order goes before it."""
-        if start_ns > now_ns and self.book.waiting(order.slot, now_ns) >= WAITING:
+        if start_ns > now_ns and self.book.waiting(order.slot, order.sender, now_ns) >= WAITING:
             return Verdict.REFUSED, "too_many", f"{WAITING} orders wait for their time already"
         standing = self.book.at(order.slot, start_ns)
         if standing is not None and standing.order.priority > order.priority:

@@ -23,9 +23,7 @@ def test_plan_then_schedule_then_setpoint_then_back(desk):
     plan = ScheduleOrder("s1", "dispatcher", "East", "", NOW, 900, [0.0, 90.0, 90.0])
     assert desk.schedule(plan, NOW).verdict is Verdict.ACCEPTED
     assert desk.in_force(NOW + 300 * NS_PER_S).interchange["East"] == pytest.approx(30.0)
-    assert (
-        desk.setpoint(SetpointOrder("o1", "dispatcher", "East", -50.0, 0, NOW + 600 * NS_PER_S), NOW).verdict is Verdict.ACCEPTED
-    )
+    assert desk.stand(SetpointOrder("o1", "dispatcher", "East", -50.0, 0, NOW + 600 * NS_PER_S), NOW).verdict is Verdict.ACCEPTED
     assert desk.in_force(NOW + 599 * NS_PER_S).interchange["East"] == -50.0
     after = desk.in_force(NOW + 600 * NS_PER_S)
     assert after.interchange["East"] == pytest.approx(60.0)
@@ -35,7 +33,7 @@ def test_plan_then_schedule_then_setpoint_then_back(desk):
 
 
 def test_clipped_and_said_so(desk):
-    answer = desk.setpoint(SetpointOrder("o1", "d", "East", 500.0), NOW)
+    answer = desk.stand(SetpointOrder("o1", "d", "East", 500.0), NOW)
     assert (answer.verdict, answer.applied_mw) == (Verdict.CLIPPED, 200.0)
     assert "500" in answer.reason
     assert desk.in_force(NOW).interchange["East"] == 200.0
@@ -53,7 +51,7 @@ def test_clipped_and_said_so(desk):
     ],
 )
 def test_refused_orders_change_nothing(desk, order, verdict):
-    answer = desk.setpoint(order, NOW)
+    answer = desk.stand(order, NOW)
     assert answer.verdict is verdict
     assert answer.reason
     assert math.isnan(answer.applied_mw)
@@ -61,13 +59,13 @@ def test_refused_orders_change_nothing(desk, order, verdict):
 
 
 def test_a_duplicate_is_not_applied_again_even_after_a_restart(desk):
-    assert desk.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.ACCEPTED
-    assert desk.setpoint(SetpointOrder("o2", "d", "East", 20.0), NOW).verdict is Verdict.ACCEPTED
-    assert desk.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
+    assert desk.stand(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.ACCEPTED
+    assert desk.stand(SetpointOrder("o2", "d", "East", 20.0), NOW).verdict is Verdict.ACCEPTED
+    assert desk.stand(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
     assert desk.in_force(NOW).interchange["East"] == 20.0
     again = DispatchDesk({"East": (Bounds(-200, 200), 40.0)}, {})
-    again.remember(["o1"])
-    assert again.setpoint(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
+    again.remember([("d", "o1")])
+    assert again.stand(SetpointOrder("o1", "d", "East", 10.0), NOW).verdict is Verdict.DUPLICATE
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,7 @@ def test_no_plan_leaves_the_numbers():
     desk = DispatchDesk({"East": (Bounds(math.nan, math.nan), 40.0)}, {})
     wild = desk.schedule(ScheduleOrder("s", "d", "East", "", NOW, 900, [1e308, -1e308]), NOW)
     assert wild.verdict is Verdict.REFUSED
-    assert desk.setpoint(SetpointOrder("o", "d", "East", 1e300), NOW).verdict is Verdict.REFUSED
+    assert desk.stand(SetpointOrder("o", "d", "East", 1e300), NOW).verdict is Verdict.REFUSED
     desk.schedule(ScheduleOrder("s", "d", "East", "", NOW, 900, [9e6, 9e6, 9e6]), NOW)
     (version,) = desk.plans.all()[("East", next(iter(desk.plans.all()))[1])]
     more = EditOrder("e", "o", "East", "", version.day, 1, "more", range_ns=(NOW + 900 * NS_PER_S, NOW + HOUR), mw=9e6, add=True)
@@ -110,9 +108,9 @@ def test_no_plan_leaves_the_numbers():
 
 
 def test_a_set_point_for_later_leaves_the_one_in_force_until_its_time(desk):
-    desk.setpoint(SetpointOrder("now", "d", "East", -50.0), NOW)
-    assert desk.setpoint(SetpointOrder("later", "d", "East", 80.0, NOW + HOUR, NOW + 2 * HOUR), NOW).verdict is Verdict.ACCEPTED
-    assert desk.setpoint(SetpointOrder("last", "d", "East", 90.0, NOW + 3 * HOUR), NOW).verdict is Verdict.ACCEPTED
+    desk.stand(SetpointOrder("now", "d", "East", -50.0), NOW)
+    assert desk.stand(SetpointOrder("later", "d", "East", 80.0, NOW + HOUR, NOW + 2 * HOUR), NOW).verdict is Verdict.ACCEPTED
+    assert desk.stand(SetpointOrder("last", "d", "East", 90.0, NOW + 3 * HOUR), NOW).verdict is Verdict.ACCEPTED
     assert desk.in_force(NOW).interchange["East"] == -50.0
     assert desk.in_force(NOW + HOUR - 1).interchange["East"] == -50.0
     assert desk.in_force(NOW + HOUR).interchange["East"] == 80.0
@@ -122,13 +120,13 @@ def test_a_set_point_for_later_leaves_the_one_in_force_until_its_time(desk):
 
 
 def test_a_set_point_of_now_follows_one_that_has_begun_meanwhile(desk):
-    desk.setpoint(SetpointOrder("later", "d", "East", 80.0, NOW + HOUR), NOW)
-    desk.setpoint(SetpointOrder("newest", "d", "East", 10.0), NOW + 2 * HOUR)
+    desk.stand(SetpointOrder("later", "d", "East", 80.0, NOW + HOUR), NOW)
+    desk.stand(SetpointOrder("newest", "d", "East", 10.0), NOW + 2 * HOUR)
     assert desk.in_force(NOW + 2 * HOUR).interchange["East"] == 10.0
     assert desk.in_force(NOW + 9 * HOUR).interchange["East"] == 10.0
 
 
 def test_set_points_that_wait_are_bounded(desk):
-    verdicts = [desk.setpoint(SetpointOrder(f"o{n}", "d", "East", 1.0, NOW + HOUR + n), NOW).verdict for n in range(101)]
+    verdicts = [desk.stand(SetpointOrder(f"o{n}", "d", "East", 1.0, NOW + HOUR + n), NOW).verdict for n in range(101)]
     assert (verdicts.count(Verdict.ACCEPTED), verdicts[-1]) == (100, Verdict.REFUSED)
-    assert desk.setpoint(SetpointOrder("now", "d", "East", 5.0), NOW).verdict is Verdict.ACCEPTED
+    assert desk.stand(SetpointOrder("now", "d", "East", 5.0), NOW).verdict is Verdict.ACCEPTED

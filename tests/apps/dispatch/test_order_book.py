@@ -41,17 +41,17 @@ class Office:
         contracts = Contracts(self.settings.contracts, UNITS, UTC)
         silence = DispatchSilence(self.settings, self.clock)
         self.office = DispatchOffice(self.desk, contracts, self.keep, silence)
-        self.office.restore([(record, self.orders[name]) for name, record in self.disk.items()])
+        self.office.restore([(record, self.orders[key]) for key, record in self.disk.items()])
 
     def keep(self, record):
-        self.disk[record.answer.order_id] = record
+        self.disk[record.answer.key] = record
 
     @property
     def now(self):
         return self.clock.now_ns()
 
     def send(self, order):
-        self.orders.setdefault(order.order_id, order)
+        self.orders.setdefault(order.key, order)
         return self.office.receive(order, "SendSetpoint", repr(order).encode(), self.now)
 
     def east(self):
@@ -163,10 +163,14 @@ def test_the_same_order_again_is_told_what_became_of_the_first_and_acts_once():
         one.live()
     other = one.send(setpoint("a", 30))
     assert (other.verdict, other.code) == (Verdict.REFUSED, "order_id_reused")
-    foreign = one.send(setpoint("a", 500, sender="e"))
-    assert (foreign.verdict, foreign.code) == (Verdict.REFUSED, "order_id_reused")
     assert one.east() == 20
     assert one.office.answer("a").verdict is Verdict.CLIPPED, "what became of the first one is not lost"
+    foreign = one.send(setpoint("a", 30, sender="e"))
+    assert foreign.verdict is Verdict.ACCEPTED, "nobody can use up the ids of others"
+    assert one.office.answer("a", "d").verdict is Verdict.CLIPPED
+    one.live()
+    assert one.send(setpoint("a", 500)).verdict is Verdict.DUPLICATE
+    assert one.east() == 30
 
 
 # ---------------------------------------------------------------- contracts
@@ -221,11 +225,11 @@ def test_an_order_waits_for_an_operator_over_a_restart():
     one.live()
     assert one.east() == 40
     assert one.office.answer("a").verdict is Verdict.PENDING
-    decided = one.office.decide("a", "wang", accept=True, reason="", now_ns=one.now)
+    decided = one.office.decide(("d", "a"), "wang", accept=True, reason="", now_ns=one.now)
     assert (decided.verdict, decided.applied_mw, decided.decided_by) == (Verdict.CLIPPED, 200.0, "wang")
     one.live()
     assert (one.east(), one.office.answer("a").decided_by) == (200.0, "wang")
-    assert one.office.decide("a", "li", accept=False, reason="no", now_ns=one.now) is None, "decided is decided"
+    assert one.office.decide(("d", "a"), "li", accept=False, reason="no", now_ns=one.now) is None, "decided is decided"
     assert one.east() == 200.0
 
 
@@ -233,14 +237,16 @@ def test_a_refused_and_a_forgotten_order_never_act():
     one = waiting()
     one.send(setpoint("a", 50))
     one.send(setpoint("b", 60))
-    refused = one.office.decide("a", "wang", accept=False, reason="line out", now_ns=one.now)
+    refused = one.office.decide(("d", "a"), "wang", accept=False, reason="line out", now_ns=one.now)
     assert (refused.verdict, refused.code, refused.decided_by) == (Verdict.REFUSED, "operator", "wang")
     assert "line out" in refused.reason
     one.clock.advance(80)
     assert [answer.order_id for answer in one.office.beat(one.now)[1]] == ["b"], "told before it expires"
     assert one.office.beat(one.now) == ([], []), "once"
     one.clock.advance(20)
-    assert one.office.decide("b", "wang", accept=True, reason="", now_ns=one.now).verdict is Verdict.EXPIRED, "too late by a tick"
+    assert one.office.decide(("d", "b"), "wang", accept=True, reason="", now_ns=one.now).verdict is Verdict.EXPIRED, (
+        "too late by a tick"
+    )
     for _ in range(2):
         assert one.east() == 40
         assert [one.office.answer(name).verdict for name in "ab"] == [Verdict.REFUSED, Verdict.EXPIRED]
@@ -253,8 +259,8 @@ def test_an_order_that_waits_is_judged_when_it_is_decided():
     one.send(setpoint("b", 50))
     one.send(setpoint("c", 90, sender="e", priority=3))
     one.clock.advance(20)
-    assert one.office.decide("a", "wang", accept=True, reason="", now_ns=one.now).verdict is Verdict.LATE
-    assert one.office.decide("b", "wang", accept=True, reason="", now_ns=one.now).verdict is Verdict.OUTRANKED
+    assert one.office.decide(("d", "a"), "wang", accept=True, reason="", now_ns=one.now).verdict is Verdict.LATE
+    assert one.office.decide(("d", "b"), "wang", accept=True, reason="", now_ns=one.now).verdict is Verdict.OUTRANKED
     assert one.east() == 90
     one.live()
     assert one.east() == 90
@@ -268,7 +274,7 @@ def test_only_its_sender_withdraws_an_order():
     assert one.office.withdraw("now", "d", "", one.now) is None
     assert one.office.withdraw("nothing", "d", "", one.now) is None
     assert one.office.withdraw("wait", "d", "mistake", one.now).verdict is Verdict.WITHDRAWN
-    assert one.office.decide("wait", "wang", accept=True, reason="", now_ns=one.now) is None
+    assert one.office.decide(("d", "wait"), "wang", accept=True, reason="", now_ns=one.now) is None
     assert one.east() == 90
     assert one.office.withdraw("now", "e", "", one.now).verdict is Verdict.WITHDRAWN
     for _ in range(2):

@@ -2532,14 +2532,16 @@ class WithdrawOrder(_message.Message):
     def __init__(self, order_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class OrderDecision(_message.Message):
-    __slots__ = ("order_id", "accept", "reason")
+    __slots__ = ("order_id", "accept", "reason", "sender")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     accept: bool
     reason: str
-    def __init__(self, order_id: _Optional[str] = ..., accept: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+    sender: str
+    def __init__(self, order_id: _Optional[str] = ..., accept: _Optional[bool] = ..., reason: _Optional[str] = ..., sender: _Optional[str] = ...) -> None: ...
 
 class GetOrderRequest(_message.Message):
     __slots__ = ("order_id",)
