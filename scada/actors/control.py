@@ -29,8 +29,8 @@ from scada.actors.messages import (
 )
 from scada.actors.mirror import Mirror
 from scada.control import effects as fx
-from scada.control.checks import no_tags
-from scada.control.desk import ControlDesk, Waiver
+from scada.control.checks import Waiver, no_tags
+from scada.control.desk import ControlDesk
 from scada.control.plant import Reading, SwitchgearTopology
 from scada.control.records import Principal, SequenceState
 from scada.control.sequence import Timings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scada.control.interlocks import Finding, Interlock, check_interlocks, rests_on_substituted
@@ -27,6 +28,28 @@ class Refusal(NamedTuple):
     code: str
     reason: str
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """What an operator asks to do without.
+
+    Attributes:
+        emergency: the second person; needs the right EMERGENCY.
+        bypass: interlocks that may be bypassed; needs the right BYPASS.
+        reason: why; needed for either.
+    """
+
+    emergency: bool = False
+    bypass: bool = False
+    reason: str = ""
+
+    def rights(self) -> list[Right]:
+        """Rights that it takes."""
+        return [Right.EMERGENCY] * self.emergency + [Right.BYPASS] * self.bypass
+
+
+NO_WAIVER = Waiver()
 
 
 def no_tags(control: Control, value: float) -> str:
@@ -95,6 +118,44 @@ class Checks:
         area = self._area_of.get(control.station, "")
         return needs_guardian(self._two_person, control, area, self._topology, upstream=upstream)
 
+    def guarded(self, request: Request) -> Refusal | None:
+        """What happens in one call cannot wait for a second person."""
+        if self.needs_guardian(request.control):
+            return Refusal("guardian_needed", "a second person must confirm this control: select it first")
+        return None
+
+    def unguarded_run(self, request: Request) -> Refusal | None:
+        """A run was confirmed as a whole, by another person, or it may not order what needs two."""
+        run = request.programme
+        if run is None or request.emergency or not self.needs_guardian(request.control):
+            return None
+        if run.guardian and run.guardian != request.principal.name:
+            return None
+        return Refusal("guardian_missing", "a second person must confirm this control, and the run was not confirmed by one")
+
+    def no_longer_may(
+        self,
+        request: Request,
+        operator: Principal,
+        guardian: Principal | None,
+        standing: Callable[[Principal], Principal | None],
+    ) -> Refusal | None:
+        """Rights as they are now: those of the operator, and of a guardian who has confirmed."""
+        waived = Waiver(request.emergency, request.bypass).rights()
+        for who, right in ((operator, None), (guardian, Right.GUARD)):
+            if who is None:
+                continue
+            now = standing(who)
+            if now is None:
+                return Refusal("no_right", f"the identity of {who.name} is no longer valid")
+            for one in (who, now):  # at this workstation, and by the table
+                refusal = self.lacks_right(request.control, one, right)
+                if not refusal and who is operator:
+                    refusal = self.lacks_waiver(one, request.why, waived)
+                if refusal:
+                    return refusal
+        return None
+
     # ------------------------------------------------------------------ the plant
 
     def may_operate(self, request: Request) -> Refusal | None:
@@ -115,6 +176,13 @@ class Checks:
         if control.kind is ControlKind.STEP and control.feedback is not None and not self.present(control).good:
             return Refusal("feedback_bad", "the present position is not known, so one step from it is not known either")
         return None
+
+    def bypassing(self, request: Request) -> Request:
+        """The request with the interlocks that it bypasses; one that may not be bypassed goes on to forbid."""
+        if not request.bypass:
+            return request
+        findings = self.findings(request.control, request.value)
+        return replace(request, bypassed=tuple(finding for finding in findings if finding.bypassable))
 
     def findings(self, control: Control, value: float) -> list[Finding]:
         """Interlocks that forbid it now."""

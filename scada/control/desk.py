@@ -6,22 +6,23 @@ import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from scada.control.checks import Checks, Refusal, no_tags, number_refusal, value_refusal
-from scada.control.effects import Audit, Effect, Reply, Report
+from scada.control.answers import denied, refusal_reply, refused, unknown_control, unknown_sequence, waived
+from scada.control.checks import NO_WAIVER, Checks, Refusal, Waiver, no_tags, number_refusal, value_refusal
+from scada.control.effects import Effect, Reply
 from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock
 from scada.control.plant import Plant, SwitchgearTopology
 from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState, SequenceView
 from scada.control.recovery import interrupted
 from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Timings
-from scada.control.traces import Request, audit_row, control_event
+from scada.control.traces import Request
 from scada.control.two_person import GuardianWord, not_another, not_what_was_selected
 from scada.core.clock import Clock
 from scada.core.control_settings import TwoPersonRule
 from scada.model_cim.tables import Control, ControlKind, ModelTables
 from scada.protocols.driver import CommandResult
-from scada.security.audit import AuditRecord, AuditRow
+from scada.security.audit import AuditRecord
 from scada.security.roles import Right
 from scada.security.sm3 import sm3
 
@@ -31,28 +32,6 @@ _SETTLED_S = 2.0
 """How long the interlocks may lag behind a feedback."""
 _REMEMBERED = 256
 """Finished sequences kept, to answer a late execute or cancel properly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiver:
-    """What an operator asks to do without.
-
-    Attributes:
-        emergency: the second person; needs the right EMERGENCY.
-        bypass: interlocks that may be bypassed; needs the right BYPASS.
-        reason: why; needed for either.
-    """
-
-    emergency: bool = False
-    bypass: bool = False
-    reason: str = ""
-
-    def rights(self) -> list[Right]:
-        """Rights that it takes."""
-        return [Right.EMERGENCY] * self.emergency + [Right.BYPASS] * self.bypass
-
-
-NO_WAIVER = Waiver()
 
 
 class ControlDesk:
@@ -126,7 +105,7 @@ class ControlDesk:
         """
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
-            return self._unknown(ticket, mrid, value, principal, evidence)
+            return unknown_control(ticket, mrid, value, principal, evidence)
         telecontrol = device_number is None and programme is None
         request = Request(
             self._identifier(),
@@ -147,17 +126,17 @@ class ControlDesk:
             or value_refusal(control, value)
             or (None if device_number is None else number_refusal(control, device_number))
             or self._checks.lacks_waiver(principal, waiver.reason, waiver.rights())
-            or self._unguarded_run(request)
+            or self._checks.unguarded_run(request)
         )
         if not refusal:
-            request = self._bypassing(request)
+            request = self._checks.bypassing(request)
             refusal = self._taken(request) or self._checks.may_operate(request)
         if refusal:
             return self._refused(ticket, request, refusal, evidence)
         sequence = self._begin(request)
         code, reason = self._checks.remark(request, sequence.present)
-        waived = self._waived(sequence)
-        return waived + self._settle(sequence, sequence.start(ticket, evidence=evidence, code=code, reason=reason))
+        told = waived(request, sequence.present, self._clock.now_ns())
+        return told + self._settle(sequence, sequence.start(ticket, evidence=evidence, code=code, reason=reason))
 
     def confirm(self, ticket: object, word: GuardianWord, principal: Principal, evidence: bytes = b"") -> list[Effect]:
         """The guardian's word on a selection: yes, or no, which withdraws it."""
@@ -173,7 +152,7 @@ class ControlDesk:
             return [Reply(ticket, sequence.reply())]  # the same envelope once more
         refusal = refusal or self._may_not_guard(sequence, word, principal)
         if refusal:
-            return [self._denied(sequence, "confirm", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+            return denied(ticket, sequence, "confirm", principal, refusal, evidence)
         if expired := self._check_connection(sequence):
             return [*expired, *self._gone(ticket, word.sequence_id)]
         return self._settle(sequence, sequence.guard(ticket, principal, digest, evidence=evidence))
@@ -188,19 +167,11 @@ class ControlDesk:
         sequence = self._running.get(sequence_id) or self._finished.get(sequence_id)
         if sequence is None:
             return self._gone(ticket, sequence_id)
-        if sequence.phase is not Phase.DONE and principal.name != sequence.request.principal.name:
-            refusal = Refusal("not_owner", f"selected by {sequence.request.principal.name}, who alone may execute it")
-            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
-        run, guardian = sequence.request.programme, sequence.guardian
-        if run and evidence and sequence.phase is not Phase.DONE:
-            refusal = Refusal("not_owner", f"selected by the programme's run {run.run}, which alone executes it")
-            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
-        if guardian and sequence.phase is Phase.CONFIRMED and (one := not_another(principal, guardian)):
-            refusal = Refusal(one[0], f"{guardian.name} confirmed it there: execute it at another workstation")
-            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+        if sequence.phase is not Phase.DONE and (refusal := self._not_the_one(sequence, principal, evidence)):
+            return denied(ticket, sequence, "execute", principal, refusal, evidence)
         if sequence.under_way or sequence.phase is Phase.DONE:
             again = Refusal("repeated", f"the sequence is {sequence.outcome.value}; it is not operated again")
-            return [self._denied(sequence, "execute", principal, again, evidence), Reply(ticket, sequence.reply())]
+            return denied(ticket, sequence, "execute", principal, again, evidence, sequence.reply())
         return self._execute(ticket, sequence, principal, evidence, confirm_digest)
 
     def cancel(self, ticket: object, sequence_id: str, reason: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
@@ -210,7 +181,7 @@ class ControlDesk:
             return self._gone(ticket, sequence_id)
         refusal = self._checks.lacks_right(sequence.request.control, principal)
         if refusal:
-            return [self._denied(sequence, "cancel", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+            return denied(ticket, sequence, "cancel", principal, refusal, evidence)
         return self._settle(sequence, sequence.cancel(ticket, principal, reason, evidence=evidence))
 
     def adjust(
@@ -227,7 +198,7 @@ class ControlDesk:
         """Raise or lower in one call: one step, or a set-point by ``amount`` from its present good feedback."""
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
-            return self._unknown(ticket, mrid, math.nan, principal, evidence)
+            return unknown_control(ticket, mrid, math.nan, principal, evidence)
         found = self._checks.adjusted(control, raised=raised, amount=amount)
         value, unknown = (math.nan, found) if isinstance(found, Refusal) else (found, None)
         request = Request(self._identifier(), control, value, principal, one_call=True, digest=sm3(evidence))
@@ -236,7 +207,7 @@ class ControlDesk:
             or number_refusal(control, device_number)
             or unknown
             or value_refusal(control, value)
-            or self._guarded(request)
+            or self._checks.guarded(request)
             or self._taken(request)
             or self._checks.may_operate(request)
         )
@@ -269,13 +240,13 @@ class ControlDesk:
         refusal = (
             self._checks.lacks_right(control, principal)
             or value_refusal(control, value)
-            or (self._guarded(request) if principal.is_person else None)
+            or (self._checks.guarded(request) if principal.is_person else None)
             or self._taken(request)
             or self._checks.may_operate(request)
             or self._checks.unproven(request)
         )
         if refusal:
-            return [Reply(ticket, _refusal_reply(request, refusal))]
+            return [Reply(ticket, refusal_reply(request, refusal))]
         sequence = self._begin(request)
         return self._settle(sequence, sequence.start(ticket))
 
@@ -335,7 +306,7 @@ class ControlDesk:
     def stands(self, sequence_id: str) -> ControlReply:
         """Where a sequence stands."""
         sequence = self._running.get(sequence_id) or self._finished.get(sequence_id)
-        return sequence.reply() if sequence else _unknown_sequence(sequence_id)
+        return sequence.reply() if sequence else unknown_sequence(sequence_id)
 
     def running(self) -> list[ControlSequence]:
         """Sequences under way."""
@@ -391,28 +362,6 @@ class ControlDesk:
                 moving.append(one.request)
         return frozenset(one.control.equipment for one in moving if one.control.kind in (ControlKind.SINGLE, ControlKind.DOUBLE))
 
-    def _guarded(self, request: Request) -> Refusal | None:
-        """What happens in one call cannot wait for a second person."""
-        if self._checks.needs_guardian(request.control):
-            return Refusal("guardian_needed", "a second person must confirm this control: select it first")
-        return None
-
-    def _unguarded_run(self, request: Request) -> Refusal | None:
-        """A run was confirmed as a whole, by another person, or it may not order what needs two."""
-        run = request.programme
-        if run is None or request.emergency or not self._checks.needs_guardian(request.control):
-            return None
-        if run.guardian and run.guardian != request.principal.name:
-            return None
-        return Refusal("guardian_missing", "a second person must confirm this control, and the run was not confirmed by one")
-
-    def _bypassing(self, request: Request) -> Request:
-        """The request with the interlocks that it bypasses; one that may not be bypassed goes on to forbid."""
-        if not request.bypass:
-            return request
-        findings = self._checks.findings(request.control, request.value)
-        return replace(request, bypassed=tuple(finding for finding in findings if finding.bypassable))
-
     def _may_not_guard(self, sequence: ControlSequence, word: GuardianWord, principal: Principal) -> Refusal | None:
         request = sequence.request
         if not request.needs_guardian:
@@ -424,22 +373,16 @@ class ControlDesk:
         refusal = not_another(request.principal, principal) or not_what_was_selected(request, word)
         return None if refusal is None else Refusal(*refusal)
 
-    def _no_longer_may(self, sequence: ControlSequence, principal: Principal) -> Refusal | None:
-        """Rights as they are now: those of the operator, and of a guardian who has confirmed."""
+    @staticmethod
+    def _not_the_one(sequence: ControlSequence, principal: Principal, evidence: bytes) -> Refusal | None:
+        """Who selected it executes it, and not where the guardian confirmed; what a run selected, nobody does by hand."""
         request, guardian = sequence.request, sequence.guardian
-        waived = Waiver(request.emergency, request.bypass).rights()
-        for who, right in ((principal, None), (guardian, Right.GUARD)):
-            if who is None:
-                continue
-            now = self._standing(who)
-            if now is None:
-                return Refusal("no_right", f"the identity of {who.name} is no longer valid")
-            for one in (who, now):  # at this workstation, and by the table
-                refusal = self._checks.lacks_right(request.control, one, right)
-                if not refusal and who is principal:
-                    refusal = self._checks.lacks_waiver(one, request.why, waived)
-                if refusal:
-                    return refusal
+        if principal.name != request.principal.name:
+            return Refusal("not_owner", f"selected by {request.principal.name}, who alone may execute it")
+        if request.programme and evidence:
+            return Refusal("not_owner", f"selected by the programme's run {request.programme.run}, which alone executes it")
+        if guardian and sequence.withdrawable and (same := not_another(principal, guardian)):
+            return Refusal(same[0], f"{guardian.name} confirmed it there: execute it at another workstation")
         return None
 
     def _check_connection(self, sequence: ControlSequence) -> list[Effect]:
@@ -458,21 +401,6 @@ class ControlDesk:
         self._running[request.sequence_id] = sequence
         return sequence
 
-    def _waived(self, sequence: ControlSequence) -> list[Effect]:
-        """Everyone is told, and it is kept, that a control does without its second person or against an interlock."""
-        request, now_ns = sequence.request, self._clock.now_ns()
-        told = "; ".join(str(finding) for finding in request.bypassed)
-        effects: list[Effect] = []
-        for step, done, reason in (
-            ("emergency", request.emergency, request.why),
-            ("bypass", bool(request.bypassed), f"{request.why} (bypassed: {told})"),
-        ):
-            if done:
-                row = audit_row(request, step, state="", code="", reason=reason, old=sequence.present)
-                event = control_event(request, SequenceState.SELECTED, step, reason, now_ns, key=f"control.{step}")
-                effects += [Audit(request.sequence_id, row), Report(event)]
-        return effects
-
     def _execute(
         self, ticket: object, sequence: ControlSequence, principal: Principal, evidence: bytes, confirm_digest: bytes = b""
     ) -> list[Effect]:
@@ -481,12 +409,16 @@ class ControlDesk:
             if request.telecontrol:  # its master holds the order for ended
                 return self._settle(sequence, sequence.refuse(ticket, *lacking, evidence=evidence))
             refusal = Refusal(*lacking)
-            return [self._denied(sequence, "execute", principal, refusal, evidence), self._stands(ticket, sequence, refusal)]
+            return denied(ticket, sequence, "execute", principal, refusal, evidence)
         if sequence.is_ready() and (lost := self._check_connection(sequence)):
             return lost if request.one_call else [*lost, Reply(ticket, sequence.reply())]
-        denied = self._no_longer_may(sequence, principal) or self._taken(request) or self._checks.may_operate(request)
-        if denied:
-            return self._settle(sequence, sequence.refuse(ticket, denied.code, denied.reason, evidence=evidence))
+        forbidden = (
+            self._checks.no_longer_may(request, principal, sequence.guardian, self._standing)
+            or self._taken(request)
+            or self._checks.may_operate(request)
+        )
+        if forbidden:
+            return self._settle(sequence, sequence.refuse(ticket, forbidden.code, forbidden.reason, evidence=evidence))
         present = self._checks.present(request.control)
         expected = self._checks.expected(request, present)
         done = sequence.execute(ticket, expected, present, confirm_digest=confirm_digest, evidence=evidence)
@@ -512,55 +444,10 @@ class ControlDesk:
         finished = self._finished.get(sequence_id)
         if finished:
             return [Reply(ticket, finished.reply("not_selected", f"the sequence is over: {finished.outcome.value}"))]
-        return [Reply(ticket, _unknown_sequence(sequence_id))]
-
-    @staticmethod
-    def _stands(ticket: object, sequence: ControlSequence, refusal: Refusal) -> Reply:
-        """A refused call leaves the sequence as it is; its caller is told REFUSED, not the owner's state."""
-        return Reply(ticket, _refusal_reply(sequence.request, refusal))
-
-    @staticmethod
-    def _denied(sequence: ControlSequence, step: str, principal: Principal, refusal: Refusal, evidence: bytes) -> Audit:
-        row = audit_row(
-            sequence.request,
-            f"{step}_refused",
-            state=SequenceState.REFUSED.value,
-            code=refusal.code,
-            reason=refusal.reason,
-            old=sequence.present,
-            evidence=evidence,
-            by=principal,
-        )
-        return Audit("", row)  # the sequence itself goes on, whatever becomes of this row
+        return [Reply(ticket, unknown_sequence(sequence_id))]
 
     def _refused(self, ticket: object, request: Request, refusal: Refusal, evidence: bytes) -> list[Effect]:
-        code, reason, _ = refusal
-        state = SequenceState.REFUSED
-        present = self._checks.present(request.control)
-        row = audit_row(request, "refused", state=state.value, code=code, reason=reason, old=present, evidence=evidence)
-        event = control_event(request, state, code, reason, self._clock.now_ns())
-        return [Audit(request.sequence_id, row), Report(event), Reply(ticket, _refusal_reply(request, refusal))]
-
-    @staticmethod
-    def _unknown(ticket: object, mrid: str, value: float, principal: Principal, evidence: bytes) -> list[Effect]:
-        row = AuditRow(
-            kind="control",
-            step="refused",
-            actor=principal.name,
-            station=principal.station,
-            session=principal.session,
-            mrid=mrid[:64],
-            value=value,
-            code="refused:unknown_control",
-            evidence=evidence,
-        )
-        reply = ControlReply("", SequenceState.REFUSED, "unknown_control", "the model has no such control", value=value)
-        return [Audit("", row), Reply(ticket, reply)]
-
-
-def _unknown_sequence(sequence_id: str) -> ControlReply:
-    reason = "no such sequence: never selected here, or before the server started"
-    return ControlReply(sequence_id, SequenceState.REFUSED, "unknown_sequence", reason)
+        return refused(ticket, request, refusal, evidence, self._checks.present(request.control), self._clock.now_ns())
 
 
 def _lock(control: Control) -> str:
@@ -568,8 +455,3 @@ def _lock(control: Control) -> str:
     if control.kind is ControlKind.SETPOINT or not control.equipment:
         return control.mrid
     return control.equipment
-
-
-def _refusal_reply(request: Request, refusal: Refusal) -> ControlReply:
-    code, reason, findings = refusal
-    return ControlReply(request.sequence_id, SequenceState.REFUSED, code, reason, value=request.value, findings=findings)

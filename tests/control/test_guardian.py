@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scada.control.desk import Waiver
+from scada.control.checks import Waiver
 from scada.control.effects import Audit, Report
 from scada.control.plant import SwitchKind
 from scada.control.records import ProgrammeStep, SequenceState
