@@ -61,7 +61,7 @@ class SecurityReporter:
         self._store("security.session_ended", 2, name, name=name, station=station, reason=reason)
 
     def tls(self, *, reason: str) -> None:
-        """The TLS files changed and cannot be used, or their revocation list is overdue."""
+        """The TLS files changed and cannot be used."""
         _log.error("TLS files", reason=reason)
         self._store("security.tls_files", 1, "", reason=reason)
 

@@ -20,6 +20,7 @@ from scada.api.admission import Admission
 from scada.api.event_feed import EventFeed
 from scada.api.gate import Gate
 from scada.api.hub import Hub
+from scada.api.list_watch import ListWatch
 from scada.api.listener import Listener, LoopThread, share_poller
 from scada.api.refusals import SecurityReporter
 from scada.api.services import Services
@@ -97,6 +98,7 @@ class ApiServer:
         self._controls: _Face | None = None
         self._beside: LoopThread | None = None
         self._housekeeping: asyncio.Task[None] | None = None
+        self._lists = ListWatch(backend)
         self._told = ""
         self._clock = SystemClock()
         """The host's: validity of certificates does not run at the plant's rate."""
@@ -169,14 +171,16 @@ class ApiServer:
         """Reads files: not for the event loop. Returns the sessions whose time is over."""
         self._sessions.revalidate()
         self._services.security.watch.look()
-        tls = self._tls
+        tls, terms = self._tls, self._sessions.trust.list_terms
         if tls is not None:
             if tls.refresh():
                 _log.info("TLS files taken", certificate=tls.material.own.digest.hex(), revoked=len(tls.material.revoked))
             now_ns = self._clock.now_ns()
+            terms += tls.list_terms(now_ns)
             for session in self._sessions.sessions():
                 if why := tls.refusal_of(session.peer.certificate, now_ns):
                     self._sessions.end(session.identifier, why)
+        self._lists.look(terms)
         return self._sessions.expire()
 
     async def _keep_house(self) -> None:
@@ -195,8 +199,7 @@ class ApiServer:
     def _tell_tls(self, reporter: SecurityReporter) -> None:
         if self._tls is None:
             return
-        stale = "the revocation list has expired, no control is taken" if self._tls.is_list_stale(self._clock.now_ns()) else ""
-        reason = self._tls.fault or stale
+        reason = self._tls.fault
         if reason != self._told and reason:
             reporter.tls(reason=reason)
         self._told = reason

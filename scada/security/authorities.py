@@ -6,11 +6,9 @@ A certificate is proven up to a root: every signature, the right to issue, path 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
 from scada.security.certificates import (
     Certificate,
@@ -21,7 +19,16 @@ from scada.security.certificates import (
     names_as_issuer,
 )
 from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, load_authority, load_certificate, read, trusted
-from scada.security.revocation import RevocationError, RevocationList, Revoked, RevokedError, check_list, parse_list
+from scada.security.revocation import (
+    ListTerm,
+    RevocationError,
+    RevocationList,
+    Revoked,
+    RevokedError,
+    check_list,
+    day_text,
+    parse_list,
+)
 
 LONGEST_CHAIN: Final = 4
 """Certificates from an identity up to its root."""
@@ -83,7 +90,9 @@ class Authorities:
         for each in self.chain(certificate):
             check_validity(each, now_ns)
             if revoked := self.revoked(each):
-                raise RevokedError(f"the certificate is revoked since {_day(revoked.when_ns)}: {revoked.reason}", where=each.name)
+                raise RevokedError(
+                    f"the certificate is revoked since {day_text(revoked.when_ns)}: {revoked.reason}", where=each.name
+                )
 
     def chain(self, certificate: Certificate) -> list[Certificate]:
         """The certificate, its issuer, ... , the root; signatures and rights to issue are proven, validity is not.
@@ -139,14 +148,26 @@ class Authorities:
 
         Who was revoked since then is not known: nothing that acts should be allowed.
         """
-        faults = []
+        return "; ".join(
+            f"{term.authority}: revocation list was to be replaced by {day_text(term.due_ns)}"
+            if term.due_ns
+            else f"{term.authority}: no revocation list"
+            for term in self.list_terms(now_ns)
+            if term.overdue
+        )
+
+    def list_terms(self, now_ns: int) -> list[ListTerm]:
+        """Lists that are overdue at a time (ns UTC), missing although demanded, or soon overdue."""
+        terms = []
         for authority in self._all:
             known = self.list_of(authority)
-            if known is None and self._lists_demanded and not self.is_over(authority, now_ns):
-                faults.append(f"{authority.name}: no revocation list")
-            elif known is not None and now_ns >= known.due_ns and not self.is_over(authority, now_ns):
-                faults.append(f"{authority.name}: revocation list {known.number} was to be replaced by {_day(known.due_ns)}")
-        return "; ".join(faults)
+            if known is not None:
+                term = ListTerm.of(authority.name, known.issued_ns, known.due_ns, now_ns)
+            else:
+                term = ListTerm(authority.name, 0, overdue=True) if self._lists_demanded else None
+            if term is not None and not self.is_over(authority, now_ns):
+                terms.append(term)
+        return terms
 
     def is_over(self, authority: Certificate, now_ns: int) -> bool:
         """True if nothing that an authority issued can be good any more: it, or one above it, has expired or is revoked.
@@ -182,10 +203,6 @@ class Authorities:
             self._issuer.clear()
         self._issuer[certificate.encoded] = issuer
         return issuer
-
-
-def _day(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // NS_PER_S, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def load_authorities(folder: Path, *, lists_demanded: bool = False) -> Authorities:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
 
+from scada.core.clock import NS_PER_S
 from scada.security import der, pkcs8
 from scada.security.certificates import (
     SIGNATURE_ALGORITHM,
@@ -27,6 +29,9 @@ from scada.security.sm2_encoding import signature_from_der
 
 MAXIMUM_LIST_SIZE: Final = 4 << 20
 """Bytes; a longer list is refused unread."""
+
+WARNING_NS: Final = 7 * 86_400 * NS_PER_S
+"""So long before a list is overdue the operator is told."""
 
 REASONS: Final[Mapping[str, int]] = {
     "unspecified": 0,
@@ -65,6 +70,27 @@ class Revoked:
     serial: int
     when_ns: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ListTerm:
+    """A list that is overdue, or soon will be.
+
+    Attributes:
+        authority: whose list it is.
+        due_ns: when the next one is due, ns UTC; 0 = there is none, but one is demanded.
+        overdue: who was revoked since is not known; nothing that acts is allowed.
+    """
+
+    authority: str
+    due_ns: int
+    overdue: bool
+
+    @classmethod
+    def of(cls, authority: str, issued_ns: int, due_ns: int, now_ns: int) -> ListTerm | None:
+        """Of a list; None while there is time: more than a week, of short-lived lists a quarter of their time."""
+        soon_ns = min(WARNING_NS, (due_ns - issued_ns) // 4)
+        return cls(authority, due_ns, now_ns >= due_ns) if now_ns >= due_ns - soon_ns else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +186,11 @@ def issue_list(
         der.tlv(der.explicit(0), extensions),
     )
     return parse_list(signed_der(body, signer.sign(body)))
+
+
+def day_text(time_ns: int) -> str:
+    """A time (ns UTC) as people read it."""
+    return datetime.fromtimestamp(time_ns // NS_PER_S, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _read(encoded: bytes) -> RevocationList:

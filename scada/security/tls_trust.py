@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
 from scada.security.key_files import read, read_secret, trusted
+from scada.security.revocation import ListTerm
 from scada.security.sm3 import sm3
 from scada.security.tls_authority import read_key
 from scada.security.tls_identities import FILES, SERVER_NAME, password_of
@@ -157,10 +158,12 @@ class TlsTrust:
             if stamp == self._stamp and not self.fault:
                 return False
             try:
-                self._material = read_material(self.folder, self._name, password=self._password, need_list=True)
+                material = read_material(self.folder, self._name, password=self._password, need_list=True)
             except SecurityError as error:  # half written, perhaps: what was read last still refuses what it refused
                 self.fault = str(error)
                 return False
+            # an older list put back brings nobody back: who was revoked stays so as long as the server runs
+            self._material = replace(material, revoked=material.revoked | self._material.revoked)
             self._stamp, self.fault = stamp, ""
             self._served[self._material.own.digest] = self._material.own
             return True
@@ -194,6 +197,12 @@ class TlsTrust:
         """True if the next revocation list is overdue: who is revoked by now cannot be known."""
         until = self._material.list_until_ns
         return until is None or now_ns >= until
+
+    def list_terms(self, now_ns: int) -> list[ListTerm]:
+        """The revocation list if it is overdue or soon will be."""
+        until = self._material.list_until_ns or 0
+        term = ListTerm.of("TLS", 0, until, now_ns)
+        return [term] if term else []
 
     def _now(self) -> tuple[tuple[int, int, int], ...]:
         folder, name = self.folder, self._name

@@ -15,7 +15,7 @@ from scada.security.issuing import place_list
 from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, load_authority, load_certificate, trusted
 from scada.security.peer import NO_PEER, Peer
 from scada.security.policy import Policy, PolicyFiles, load_policy
-from scada.security.revocation import RevocationError, RevocationList, parse_list
+from scada.security.revocation import ListTerm, RevocationError, RevocationList, parse_list
 
 _ROOT = "ca.cert.pem"
 _CLOCK_SLACK_NS = 300 * NS_PER_S
@@ -73,6 +73,11 @@ class Trust:
         While it is not empty it is not known who was revoked: whatever acts must be refused, looking may go on.
         """
         return self._authorities.stale(self._clock.now_ns())
+
+    @property
+    def list_terms(self) -> list[ListTerm]:
+        """Revocation lists that are overdue, or soon will be."""
+        return self._authorities.list_terms(self._clock.now_ns())
 
     def refresh(self) -> bool:
         """Take files that have changed; True if anything was taken. Cheap if nothing changed.

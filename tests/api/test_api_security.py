@@ -164,6 +164,39 @@ async def test_a_revocation_ends_the_session(secadm, connect, sessions, backend,
     assert backend.acted == []
 
 
+async def test_the_operator_is_told_of_a_list_before_and_when_it_is_overdue_and_renewed(
+    server, sessions, backend, key_folder, clock
+):
+    def told():
+        keys = ("security.list_due", "security.list_overdue", "security.list_renewed")
+        found = [
+            (event.key.removeprefix("security.list_"), event.parameters["authority"])
+            for event in backend.stored
+            if event.key in keys
+        ]
+        backend.stored.clear()
+        return found
+
+    root = "scada root authority"
+    revoke(key_folder, [], "unspecified", clock, days=30)
+    for days, expected in ((0, []), (22.9, []), (0.2, [("due", root)]), (6, []), (0.9, [("overdue", root)]), (3, [])):
+        clock.advance(days * 86_400)
+        for _ in range(3):
+            await server.look()
+        assert told() == expected, days
+        assert bool(sessions.trust.stale) == (expected == [("overdue", root)] or days == 3)
+    revoke(key_folder, [], "unspecified", clock, days=4)
+    await server.look()
+    assert told() == [("renewed", root)]
+    clock.advance(3.1 * 86_400)
+    await server.look()
+    assert told() == [("due", root)], "of a list for four days a day before"
+    revoke(key_folder, [], "unspecified", clock, days=30)
+    await server.look()
+    await server.look()
+    assert told() == [("renewed", root)]
+
+
 # ---------------------------------------------------------------------- edits by hand
 
 

@@ -218,10 +218,24 @@ async def test_an_overdue_list_stops_controls_and_not_views(rig):
     error = await refusal(operator.signed(*MODE))
     assert (error.status, error.code) == (grpc.StatusCode.FAILED_PRECONDITION, "tls_list_stale")
     assert not rig.backend.acted
-    assert "expired" in rig.events("security.tls_files")[0].parameters["reason"]
+    (event,) = rig.events("security.list_overdue")
+    assert (event.parameters["authority"], event.priority) == ("TLS", 1)
     revoke_tls(rig.keys, [], CLOCK.now_ns())
     await rig.server.look()
     assert (await operator.signed(*MODE)).accepted
+    assert len(rig.events("security.list_renewed")) == 1
+
+
+async def test_an_older_list_brings_nobody_back(rig):
+    """A backup of the folder is put back while the server runs."""
+    operator = await rig.connect("operator")
+    older = FILES.crl(rig.keys).read_bytes()
+    revoke_tls(rig.keys, ["operator"], CLOCK.now_ns())
+    await rig.server.look()
+    FILES.crl(rig.keys).write_bytes(older)
+    await rig.server.look()
+    assert rig.tls.fault == ""
+    assert (await refusal(operator.call(*STATUS))).code == "tls_refused"
 
 
 async def test_health_says_what_is(rig):
