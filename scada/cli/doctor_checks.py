@@ -29,10 +29,11 @@ from scada.security.audit_chain import AuditError, Chain, segments
 from scada.security.authorities import Authorities, load_authorities
 from scada.security.certificates import Certificate, to_ns
 from scada.security.identities import load_identity
-from scada.security.key_files import CERTIFICATE_SUFFIX, KEY_SUFFIX, load_certificate
+from scada.security.key_files import CERTIFICATE_SUFFIX, KEY_SUFFIX, authority_names, key_path, load_certificate
 from scada.security.policy import PolicyFiles, findings, load_policy
 from scada.security.secrets_store import SecretStore
 from scada.security.sm2 import self_test
+from scada.security.tls_identities import FILES
 
 DAY_NS: Final = 24 * 3600 * NS_PER_S
 CERTIFICATE_DAYS: Final = 30
@@ -136,7 +137,7 @@ def _server_identity(site: Site) -> Iterator[Finding]:
 
 
 def _authority_keys(site: Site) -> Iterator[Finding]:
-    for path in (site.keys / "ca.key.pem", site.keys / "tls-ca.key"):
+    for path in [*(key_path(site.keys, name) for name in authority_names(site.keys)), FILES.authority_key(site.keys)]:
         if path.exists():
             yield Finding(State.WRONG, "authority_key", {"path": str(path)})
 
@@ -161,10 +162,15 @@ def _permissions(site: Site) -> Iterator[Finding]:
         if path.exists() and path.stat().st_mode & _OTHERS:
             yield Finding(State.WRONG, "readable", {"path": str(path), "mode": oct(path.stat().st_mode & 0o777)})
     for path in (site.keys, site.settings.security.audit):
-        if path.exists() and path.stat().st_mode & _OTHERS:
+        if path.exists() and path.stat().st_mode & _OTHERS_WRITE:
+            yield Finding(State.WRONG, "writable", {"path": str(path)})
+        elif path.exists() and path.stat().st_mode & _OTHERS:
             yield Finding(State.WARNING, "open_folder", {"path": str(path), "mode": oct(path.stat().st_mode & 0o777)})
     trusted = [*site.keys.glob("*.ca.pem"), *site.keys.glob("*.crl.pem"), *site.keys.glob("*.toml"), site.config]
-    for path in sorted([*trusted, site.keys / "ca.cert.pem", site.keys / "tls-ca.pem"]):
+    trusted += [site.keys / "ca.cert.pem", FILES.authority(site.keys), FILES.crl(site.keys)]
+    security = site.settings.security
+    trusted += [path for path in (security.roles, security.zones) if path is not None and path.parent != site.keys]
+    for path in sorted(trusted):
         if path.exists() and path.stat().st_mode & _OTHERS_WRITE:
             yield Finding(State.WRONG, "writable", {"path": str(path)})
 
@@ -203,12 +209,23 @@ def _revocation_lists(site: Site) -> Iterator[Finding]:
     required = site.settings.security.revocation_lists == "required"
     for authority in site.authorities:
         known = site.authorities.list_of(authority)
+        if site.authorities.is_over(authority, now):
+            continue  # what it issued is refused whatever its list says
         if known is None:
             yield Finding(State.WRONG if required else State.GOOD, "no_list", {"name": authority.name})
-        elif now >= known.due_ns:
-            yield Finding(State.WRONG, "list_overdue", {"name": authority.name, "days": str((now - known.due_ns) // DAY_NS)})
-        elif known.due_ns - now < LIST_DAYS * DAY_NS:
-            yield Finding(State.WARNING, "list_due", {"name": authority.name, "days": str((known.due_ns - now) // DAY_NS)})
+        else:
+            yield from _due(authority.name, known.due_ns, now)
+    path = FILES.crl(site.keys)
+    if path.exists():
+        until = x509.load_pem_x509_crl(path.read_bytes()).next_update_utc
+        yield from _due(path.name, to_ns(until) if until else 0, now)
+
+
+def _due(name: str, due_ns: int, now: int) -> Iterator[Finding]:
+    if now >= due_ns:
+        yield Finding(State.WRONG, "list_overdue", {"name": name, "days": str((now - due_ns) // DAY_NS)})
+    elif due_ns - now < LIST_DAYS * DAY_NS:
+        yield Finding(State.WARNING, "list_due", {"name": name, "days": str((due_ns - now) // DAY_NS)})
 
 
 def _policy(site: Site) -> Iterator[Finding]:

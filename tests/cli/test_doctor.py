@@ -22,7 +22,7 @@ from scada.security import sm2
 from scada.security.audit import AuditLog
 from scada.security.audit_chain import AuditRow
 from scada.security.identities import init_identities, issue_identity
-from scada.security.issuing import revoke
+from scada.security.issuing import make_subordinate, revoke
 from scada.security.key_files import load_certificate
 from scada.security.secrets_store import SecretStore
 
@@ -119,6 +119,35 @@ def test_revocation_lists_that_end(rig):
     assert rig.keys_of("revocation lists", State.WARNING) == {"list_due"}
     rig.clock.advance(6 * DAY_S)
     assert rig.keys_of("revocation lists", State.WRONG) == {"list_overdue"}
+
+
+def test_the_revocation_list_of_tls_ends_too(rig):
+    rig.clock.advance(360 * DAY_S)
+    (finding,) = [each for each in rig.found("revocation lists") if each.state is State.WARNING]
+    assert (finding.key, finding.parameters) == ("list_due", {"name": "tls-crl.pem", "days": "4"})
+    rig.clock.advance(6 * DAY_S)
+    assert rig.keys_of("revocation lists", State.WRONG) == {"list_overdue"}
+
+
+def test_the_key_of_an_authority_below_the_root(rig):
+    make_subordinate(rig.keys, "north", rig.clock)
+    for name in ("ca.key.pem", "tls-ca.key"):
+        (rig.keys / name).unlink()
+    assert [each.parameters["path"] for each in rig.found("authority keys")] == [str(rig.keys / "north.key.pem")]
+
+
+def test_the_list_of_an_authority_that_is_over_is_nobodys_concern(rig):
+    make_subordinate(rig.keys, "north", rig.clock, years=0.1)
+    revoke(rig.keys, [], "unspecified", rig.clock, days=10, authority="north")
+    rig.clock.advance(20 * DAY_S)
+    assert rig.keys_of("revocation lists", State.WRONG) == {"list_overdue"}
+    rig.clock.advance(20 * DAY_S)
+    assert rig.keys_of("revocation lists", State.WRONG) == set()
+
+
+def test_a_folder_that_others_may_write(rig):
+    rig.keys.chmod(0o770)
+    assert rig.keys_of("permissions", State.WRONG) == {"writable"}
 
 
 def test_a_revoked_person_is_no_finding(rig):
