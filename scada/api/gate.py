@@ -182,7 +182,8 @@ class Gate:
             except Exception as error:  # noqa: BLE001 - any error becomes a status
                 return await self._refuse(path, context, error, "")
             told = {"name": principal.name, "station": principal.station, "session": principal.session}
-            self._reporter.login(peer=context.peer(), evidence=raw, **told)
+            elsewhere = self._sessions.superseded_by(principal.session)
+            self._reporter.login(peer=context.peer(), evidence=raw, elsewhere=elsewhere, **told)
             return reply
 
         return path, grpc.unary_unary_rpc_method_handler(_behaviour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -16,7 +17,7 @@ BURST = 50
 RATE_PER_S = 10.0
 """Events stored a second in the long run; what exceeds it is logged and counted into one event."""
 
-_AUDITED = frozenset({"security.login", "security.logout", "security.session_ended"})
+_AUDITED = frozenset({"security.login", "security.logout", "security.session_ended", "security.superseded"})
 """Told to the audit log whether or not the event log has room for them: they are of somebody who was proven."""
 
 _log = structlog.get_logger("scada.api.security")
@@ -37,11 +38,28 @@ class SecurityReporter:
         _log.warning("refused", method=method, code=code, reason=reason, peer=peer, sender=sender)
         self._store("security.refused", 2, sender, method=method, code=code, reason=reason, peer=peer, sender=sender)
 
-    def login(self, *, name: str, peer: str, station: str, session: str = "", evidence: bytes = b"") -> None:
-        """A session was opened; the envelope of the login bears the certificate that proves every later one."""
+    def login(
+        self, *, name: str, peer: str, station: str, session: str = "", evidence: bytes = b"", elsewhere: Iterable[str] = ()
+    ) -> None:
+        """A session was opened; the envelope of the login bears the certificate that proves every later one.
+
+        Args:
+            name: whose.
+            peer: connection.
+            station: workstation.
+            session: hex.
+            evidence: the login as it came.
+            elsewhere: workstations at which the identity only looks from now on.
+        """
         _log.info("login", name=name, peer=peer, station=station)
-        self._backend.audit.tell(AuditRow("security", "login", name, station, session, path=peer, evidence=evidence))
+        places = ", ".join(sorted({place or "?" for place in elsewhere}))[:LONGEST]
+        reason = f"only looks: {places}" if places else ""
+        row = AuditRow("security", "login", name, station, session, path=peer, evidence=evidence, reason=reason)
+        self._backend.audit.tell(row)
         self._store("security.login", 4, name, name=name, peer=peer, station=station)
+        if places:
+            _log.warning("superseded", name=name, station=station, elsewhere=places)
+            self._store("security.superseded", 3, name, name=name, station=station, elsewhere=places)
 
     def logout(self, *, name: str, peer: str, session: str = "") -> None:
         """A session was closed by its owner."""

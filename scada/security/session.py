@@ -375,6 +375,11 @@ class SessionServer:
         """Why a live session may give no orders: ``idle_locked``, ``superseded``, or empty if it may."""
         return self._locks.reason(session)
 
+    def superseded_by(self, session: str) -> list[str]:
+        """Workstations of the sessions that only look since this one (hex id) was opened."""
+        newest = bytes.fromhex(session)
+        return [each.principal.station for each in self.sessions() if each.superseded_by[-1:] == [newest]]
+
     # ------------------------------------------------------------------ inner parts
 
     def _add(self, session: Session) -> None:

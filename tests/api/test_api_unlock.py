@@ -77,11 +77,14 @@ async def test_an_idle_station_acts_again_when_it_is_unlocked(operator, sessions
     assert before not in [each.identifier.hex() for each in sessions.sessions()]
 
 
-async def test_a_superseded_station_takes_over_when_it_is_unlocked(operator, connect, policy, link, told):
+async def test_a_superseded_station_takes_over_when_it_is_unlocked(operator, connect, backend, policy, link, told):
     policy(one_control_session=True)
     operator.session._station = "desk 1"
     await unlock(link)
     other = await connect("operator")
+    event = [each for each in backend.stored if each.key == "security.superseded"][-1]
+    assert event.parameters == {"name": "operator", "station": "test", "elsewhere": "desk 1"}
+    assert [row.reason for row in backend.audit.told if row.action == "login"][-1] == "only looks: desk 1"
     with pytest.raises(CallError) as caught:
         await order(link)
     assert (caught.value.code, told[-1]) == ("superseded", "superseded")
