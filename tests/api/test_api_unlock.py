@@ -84,7 +84,7 @@ async def test_a_superseded_station_takes_over_when_it_is_unlocked(operator, con
     other = await connect("operator")
     event = [each for each in backend.stored if each.key == "security.superseded"][-1]
     assert event.parameters == {"name": "operator", "station": "test", "elsewhere": "desk 1"}
-    assert [row.reason for row in backend.audit.told if row.action == "login"][-1] == "only looks: desk 1"
+    assert [row.reason for row in backend.audit.told if row.step == "login"][-1] == "only looks: desk 1"
     with pytest.raises(CallError) as caught:
         await order(link)
     assert (caught.value.code, told[-1]) == ("superseded", "superseded")
