@@ -38,6 +38,8 @@ ASKED_S: Final = 60.0
 LOOK_S: Final = 10.0
 """How often the keeper looks whether a checkpoint is due, real s."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 T = TypeVar("T")
 _log = structlog.get_logger("audit")
 
@@ -309,7 +311,7 @@ def export_head(form: str) -> bytes:
 def export_part(form: str, part: Iterable[StoredRecord]) -> bytes:
     """Records as lines of an export."""
     if form == "csv":
-        return _csv([["" if cell is None else cell for cell in export_row(stored).values()] for stored in part])
+        return _csv([map(_cell, export_row(stored).values()) for stored in part])
     return "".join(map(json_line, part)).encode()
 
 
@@ -335,6 +337,13 @@ def _entry(stored: StoredRecord, proof: Proof, *, trusted: bool) -> pb.AuditEntr
         signature_ok=trusted and proof is Proof.PROVEN,
         proof=proof.value,
     )
+
+
+def _cell(value: object) -> object:
+    """A cell that no table calculator takes for a formula: what people wrote begins with an apostrophe then."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:

@@ -14,7 +14,7 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.cli.history_client import moment, server_time
 from scada.cli.link import Link, link_options, make_link, pass_link
-from scada.cli.rendering import number, table, time_text
+from scada.cli.rendering import number, one_line, table, time_text
 
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient
@@ -137,9 +137,9 @@ def show(link: Link, /, record: int, *, folder: Path | None) -> None:
         raise click.ClickException(f"record {record} is not in the log")
     for name, value in _entry_json(found[0]).items():
         if value not in ("", None) and name != "evidence":
-            click.echo(f"{name:12}  {value}")
+            click.echo(f"{name:12}  {one_line(str(value))}")
     for name, value in _envelope(found[0].evidence):
-        click.echo(f"{name:12}  {value}")
+        click.echo(f"{name:12}  {one_line(value)}")
 
 
 @command.command(name="export")

@@ -11,7 +11,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.api.client import ScadaClient
 from scada.api.faults import CallError
 from scada.cli.link import Link
-from scada.cli.rendering import time_text
+from scada.cli.rendering import one_line, time_text
 from scada.core.errors import ScadaError
 from scada.security.audit_chain import LENGTH_SIZE, decode
 from scada.security.audit_chain import link as chain_link
@@ -82,14 +82,16 @@ def check_proof(proof: pb.AuditProof, record: int, authorities: Authorities) -> 
     stored = decode(Path(), record, proof.stored[LENGTH_SIZE:])
     row = stored.row
     what = f"{row.kind} {row.step} by {row.actor or '-'} on {row.path or row.mrid or '-'} at {time_text(stored.time_ns)}"
-    return f"record {record} is under checkpoint {state.number} of {state.signer} ({time_text(state.time_ns)}): {what}"
+    return f"record {record} is under checkpoint {state.number} of {state.signer} ({time_text(state.time_ns)}): {one_line(what)}"
 
 
 def _check_extends(last: SignedCheckpoint, given: SignedCheckpoint, proof: list[bytes]) -> None:
     before, now = last.checkpoint, given.checkpoint
-    if now.records < before.records or now.number < before.number:
+    if now.records < before.records:
         missing = before.records - now.records
         raise CheckpointError(f"the log was truncated: it had {before.records} records, {missing} of them are missing")
+    if now.number < before.number:
+        raise CheckpointError(f"the log was written anew: it had {before.number} checkpoints, now {now.number}")
     if now.start != before.start:
         raise CheckpointError("the log is another one: it begins elsewhere")
     if now.records == before.records:

@@ -54,9 +54,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     遥控  1
     x     2
     """
-    lines = [head, *rows]
+    lines = [[one_line(cell) for cell in line] for line in (head, *rows)]
     widths = [max(_width(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join("  ".join(_pad(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def one_line(text: str) -> str:
+    r"""What somebody wrote, so that it neither begins another line nor steers the terminal, nor is read backwards.
+
+    >>> one_line("gone\n1234  wang"), one_line("\x1b[2K"), one_line("投入 0 °C")
+    ('gone\\n1234  wang', '\\x1b[2K', '投入 0 °C')
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _width(cell: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import subprocess
@@ -120,6 +122,30 @@ def test_reading_files(folder, tmp_path, keys):
     out = tmp_path / "out.csv"
     run("export", "--folder", folder, "--format", "csv", "--out", out, "--text", "ROW 1")
     assert len(out.read_text().splitlines()) == 1 + 2 + 10
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_table_calculator_takes_nothing_of_an_export_for_a_formula(tmp_path, keys, clock, first):
+    folder, out = tmp_path / "audit", tmp_path / "out.csv"
+    text = f"{first}cmd|' /C calc'!A0"
+    with AuditLog(folder, clock) as log:
+        log.append(AuditRow("operator", "note", "wang", path=text, old=-5.0, value=2.0, reason=text))
+    run("export", "--folder", folder, "--format", "csv", "--out", out)
+    (line,) = csv.DictReader(io.StringIO(out.read_bytes().decode(), newline=""))
+    assert line["reason"] == line["path"] == f"'{text}"
+    assert (line["old"], line["value"]) == ("-5.0", "2.0")
+
+
+def test_what_somebody_wrote_neither_makes_lines_of_its_own_nor_steers_the_terminal(tmp_path, keys, clock):
+    folder = tmp_path / "audit"
+    with AuditLog(folder, clock) as log:
+        forged = "done\n2  2026-11-22 08:00:00.000  control  execute  zhao \x1b[1A\x9b2K \u202eyes"
+        log.append(AuditRow("control", "refused", "wang", reason=forged, evidence=b"\x1b]0;x\x07"))
+    for arguments in (("query", "--folder", folder), ("show", "1", "--folder", folder)):
+        shown = run("--keys", keys, *arguments).output
+        assert "done\\n2  2026" in shown
+        assert all(line.isprintable() for line in shown.splitlines())
+        assert not [line for line in shown.splitlines() if line.startswith("2 ")]
 
 
 def told(folder, since=0):
