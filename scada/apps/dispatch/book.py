@@ -28,6 +28,9 @@ class OrderBook:
     def add(self, order: StandingOrder, start_ns: int, low: float, high: float) -> Held:
         """Accept an order that begins at ``start_ns``."""
         self._number += 1
+        if _at_once(order, start_ns):  # a clock that was set back puts no order behind those that came before it
+            before = [held.start_ns for held in self._slots.get(order.slot, ()) if _at_once(held.order, held.start_ns)]
+            start_ns = max([start_ns, *(one + 1 for one in before if one > start_ns)])
         held = Held(order, self._number, start_ns, low, high)
         self._slots.setdefault(order.slot, []).append(held)
         return held
@@ -51,21 +54,24 @@ class OrderBook:
 
     def at(self, slot: Slot, now_ns: int) -> Held | None:
         """What is in force of a slot at a moment."""
-        return next((held for _, held in sorted(self._levels(slot, now_ns), reverse=True) if not _is_over(held, now_ns)), None)
+        levels = sorted(self._levels(slot, now_ns, set_back=True), reverse=True)
+        return next((held for _, held in levels if not _is_over(held, now_ns)), None)
 
     def level(self, slot: Slot, priority: int, now_ns: int) -> Held | None:
         """The order of one priority that is meant at a moment."""
-        held = dict(self._levels(slot, now_ns)).get(priority)
+        held = dict(self._levels(slot, now_ns, set_back=True)).get(priority)
         return None if held is None or _is_over(held, now_ns) else held
 
     def in_force(self, now_ns: int) -> dict[Slot, Held]:
         """What is in force of every slot."""
         return {slot: held for slot in self._slots if (held := self.at(slot, now_ns)) is not None}
 
-    def _levels(self, slot: Slot, now_ns: int) -> list[tuple[int, Held]]:
+    def _levels(self, slot: Slot, now_ns: int, *, set_back: bool = False) -> list[tuple[int, Held]]:
+        """What is meant of each priority; ``set_back``: what began at once has begun, though the clock now says it is earlier."""
         found: dict[int, Held] = {}
         for held in self._slots.get(slot, ()):
-            begun = held.start_ns <= now_ns and not (held.ended_ns and held.ended_ns <= held.start_ns)
+            begun = held.start_ns <= now_ns or (set_back and _at_once(held.order, held.start_ns))
+            begun = begun and not (held.ended_ns and held.ended_ns <= held.start_ns)
             level = held.order.priority
             if begun and (level not in found or _place(held) > _place(found[level])):
                 found[level] = held
@@ -98,6 +104,11 @@ class OrderBook:
 
 def _place(held: Held) -> tuple[int, int, int]:
     return held.start_ns, held.order.issued_ns, held.number
+
+
+def _at_once(order: StandingOrder, start_ns: int) -> bool:
+    """It began when it was accepted, not at a time that it names."""
+    return order.valid_from_ns < start_ns
 
 
 def _is_over(held: Held, now_ns: int) -> bool:

@@ -87,7 +87,7 @@ class DispatchOffice:
 
     def restore(self, records: Iterable[tuple[OrderRecord, Order]]) -> None:
         """Take up the orders of earlier lives, in whatever order they come."""
-        for record, order in sorted(records, key=lambda one: (one[0].judged_ns, one[0].number)):
+        for record, order in sorted(records, key=lambda one: one[0].number):
             self._note(order, record)
             self._number = max(self._number, record.number)
             if not record.judged_ns:

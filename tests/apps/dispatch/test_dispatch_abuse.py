@@ -95,3 +95,32 @@ def test_orders_that_are_over_are_bounded_and_those_that_stand_stay():
     assert one.east() == 77
     assert len(one.office.forget(0, 10)) == 20
     assert one.office.answer("stands").verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("back_s", [1, 3600])
+def test_a_clock_that_is_set_back_changes_nothing_that_is_in_force(back_s):
+    one = Office()
+    one.send(setpoint("first", 50))
+    one.clock.advance(100)
+    one.send(setpoint("second", 60))
+    assert one.east() == 60
+    one.clock.jump(-back_s)
+    assert one.east() == 60
+    one.live()
+    assert one.east() == 60
+    assert one.send(setpoint("third", 70)).verdict is Verdict.ACCEPTED
+    for _ in range(2):
+        assert one.east() == 70
+        one.clock.advance(2 * back_s)
+        assert one.east() == 70
+        one.live()
+
+
+def test_an_order_for_later_waits_for_its_time_again_when_the_clock_is_set_back():
+    one = Office()
+    one.send(setpoint("now", 50))
+    one.send(setpoint("later", 80, start=one.now + 10 * S))
+    one.clock.advance(11)
+    assert one.east() == 80
+    one.clock.jump(-5)
+    assert one.east() == 50
