@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -23,7 +24,8 @@ from scada.security.roles import DEFAULT_ROLES, RoleTable
 _log = structlog.get_logger("upstream")
 
 RECORDED: Final = 60
-"""Refusals a minute that are each audited and told; of more only the number is: nobody fills the audit log from outside."""
+"""Refusals a minute of a master that are each audited and told; of more only the number is: nobody fills the audit log from
+outside, and no master hides another. All that the configuration does not name count as one."""
 _WINDOW_S: Final = 60.0
 _REMARK_S: Final = 10.0
 _STARTED: Final = "started"
@@ -62,6 +64,10 @@ class Masters:
         """The standing identity of a master, at its connection; one without a grant has no right at all."""
         nobody = Principal(f"upstream:{asked.master}", frozenset(), frozenset(), frozenset())
         return replace(self._principals.get(asked.master, nobody), station=f"{self._station} {asked.peer}")
+
+    def knows(self, master: str) -> bool:
+        """The configuration names it."""
+        return master in self._principals
 
     def started(self, groups: Sequence[GroupReport]) -> frozenset[str]:
         """Names of the masters that have a started connection."""
@@ -109,7 +115,7 @@ class Refusals:
         self._tell = tell
         self._clock = clock
         self._began = clock.monotonic()
-        self._count = 0
+        self._counts: Counter[str] = Counter()
 
     def step(self, asked: CommandAsked, reason: str) -> None:
         """A step of a command was refused, and why."""
@@ -117,8 +123,9 @@ class Refusals:
 
     def note(self, refused: CommandRefused, value: float = float("nan")) -> None:
         """A command was refused."""
-        self._count += 1
-        if self._count > RECORDED:
+        whose = refused.master if self._masters.knows(refused.master) else ""
+        self._counts[whose] += 1
+        if self._counts[whose] > RECORDED:
             return
         principal, control = self._masters.principal(refused), refused.control
         row = AuditRow(
@@ -144,7 +151,9 @@ class Refusals:
         """Say how many were only counted."""
         if self._clock.monotonic() - self._began < _WINDOW_S:
             return
-        more, self._count, self._began = self._count - RECORDED, 0, self._clock.monotonic()
+        more = sum(max(count - RECORDED, 0) for count in self._counts.values())
+        self._counts.clear()
+        self._began = self._clock.monotonic()
         if more > 0:
             self._tell("upstream.refusals", AlarmClass.ABNORMAL, 2, {"count": str(more)})
 
