@@ -16,7 +16,7 @@ from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
 from scada.security.audit_chain import AuditRow
 from scada.security.authorities import Authorities
-from scada.security.certificates import Certificate, check_validity, parse_certificate
+from scada.security.certificates import Certificate, parse_certificate
 from scada.security.envelope import authenticated_bytes
 
 LOGIN_STEP = "login"
@@ -34,7 +34,7 @@ class Proof(Enum):
     UNKNOWN = "unknown"
     """Signed by someone whose certificate was not found."""
     UNTRUSTED = "untrusted"
-    """The certificate does not lead to a trusted authority, or was not valid at the time of signing."""
+    """The certificate does not lead to a trusted authority, or was not valid, or revoked, at the time of signing."""
     FALSE = "false"
     """The signature is wrong, or the envelope is of someone else than the row says."""
 
@@ -104,11 +104,8 @@ class EvidenceChecker:
             why = f"the row names {row.actor!r}, the envelope {header.sender!r}, the certificate {certificate.name!r}"
             return Proof.FALSE, why
         try:
-            self._check_trusted(certificate, header.time_us * (NS_PER_S // 1_000_000))
+            if self._authorities:
+                self._authorities.check_then(certificate, header.time_us * (NS_PER_S // 1_000_000))
         except SecurityError as error:
             return Proof.UNTRUSTED, str(error)
         return Proof.PROVEN, ""
-
-    def _check_trusted(self, certificate: Certificate, time_ns: int) -> None:
-        for each in self._authorities.chain(certificate) if self._authorities else ():
-            check_validity(each, time_ns)

@@ -133,6 +133,22 @@ class Authorities:
         check_issued(certificate, candidates[-1])
         return self._remember(certificate, candidates[-1])
 
+    def check_then(self, certificate: Certificate, time_ns: int) -> None:
+        """Prove that a certificate was good when it signed something.
+
+        Args:
+            certificate: of the signer.
+            time_ns: ns UTC of the signature; what was revoked later counts.
+
+        Raises:
+            CertificateError: it leads to no root of ours, or one of its chain was not valid or revoked by then.
+        """
+        for each in self.chain(certificate):
+            check_validity(each, time_ns)
+            revoked = self.revoked(each)
+            if revoked and revoked.when_ns <= time_ns:
+                raise RevokedError(f"the certificate of {each.name!r} was revoked before", where=each.name)
+
     def revoked(self, certificate: Certificate) -> Revoked | None:
         """The entry of a certificate in its authority's list, None if there is none."""
         issuer = certificate if certificate.is_root else self.issuer(certificate)

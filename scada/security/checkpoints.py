@@ -19,7 +19,7 @@ import msgpack
 
 from scada.core.errors import SecurityError, StoreError
 from scada.security.authorities import Authorities
-from scada.security.certificates import Certificate, check_validity, parse_certificate
+from scada.security.certificates import Certificate, parse_certificate
 from scada.security.merkle import Frontier
 from scada.security.sm2 import Signer
 from scada.security.sm3 import sm3
@@ -161,11 +161,8 @@ class SignedCheckpoint:
             return "the signature is wrong"
         if certificate.name != self.checkpoint.signer or SIGNER_ROLE not in certificate.roles:
             return f"{certificate.name!r} is no server that signs checkpoints"
-        for each in authorities.chain(certificate) if authorities else ():
-            check_validity(each, self.checkpoint.time_ns)
-            revoked = authorities.revoked(each) if authorities else None
-            if revoked and revoked.when_ns <= self.checkpoint.time_ns:
-                return f"the certificate of {each.name!r} was revoked before"
+        if authorities:
+            authorities.check_then(certificate, self.checkpoint.time_ns)
         return ""
 
 
@@ -255,7 +252,7 @@ class CheckpointFile:
 
 
 def check_order(checkpoints: Iterable[SignedCheckpoint]) -> None:
-    """Prove that checkpoints follow each other without a gap and never take records back.
+    """Prove that checkpoints are all there from the first on, follow each other and never take records back.
 
     Raises:
         CheckpointError: at the first that does not follow.
@@ -267,8 +264,8 @@ def check_order(checkpoints: Iterable[SignedCheckpoint]) -> None:
             raise CheckpointError(f"checkpoint {now.number} does not follow {last.number}: one was removed or changed")
         if last and (now.records < last.records or now.start != last.start or now.site != last.site):
             raise CheckpointError(f"checkpoint {now.number} has fewer records than the one before, or is of another log")
-        if not last and now.number == 1 and now.previous:
-            raise CheckpointError("the first checkpoint names one before it")
+        if not last and (now.number != 1 or now.previous):
+            raise CheckpointError(f"checkpoint {now.number} is the first: those before it were removed")
         before = each
 
 

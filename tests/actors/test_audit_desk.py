@@ -21,6 +21,7 @@ from scada.security.audit import AuditError, AuditLog, AuditRow, read_audit, ver
 from scada.security.checkpoints import CheckpointError, parse_checkpoint
 from scada.security.client import SessionClient
 from scada.security.identities import init_identities, load_identity
+from scada.security.issuing import revoke
 from scada.security.trust import Trust
 
 
@@ -137,6 +138,18 @@ async def test_a_page_says_what_each_envelope_is_worth(desk, keys, clock):
     page = await desk.query(pb.AuditQuery(limit=1, before=4))
     assert page.entries[0].number == 3
     assert page.entries[0].signature_ok
+
+
+@pytest.mark.parametrize(("later", "worth"), [(-60, "proven"), (60, "untrusted")])
+async def test_what_was_signed_after_its_certificate_was_revoked_proves_nothing(desk, keys, clock, later, worth):
+    login, operator = login_row(keys, clock)
+    at = VirtualClock(clock.now_ns())
+    at.advance(100)
+    revoke(keys, [operator.certificate], "keyCompromise", at)
+    assert desk.trust.refresh()
+    clock.advance(100 + later)
+    await desk.store(login, order_row(operator, clock))
+    assert (await desk.query(pb.AuditQuery(limit=1))).entries[0].proof == worth
 
 
 async def test_without_trust_no_signature_is_called_good(desk, keys, clock):

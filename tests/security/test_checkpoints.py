@@ -229,6 +229,14 @@ def test_a_removed_checkpoint_is_found(folder, authorities):
     assert "does not follow" in report.findings[0].what
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_removed_first_checkpoints_are_found(folder, authorities, kept):
+    signed = read_checkpoints(folder / CHECKPOINTS)
+    (folder / CHECKPOINTS).unlink()
+    CheckpointFile(folder / CHECKPOINTS).append(signed[-kept:])
+    assert codes(check_log(folder, authorities=authorities))[0] == "checkpoint"
+
+
 def test_checkpoints_of_another_key_or_of_no_server_are_found(tmp_path, clock, made_keys, authorities, tmp_path_factory):
     from scada.security.identities import init_identities
 
@@ -257,7 +265,7 @@ def test_archived_segments_leave_the_rest_provable(folder, authorities, clock, i
     signed = [each for each in read_checkpoints(folder / CHECKPOINTS) if each.checkpoint.records >= first + 5]
     (folder / CHECKPOINTS).unlink()
     CheckpointFile(folder / CHECKPOINTS).append(signed)
-    assert codes(check_log(folder, authorities=authorities)) == ["beginning"]
+    assert codes(check_log(folder, authorities=authorities)) == ["beginning", "checkpoint"]
 
 
 def test_a_log_whose_beginning_was_archived_before_the_first_checkpoint(tmp_path, clock, identity, authorities):
