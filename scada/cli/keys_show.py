@@ -60,7 +60,7 @@ def check(*, folder: Path, names: tuple[str, ...], ask: bool) -> None:
     password = options.password(asked=ask, confirm=False)
     clock = SystemClock()
     found = sorted(path.name.removesuffix(".cert.pem") for path in folder.glob("*.cert.pem"))
-    bad = 0
+    good = bad = 0
     for name in names or found:
         here = key_path(folder, name).exists() or signer_path(folder, name).exists()
         if not names and (name == AUTHORITY or not here):
@@ -71,9 +71,12 @@ def check(*, folder: Path, names: tuple[str, ...], ask: bool) -> None:
             bad += 1
             click.echo(f"{error}" if error.where.startswith(name) else f"{name}: {error}")
             continue
+        good += 1
         days = (identity.certificate.not_after_ns - clock.now_ns()) // _DAY_NS
         click.echo(f"{name}: ok, {days} days left" + (", renew it soon" if days < _SOON_DAYS else ""))
-    if bad:
+    if not good and not bad:
+        click.echo(f"{folder}: no identity whose key is here")
+    if bad or not good:
         raise click.exceptions.Exit(1)
 
 

@@ -177,8 +177,15 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        mend = f"make identities with `scada keys init {path.parent}`" if isinstance(error, FileNotFoundError) else ""
-        raise SecurityError(f"cannot read: {error.strerror}", where=str(path), mend=mend) from error
+        raise SecurityError(f"cannot read: {error.strerror}", where=str(path), mend=_mend(path, error)) from error
+
+
+def _mend(path: Path, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return ""
+    if certificate_path(path.parent, AUTHORITY).exists():
+        return f"`scada keys show {path.parent}` lists who is there"
+    return f"make identities with `scada keys init {path.parent}`"
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -398,6 +399,48 @@ def test_secrets_from_the_command_line(keys):
     assert "hunter2" not in run("show", keys)
     run("secret", "remove", keys, "broker")
     assert run("secret", "list", keys) == ""
+
+
+def test_the_commands_of_the_guide_work_as_they_stand_there(tmp_path, monkeypatch):
+    """Every line of docs/security/keys.md, in its order, in an empty folder; all passwords are one."""
+    for name in ("SCADA_KEY_PASSWORD", "SCADA_CA_PASSWORD", "SCADA_SECRETS_KEY", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    guide = Path(__file__).parents[2] / "docs" / "security" / "keys.md"
+    monkeypatch.chdir(tmp_path)
+    keys, root, safe = Path("var/keys"), Path("var/keys/ca.key.pem"), Path("safe.pem")
+    done = []
+    for line in guide.read_text().splitlines():
+        words = line.partition(" #")[0].split()
+        if words[:1] == ["mv"]:
+            root.rename(safe)
+        if not line.startswith("    scada keys "):
+            continue
+        if "--serial" in words:
+            words[words.index("6d0f...")] = row(keys, "guardian")["serial"]
+        if "--serial" in words or (words[2] == "crl" and "--by" not in words):
+            safe.exists() and safe.rename(root)
+        run(*words[2:], stdin="long enough\n" * 5)
+        done.append(words[2])
+        if words[2] == "export":
+            run("import", "keys", "wang.pem", stdin="long enough\n")
+            load_identity(Path("keys"), "wang", SystemClock(), b"long enough")
+    assert set(done) >= {"init", "ca", "issue", "export", "request", "sign", "revoke", "crl", "secret"}
+    assert {name: bool(row(keys, name)["fault"]) for name in ("wang", "guardian", "li")} == {
+        "wang": True,
+        "guardian": True,
+        "li": False,
+    }
+
+
+def test_an_empty_folder_is_not_in_order(tmp_path):
+    assert "no identity" in run("check", tmp_path, code=1)
+    with pytest.raises(SecurityError, match="scada keys init"):
+        run("show", tmp_path)
+
+
+def test_an_unknown_name_is_told_where_to_look(keys):
+    with pytest.raises(SecurityError, match="scada keys show"):
+        run("revoke", keys, "nobody")
 
 
 def test_help_teaches():
