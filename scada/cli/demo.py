@@ -112,7 +112,7 @@ class Demo:
 
     def forget(self) -> None:
         """Remove the data of earlier runs; keys stay."""
-        for data in ("rtdb", "history", "events", "audit", "upstream"):
+        for data in ("rtdb", "history", "events", "audit", "upstream", "dispatch"):
             shutil.rmtree(self.folder / "var" / data, ignore_errors=True)
 
     def write_config(self, *, automatic: bool) -> Path:
