@@ -277,3 +277,14 @@ def test_openssl_reads_our_public_key_and_cipher_text(tmp_path, openssl):
     )
     assert b"SM2" in shown.stdout
     assert parse_point(key.point())
+
+
+def test_libcrypto_takes_no_point_that_is_not_on_the_curve():
+    backend = sm2_openssl.load()
+    if backend is None:
+        pytest.skip("this libcrypto has no SM2")
+    first, second = (backend.generate() for _ in range(2))
+    with pytest.raises(Sm2Error):
+        backend.encrypt(first[1][:33] + second[1][33:], b"secret")
+    for d, point in (first, second):  # copies of one key do not share their points
+        assert sm2_pure.decrypt(d, backend.encrypt(point, b"secret")) == b"secret"
