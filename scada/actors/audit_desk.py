@@ -90,7 +90,7 @@ class AuditDesk:
             parameters, told = ({"reason": fault}, AlarmClass.ABNORMAL) if fault else ({}, AlarmClass.NOTICE)
             report(Event(self._clock.now_ns(), EventKind.SYSTEM, told, 2 if fault else 4, key, parameters))
 
-        self._keeper = AuditKeeper(self._audit, tell, lambda: self.trust.revision if self.trust else 0)
+        self._keeper = AuditKeeper(self._audit, tell, lambda: self.trust)
         self._keeper.start()
 
     def close(self) -> None:
@@ -203,17 +203,21 @@ class AuditKeeper:
     Args:
         audit: the open log; it signs already.
         tell: told why a checkpoint could not be made, once, and with an empty text when one could be made again.
-        revision: of the trust; each change is a row.
+        trust: where there is one; each change is a row.
         look_s: how often to look, real s.
     """
 
     def __init__(
-        self, audit: AuditLog, tell: Callable[[str], None], revision: Callable[[], int] = lambda: 0, look_s: float = LOOK_S
+        self,
+        audit: AuditLog,
+        tell: Callable[[str], None],
+        trust: Callable[[], Trust | None] = lambda: None,
+        look_s: float = LOOK_S,
     ) -> None:
         self._audit = audit
         self._tell = tell
-        self._revision = revision
-        self._trusted = revision()
+        self._trust = trust
+        self._trusted = self._revision()
         self._look_s = look_s
         self._stop = threading.Event()
         self._told = ""
@@ -230,15 +234,23 @@ class AuditKeeper:
 
     def look(self) -> None:
         """Make a checkpoint if one is due; audit that the trust has changed."""
-        if (trusted := self._revision()) != self._trusted:
-            why = "authorities, revocation lists or users were read anew"
-            self._audit.append(AuditRow("security", "trust_changed", "system", old=self._trusted, value=trusted, reason=why))
+        trust, trusted = self._trust(), self._revision()
+        self._trusted = self._trusted or trusted
+        if trust is not None and trusted != self._trusted:
+            why = f"read anew: {trust.taken_since(self._trusted)}"
+            self._audit.append(
+                AuditRow("security", "trust_changed", "system", old=self._trusted, value=trusted, reason=why[:1000])
+            )
             self._trusted = trusted
         self._audit.checkpoint_if_due()
         fault = self._audit.checkpoint_fault
         if bool(fault) != bool(self._told):
             self._tell(fault)
         self._told = fault
+
+    def _revision(self) -> int:
+        trust = self._trust()
+        return trust.revision if trust else 0
 
     def _run(self) -> None:
         while not self._stop.wait(self._look_s):

@@ -81,7 +81,14 @@ class SecurityReporter:
     def tls(self, *, reason: str) -> None:
         """The TLS files changed and cannot be used."""
         _log.error("TLS files", reason=reason)
+        self._backend.audit.tell(AuditRow("security", "tls_refused", "system", reason=reason[:1000]))
         self._store("security.tls_files", 1, "", reason=reason)
+
+    def tls_taken(self, *, certificate: str, revoked: int) -> None:
+        """TLS files changed and are in force: our certificate (SM3 of its DER, hex) and how many are revoked."""
+        _log.info("TLS files taken", certificate=certificate, revoked=revoked)
+        reason = f"certificate SM3 {certificate}; {revoked} revoked"
+        self._backend.audit.tell(AuditRow("security", "tls_changed", "system", value=float(revoked), reason=reason))
 
     def close(self) -> None:
         """Write what is still only counted."""

@@ -173,8 +173,8 @@ class ApiServer:
         self._services.security.watch.look()
         tls, terms = self._tls, self._sessions.trust.list_terms
         if tls is not None:
-            if tls.refresh():
-                _log.info("TLS files taken", certificate=tls.material.own.digest.hex(), revoked=len(tls.material.revoked))
+            if tls.refresh() and self._views is not None:
+                self._views.reporter.tls_taken(certificate=tls.material.own.digest.hex(), revoked=len(tls.material.revoked))
             now_ns = self._clock.now_ns()
             terms += tls.list_terms(now_ns)
             for session in self._sessions.sessions():

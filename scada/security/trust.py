@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from pathlib import Path
 from threading import Lock
 
@@ -19,6 +20,8 @@ from scada.security.revocation import ListTerm, RevocationError, RevocationList,
 
 _ROOT = "ca.cert.pem"
 _CLOCK_SLACK_NS = 300 * NS_PER_S
+_REMEMBERED = 64
+"""Changes whose files are remembered."""
 
 Stamp = tuple[int, int, int, int]
 """What tells that a file is another: times of its content and of its entry, size, inode."""
@@ -52,6 +55,7 @@ class Trust:
         self._clock = clock or SystemClock()
         self._lists_demanded = lists_demanded
         self._lock = Lock()
+        self._taken: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
         self._parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
         self._stamps = self._look()
         self._authorities = self._read_authorities(self._stamps)
@@ -78,6 +82,11 @@ class Trust:
     def list_terms(self) -> list[ListTerm]:
         """Revocation lists that are overdue, or soon will be."""
         return self._authorities.list_terms(self._clock.now_ns())
+
+    def taken_since(self, revision: int) -> str:
+        """Names of the files that were taken after a revision, as far back as is remembered."""
+        with self._lock:
+            return "; ".join(dict.fromkeys(names for taken, names in self._taken if taken > revision))
 
     def refresh(self) -> bool:
         """Take files that have changed; True if anything was taken. Cheap if nothing changed.
@@ -148,9 +157,11 @@ class Trust:
             return False
         authorities = self._read_authorities(stamps)
         self._assert_forward(authorities)
+        touched = sorted(name for name, _ in stamps.items() ^ self._stamps.items())
         self._stamps = stamps
         changed = not authorities.same_as(self._authorities)
         if changed:
+            self._note(touched)
             self._authorities = authorities
             self._remember_lists()
         return changed
@@ -166,9 +177,15 @@ class Trust:
         policy = load_policy(self.files)
         if not policy.users.users:  # an editor empties a file before it writes it
             raise SecurityError("the table has no user", where=str(self.folder), mend="write one, or restore the file")
+        touched = sorted(path.name for path, _ in {*stamps} ^ {*self._policy_stamps})
         self._policy_stamps = stamps
         changed, self.policy = policy != self.policy, policy
+        if changed:
+            self._note(touched)
         return changed
+
+    def _note(self, touched: list[str]) -> None:
+        self._taken.append((self.revision + 1, ", ".join(dict.fromkeys(touched))))
 
     def _look_at_policy(self) -> list[tuple[Path, Stamp]]:
         try:

@@ -261,16 +261,21 @@ async def test_the_keeper_says_once_that_a_checkpoint_failed_and_once_that_it_is
         assert told[1:] == [""]
 
 
-async def test_a_change_of_the_trust_is_a_row(tmp_path, clock):
-    revision = [1]
-    with AuditLog(tmp_path, clock) as log:
-        keeper = AuditKeeper(log, lambda _: None, lambda: revision[0])
+async def test_a_change_of_the_trust_is_a_row_that_names_the_files(tmp_path, clock, keys):
+    trust = Trust(keys, clock)
+    with AuditLog(tmp_path / "audit", clock) as log:
+        keeper = AuditKeeper(log, lambda _: None, lambda: trust)
         keeper.look()
-        revision[0] = 3
+        revoke(keys, [load_identity(keys, "viewer", clock).certificate], "superseded", clock)
+        assert trust.refresh()
+        table = keys / "roles.toml"
+        table.write_text(table.read_text().replace("[viewer]", "[viewer]\ndisabled = true"))
+        assert trust.refresh()
         keeper.look()
         keeper.look()
-    rows = [record.row for record in read_audit(tmp_path)]
+    rows = [record.row for record in read_audit(tmp_path / "audit")]
     assert [(row.step, row.old, row.value) for row in rows] == [("trust_changed", 1.0, 3.0)]
+    assert rows[0].reason == "read anew: ca.crl.pem; roles.toml"
 
 
 async def test_rows_that_cannot_be_stored_are_refused_or_only_logged(desk, monkeypatch):

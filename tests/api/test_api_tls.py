@@ -179,6 +179,8 @@ async def test_a_renewed_server_certificate_needs_no_restart(rig):
     old = rig.tls.material.own.digest
     issue_tls(rig.keys, "server", CLOCK.now_ns())
     await rig.server.look()
+    (row,) = [row for row in rig.backend.audit.told if row.step == "tls_changed"]
+    assert rig.tls.material.own.digest.hex() in row.reason
     assert (await before.call(*STATUS)).site == "demo", "connections that stand go on"
     after = await rig.connect("viewer")
     assert await after._connections.digest(after.control) == rig.tls.material.own.digest != old
@@ -196,6 +198,8 @@ async def test_files_half_written_change_nothing(rig):
     assert "revocation list" in event.parameters["reason"]
     await rig.server.look()
     assert len(rig.events("security.tls_files")) == 1, "told once"
+    (row,) = [row for row in rig.backend.audit.told if row.step == "tls_refused"]
+    assert row.reason == event.parameters["reason"]
 
 
 async def test_a_list_by_somebody_else_is_not_taken(rig, tmp_path):
