@@ -46,13 +46,15 @@ def free_base(count=40):
 class Rig:
     """Simulator and server as processes; gRPC as the only way in."""
 
-    def __init__(self, folder: Path, rate: float = 1.0, *, automatic: bool = True, hmi: bool = False, more: str = ""):
-        _, self.tables, _ = load_model(GRID)
+    def __init__(
+        self, folder: Path, rate: float = 1.0, *, automatic: bool = True, hmi: bool = False, more: str = "", grid: Path = GRID
+    ):
+        _, self.tables, _ = load_model(grid)
         channels = tuple(channel.name for channel in self.tables.channels)
         epoch = 0 if rate == 1.0 else SystemClock().now_ns()
         self.rate = rate
         upstream = tuple(station.name for station in self.tables.upstream)
-        self.demo = Demo(folder, GRID, Ports(free_base()), channels, rate, epoch, upstream)
+        self.demo = Demo(folder, grid, Ports(free_base()), channels, rate, epoch, upstream)
         folder.mkdir(parents=True, exist_ok=True)
         init_identities(self.demo.keys)
         config = self.demo.write_config(automatic=automatic)
