@@ -37,6 +37,7 @@ CODES = {
 UNSIGNED = "upstream:"
 """What the name of a master of an upstream station begins with: it is known by its link, its orders carry no signature."""
 _ENDED = frozenset({"dispatch.withdrawn", "dispatch.overridden", "dispatch.fallback", "dispatch.mode_refused"})
+_NOT_TAKEN = frozenset({"refused", "late", "out_of_order", "outranked"})
 OrderRequest = pb.AreaSetpoint | pb.Schedule | pb.ScheduleEdit | pb.ModeOrder
 _METHODS: Mapping[str, type[Message]] = {
     "SendSetpoint": pb.AreaSetpoint,
@@ -66,16 +67,20 @@ def past_orders(records: Iterable[AuditRecord], accepted: Mapping[OrderKey, int]
         records: the audit log; its evidence is the envelope as it was verified.
         accepted: as of :func:`accepted_orders`.
     """
-    found = []
+    found: list[PastOrder] = []
+    last: dict[OrderKey, PastOrder] = {}
     for record in records:
         row, key = record.row, (record.row.actor, record.row.sequence_id)
+        if row.kind == "dispatch" and row.step == "answer" and row.code in _NOT_TAKEN and key in last:
+            found.remove(last.pop(key))  # it was sent anew under the same id
         if row.kind != "dispatch" or key not in accepted or not row.evidence or row.actor.startswith(UNSIGNED):
             continue
         signed = pb.Signed.FromString(row.evidence)
         method = pb.Header.FromString(signed.header).method.rpartition("/")[2]
         if method in _METHODS:
             request: OrderRequest = _METHODS[method].FromString(signed.body)  # type: ignore[assignment]
-            found.append(PastOrder(request, row.actor, record.time_ns, accepted[key]))
+            last[key] = PastOrder(request, row.actor, record.time_ns, accepted[key])
+            found.append(last[key])
     return found
 
 

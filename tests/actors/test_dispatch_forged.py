@@ -6,9 +6,10 @@ import math
 
 import msgpack
 import pytest
-from actors.test_dispatch_orders import ACCEPTED, CONTRACTS, REFUSED, Dispatch
+from actors.test_dispatch_orders import ACCEPTED, CONTRACTS, REFUSED, Dispatch, S
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.dispatch_requests import PastOrder
 from scada.actors.messages import DispatchAsked, DispatchHeard, ModeChanged
 from scada.apps.dispatch.order_store import OrderStore
 from scada.control.records import Principal
@@ -146,3 +147,16 @@ def test_a_masters_wild_value_changes_nothing(dispatch, value):
     before = dispatch.interchange()
     assert dispatch.ask(dispatch.setpoint("x", value), "upstream:province").code == REFUSED
     assert dispatch.interchange() == before
+
+
+def test_an_order_that_had_ended_does_not_stand_again_when_the_orders_come_from_the_audit_log(demo, tmp_path):
+    one = Dispatch(demo[1], tmp_path)
+    start = one.clock.now_ns()
+    older, newer = one.setpoint("older", 50), one.setpoint("newer", 70)
+    one.past = [PastOrder(older, "d", start), PastOrder(newer, "d", start + S, start + 10 * S)]
+    one.clock.advance(100)
+    for _ in range(2):
+        one.live()
+        assert one.interchange() == one.area.scheduled_interchange, "what it replaced does not come back either"
+        assert one.became("newer").code == pb.DISPATCH_CODE_EXPIRED
+    one.store.close()

@@ -88,7 +88,7 @@ class Dispatch:
         self.unit = self.area.units[0]
         self.agc, self.events, self.measured = FakeAgc(self.area.name), Box(), AgcView()
         self.agc.units = {unit.mrid: ("AUTO", "R", math.nan) for unit in self.area.units}
-        self.store = None
+        self.store, self.past = None, []
         self.live()
 
     def live(self):
@@ -100,7 +100,7 @@ class Dispatch:
         self.actor = make(
             DispatchActor,
             tables=self.tables,
-            past=[],
+            past=self.past,
             seen=[],
             agc=self.agc,
             events=self.events,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -188,6 +189,33 @@ def test_only_accepted_orders_of_dispatch_are_taken_up_again(audit):
         (pb.AreaSetpoint, "a", "dispatcher"),
         (pb.Schedule, "s", "dispatcher"),
     ]
+
+
+def test_what_was_refused_under_an_id_is_not_taken_for_what_was_accepted_under_it(audit):
+    for mw, code in ((500, "refused"), (50, "accepted"), (700, "refused")):
+        body = pb.AreaSetpoint(area="East", interchange_mw=mw, order_id="a")
+        row = AuditRow("dispatch", "order", "dispatcher", "", "", "a", evidence=signed(body, "Dispatch/SendSetpoint"))
+        audit.append(row)
+        audit.append(replace(row, step="answer", evidence=b"", code=code))
+    (found,) = past_orders(audit.records(), {("dispatcher", "a"): 0})
+    assert found.request.interchange_mw == 50
+
+
+def test_a_masters_order_in_the_audit_log_keeps_no_server_from_its_start(audit):
+    audit.append(AuditRow("dispatch", "order", "upstream:province", "", "", "104-1", evidence=b'{"master": "10.0.0.1"}'))
+    assert past_orders(audit.records(), {("upstream:province", "104-1"): 0}) == []
+
+
+def test_orders_that_ended_before_their_time_are_known_as_ended(tmp_path):
+    clock = VirtualClock()
+    with contextlib.closing(EventLog(tmp_path, clock)) as log:
+        for key, order in (("accepted", "a"), ("accepted", "b"), ("withdrawn", "a"), ("accepted", "c"), ("fallback", "c")):
+            told = {"order": order, "sender": "d"}
+            clock.advance(1)
+            log.append([Event(clock.now_ns(), EventKind.DISPATCH, AlarmClass.NOTICE, 3, f"dispatch.{key}", told)])
+        found = accepted_orders(log)
+    start = clock.now_ns() - 5 * NS_PER_S
+    assert found == {("d", "a"): start + 3 * NS_PER_S, ("d", "b"): 0, ("d", "c"): start + 5 * NS_PER_S}
 
 
 def test_every_accepted_order_is_found_however_many_came_after_it(tmp_path):
