@@ -177,6 +177,37 @@ def prove(link: Link, /, record: int, *, authority: Path | None) -> None:
     click.echo(check_proof(link.run(_work), record, _authorities(authority or link.keys)))
 
 
+@command.command(name="control")
+@click.argument("sequence")
+@click.option("--folder", type=_PATH, required=True, help="The log.")
+@click.option("--ca", "authority", type=_PATH, default=None, help="Certificate that is trusted, or a folder of keys.")
+@click.option(
+    "--certificates", type=_PATH, multiple=True, help="Folder of *.cert.pem, for envelopes whose login is not in the log."
+)
+def control(sequence: str, *, folder: Path, authority: Path | None, certificates: tuple[Path, ...]) -> None:
+    """Prove one control offline: who selected and who confirmed, by their signatures, and that these belong together.
+
+    Exit code 0: nothing contradicts; 3: something does not belong together. Whether the log is whole says `verify`.
+    """
+    from scada.security.audit import read_audit
+    from scada.security.control_proof import prove_control
+
+    checker = _checker(_authorities(authority) if authority else None, certificates)
+    found = prove_control(read_audit(folder), sequence, checker)
+    if not found.steps:
+        raise click.ClickException(f"the log has no control {sequence!r}")
+    for step in found.steps:
+        record, row = step.record, step.record.row
+        where = f"{row.actor} at {row.station}" if row.station else row.actor
+        shown = (str(record.number), time_text(record.time_ns), row.step, where, row.code, step.proof.value)
+        click.echo("  ".join(shown))
+    click.echo(f"operator {found.operator or 'not proven'}, guardian {found.guardian or 'not proven'}")
+    for fault in found.faults:
+        click.echo(f"does not belong together: {fault}")
+    if found.faults:
+        raise click.exceptions.Exit(TAMPERED)
+
+
 @command.command(name="witness")
 @click.option("--store", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File of checkpoints, appended to.")
 @click.option("--every", type=click.FloatRange(1.0), default=600.0, show_default=True, help="Pause between looks, s.")

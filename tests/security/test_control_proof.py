@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.audit import command
 from scada.security.audit import AuditLog, AuditRow
 from scada.security.audit_evidence import EvidenceChecker, Proof
 from scada.security.authorities import load_authorities
@@ -120,6 +122,21 @@ def test_what_does_not_belong_together_proves_nothing(case, forge, fault):
 def test_a_word_that_came_after_the_execute_confirms_nothing(case):
     found = case.proof(order=("select", "execute", "confirm", "result"))
     assert found.faults == ("it was executed before it was confirmed",)
+
+
+def test_the_terminal_proves_it_without_a_server(case):
+    case.proof()
+    words = ["control", "--folder", str(case.folder / "audit"), "--ca", str(case.keys), "--certificates", str(case.keys)]
+    done = CliRunner().invoke(command, [*words, "q1"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == "operator operator, guardian guardian"
+    assert "confirm  guardian at desk 2" in done.output
+    assert CliRunner().invoke(command, [*words, "q9"]).exit_code == 1
+    by_one(case)
+    case.proof()
+    done = CliRunner().invoke(command, [*words, "q1"])
+    assert (done.exit_code, "operator not proven, guardian not proven" in done.output) == (3, True)
+    assert "does not belong together: operator and guardian are one person" in done.output
 
 
 def test_one_person_alone_is_named_alone(case):
