@@ -23,8 +23,10 @@ from scada.rest.routes import router
 from scada.rest.tokens import SCOPES, Buckets, Token, TokenError, TokenStore
 
 STRANGER_PER_MINUTE: Final = 60
-"""Requests a minute of one address that show no good token; more are refused without a look at the token."""
+"""Requests a minute of one address that show no good token; more are refused without a line in the log."""
 MAXIMUM_URL: Final = 8192
+_LOGGED: Final = 256
+"""Characters of an address in the log."""
 
 _log = structlog.get_logger("rest")
 
@@ -83,9 +85,9 @@ class Door:
         try:
             token = self._tokens.check(_bearer(request))
         except TokenError as error:
-            _log.warning("refused", peer=peer, code=error.code, path=request.url.path, reason=error.what)
             if wait := self._strangers.take(peer, STRANGER_PER_MINUTE):
-                raise _too_many(wait) from error
+                raise _too_many(wait) from error  # not logged: strangers do not fill the disk
+            _log.warning("refused", peer=peer, code=error.code, path=request.url.path[:_LOGGED], reason=error.what)
             raise RestError(401, error.code, error.what, {"WWW-Authenticate": f'Bearer error="{error.code}"'}) from error
         except StoreError as error:
             _log.error("the tokens cannot be read, nobody is let in", cause=str(error))

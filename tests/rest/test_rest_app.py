@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest.rest_rig import T0, Rig, unavailable
@@ -225,6 +226,15 @@ async def test_each_token_has_its_rate_and_strangers_have_theirs(rig, clock):
     assert codes.count(401) == STRANGER_PER_MINUTE // 4
     assert codes[-1] == 429
     assert (await rig.get("/v1/alarms", other, peer="10.9.9.9")).status_code == 200  # a good token is not a stranger's
+
+
+async def test_strangers_do_not_fill_the_log(rig):
+    with structlog.testing.capture_logs() as logged:
+        for number in range(300):
+            refused = await rig.get("/v1/values", f"scada_{number:016x}_{'A' * 43}", query="x" * 5000)
+            assert refused.status_code in (401, 429)
+    assert 0 < len(logged) <= STRANGER_PER_MINUTE
+    assert all(len(str(line)) < 1000 for line in logged)
 
 
 async def test_a_revoked_token_is_refused_with_the_next_request(rig):
