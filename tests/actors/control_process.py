@@ -1,6 +1,9 @@
-"""A control actor that kills itself at a moment of a two-person control; what it sends stands in a file before it is sent.
+"""Control actors that kill themselves, each at another moment of a two-person control; what one sends stands in a file before it
+is sent.
 
-Arguments: folder, moment.
+The model is loaded once and a child is forked for each moment: loaded anew for each, a busy host took longer than a test may.
+
+Argument: folder; each moment has one below it, and how its process ended is told in a line of its own.
 """
 
 import os
@@ -25,10 +28,10 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder, moment):
+def operate(demo, folder, moment):
     """Select, check back, confirm, execute, answer; dead at the moment."""
-    model, tables, _ = load_model(Path(__file__).parents[2] / "examples" / "demo-grid")
-    desk = Desk((model, tables), folder, two_person=(TwoPersonRule(),))
+    folder.mkdir()
+    desk = Desk(demo, folder, two_person=(TwoPersonRule(),))
     wire = (folder / "wire").open("a")
     store, send = desk.audit.append_many, desk.channel.tell
 
@@ -64,8 +67,18 @@ def main(folder, moment):
     if moment == "confirmed":
         die()
     desk.ask(pb.ExecuteRequest(sequence_id=selected.sequence_id, confirm_digest=desk.replies[-1].confirm_digest))
-    raise SystemExit("still alive")
+
+
+def main(folder):
+    """Fork a process for each moment, one after the other."""
+    model, tables, _ = load_model(Path(__file__).parents[2] / "examples" / "demo-grid")
+    for moment in MOMENTS:
+        child = os.fork()
+        if not child:
+            operate((model, tables), folder / moment, moment)
+            raise SystemExit("still alive")
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]))
