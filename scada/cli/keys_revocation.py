@@ -57,8 +57,15 @@ def revoke(
         raise SecurityError("a serial number is of no certificate that was issued here and is valid", where=str(folder))
     for name in names:
         current = _current(folder, name)
-        mine = [each for each in known if each.subject == current.subject or each.name == current.name]
-        wanted += [each for each in mine if each.encoded != current.encoded] if old else [*mine, current]
+        its_name = current.name if current else name
+        mine = [each for each in known if each.name == its_name]
+        if not mine and current is None:
+            raise SecurityError(
+                f"no certificate of {name!r} was issued here", where=str(folder), mend=f"scada keys show {folder}"
+            )
+        if current and not old:
+            mine.append(current)
+        wanted += [each for each in mine if not old or current is None or each.encoded != current.encoded]
     if not wanted:
         click.echo("nothing to revoke")
         return
@@ -106,10 +113,10 @@ def crl(*, folder: Path, authority: str, days: float, ask_authority: bool) -> No
         click.echo(f"{FILES.crl(folder)}: renewed too")
 
 
-def _current(folder: Path, name: str) -> Certificate:
-    if name in authority_names(folder):
-        return load_certificate(authority_path(folder, name))
-    return load_certificate(certificate_path(folder, name))
+def _current(folder: Path, name: str) -> Certificate | None:
+    """The certificate in use; None if its file has gone, which must not save it."""
+    path = authority_path(folder, name) if name in authority_names(folder) else certificate_path(folder, name)
+    return load_certificate(path) if path.exists() else None
 
 
 def _is_in_place(folder: Path, certificate: Certificate) -> bool:

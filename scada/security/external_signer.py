@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 import subprocess
 from collections.abc import Sequence
 from typing import Final
@@ -20,6 +22,9 @@ from typing import Final
 from scada.core.errors import SecurityError
 from scada.security.sm2 import Sm2PublicKey
 from scada.security.sm2_encoding import USER_ID, message_digest
+
+_PASSWORD: Final = re.compile(r"SCADA_\w*PASSWORD")
+"""Environment variables that are none of its business."""
 
 _ANSWER_MAXIMUM: Final = 4096
 """Bytes of an answer; more is not one."""
@@ -73,7 +78,7 @@ class ExternalSigner:
 
     def _run(self, request: bytes) -> bytes:
         try:
-            # the command is the site's own, from a file that only it may write; no shell sees it
+            # the command is the site's own, from a file that only it may write; no shell sees it, it sees no passwords of ours
             done = subprocess.run(  # noqa: S603
                 self._command,
                 input=request,
@@ -81,6 +86,7 @@ class ExternalSigner:
                 stderr=subprocess.DEVNULL,
                 timeout=self._timeout_s,
                 check=False,
+                env={name: value for name, value in os.environ.items() if not _PASSWORD.fullmatch(name)},
             )
         except subprocess.TimeoutExpired:
             raise self._fault(

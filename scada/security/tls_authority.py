@@ -8,7 +8,6 @@ gives them other names where they stand beside others.
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
+from scada.security.key_files import replace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _EARLIER: Final = timedelta(hours=1)
@@ -346,10 +346,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey, password: bytes | No
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all, for a listener may be reading it; mode 0600."""
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-        beside.replace(path)
+        replace(path, data, 0o600)
     except OSError as error:
         raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error

@@ -438,6 +438,16 @@ def test_an_empty_folder_is_not_in_order(tmp_path):
         run("show", tmp_path)
 
 
+def test_a_certificate_whose_file_has_gone_is_revoked_all_the_same(keys):
+    operator, tls = load_certificate(keys / "operator.cert.pem"), tls_key(keys, "operator")
+    for path in keys.glob("operator.*"):
+        path.unlink()
+    run("revoke", keys, "operator")
+    with pytest.raises(RevokedError):
+        Trust(keys).check(operator, SystemClock().now_ns())
+    assert read_material(keys, "server").revoked == {tls}
+
+
 def test_an_unknown_name_is_told_where_to_look(keys):
     with pytest.raises(SecurityError, match="scada keys show"):
         run("revoke", keys, "nobody")

@@ -92,6 +92,15 @@ def test_no_shell_sees_the_command(keys, clock, token, tmp_path):
     assert not trap.exists()
 
 
+def test_a_program_does_not_learn_our_passwords(keys, clock, token, monkeypatch):
+    monkeypatch.setenv("SCADA_KEY_PASSWORD", "hunter2")
+    monkeypatch.setenv("SCADA_CA_PASSWORD", "hunter2")
+    monkeypatch.setenv("TOKEN_SLOT", "3")
+    token('import os\nprint(json.dumps({"error": os.environ["TOKEN_SLOT"] + str("hunter2" in os.environ.values())}))')
+    with pytest.raises(SecurityError, match="refuses: 3False"):
+        load_identity(keys, "operator", clock)
+
+
 def test_programs_and_files_that_others_may_change(keys, clock, token):
     program = token()
     program.chmod(0o777)
