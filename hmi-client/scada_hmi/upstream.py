@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 from scadapb.v1 import scada_pb2 as pb
 
@@ -30,6 +31,8 @@ LOCKS = frozenset({"idle_locked", "superseded"})
 """Refusals that a new login lifts, which the operator asks for: the station never does so by itself."""
 
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
+_log = structlog.get_logger("scada.hmi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,13 @@ class ServerLink:
         return why if session == self.client.session.session else ""
 
     async def _keep(self) -> None:
-        """Look at the server once a second; log in when it is back."""
+        """Look at the server once a second; log in when it is back. Goes on whatever happens: nobody else tells the page."""
         while True:
-            self._tell(await self._look())
+            try:
+                self._tell(await self._look())
+            except Exception as error:  # noqa: BLE001 - the next look must come
+                _log.exception("looking at the server")
+                self._tell(UpstreamState("refused", str(error), self.server, self.operator))
             await asyncio.sleep(CHECK_S)
 
     async def _look(self) -> UpstreamState:

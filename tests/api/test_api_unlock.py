@@ -100,3 +100,21 @@ async def test_a_refused_unlock_is_told(operator, sessions, link, monkeypatch):
 
     monkeypatch.setattr(sessions, "login", refuse)
     assert await unlock(link) == grpc.StatusCode.UNAUTHENTICATED.value[0]
+
+
+async def test_the_watch_over_the_server_survives_what_nobody_foresaw(operator, link, monkeypatch):
+    states, told = [], asyncio.Event()
+    link.on_state(lambda state: (states.append(state.state), told.set()))
+    call = operator.call
+
+    async def broken(*_, **__):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("scada_hmi.upstream.CHECK_S", 0.001)
+    async with asyncio.timeout(20), link:
+        for wanted, answer in (("up", call), ("refused", broken), ("up", call)):
+            monkeypatch.setattr(operator, "call", answer)
+            while states[-1] != wanted:
+                told.clear()
+                await told.wait()
+    assert states == ["connecting", "up", "refused", "up"]
