@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -73,6 +73,8 @@ class _Seal:
     tree: GrowingTree
     at: float
     """When the last was made, monotonic s."""
+    lock: Lock = field(default_factory=Lock)
+    """Held while one is signed."""
 
 
 class AuditLog:
@@ -172,7 +174,7 @@ class AuditLog:
             file = CheckpointFile(self.folder / CHECKPOINTS)
             tree = GrowingTree(self.folder, file.last.checkpoint if file.last else None)
             self._seal = _Seal(identity, site, clock, file, tree, clock.monotonic())
-            self._checkpoint(self._seal)
+            self._sign(self._seal, self._state(self._seal))
 
     def checkpoint(self) -> SignedCheckpoint | None:
         """Sign what is stored, unless the newest checkpoint covers it all; returns the newest.
@@ -184,15 +186,19 @@ class AuditLog:
             StoreError: it cannot be stored.
         """
         with self._mutex:
-            return self._checkpoint(self._seal) if self._seal else None
+            seal = self._seal
+            state = self._state(seal) if seal else None
+        return self._sign(seal, state) if seal and state else None
 
     def checkpoint_if_due(self, after_s: float = CHECKPOINT_S) -> bool:
         """Make a checkpoint if so much time has passed since the last; call it now and then. False if it failed."""
         with self._mutex:
             seal = self._seal
-            if seal and not self._failed and seal.clock.monotonic() - seal.at >= after_s:
-                self._try_checkpoint(seal)
-            return not self.checkpoint_fault
+            due = seal and not self._failed and seal.clock.monotonic() - seal.at >= after_s
+            state = self._state(seal) if seal and due else None
+        if seal and state:  # rows do not wait for the signature: a token takes its time
+            self._try_sign(seal, state)
+        return not self.checkpoint_fault
 
     def records(self) -> Iterator[AuditRecord]:
         """The recent rows in order, as of now: those of the last two segments."""
@@ -202,7 +208,7 @@ class AuditLog:
         """Let another writer have it."""
         with self._mutex:
             if self._seal and not self._failed:
-                self._try_checkpoint(self._seal)
+                self._try_sign(self._seal, self._state(self._seal))
             self._failed = self._failed or "closed"
             self._writer.close()
             self._lock_file.close()
@@ -298,20 +304,25 @@ class AuditLog:
         at = end.at + sum(map(len, parts))
         return Mark(number, digest, at), parts, list(range(end.number + 1, number + 1))
 
-    def _checkpoint(self, seal: _Seal) -> SignedCheckpoint | None:
-        last, end = seal.file.last, self._writer.end
+    def _state(self, seal: _Seal) -> Checkpoint:
+        """What a checkpoint of now says; its number and predecessor are found when it is signed."""
         seal.at = seal.clock.monotonic()
-        if end.number > (last.checkpoint.records if last else 0):
-            number, previous = (last.checkpoint.number + 1, last.digest()) if last else (1, b"")
-            now, name, tree = seal.clock.now_ns(), seal.identity.name, seal.tree
-            state = Checkpoint(number, seal.site, tree.start, end.number, end.digest, now, name, previous, tree.subtrees)
-            made = sign_checkpoint(state, seal.identity)
-            seal.file.append([made])
-        return seal.file.last
+        end, tree, now, name = self._writer.end, seal.tree, seal.clock.now_ns(), seal.identity.name
+        return Checkpoint(0, seal.site, tree.start, end.number, end.digest, now, name, b"", tree.subtrees)
 
-    def _try_checkpoint(self, seal: _Seal) -> None:
+    def _sign(self, seal: _Seal, state: Checkpoint) -> SignedCheckpoint | None:
+        """Sign a state unless the newest checkpoint covers it. Never take the mutex in here: who holds it may wait for us."""
+        with seal.lock:
+            last = seal.file.last
+            if state.records > (last.checkpoint.records if last else 0):
+                number, previous = (last.checkpoint.number + 1, last.digest()) if last else (1, b"")
+                made = sign_checkpoint(replace(state, number=number, previous=previous), seal.identity)
+                seal.file.append([made])
+            return seal.file.last
+
+    def _try_sign(self, seal: _Seal, state: Checkpoint) -> None:
         try:
-            self._checkpoint(seal)
+            self._sign(seal, state)
             self.checkpoint_fault = ""
         except ScadaError as error:
             self.checkpoint_fault = str(error)
@@ -319,7 +330,7 @@ class AuditLog:
     def _begin_segment(self) -> None:
         """Go on in a new file; what was written so far is signed."""
         if self._seal:
-            self._try_checkpoint(self._seal)
+            self._try_sign(self._seal, self._state(self._seal))
         self._writer.begin()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import threading
 
 import msgpack
 import pytest
@@ -293,6 +294,40 @@ def test_a_server_does_not_go_on_with_a_chain_written_anew(folder, clock, identi
     forge(folder, edited)
     with AuditLog(folder, clock) as log, pytest.raises(AuditError, match="written anew"):
         log.sign_with(identity, "demo", clock)
+
+
+class Token:
+    """Signs when it is let."""
+
+    def __init__(self, identity):
+        self.certificate, self.name, self.signer = identity.certificate, identity.name, self
+        self.asked, self.go, self._signer = threading.Event(), threading.Event(), identity.signer
+        self.go.set()
+
+    def sign(self, message):
+        self.asked.set()
+        assert self.go.wait(20)
+        return self._signer.sign(message)
+
+
+def test_rows_do_not_wait_for_a_token_that_signs_a_checkpoint(tmp_path, clock, identity, authorities):
+    """Else an order would be out of its time window before its row is on disk."""
+    token = Token(identity)
+    with AuditLog(tmp_path, clock) as log:
+        log.sign_with(token, "demo", clock)
+        log.append(row(0))
+        clock.advance(3601)
+        token.go.clear()
+        keeper = threading.Thread(target=log.checkpoint_if_due)
+        keeper.start()
+        assert token.asked.wait(20)
+        assert log.append_many([row(1), row(2)]) == [2, 3]
+        assert read_checkpoints(tmp_path / CHECKPOINTS) == []
+        token.go.set()
+        keeper.join()
+        assert [each.checkpoint.records for each in read_checkpoints(tmp_path / CHECKPOINTS)] == [1]
+        assert log.checkpoint().checkpoint.records == 3
+    assert check_log(tmp_path, authorities=authorities).whole
 
 
 def test_checkpoints_that_cannot_be_written_stop_no_row(tmp_path, clock, identity, monkeypatch):
