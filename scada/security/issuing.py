@@ -256,7 +256,8 @@ def revoke(
         authority: name of the authority.
 
     Raises:
-        SecurityError: another authority's certificate, an unknown reason, no key, or the folder cannot be written.
+        SecurityError: another authority's certificate, an unknown reason, no key, the folder cannot be written, or (without
+            certificates) the list in place was made by a clock that was ahead of ours.
     """
     if reason not in REASONS:
         raise SecurityError(f"unknown reason {reason!r}", mend=f"one of {', '.join(REASONS)}")
@@ -271,8 +272,12 @@ def revoke(
             raise SecurityError(f"the certificate is not issued by {authority!r}", where=each.name)
         if each.serial not in revoked or revoked[each.serial].reason == "certificateHold":
             revoked[each.serial] = Revoked(each.serial, now, reason)
-    if known and now <= known.issued_ns - _HOUR_NS:
-        raise SecurityError("the revocation list in place was issued later than now", where=issuer.name, mend="check the clock")
+    if known and now <= known.issued_ns - _HOUR_NS and not certificates:
+        raise SecurityError(
+            "the revocation list in place was issued later than now",
+            where=issuer.name,
+            mend="check the clock; if it is right, and was ahead then, revoke something: that makes a new list in any case",
+        )
     made = issue_list(
         issuer,
         issuer_key,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from scada.core.clock import VirtualClock
 from scada.core.errors import SecurityError
 from scada.security import trust as trust_module
 from scada.security.identities import issue_identity, load_authority
@@ -117,6 +118,19 @@ def test_a_list_does_not_go_back_by_way_of_its_authority(trust, keys, clock):
     assert trust.refresh()
     with pytest.raises(RevokedError):
         trust.check(li, clock.now_ns())
+
+
+def test_a_clock_that_was_ahead_once_hinders_no_revocation(trust, keys, clock):
+    revoke(keys, [], "unspecified", VirtualClock(clock.now_ns() + int(1000 * DAY_S * 1e9)))
+    trust.refresh()
+    with pytest.raises(SecurityError, match="issued later than now"):
+        revoke(keys, [], "unspecified", clock)
+    revoke_operator(keys, clock)
+    trust.refresh()
+    with pytest.raises(RevokedError):
+        trust.check(of(keys, "operator"), clock.now_ns())
+    clock.advance(31 * DAY_S)
+    assert trust.stale, "the new list is overdue by the right clock"
 
 
 def test_overdue_by_the_clock_alone(trust, keys, clock):
