@@ -186,8 +186,10 @@ class AuditDesk:
         return told
 
     def _prove(self, record: int) -> pb.AuditProof:
-        self._audit.checkpoint_if_due(0.0)
         signed = read_checkpoints(self._folder / CHECKPOINTS)
+        if not signed or record > signed[-1].checkpoint.records:
+            self._audit.checkpoint_if_due(0.0)
+            signed = read_checkpoints(self._folder / CHECKPOINTS)
         if not signed:
             raise CheckpointError("there is no checkpoint yet", where=str(self._folder))
         leaf, path = Proofs(self._folder).inclusion(record, signed[-1].checkpoint)
