@@ -21,6 +21,7 @@ from scada.cli import dispatch
 from scada.cli.link import Link
 from scada.control.records import Principal
 from scada.core.clock import VirtualClock
+from scada.core.dispatch_settings import DispatchContract, DispatchSettings
 from scada.core.errors import ScadaError
 from scada.model_cim.points import load_model
 
@@ -57,6 +58,7 @@ def tables():
 def client(tables, monkeypatch):
     clock = VirtualClock()
     parts = {"agc": Box(), "events": Box(), "view": DispatchView(), "clock": clock, "zone": ZONE}
+    parts["settings"] = DispatchSettings(contracts={"li": DispatchContract()})
     one = Client(make(DispatchActor, tables=tables, past=[], seen=[], **parts), clock)
     one.today = day_of(clock.now_ns(), ZONE)
     one.times = labels(point_times(one.today, ZONE, 900), ZONE)
