@@ -31,6 +31,7 @@ from scada.security.envelope import (
     ReplayedError,
     RevocationsStaleError,
     SessionExpiredError,
+    StaleKeyError,
     TimeWindowError,
     UnauthorisedError,
     UnknownSessionError,
@@ -183,7 +184,9 @@ class SessionServer:
             raise MalformedError("the renewal cannot be read", where=session.principal.name) from error
         if len(request.nonce) != NONCE_SIZE:
             raise MalformedError("a renewal has a nonce of 32 bytes", where=session.principal.name)
-        epoch, secret = session.ring.epoch + 1, secrets.token_bytes(SECRET_SIZE)
+        epoch, secret = pb.Header.FromString(read_envelope(order.evidence).header).epoch + 1, secrets.token_bytes(SECRET_SIZE)
+        if epoch != session.ring.epoch + 1:  # held back: its sender has renewed since and would lose its keys
+            raise StaleKeyError("the keys were renewed meanwhile", where=session.principal.name)
         reply = self._answers.rekey(public_key, session.principal, secret=secret, digest=sm3(envelope), epoch=epoch)
         session.ring.renew(derive(secret, envelope, reply, epoch), self._clock.monotonic(), self._watch.era)
         session.renewed_at = session.messages

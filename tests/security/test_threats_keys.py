@@ -256,3 +256,15 @@ def test_replies_change_keys_a_little_later_and_old_ones_end(rig):
     rig.advance(SWITCH_S + GRACE_S + 1)
     with pytest.raises(EnvelopeError, match="wrong seal"):
         reader.open(still)
+
+
+def test_a_renewal_that_was_held_back_does_not_renew_again(rig):
+    """Under the former keys orders are taken a little longer; a renewal would take the present ones from its sender."""
+    client = rig.login()
+    held_back = client.rekey_request()
+    rig.rekey(client)
+    with pytest.raises(StaleKeyError):
+        rig.server.rekey(held_back, client.session)
+    rig.advance(3)
+    rig.open(client, client.seal(SELECT, REQUEST))
+    assert rig.reader(client).open(rig.sealer(client).seal(b"reply")) == b"reply"
