@@ -87,7 +87,8 @@ class TextMeterDriver(Driver):
             self.writer = None
             for waiting in (*self.answers.values(), self.interrogation):
                 if waiting is not None and not waiting.done():  # on its way when the link went: reported, never repeated
-                    waiting.set_result(CommandResult(Outcome.LINK_DOWN, "the connection ended before the meter answered"))
+                    reason = "the connection ended before the meter answered; it may have acted"
+                    waiting.set_result(CommandResult(Outcome.TIMEOUT, reason))
 
     async def read(self, reader: asyncio.StreamReader) -> str:
         """Lines until the end; returns why it came."""

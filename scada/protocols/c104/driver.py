@@ -214,7 +214,7 @@ class C104Driver(Driver):
     def _end_waiting(self, reason: str) -> None:
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_result(CommandResult(Outcome.LINK_DOWN, reason))
+                answer.set_result(CommandResult(Outcome.TIMEOUT, f"{reason}; the station may have acted"))
 
     def _write(self, data: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:

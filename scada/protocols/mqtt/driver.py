@@ -33,6 +33,7 @@ from scada.security.tls import TlsFiles, client_context
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 30.0
 _GOODBYE_S: Final = 1.0
 """Real seconds for telling the broker that we go."""
+_UNSURE: Final = "it is not known whether the device acted"
 _READ_AT_ONCE: Final = 500
 
 
@@ -316,10 +317,10 @@ class MqttDriver(Driver):
                     return CommandResult(Outcome.CONFIRMED, "the broker has it; the device was not asked for an answer")
                 return await asyncio.shield(waiting.answer)
         except MqttError as error:
-            fault = CommandResult(Outcome.LINK_DOWN, f"not confirmed by the broker: {error}")
+            fault = CommandResult(Outcome.TIMEOUT, f"not confirmed by the broker: {error}; {_UNSURE}")
             return waiting.answer.result() if waiting.answer.done() else fault
         except TimeoutError:
-            text = f"no answer within {self.parameters.command_timeout_s:g} s; it is not known whether the device acted"
+            text = f"no answer within {self.parameters.command_timeout_s:g} s; {_UNSURE}"
             return CommandResult(Outcome.TIMEOUT, text)
         finally:
             self._waiting.remove(waiting)
@@ -347,7 +348,7 @@ class MqttDriver(Driver):
 
     def _end_waiting(self) -> None:
         for waiting in self._waiting:
-            waiting.end(CommandResult(Outcome.LINK_DOWN, "the connection ended before the device answered; not repeated"))
+            waiting.end(CommandResult(Outcome.TIMEOUT, f"the connection ended before the device answered; {_UNSURE}"))
         self._progress.set()
 
     async def interrogate(self) -> CommandResult:
@@ -397,7 +398,7 @@ class _Waiting:
         if metric != self.target:
             return
         if value is None:
-            self.end(CommandResult(Outcome.LINK_DOWN, "the edge node or device died before it told the value back"))
+            self.end(CommandResult(Outcome.TIMEOUT, f"the edge node or device died before it told the value back; {_UNSURE}"))
         elif _same(value, self._value):
             self.end(CommandResult(Outcome.CONFIRMED))
 
