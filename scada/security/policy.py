@@ -110,6 +110,9 @@ def findings(policy: Policy, tables: ModelTables | None = None) -> list[str]:
         found += [f"{user.name}: there is no zone {zone!r}" for zone in sorted(user.zones - zones)]
         if not user.roles and not user.disabled:
             found.append(f"{user.name}: has no role")
+    for zone in policy.zones:
+        if zone.workstations - {ALL} and not zone.certificates and zone.rights - WITHOUT_ZONE:
+            found.append(f"zone {zone.name}: a workstation is believed the name that it gives; name certificates")
     names = sorted(policy.users.users)
     found += [f"{one}: would be taken for {other}" for at, one in enumerate(names) for other in names[:at] if alike(one, other)]
     for right, what in ((Right.SECURITY, "administers the rights"), (Right.CONTROL, "operates"), (Right.GUARD, "guards")):

@@ -29,7 +29,7 @@ from scada.security.users import (
     time_of_text,
     write_table,
 )
-from scada.security.zones import DEFAULT_ZONES, load_zones, zone_of
+from scada.security.zones import DEFAULT_ZONES, Zone, load_zones, zone_of
 
 NOW = time_of_text("2026-11-22")
 DAY = 86_400_000_000_000
@@ -72,6 +72,19 @@ def test_a_new_name_is_not_taken_for_another(name):
         refused(lambda: table().with_user(User(name, frozenset({"GUARDIAN"}), frozenset()), actor="zhao", now_ns=NOW))
         == "bad_user"
     )
+
+
+def test_a_zone_that_acts_by_a_name_which_anybody_can_give_is_told():
+    acts, looks = frozenset({Right.CONTROL}), frozenset({Right.VIEW})
+    named, proven = frozenset({"desk"}), frozenset({"operator"})
+    zones = (
+        Zone("a", named, frozenset(), acts),
+        Zone("b", named, proven, acts),
+        Zone("c", named, frozenset(), looks),
+        *DEFAULT_ZONES,
+    )
+    told = [one for one in findings(Policy(table(), zones)) if one.startswith("zone")]
+    assert [one.partition(":")[0] for one in told] == ["zone a"]
 
 
 def test_names_that_are_alike_in_a_file_are_told():
