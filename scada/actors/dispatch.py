@@ -26,7 +26,7 @@ from scada.actors.dispatch_requests import (
     reply_of,
     shown_order,
 )
-from scada.actors.dispatch_status import shown_contracts, shown_plans, shown_targets, shown_version
+from scada.actors.dispatch_status import shown_contracts, shown_followed, shown_plans, shown_targets, shown_version
 from scada.actors.messages import (
     DispatchAsked,
     DispatchHeard,
@@ -53,8 +53,6 @@ from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables
 from scada.security.areas import responsible_for_all
 
-STALE_S = 60
-"""A value of AGC older than this is not what flows now."""
 _FINE = ACCEPTED | {Verdict.DUPLICATE, Verdict.WITHDRAWN}
 
 
@@ -268,7 +266,7 @@ class DispatchActor(Actor):
         self._view.status = pb.DispatchStatus(
             interchange_setpoint_mw=next(iter(force.interchange.values()), float("nan")),
             orders=[shown_order(answer, names) for answer in self._office.shown],
-            followed=self._followed(now),
+            followed=shown_followed(self._energy, self._desk, names, self._measured, now),
             targets=shown_targets(force, self._desk, self._office.silence, names, now),
             contracts=shown_contracts(self._office),
         )
@@ -338,43 +336,6 @@ class DispatchActor(Actor):
         old = self._office.forget(now - self._settings.keep_days * 86_400 * NS_PER_S)
         if old and self._store is not None:
             self._store.write((), old)
-
-    def _followed(self, now: int) -> list[pb.ScheduleFollowed]:
-        actual = self._actual(now)
-        today = day_of(now, self._zone)
-        found = []
-        for target in self._desk.targets:
-            one = self._energy.follow(target, self._desk.plans.curve(target), actual.get(target, math.nan), now)
-            if one is None:
-                continue
-            newest = self._desk.plans.newest(target, today)
-            found.append(
-                pb.ScheduleFollowed(
-                    target=target,
-                    name=self._name(target),
-                    day=f"{today}",
-                    version=newest.number if newest is not None else 0,
-                    mw=one.mw,
-                    next_mw=one.next_mw,
-                    next_ns=one.next_ns,
-                    actual_mw=one.actual_mw,
-                    deviation_mw=one.deviation_mw,
-                    planned_mwh=one.planned_mwh,
-                    executed_mwh=one.executed_mwh,
-                    since_ns=one.since_ns,
-                    unknown_s=one.unknown_s,
-                )
-            )
-        return found
-
-    def _actual(self, now: int) -> dict[str, float]:
-        """Measured interchange of areas and power of units, as AGC had them in its last cycle."""
-        found = {}
-        for area, decision in self._measured.decisions.items():
-            if 0 <= now - decision.cycle_ns <= STALE_S * NS_PER_S:
-                found[area] = decision.interchange_mw
-                found.update(decision.units.powers)
-        return found
 
     # ------------------------------------------------------------------ versions
 

@@ -8,12 +8,18 @@ from datetime import date
 
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.agc import AgcView
 from scada.actors.dispatch_requests import schedule_info
+from scada.apps.dispatch.days import day_of
 from scada.apps.dispatch.desk import DispatchDesk
+from scada.apps.dispatch.following import EnergyAccounts
 from scada.apps.dispatch.office import DispatchOffice
 from scada.apps.dispatch.orders import Held, InForce, Slot
 from scada.apps.dispatch.silence import DispatchSilence
 from scada.core.clock import NS_PER_S
+
+STALE_S = 60
+"""A value of AGC older than this is not what flows now."""
 
 
 def shown_targets(
@@ -51,6 +57,51 @@ def _by_order(shown: pb.DispatchTarget, held: Held, silence: DispatchSilence, no
     slot: Slot = order.slot
     if slot[0] == "setpoint" and not order.valid_until_ns and silence.is_lost(order.sender):
         shown.silent, shown.ends_ns = True, now_ns + int(silence.left_s(order.sender) * NS_PER_S)
+
+
+def shown_followed(
+    energy: EnergyAccounts, desk: DispatchDesk, names: Mapping[str, str], measured: AgcView, now_ns: int
+) -> Iterator[pb.ScheduleFollowed]:
+    """How each plan is followed; counts its energy up to now.
+
+    Args:
+        energy: counts.
+        desk: knows the plans.
+        names: of units, by mRID.
+        measured: interchange of areas and power of units, as AGC had them in its last cycle.
+        now_ns: the moment.
+    """
+    today = day_of(now_ns, desk.zone)
+    actual = _actual(measured, now_ns)
+    for target in desk.targets:
+        one = energy.follow(target, desk.plans.curve(target), actual.get(target, math.nan), now_ns)
+        if one is None:
+            continue
+        newest = desk.plans.newest(target, today)
+        yield pb.ScheduleFollowed(
+            target=target,
+            name=names.get(target, target),
+            day=f"{today}",
+            version=newest.number if newest is not None else 0,
+            mw=one.mw,
+            next_mw=one.next_mw,
+            next_ns=one.next_ns,
+            actual_mw=one.actual_mw,
+            deviation_mw=one.deviation_mw,
+            planned_mwh=one.planned_mwh,
+            executed_mwh=one.executed_mwh,
+            since_ns=one.since_ns,
+            unknown_s=one.unknown_s,
+        )
+
+
+def _actual(measured: AgcView, now_ns: int) -> dict[str, float]:
+    found = {}
+    for area, decision in measured.decisions.items():
+        if 0 <= now_ns - decision.cycle_ns <= STALE_S * NS_PER_S:
+            found[area] = decision.interchange_mw
+            found.update(decision.units.powers)
+    return found
 
 
 def shown_contracts(office: DispatchOffice) -> Iterator[pb.DispatchContract]:

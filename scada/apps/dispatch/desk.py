@@ -65,7 +65,7 @@ class DispatchDesk:
         self._areas = {name: _Target(bounds, plan) for name, (bounds, plan) in areas.items()}
         self._units = {mrid: _Target(bounds) for mrid, bounds in units.items()}
         self._settings = settings or DispatchSettings()
-        self._zone = zone
+        self.zone = zone
         self._seen: set[OrderKey] = set()
         self._missing: set[tuple[str, date]] = set()
         self._cleaned = date.min
@@ -111,7 +111,7 @@ class DispatchDesk:
         if verdict is None and abs(order.start_ns - now_ns) > FARTHEST_NS:
             verdict, code, reason = Verdict.REFUSED, "invalid", "it begins more than 400 days from now"
         if verdict is None:
-            newest = self.plans.newest(name, day_of(order.start_ns, self._zone))
+            newest = self.plans.newest(name, day_of(order.start_ns, self.zone))
             if newest is not None and 0 < order.issued_ns < newest.issued_ns:
                 text = f"version {newest.number}, which is in force, was issued later"
                 verdict, code, reason = Verdict.OUT_OF_ORDER, "out_of_order", text
@@ -123,7 +123,7 @@ class DispatchDesk:
         points = [PlanPoint(time, float(mw), order.step_s) for time, mw in zip(times, order.mw, strict=True)]
         made = PlanVersion(
             name,
-            day_of(order.start_ns, self._zone),
+            day_of(order.start_ns, self.zone),
             1,
             tuple(points),
             order.order_id,
@@ -227,7 +227,7 @@ class DispatchDesk:
         limits = [one for one in findings if one.code == "limit"]
         first = limits[0] if limits else findings[0]
         more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
-        reason = f"{local(first.time_ns, self._zone):%H:%M}: {first.reason}{more}"
+        reason = f"{local(first.time_ns, self.zone):%H:%M}: {first.reason}{more}"
         refused = (limits and self._settings.beyond_limits == "refuse") or (
             len(limits) < len(findings) and self._settings.beyond_ramp == "refuse"
         )
@@ -269,7 +269,7 @@ class DispatchDesk:
 
     def missing(self, now_ns: int) -> list[tuple[str, date]]:
         """Targets that have a plan for today and none for tomorrow, once each, from the time of day that is set."""
-        moment = local(now_ns, self._zone)
+        moment = local(now_ns, self.zone)
         due = self._settings.next_day_by
         if not due or f"{moment:%H:%M}" < due:
             return []
@@ -279,7 +279,7 @@ class DispatchDesk:
         for name in [*self._areas, *self._units]:
             key = (name, tomorrow)
             curve = self.plans.curve(name)
-            wanted = curve.has_within(*day_bounds(today, self._zone)) and not curve.has_within(*day_bounds(tomorrow, self._zone))
+            wanted = curve.has_within(*day_bounds(today, self.zone)) and not curve.has_within(*day_bounds(tomorrow, self.zone))
             if wanted and key not in self._missing:
                 found.append(key)
                 self._missing.add(key)
@@ -287,7 +287,7 @@ class DispatchDesk:
 
     def clean(self, now_ns: int) -> None:
         """Drop versions of days that are no longer kept, once a day; the audit log has them."""
-        today = day_of(now_ns, self._zone)
+        today = day_of(now_ns, self.zone)
         if today != self._cleaned:
             self._cleaned = today
             self.plans.forget_before(today - timedelta(days=self._settings.keep_days))
