@@ -178,6 +178,7 @@ def confirm(link: Link, *, run: str, yes: bool, refuse: bool, reason: str) -> No
     async def _work(client: ScadaClient) -> int:
         found = await _find(client, run)
         _print_steps(link, found, await _controls(client))
+        click.echo(_beginning(link, found))
         words = {"run": run, "programme": found.programme, "version": str(found.version), "operator": found.operator}
         question = link.text("ctl.programme.confirm", count=str(len(found.planned)), **words)
         if not (yes or refuse or await asyncio.to_thread(click.confirm, question)):
@@ -369,6 +370,18 @@ def _print_run(link: Link, run: pb.RunInfo) -> None:
             guardian=run.guardian,
             at=time_text(run.at_ns) if run.state in ("unconfirmed", "waiting") else "",
         )
+    )
+
+
+def _beginning(link: Link, run: pb.RunInfo) -> str:
+    """When and how a run begins, which a guardian confirms with it."""
+    return link.text(
+        "ctl.programme.begins",
+        at=time_text(run.at_ns) if run.at_ns else "",
+        condition=run.condition,
+        wait=f"{run.wait_s:g}" if run.condition else "",
+        stepwise=link.text("ctl.programme.stepwise") if run.single_step else "",
+        why=run.why,
     )
 
 

@@ -1296,14 +1296,12 @@ class InterlockQuery(_message.Message):
     def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
 
 class InterlockReport(_message.Message):
-    __slots__ = ("findings", "rules", "remark")
+    __slots__ = ("findings", "remark")
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
-    RULES_FIELD_NUMBER: _ClassVar[int]
     REMARK_FIELD_NUMBER: _ClassVar[int]
     findings: _containers.RepeatedCompositeFieldContainer[InterlockFinding]
-    rules: _containers.RepeatedScalarFieldContainer[str]
     remark: str
-    def __init__(self, findings: _Optional[_Iterable[_Union[InterlockFinding, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., remark: _Optional[str] = ...) -> None: ...
+    def __init__(self, findings: _Optional[_Iterable[_Union[InterlockFinding, _Mapping]]] = ..., remark: _Optional[str] = ...) -> None: ...
 
 class ControlReply(_message.Message):
     __slots__ = ("sequence_id", "state", "code", "reason", "valid_until_ns", "value", "present", "elapsed_s", "needs_guardian", "guardian", "select_digest", "confirm_digest", "findings")
