@@ -94,10 +94,10 @@ def test_nothing_in_the_house_waits_for_a_future_without_a_limit():
         for path in root.rglob("*.py")
         for text in waits_without_limit(ast.parse(path.read_text("utf-8")))
     }
-    # an actor's thread waits for its next message, a child's writer for its next row: that is their work
-    assert found <= {"actors/base.py: self._mailbox.get()", "protocols/c104/child.py: self._out.get()"}, (
-        "give every get() a timeout"
-    )
+    # an actor's thread waits for its next message, a child's writer for its next row: that is their work; a context variable
+    # waits for nobody
+    allowed = {"actors/base.py: self._mailbox.get()", "protocols/c104/child.py: self._out.get()", "api/peers.py: _known.get()"}
+    assert found <= allowed, "give every get() a timeout"
 
 
 def test_the_search_finds_what_it_looks_for():
