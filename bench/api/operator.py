@@ -30,7 +30,7 @@ async def _round(client: ScadaClient, control: str, value: float) -> float:
     request = pb.SelectRequest(control=control, value=value, device_number="G1")
     reply = await client.signed("Control/Select", request)
     took = time.perf_counter() - began
-    if not reply.sequence_id or reply.code:
+    if reply.state != pb.CONTROL_STATE_SELECTED:
         raise RuntimeError(f"{reply.code}: {reply.reason}")
     await client.signed("Control/Cancel", pb.CancelRequest(sequence_id=reply.sequence_id))
     return took

@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 PERIOD_MS = 50
 """Half of the period of the changes, so that a frame never waits for the period of the one before."""
 
-CREDIT = 4
+CREDIT = 8
 
 
 class Tally:

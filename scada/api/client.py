@@ -180,7 +180,7 @@ class ScadaClient:
     async def frames(
         self, pids: Iterable[int] = (), *, period_ms: int = 0, credit: int = 2
     ) -> AsyncGenerator[pb.PointFrame, None]:
-        """Point frames of the points (none = all): a full one, then deltas, one credit returned for each one taken.
+        """Point frames of the points (none = all): a full one, then deltas; credit is given back by halves of ``credit``.
 
         Ends with :class:`CallError` when the stream breaks; :meth:`watch` goes on instead.
         """
@@ -191,10 +191,14 @@ class ScadaClient:
             while True:
                 yield pb.SubscribeRequest(credit=await taken.get()).SerializeToString()
 
+        owed = 0
         async with aclosing(self.relay_stream("Realtime/Subscribe", _requests())) as stream:
             async for message in stream:
                 yield pb.PointFrame.FromString(message)
-                taken.put_nowait(1)
+                owed += 1
+                if 2 * owed >= credit:  # each message of credit costs the server as much as a third of a frame
+                    taken.put_nowait(owed)
+                    owed = 0
 
     async def watch(
         self, pids: Iterable[int] = (), *, period_ms: int = 0, credit: int = 2
