@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,9 +100,15 @@ def link_options(identity: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def take_link(given: dict[str, Any]) -> Link:
+    """Take the options of a connection out of what a command was given, as a link."""
+    words = {part.name: given.pop(part.name) for part in fields(Link) if part.name != "language"}
+    return Link(language=language_of(given.pop("lang") or ""), **words)
+
+
 def make_link(ctx: click.Context, given: dict[str, Any]) -> None:
     """Put the link of the given options into the context."""
-    ctx.obj = Link(language=language_of(given.pop("lang") or ""), **given)
+    ctx.obj = take_link(given)
 
 
 def _options(identity: str) -> list[Callable[[Command], Command]]:

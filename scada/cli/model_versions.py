@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.api.texts import LANGUAGES, language_of
-from scada.cli.link import Link, link_options
+from scada.api.texts import LANGUAGES
+from scada.cli.link import Link, link_options, take_link
 from scada.cli.model_session import SHOWN, accepted, answer, consent, detail_of, heads, send, settled, show, show_dangers, stops
 from scada.cli.rendering import table, time_text
 from scada.core.errors import ModelError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 REFUSED: Final = 1
 WAITS: Final = 3
 """Exit code: a second engineer must approve first."""
-_LINK: Final = ("server", "control_port", "keys", "name", "site", "lang")
 
 
 def _on_server(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,8 +33,7 @@ def _on_server(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> Any:
-        words = {name: given.pop(name) for name in _LINK}
-        return command(link=Link(language=language_of(words.pop("lang") or ""), **words), **given)
+        return command(link=take_link(given), **given)
 
     return link_options("engineer")(wrapped)
 
