@@ -269,8 +269,11 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
     assert agc.state == "off"
     assert next((u.base_mode, u.reg_mode) for u in agc.units if u.mrid == unit.mrid) == ("BASE", "A")
     assert rig.call("Dispatch/GetDispatch", pb.GetDispatchRequest()).interchange_setpoint_mw == ordered
-    again = pb.AreaSetpoint(area=AREA, interchange_mw=0, order_id=orders[0])
+    again = pb.AreaSetpoint(area=AREA, interchange_mw=ordered, order_id=orders[0])
     assert rig.signed("Dispatch/SendSetpoint", again, "dispatcher").code == pb.DISPATCH_CODE_DUPLICATE
+    other = pb.AreaSetpoint(area=AREA, interchange_mw=ordered + 1, order_id=orders[0])
+    refused = rig.signed("Dispatch/SendSetpoint", other, "dispatcher")
+    assert (refused.code, refused.reason_code) == (pb.DISPATCH_CODE_REFUSED, "order_id_reused")
     value, quality = rig.read(flow.pid)
     assert value == 33.25
     assert quality & int(Quality.MANUAL)
