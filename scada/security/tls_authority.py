@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -286,8 +286,8 @@ def read_key(path: Path, password: bytes | None) -> object:
         return serialization.load_pem_private_key(data, password if b"ENCRYPTED" in data else None)
     except TypeError as error:
         raise SecurityError("the private key is encrypted", where=str(path), mend="give its password") from error
-    except (OSError, ValueError) as error:
-        raise SecurityError(f"no private key: {error}", where=str(path)) from error
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise SecurityError(f"no private key for TLS: {error}", where=str(path)) from error
 
 
 def _builder(

@@ -60,7 +60,7 @@ port = {ports["metrics"]}
 """,
             "utf-8",
         )
-        self.server_key = next((folder / "keys").glob("server*key*"))
+        self.server_key = next((folder / "keys").glob("server.key.pem"))
         self.log = folder / "log"
 
     def serve(self, *, file_bytes=0):
@@ -140,12 +140,19 @@ def test_a_wrong_key_file_is_named_with_the_way_to_mend_it(tmp_path, keys, serve
     site.server_key.write_bytes((site.folder / "keys" / "operator.key.pem").read_bytes())
     assert "server" in serve_here(site)
     site.server_key.unlink()
-    assert "scada keys init" in serve_here(site)
+    assert "scada keys show" in serve_here(site)
     site.server_key.write_bytes(whole)
     site.server_key.chmod(0o600)
     (site.folder / "keys" / "roles.toml").write_text("[[[", "utf-8")
     assert "roles.toml" in serve_here(site)
     assert not (site.folder / "rtdb").exists(), "nothing was begun"
+
+
+def test_a_key_of_another_kind_in_the_place_of_the_tls_key_is_named(tmp_path, keys, serve_here):
+    site = Site(tmp_path / "site", keys)
+    tls_key = site.folder / "keys" / "server.tls.key"
+    tls_key.write_bytes(site.server_key.read_bytes())
+    assert f"{tls_key}: no private key for TLS" in serve_here(site)
 
 
 def test_a_busy_port_and_a_missing_model_are_named(tmp_path, keys, serve_here):
