@@ -1,6 +1,8 @@
 # ruff: noqa: INP001 - a script
 """Rebuild what is committed of the page: generated contract code and bundle; ``--check`` compares instead.
 
+``--install`` only brings the locked npm packages, once for all who ask at the same time.
+
 Needs Node and npm; exit code 1: something differs, 2: Node or npm is missing.
 
 Users need neither: the bundle in ``scada_hmi/static`` is part of the repository.
@@ -8,6 +10,7 @@ Users need neither: the bundle in ``scada_hmi/static`` is part of the repository
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -45,8 +48,10 @@ def install() -> None:
     """Install the locked packages if they are not there, from the registry npm is configured with."""
     marker = ROOT / "node_modules" / ".package-lock.json"
     lock = ROOT / "package-lock.json"
-    if not marker.exists() or marker.stat().st_mtime < lock.stat().st_mtime:
-        run("npm", "ci", "--no-audit", "--no-fund")
+    with lock.open("rb") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        if not marker.exists() or marker.stat().st_mtime < lock.stat().st_mtime:
+            run("npm", "ci", "--no-audit", "--no-fund")
 
 
 def generate(out: Path) -> None:
@@ -100,6 +105,8 @@ def main() -> int:
         return 2
     os.environ["NPM_CONFIG_UPDATE_NOTIFIER"] = "false"
     install()
+    if "--install" in sys.argv:
+        return 0
     if "--check" in sys.argv:
         return check()
     generate(GENERATED)

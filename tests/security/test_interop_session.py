@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from scada.security.seals import request_digest
 from tests.security.session_rig import REQUEST, SELECT, Rig
 
 HERE = Path(__file__).parent
-MODULES = HERE.parents[1] / "hmi-client"
 
 pytestmark = pytest.mark.interop
 
@@ -38,11 +36,8 @@ class Node:
 
 
 @pytest.fixture
-def node():
-    found = shutil.which("node")
-    if found is None or not (MODULES / "node_modules" / "sm-crypto-v2").exists():
-        pytest.skip("no node with sm-crypto-v2 here")
-    command = [found, str(HERE / "session_client.cjs"), str(MODULES)]
+def node(npm_client):
+    command = ["node", str(HERE / "session_client.cjs"), str(npm_client)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Node(process)
         process.stdin.close()
