@@ -15,17 +15,15 @@ from google.protobuf.message import Message
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import (
-    ApplyDerived,
+from scada.actors.messages import ApplyDerived, Report, Tick
+from scada.actors.order_messages import (
     DirectControl,
     DirectDone,
     ExplainAsked,
-    Report,
     SetBasePoint,
     SetInterchange,
     SetState,
     SetUnitLimits,
-    Tick,
 )
 from scada.actors.performance import RegulationSampled, sample_of
 from scada.actors.regulator import Regulator

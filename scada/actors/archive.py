@@ -14,7 +14,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.history import answer_query
-from scada.actors.messages import HistoryAsked, Report, Tick
+from scada.actors.messages import Report, Tick
+from scada.actors.order_messages import HistoryAsked
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.events.records import Event, EventKind

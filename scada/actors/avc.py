@@ -14,7 +14,8 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import DirectControl, DirectDone, ExplainAsked, ModelChanged, Report, SetState, Tick
+from scada.actors.messages import ModelChanged, Report, Tick
+from scada.actors.order_messages import DirectControl, DirectDone, ExplainAsked, SetState
 from scada.actors.regulator import Regulator
 from scada.actors.standing import Standing
 from scada.apps.agc_avc.avc.controller import AvcController

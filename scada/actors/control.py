@@ -10,24 +10,18 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.channel import ChannelView
-from scada.actors.messages import (
-    AdoptControls,
-    Changed,
+from scada.actors.messages import AdoptControls, Changed, ModelChanged, Operate, Report, ReserveControls, Tick
+from scada.actors.mirror import Mirror
+from scada.actors.order_messages import (
     DirectControl,
     FollowedReply,
     InterlocksAsked,
-    ModelChanged,
-    Operate,
     ProgrammeSelect,
-    Report,
-    ReserveControls,
     SequencesAsked,
     StepAnswered,
     StepAsked,
     TelecontrolSelect,
-    Tick,
 )
-from scada.actors.mirror import Mirror
 from scada.control import effects as fx
 from scada.control.checks import Waiver, no_tags
 from scada.control.desk import ControlDesk

@@ -27,16 +27,15 @@ from scada.actors.dispatch_requests import (
     shown_order,
 )
 from scada.actors.dispatch_status import shown_contracts, shown_followed, shown_plans, shown_targets, shown_version
-from scada.actors.messages import (
+from scada.actors.messages import Report, Tick
+from scada.actors.order_messages import (
     DispatchAsked,
     DispatchHeard,
     ModeChanged,
     PlansAsked,
-    Report,
     SetBasePoint,
     SetInterchange,
     SetUnitLimits,
-    Tick,
 )
 from scada.apps.dispatch.contracts import Contracts
 from scada.apps.dispatch.days import day_of

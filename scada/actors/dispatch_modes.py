@@ -14,7 +14,7 @@ from scada.actors.agc import AgcView
 from scada.actors.asking import AskDeadlockError
 from scada.actors.avc import AvcView
 from scada.actors.base import Address
-from scada.actors.messages import SetState
+from scada.actors.order_messages import SetState
 from scada.apps.dispatch.orders import Held, Slot
 from scada.control.records import ModeReply
 from scada.core.clock import Clock

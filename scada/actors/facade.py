@@ -22,12 +22,20 @@ from scada.actors.kpi import kpi_reply
 from scada.actors.messages import (
     Acknowledge,
     ChannelAction,
+    FollowChanges,
+    FollowEvents,
+    Report,
+    Suppress,
+    UnfollowChanges,
+    UnfollowEvents,
+)
+from scada.actors.mode_orders import mode_rights, mode_row, outcome_row
+from scada.actors.operator import COMMIT_S, mark_readings
+from scada.actors.order_messages import (
     DispatchAsked,
     DispatchHeard,
     DispatchRequest,
     ExplainAsked,
-    FollowChanges,
-    FollowEvents,
     HistoryAsked,
     InterlocksAsked,
     ModeChanged,
@@ -36,16 +44,10 @@ from scada.actors.messages import (
     ProgrammeAsked,
     ProgrammesRead,
     ReplayAsked,
-    Report,
     SequencesAsked,
     SetState,
     StepAsked,
-    Suppress,
-    UnfollowChanges,
-    UnfollowEvents,
 )
-from scada.actors.mode_orders import mode_rights, mode_row, outcome_row
-from scada.actors.operator import COMMIT_S, mark_readings
 from scada.actors.performance import AreaPerformance
 from scada.actors.performance_desk import PerformanceDesk
 from scada.actors.recordings import recordings_in

@@ -10,7 +10,8 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import Changed, HistoryAsked, ModelChanged, Report, Tick
+from scada.actors.messages import Changed, ModelChanged, Report, Tick
+from scada.actors.order_messages import HistoryAsked
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.core.quality import is_good

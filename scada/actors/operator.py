@@ -13,7 +13,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.generation import Generation
-from scada.actors.messages import ChannelAction, Hold, ModelChanged, OperatorAsked, Release, Report, TagsChanged
+from scada.actors.messages import ChannelAction, Hold, ModelChanged, Release, Report
+from scada.actors.order_messages import OperatorAsked, TagsChanged
 from scada.control.operator_data import HOLDS, Mark, MarkKind, MarkReading, MarkReply
 from scada.control.operator_ledger import Decision, OperatorLedger
 from scada.control.operator_store import OperatorStore

@@ -16,17 +16,9 @@ from scada.actors.base import Actor, Address
 from scada.actors.channel import ChannelView
 from scada.actors.control import LivePlant
 from scada.actors.mailbox import Message
-from scada.actors.messages import (
-    AdoptControls,
-    ProgrammeAsked,
-    ProgrammeSelect,
-    ProgrammesRead,
-    Report,
-    ReserveControls,
-    StepAsked,
-    Tick,
-)
+from scada.actors.messages import AdoptControls, Report, ReserveControls, Tick
 from scada.actors.mirror import Mirror
+from scada.actors.order_messages import ProgrammeAsked, ProgrammeSelect, ProgrammesRead, StepAsked
 from scada.actors.programme_requests import programme_of, reply_of, shown_programme, shown_run, start_of, word_of
 from scada.control import effects as fx
 from scada.control.plant import Reading, SwitchgearTopology

@@ -14,7 +14,8 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import AccidentsSeen, HistoryAsked, Report, Tick
+from scada.actors.messages import AccidentsSeen, Report, Tick
+from scada.actors.order_messages import HistoryAsked
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import ScadaError, StoreError
 from scada.core.settings import EventSettings

@@ -18,7 +18,8 @@ import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
-from scada.actors.messages import ReplayAsked, Tick
+from scada.actors.messages import Tick
+from scada.actors.order_messages import ReplayAsked
 from scada.actors.replaying import MOST_COMPARED, MOST_FRAMES, Reading, Replay, differences_of, speed_of
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError

@@ -17,7 +17,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Actor, Address
 from scada.actors.mailbox import Message
-from scada.actors.messages import Changed, DispatchHeard, FellBehind, Report, Tick
+from scada.actors.messages import Changed, FellBehind, Report, Tick
+from scada.actors.order_messages import DispatchHeard
 from scada.actors.upstream_dispatch import DispatchReplied, UpstreamSetpoints, is_for_dispatch
 from scada.actors.upstream_masters import CommandRate, Masters, MasterWatch, Refusals, Remarks, shown_group
 from scada.actors.upstream_orders import OrderReplied, UpstreamOrders

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.messages import DispatchAsked
+from scada.actors.order_messages import DispatchAsked
 from scada.actors.upstream_orders import evidence_of
 from scada.control.records import Principal
 from scada.core.clock import Clock

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.messages import FollowedReply, StepAsked, TelecontrolSelect
+from scada.actors.order_messages import FollowedReply, StepAsked, TelecontrolSelect
 from scada.control.records import ControlReply, Principal, SequenceState
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 

@@ -16,7 +16,8 @@ from actors.harness import OPERATOR
 from actors.test_control_actor import Desk
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.messages import Operate, StepAsked
+from scada.actors.messages import Operate
+from scada.actors.order_messages import StepAsked
 from scada.core.control_settings import TwoPersonRule
 from scada.model_cim.points import load_model
 

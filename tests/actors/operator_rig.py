@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from scada.actors.messages import Hold, OperatorAsked, Release
+from scada.actors.messages import Hold, Release
 from scada.actors.operator import OperatorActor, OperatorView, mark_readings
+from scada.actors.order_messages import OperatorAsked
 from scada.control.operator_store import OperatorStore
 from scada.control.tags import TagBoard
 from scada.core.errors import StoreError

@@ -6,7 +6,7 @@ from actors.test_small_actors import OPERATOR, Regulation
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.agc import agc_status
-from scada.actors.messages import SetState
+from scada.actors.order_messages import SetState
 from scada.actors.performance import RegulationSampled
 from scada.apps.agc_avc.agc.unit_decisions import UnitView
 

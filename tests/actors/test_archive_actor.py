@@ -8,7 +8,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.archive import ArchiveActor
 from scada.actors.history import HistoryActor
-from scada.actors.messages import HistoryAsked, Tick
+from scada.actors.messages import Tick
+from scada.actors.order_messages import HistoryAsked
 from scada.core.errors import ScadaError
 from scada.history import driver
 from scada.history.postgres import Beside

@@ -9,7 +9,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.channel import ChannelView
 from scada.actors.control import ControlActor
-from scada.actors.messages import Changed, DirectControl, Operate, StepAnswered, StepAsked, Tick
+from scada.actors.messages import Changed, Operate, Tick
+from scada.actors.order_messages import DirectControl, StepAnswered, StepAsked
 from scada.control.records import SequenceState
 from scada.core.control_settings import ControlSettings, TwoPersonRule
 from scada.core.errors import SecurityError

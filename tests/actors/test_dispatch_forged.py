@@ -10,7 +10,7 @@ from actors.test_dispatch_orders import ACCEPTED, CONTRACTS, REFUSED, Dispatch, 
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.dispatch_requests import PastOrder
-from scada.actors.messages import DispatchAsked, DispatchHeard, ModeChanged
+from scada.actors.order_messages import DispatchAsked, DispatchHeard, ModeChanged
 from scada.apps.dispatch.order_store import OrderStore
 from scada.control.records import Principal
 from scada.core.clock import VirtualClock

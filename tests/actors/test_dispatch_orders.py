@@ -12,7 +12,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.agc import AgcView
 from scada.actors.dispatch import DispatchActor, DispatchView
-from scada.actors.messages import (
+from scada.actors.messages import Tick
+from scada.actors.order_messages import (
     DispatchAsked,
     DispatchHeard,
     ModeChanged,
@@ -20,7 +21,6 @@ from scada.actors.messages import (
     SetInterchange,
     SetState,
     SetUnitLimits,
-    Tick,
 )
 from scada.apps.dispatch.order_store import OrderStore
 from scada.control.records import ModeReply, Principal

@@ -14,7 +14,8 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.agc import AgcView
 from scada.actors.dispatch import DispatchActor, DispatchView
 from scada.actors.dispatch_requests import past_orders
-from scada.actors.messages import DispatchAsked, PlansAsked, SetBasePoint, SetInterchange, Tick
+from scada.actors.messages import Tick
+from scada.actors.order_messages import DispatchAsked, PlansAsked, SetBasePoint, SetInterchange
 from scada.apps.dispatch.days import day_of, point_times
 from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, VirtualClock

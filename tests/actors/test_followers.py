@@ -9,8 +9,9 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.calc import CalcActor
 from scada.actors.history import MAX_PENS, HistoryActor
-from scada.actors.messages import ApplyDerived, Changed, HistoryAsked, Tick
+from scada.actors.messages import ApplyDerived, Changed, Tick
 from scada.actors.mirror import Mirror
+from scada.actors.order_messages import HistoryAsked
 from scada.actors.topology import CLOSED, OPEN, LiveTopology, TopologyActor
 from scada.control.plant import SwitchKind
 from scada.core.batch import RecordFlag

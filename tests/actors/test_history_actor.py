@@ -9,7 +9,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors import history
 from scada.actors.history import HistoryActor
-from scada.actors.messages import Changed, HistoryAsked, Tick
+from scada.actors.messages import Changed, Tick
+from scada.actors.order_messages import HistoryAsked
 from scada.core.errors import ScadaError
 from scada.core.quality import Quality
 from scada.history.interface import NOT_RECORDED

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.messages import ChannelAction, Report, TagsChanged
+from scada.actors.messages import ChannelAction, Report
 from scada.actors.operator import mark_readings
+from scada.actors.order_messages import TagsChanged
 from scada.control.operator_data import MarkKind
 from scada.control.operator_ledger import marks_from_audit
 from scada.control.operator_store import OperatorStore

@@ -6,7 +6,8 @@ from actors.test_control_actor import Desk
 from actors.test_followers import BREAKER
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.messages import Operate, ProgrammeAsked, ProgrammeSelect, ProgrammesRead, StepAsked, Tick
+from scada.actors.messages import Operate, Tick
+from scada.actors.order_messages import ProgrammeAsked, ProgrammeSelect, ProgrammesRead, StepAsked
 from scada.actors.programmes import ProgrammesActor, StepReplied
 from scada.control.programme_store import ProgrammeStore
 from scada.control.records import Principal

@@ -6,7 +6,8 @@ from actors.harness import TABLES, Box, S, make
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.history import HistoryActor
-from scada.actors.messages import AccidentsSeen, HistoryAsked, Report, Tick
+from scada.actors.messages import AccidentsSeen, Report, Tick
+from scada.actors.order_messages import HistoryAsked
 from scada.actors.recall import LATE_S, RecallActor, Recaller, is_accident
 from scada.core.errors import StoreError
 from scada.core.settings import EventSettings

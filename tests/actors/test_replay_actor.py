@@ -11,7 +11,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors import replay as module
 from scada.actors import replaying
-from scada.actors.messages import ReplayAsked, Tick
+from scada.actors.messages import Tick
+from scada.actors.order_messages import ReplayAsked
 from scada.actors.replay import SESSIONS, ReplayActor, ReplayView
 from scada.core.clock import VirtualClock
 from scada.core.errors import ScadaError

@@ -16,9 +16,9 @@ from scada.actors.avc import AvcActor, AvcView
 from scada.actors.base import Address
 from scada.actors.channel import ChannelView
 from scada.actors.dispatch import DispatchActor, DispatchView
-from scada.actors.messages import (
-    Apply,
-    ApplyDerived,
+from scada.actors.messages import Apply, ApplyDerived, Tick
+from scada.actors.metrics import SystemCollector, serve_metrics
+from scada.actors.order_messages import (
     DirectControl,
     DirectDone,
     DispatchAsked,
@@ -26,9 +26,7 @@ from scada.actors.messages import (
     SetBasePoint,
     SetInterchange,
     SetState,
-    Tick,
 )
-from scada.actors.metrics import SystemCollector, serve_metrics
 from scada.actors.standing import Standing
 from scada.actors.status import StatusReport
 from scada.actors.timers import Timers

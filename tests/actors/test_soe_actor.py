@@ -12,7 +12,8 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.alarm_view import AlarmView
 from scada.actors.events import EventActor
 from scada.actors.mailbox import Envelope
-from scada.actors.messages import Acknowledge, Changed, Report, Suppress, TagsChanged, Tick
+from scada.actors.messages import Acknowledge, Changed, Report, Suppress, Tick
+from scada.actors.order_messages import TagsChanged
 from scada.core.batch import RecordFlag
 from scada.core.clock import VirtualClock
 from scada.events.log_index import Order, Query

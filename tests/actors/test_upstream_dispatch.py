@@ -12,7 +12,8 @@ from protocols.iec104.raw_master import causes, order
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.dispatch import DispatchActor, DispatchView
-from scada.actors.messages import DispatchAsked, DispatchHeard, SetInterchange, Tick
+from scada.actors.messages import Tick
+from scada.actors.order_messages import DispatchAsked, DispatchHeard, SetInterchange
 from scada.core.dispatch_settings import DispatchContract, DispatchSettings
 from scada.core.settings import MasterSettings
 from scada.model_cim.addresses import Iec104Address

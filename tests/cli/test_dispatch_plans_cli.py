@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.dispatch import DispatchActor, DispatchView
-from scada.actors.messages import DispatchAsked, PlansAsked
+from scada.actors.order_messages import DispatchAsked, PlansAsked
 from scada.apps.dispatch.days import day_of, labels, point_times
 from scada.cli import dispatch
 from scada.cli.link import Link

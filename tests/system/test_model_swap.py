@@ -11,7 +11,8 @@ from scadapb.v1 import scada_pb2 as pb
 from system.conftest import BAD, DARK, GOOD, GRID, plain
 from system.raw_rtu import INTERROGATED, RawRtu, asdu, float_element
 
-from scada.actors.messages import DirectControl, OperatorAsked, ReserveControls
+from scada.actors.messages import ReserveControls
+from scada.actors.order_messages import DirectControl, OperatorAsked
 from scada.actors.swap import Swap
 from scada.control.records import Principal, SequenceState
 from scada.core.quality import BAD_MASK, Quality

@@ -9,7 +9,7 @@ from system.conftest import BAD, GOOD, plain
 from system.raw_rtu import INTERROGATED, RawRtu, asdu, float_element
 from system.test_model_swap import AGC, DARK, LOST, Edit, _breakers, shows
 
-from scada.actors.messages import DirectControl
+from scada.actors.order_messages import DirectControl
 from scada.actors.swap import Swap
 from scada.core.quality import BAD_MASK
 
