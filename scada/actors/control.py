@@ -25,9 +25,9 @@ from scada.actors.order_messages import (
 from scada.control import effects as fx
 from scada.control.checks import Waiver, no_tags
 from scada.control.desk import ControlDesk
+from scada.control.phases import Timings
 from scada.control.plant import Reading, SwitchgearTopology
 from scada.control.records import Principal, SequenceState
-from scada.control.sequence import Timings
 from scada.control.two_person import GuardianWord
 from scada.core.clock import Clock
 from scada.core.control_settings import ControlSettings

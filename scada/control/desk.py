@@ -12,10 +12,11 @@ from scada.control.answers import denied, refusal_reply, refused, unknown_contro
 from scada.control.checks import NO_WAIVER, Checks, Refusal, Waiver, no_tags, number_refusal, value_refusal
 from scada.control.effects import Effect, Reply
 from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock
+from scada.control.phases import DEFAULT_TIMINGS, Phase, Timings
 from scada.control.plant import Plant, SwitchgearTopology
 from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState, SequenceView
 from scada.control.recovery import interrupted
-from scada.control.sequence import DEFAULT_TIMINGS, ControlSequence, Phase, Timings
+from scada.control.sequence import ControlSequence
 from scada.control.traces import Request
 from scada.control.two_person import GuardianWord, not_another, not_what_was_selected
 from scada.core.clock import Clock

@@ -9,55 +9,16 @@ one is needed, once, and in time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from enum import Enum
 
 from scada.control.effects import Audit, Effect, Progress, Reply, Report, SendCancel, SendExecute, SendSelect
+from scada.control.phases import UNDER_WAY, WITHDRAWABLE, Phase, Timings
 from scada.control.plant import Reading, has_followed
+from scada.control.proof import not_followed, refused_execute, refused_preset, succeeded
 from scada.control.records import ControlReply, Principal, SequenceState, SequenceView
 from scada.control.traces import Request, audit_row, control_event
 from scada.core.clock import NS_PER_S, Clock
-from scada.core.control_settings import ControlSettings
 from scada.model_cim.tables import ControlKind
 from scada.protocols.driver import CommandResult, Outcome
-
-
-class Phase(Enum):
-    """Where a sequence stands between its replies."""
-
-    NEW = "new"
-    SELECTING = "selecting"
-    """Preset sent, check-back awaited."""
-    SELECTED = "selected"
-    CONFIRMED = "confirmed"
-    """By the guardian."""
-    EXECUTING = "executing"
-    """Sent, the station's confirmation awaited."""
-    WATCHING = "watching"
-    """Confirmed or not answered, the feedback awaited."""
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Deadlines of a sequence, seconds."""
-
-    check_back_s: float = 10.0
-    selection_s: float = 30.0
-    """How long a checked-back selection stays, for guardian and execute together."""
-    confirm_s: float = 10.0
-
-    @classmethod
-    def of(cls, settings: ControlSettings) -> Timings:
-        """As configured."""
-        return cls(settings.check_back_s, settings.selection_s, settings.confirm_s)
-
-
-DEFAULT_TIMINGS = Timings()
-
-
-_WITHDRAWABLE = (Phase.SELECTING, Phase.SELECTED, Phase.CONFIRMED)
-_UNDER_WAY = (Phase.EXECUTING, Phase.WATCHING)
 
 
 class ControlSequence:
@@ -120,8 +81,7 @@ class ControlSequence:
             return self._selected("check_back")
         if result.outcome is Outcome.TIMEOUT:
             return self._check_back_missed()
-        code = {Outcome.REFUSED: "check_back_refused", Outcome.LINK_DOWN: "link_down"}.get(result.outcome, "unsupported")
-        return self._finish(SequenceState.CHECK_FAILED, code, result.reason or "the station refused the preset")
+        return self._finish(*refused_preset(result))
 
     def guard(self, ticket: object, guardian: Principal, digest: bytes, *, evidence: bytes = b"") -> list[Effect]:
         """The guardian confirms what is selected; the selection lasts no longer for that.
@@ -190,8 +150,7 @@ class ControlSequence:
         if result.outcome is Outcome.CONFIRMED:
             self._confirmed = True
         elif result.outcome is not Outcome.TIMEOUT:
-            code = {Outcome.REFUSED: "execute_refused", Outcome.LINK_DOWN: "link_down"}.get(result.outcome, "unsupported")
-            return self._finish(SequenceState.EXEC_FAILED, code, result.reason or "the station refused to execute")
+            return self._finish(*refused_execute(result))
         return self._watch()
 
     def feedback(self, present: Reading) -> list[Effect]:
@@ -209,7 +168,7 @@ class ControlSequence:
         self, ticket: object, principal: Principal, reason: str, *, code: str = "cancelled", evidence: bytes = b""
     ) -> list[Effect]:
         """Withdraw the sequence; once it executes that is too late."""
-        if self.phase not in _WITHDRAWABLE:
+        if self.phase not in WITHDRAWABLE:
             code = "already_done" if self.phase is Phase.DONE else "too_late"
             return [Reply(ticket, self.reply(code, f"the sequence is {self.outcome.value}"))]
         waiting, self.ticket = self.ticket, ticket
@@ -296,12 +255,12 @@ class ControlSequence:
     @property
     def withdrawable(self) -> bool:
         """True until the execute is sent."""
-        return self.phase in _WITHDRAWABLE
+        return self.phase in WITHDRAWABLE
 
     @property
     def under_way(self) -> bool:
         """True from the execute until the result."""
-        return self.phase in _UNDER_WAY
+        return self.phase in UNDER_WAY
 
     def _not_selected(self, ticket: object) -> list[Effect]:
         """Too early, too late or again; a selection whose time has just passed ends here."""
@@ -338,27 +297,11 @@ class ControlSequence:
         return under_way + (self._succeed() if self._confirmed else self._feedback_missed())
 
     def _succeed(self) -> list[Effect]:
-        code, reason = "", "the feedback followed"
-        if not self._followed:
-            code, reason = "no_feedback", "confirmed by the station; no feedback was watched"
-        elif not self._proves:
-            code, reason = "already", "confirmed by the station; the feedback showed this state before, so it proves nothing"
-        elif not self._confirmed:
-            code, reason = "unconfirmed", "the feedback followed, the station's confirmation did not come"
-        return self._finish(SequenceState.SUCCESS, code, reason)
+        return self._finish(*succeeded(confirmed=self._confirmed, followed=self._followed, proves=self._proves))
 
     def _feedback_missed(self) -> list[Effect]:
-        if not self._confirmed:
-            text = "neither confirmation nor feedback came: whether it operated is not known"
-            return self._finish(SequenceState.TIMED_OUT, "confirmation_timeout", text)
-        if self.present.held:
-            text = "confirmed by the station, but an operator holds the feedback's value: whether it operated is not known"
-            return self._finish(SequenceState.EXEC_FAILED, "held", text)
-        if not self.present.good:
-            text = "confirmed by the station, but the feedback is not valid: whether it operated is not known"
-            return self._finish(SequenceState.EXEC_FAILED, "feedback_bad", text)
-        text = f"confirmed by the station, but the feedback did not follow within {self.request.control.feedback_timeout_s:g} s"
-        return self._finish(SequenceState.EXEC_FAILED, "feedback_timeout", text)
+        timeout_s = self.request.control.feedback_timeout_s
+        return self._finish(*not_followed(self.present, timeout_s, confirmed=self._confirmed))
 
     def _withdraw(self) -> list[Effect]:
         if not self.request.control.select:
