@@ -14,7 +14,7 @@ import numpy as np
 from scada.actors.upstream_dispatch import dispatch_control
 from scada.actors.upstream_values import Sent
 from scada.actors.wire import Wire
-from scada.control.sequence import DEFAULT_TIMINGS
+from scada.control.phases import DEFAULT_TIMINGS
 from scada.core.clock import Clock
 from scada.core.errors import ConfigError, PortInUseError, ScadaError
 from scada.core.settings import UpstreamStationSettings, place_files
