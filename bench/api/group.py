@@ -18,7 +18,7 @@ from workers import BENCH, Worker
 from scada.core.clock import SystemClock
 from scada.security.identities import init_identities
 from scada.security.issuing import issue_identity
-from scada.security.users import grant_identity
+from scada.security.users_file import grant_identity
 
 NAMES = ("api.fanout.cpu", "api.fanout.age_p99", "api.fanout.stopped_p99", "control.round_trip.p50", "control.round_trip.p99")
 VIEWERS = 200

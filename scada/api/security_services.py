@@ -29,7 +29,8 @@ from scada.security.policy import changed_table
 from scada.security.roles import Right
 from scada.security.session import Session, SessionServer
 from scada.security.sm3 import sm3
-from scada.security.users import User, UserRefusedError, UserTable, change_users, text_of_user
+from scada.security.users import User, UserRefusedError, UserTable, text_of_user
+from scada.security.users_file import change_users
 
 MOST_NAMES = 256
 """Roles, areas or zones of one user in an order."""

@@ -21,7 +21,8 @@ from scada.security.key_files import AUTHORITY, authority_names, authority_path,
 from scada.security.roles import ROLES
 from scada.security.signers import signer_path
 from scada.security.tls_identities import FILES
-from scada.security.users import ROLES_FILE, grant_identity
+from scada.security.users import ROLES_FILE
+from scada.security.users_file import grant_identity
 
 
 @click.group()

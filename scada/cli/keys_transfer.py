@@ -16,7 +16,8 @@ from scada.security.key_files import check_name, key_path, load_or_make_key, rea
 from scada.security.requests import make_request, parse_request, split_requests
 from scada.security.roles import ROLES
 from scada.security.tls_identities import FILES
-from scada.security.users import ROLES_FILE, grant_identity
+from scada.security.users import ROLES_FILE
+from scada.security.users_file import grant_identity
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -16,7 +16,8 @@ from scada.cli.link import Link, link_options, make_link
 from scada.cli.rendering import table, time_text
 from scada.cli.users_folder import UserFolder
 from scada.core.errors import ScadaError, SecurityError
-from scada.security.users import parse_table, save_file, text_of_time, time_of_text, write_table
+from scada.security.users import text_of_time, time_of_text, write_table
+from scada.security.users_file import parse_table, save_file
 
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient

@@ -16,7 +16,8 @@ from scada.core.errors import SecurityError, StoreError
 from scada.core.settings import load_settings
 from scada.security.audit import AuditLog, AuditRow
 from scada.security.policy import Policy, PolicyFiles, changed_table, load_policy
-from scada.security.users import UserRefusedError, UserTable, change_users, text_of_user
+from scada.security.users import UserRefusedError, UserTable, text_of_user
+from scada.security.users_file import change_users
 
 
 @dataclass(frozen=True, slots=True)

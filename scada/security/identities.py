@@ -29,7 +29,8 @@ from scada.security.key_files import load_authority as load_authority  # noqa: P
 from scada.security.signers import load_signer
 from scada.security.sm2 import Signer, Sm2Key
 from scada.security.tls_identities import init_tls
-from scada.security.users import ROLES_FILE, new_table, save_users
+from scada.security.users import ROLES_FILE, new_table
+from scada.security.users_file import save_users
 
 DEMO_IDENTITIES: Final[Mapping[str, Sequence[str]]] = {
     "server": ("SERVER",),

@@ -12,7 +12,8 @@ from scada.security.areas import AreaTree
 from scada.security.certificates import Certificate
 from scada.security.peer import NO_PEER, Peer
 from scada.security.roles import Right, RoleTable, load_roles
-from scada.security.users import ROLES_FILE, User, UserRefusedError, UserTable, alike, load_users
+from scada.security.users import ROLES_FILE, User, UserRefusedError, UserTable, alike
+from scada.security.users_file import load_users
 from scada.security.zones import ALL, WITHOUT_ZONE, Zone, load_zones, zone_of
 
 SITE_ROLES_FILE: Final = "site-roles.toml"

@@ -20,7 +20,7 @@ from scada.security.identities import init_identities, issue_identity
 from scada.security.issuing import revoke
 from scada.security.key_files import load_certificate
 from scada.security.sm3 import sm3
-from scada.security.users import load_users
+from scada.security.users_file import load_users
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def everyone(tmp_path_factory):
     """A folder with an identity of each role, named by its letter."""
     from scada.core.clock import VirtualClock
     from scada.security.identities import init_identities
-    from scada.security.users import change_users
+    from scada.security.users_file import change_users
 
     folder, clock = tmp_path_factory.mktemp("matrix") / "keys", VirtualClock()
     init_identities(folder, clock)

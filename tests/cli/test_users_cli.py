@@ -11,7 +11,7 @@ from scada.core.errors import SecurityError
 from scada.security.audit import AuditLog, read_audit
 from scada.security.identities import init_identities
 from scada.security.key_files import key_path, load_key
-from scada.security.users import load_users
+from scada.security.users_file import load_users
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from scada.security.identities import (
     load_identity,
 )
 from scada.security.trust import Trust
-from scada.security.users import grant_identity, load_users
+from scada.security.users_file import grant_identity, load_users
 
 
 def contents(folder):

@@ -18,17 +18,8 @@ from scada.security.peer import NO_PEER, Peer
 from scada.security.policy import Policy, PolicyFiles, changed_table, findings, load_policy
 from scada.security.roles import DEFAULT_ROLES, Right
 from scada.security.trust import Trust
-from scada.security.users import (
-    User,
-    UserRefusedError,
-    UserTable,
-    change_users,
-    load_users,
-    new_table,
-    parse_table,
-    time_of_text,
-    write_table,
-)
+from scada.security.users import User, UserRefusedError, UserTable, new_table, time_of_text, write_table
+from scada.security.users_file import change_users, load_users, parse_table
 from scada.security.zones import DEFAULT_ZONES, Zone, load_zones, zone_of
 
 NOW = time_of_text("2026-11-22")

@@ -18,7 +18,7 @@ from scada.model_cim.version_files import pack_model
 from scada.security.identities import init_identities, issue_identity, load_authority, load_identity
 from scada.security.session import SessionServer
 from scada.security.trust import Trust
-from scada.security.users import grant_identity
+from scada.security.users_file import grant_identity
 
 CLOCK = SystemClock()
 HOST = "127.0.0.1"
