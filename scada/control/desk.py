@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
+from scada.control.admission import adjustment, application_order, selection
 from scada.control.answers import denied, refusal_reply, refused, unknown_control, unknown_sequence, waived
-from scada.control.checks import NO_WAIVER, Checks, Refusal, Waiver, no_tags, number_refusal, value_refusal
+from scada.control.checks import NO_WAIVER, Checks, Refusal, Waiver, no_tags
 from scada.control.effects import Effect, Reply
 from scada.control.interlocks import FIVE_PREVENTION, Finding, Interlock
 from scada.control.phases import DEFAULT_TIMINGS, Phase, Timings
@@ -17,11 +16,13 @@ from scada.control.plant import Plant, SwitchgearTopology
 from scada.control.records import ControlReply, Principal, ProgrammeStep, SequenceState, SequenceView
 from scada.control.recovery import interrupted
 from scada.control.sequence import ControlSequence
+from scada.control.sequence_table import SequenceTable
 from scada.control.traces import Request
-from scada.control.two_person import GuardianWord, not_another, not_what_was_selected
+from scada.control.turns import may_not_guard, not_the_one
+from scada.control.two_person import GuardianWord
 from scada.core.clock import Clock
 from scada.core.control_settings import TwoPersonRule
-from scada.model_cim.tables import Control, ControlKind, ModelTables
+from scada.model_cim.tables import Control, ModelTables
 from scada.protocols.driver import CommandResult
 from scada.security.audit import AuditRecord
 from scada.security.roles import Right
@@ -29,10 +30,6 @@ from scada.security.sm3 import sm3
 
 _CHANGING = "the model of this control is being changed: select it again"
 _RECONNECTED = "the connection was lost or made anew, so the station no longer knows the selection: select it again"
-_SETTLED_S = 2.0
-"""How long the interlocks may lag behind a feedback."""
-_REMEMBERED = 256
-"""Finished sequences kept, to answer a late execute or cancel properly."""
 
 
 class ControlDesk:
@@ -74,8 +71,7 @@ class ControlDesk:
         self._timings = timings
         self._standing = standing
         self._identifier = identifier
-        self._running: dict[str, ControlSequence] = {}
-        self._finished: OrderedDict[str, ControlSequence] = OrderedDict()
+        self._table = SequenceTable()
         self._changing: frozenset[int] = frozenset()
 
     # ------------------------------------------------------------------ calls
@@ -107,31 +103,10 @@ class ControlDesk:
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
             return unknown_control(ticket, mrid, value, principal, evidence)
-        telecontrol = device_number is None and programme is None
-        request = Request(
-            self._identifier(),
-            control,
-            value,
-            principal,
-            why=programme.why if programme else waiver.reason.strip(),
-            telecontrol=telecontrol,
-            emergency=waiver.emergency,
-            bypass=waiver.bypass,
-            digest=sm3(evidence) if evidence else b"",
-            programme=programme,
+        request, refusal = selection(
+            self._checks, self._identifier(), control, value, device_number, principal, evidence, programme, waiver
         )
-        if self._checks.needs_guardian(control, upstream=telecontrol) and not waiver.emergency:
-            request = replace(request, needs_guardian=programme is None)
-        refusal = (
-            self._checks.lacks_right(control, principal)
-            or value_refusal(control, value)
-            or (None if device_number is None else number_refusal(control, device_number))
-            or self._checks.lacks_waiver(principal, waiver.reason, waiver.rights())
-            or self._checks.unguarded_run(request)
-        )
-        if not refusal:
-            request = self._checks.bypassing(request)
-            refusal = self._taken(request) or self._checks.may_operate(request)
+        refusal = refusal or self._taken(request) or self._checks.may_operate(request)
         if refusal:
             return self._refused(ticket, request, refusal, evidence)
         sequence = self._begin(request)
@@ -141,7 +116,7 @@ class ControlDesk:
 
     def confirm(self, ticket: object, word: GuardianWord, principal: Principal, evidence: bytes = b"") -> list[Effect]:
         """The guardian's word on a selection: yes, or no, which withdraws it."""
-        sequence = self._running.get(word.sequence_id)
+        sequence = self._table.under_way(word.sequence_id)
         if sequence is None:
             return self._gone(ticket, word.sequence_id)
         request, digest = sequence.request, sm3(evidence)
@@ -151,7 +126,7 @@ class ControlDesk:
             return self._settle(sequence, done)
         if not refusal and sequence.phase is Phase.CONFIRMED and sequence.confirm_digest == digest:
             return [Reply(ticket, sequence.reply())]  # the same envelope once more
-        refusal = refusal or self._may_not_guard(sequence, word, principal)
+        refusal = refusal or may_not_guard(sequence, word, principal)
         if refusal:
             return denied(ticket, sequence, "confirm", principal, refusal, evidence)
         if expired := self._check_connection(sequence):
@@ -165,10 +140,10 @@ class ControlDesk:
 
         One that executes already or has ended is not operated again: the caller is told where it stands.
         """
-        sequence = self._running.get(sequence_id) or self._finished.get(sequence_id)
+        sequence = self._table.find(sequence_id)
         if sequence is None:
             return self._gone(ticket, sequence_id)
-        if sequence.phase is not Phase.DONE and (refusal := self._not_the_one(sequence, principal, evidence)):
+        if sequence.phase is not Phase.DONE and (refusal := not_the_one(sequence, principal, evidence)):
             return denied(ticket, sequence, "execute", principal, refusal, evidence)
         if sequence.under_way or sequence.phase is Phase.DONE:
             again = Refusal("repeated", f"the sequence is {sequence.outcome.value}; it is not operated again")
@@ -177,7 +152,7 @@ class ControlDesk:
 
     def cancel(self, ticket: object, sequence_id: str, reason: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
         """Withdraw a sequence; anyone who could have selected it may."""
-        sequence = self._running.get(sequence_id)
+        sequence = self._table.under_way(sequence_id)
         if sequence is None:
             return self._gone(ticket, sequence_id)
         refusal = self._checks.lacks_right(sequence.request.control, principal)
@@ -200,18 +175,10 @@ class ControlDesk:
         control = self._tables.control_by_mrid.get(mrid)
         if control is None:
             return unknown_control(ticket, mrid, math.nan, principal, evidence)
-        found = self._checks.adjusted(control, raised=raised, amount=amount)
-        value, unknown = (math.nan, found) if isinstance(found, Refusal) else (found, None)
-        request = Request(self._identifier(), control, value, principal, one_call=True, digest=sm3(evidence))
-        refusal = (
-            self._checks.lacks_right(control, principal)
-            or number_refusal(control, device_number)
-            or unknown
-            or value_refusal(control, value)
-            or self._checks.guarded(request)
-            or self._taken(request)
-            or self._checks.may_operate(request)
+        request, refusal = adjustment(
+            self._checks, self._identifier(), control, device_number, principal, evidence, raised=raised, amount=amount
         )
+        refusal = refusal or self._taken(request) or self._checks.may_operate(request)
         if refusal:
             return self._refused(ticket, request, refusal, evidence)
         sequence = self._begin(request)
@@ -237,15 +204,8 @@ class ControlDesk:
         if control is None or control.removed:
             reason = "the model has no such control"
             return [Reply(ticket, ControlReply("", SequenceState.REFUSED, "unknown_control", reason, value=value))]
-        request = Request(self._identifier(), control, value, principal, watch=watch, one_call=True, why=why)
-        refusal = (
-            self._checks.lacks_right(control, principal)
-            or value_refusal(control, value)
-            or (self._checks.guarded(request) if principal.is_person else None)
-            or self._taken(request)
-            or self._checks.may_operate(request)
-            or self._checks.unproven(request)
-        )
+        request, refusal = application_order(self._checks, self._identifier(), control, value, principal, why=why, watch=watch)
+        refusal = refusal or self._taken(request) or self._checks.may_operate(request) or self._checks.unproven(request)
         if refusal:
             return [Reply(ticket, refusal_reply(request, refusal))]
         sequence = self._begin(request)
@@ -264,25 +224,25 @@ class ControlDesk:
 
     def sequences(self, station: str = "", *, ended: bool = False) -> list[SequenceView]:
         """Sequences under way, oldest first, and the last that ended if asked; of one station, or of all."""
-        shown = [*(self._finished.values() if ended else ()), *self._running.values()]
-        return [one.view() for one in shown if station in ("", one.request.control.station)]
+        return self._table.views(station, ended=ended)
 
     # ------------------------------------------------------------------ what happens meanwhile
 
     def on_answer(self, sequence_id: str, step: str, result: CommandResult) -> list[Effect]:
         """The driver answered ``select``, ``execute`` or ``cancel``; an answer that is no longer awaited changes nothing."""
-        sequence = self._running.get(sequence_id)
+        sequence = self._table.under_way(sequence_id)
         if sequence is None or step == "cancel":
             return []
         return self._settle(sequence, sequence.check_back(result) if step == "select" else sequence.answered(result))
 
     def on_changes(self, pids: Iterable[int]) -> list[Effect]:
         """These points were written (a commit of the database)."""
-        if not self._running:
+        sequences = self._table.running()
+        if not sequences:
             return []
         changed = set(pids)
         effects: list[Effect] = []
-        for sequence in list(self._running.values()):
+        for sequence in sequences:
             feedback = sequence.request.control.feedback
             if feedback is not None and int(feedback) in changed:
                 effects += self._settle(sequence, sequence.feedback(self._plant.reading(int(feedback))))
@@ -291,27 +251,26 @@ class ControlDesk:
     def tick(self) -> list[Effect]:
         """Act on the deadlines that have passed, and on connections that were lost under a selection."""
         effects: list[Effect] = []
-        for sequence in list(self._running.values()):
+        for sequence in self._table.running():
             effects += self._settle(sequence, sequence.tick()) or self._check_connection(sequence)
         return effects
 
     def next_deadline(self) -> float:
         """Monotonic seconds of the next deadline, infinity if none."""
-        return min((sequence.deadline for sequence in self._running.values()), default=math.inf)
+        return self._table.next_deadline()
 
     def audit_failed(self, sequence_id: str, reason: str) -> list[Effect]:
         """An :class:`~scada.control.effects.Audit` of this sequence could not be written, and what it precedes was not sent."""
-        sequence = self._running.get(sequence_id)
+        sequence = self._table.under_way(sequence_id)
         return [] if sequence is None else self._settle(sequence, sequence.audit_failed(reason))
 
     def stands(self, sequence_id: str) -> ControlReply:
         """Where a sequence stands."""
-        sequence = self._running.get(sequence_id) or self._finished.get(sequence_id)
-        return sequence.reply() if sequence else unknown_sequence(sequence_id)
+        return self._table.stands(sequence_id)
 
     def running(self) -> list[ControlSequence]:
         """Sequences under way."""
-        return list(self._running.values())
+        return self._table.running()
 
     def recover(self, records: Iterable[AuditRecord]) -> list[Effect]:
         """After a restart: say which sequences the last run left unfinished. None of them is repeated."""
@@ -329,7 +288,7 @@ class ControlDesk:
         """
         self._changing = cids
         effects: list[Effect] = []
-        concerned = [one for one in self._running.values() if one.request.control.cid in cids]
+        concerned = [one for one in self._table.running() if one.request.control.cid in cids]
         selected = [one for one in concerned if one.withdrawable]
         for sequence in selected:
             effects += self._settle(sequence, sequence.withdraw("model_change", _CHANGING))
@@ -345,46 +304,14 @@ class ControlDesk:
 
     def _taken(self, request: Request) -> Refusal | None:
         """What else goes on with the object."""
-        control = request.control
-        if control.cid in self._changing:
+        if request.control.cid in self._changing:
             return Refusal("model_change", _CHANGING)
-        for other in self._running.values():
-            if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(control):
-                return Refusal("locked", f"{other.request.principal.name} is operating this object")
+        if other := self._table.holder(request):
+            return Refusal("locked", f"{other.request.principal.name} is operating this object")
         return None
 
     def _moving(self) -> frozenset[str]:
-        """Switches that are being operated, and those that just arrived but not yet where the interlocks look."""
-        moving = [one.request for one in self._running.values() if one.under_way]
-        for one in reversed(self._finished.values()):
-            if one.ended_for() > _SETTLED_S:
-                break
-            if one.outcome is SequenceState.SUCCESS and not self._checks.has_arrived(one.request):
-                moving.append(one.request)
-        return frozenset(one.control.equipment for one in moving if one.control.kind in (ControlKind.SINGLE, ControlKind.DOUBLE))
-
-    def _may_not_guard(self, sequence: ControlSequence, word: GuardianWord, principal: Principal) -> Refusal | None:
-        request = sequence.request
-        if not request.needs_guardian:
-            return Refusal("guardian_not_needed", "this control needs no second person")
-        if sequence.phase is Phase.CONFIRMED and sequence.guardian is not None:
-            return Refusal("already_confirmed", f"{sequence.guardian.name} has confirmed it")
-        if not sequence.is_ready():
-            return Refusal("not_selected", f"the sequence is {sequence.outcome.value}, or its time has passed")
-        refusal = not_another(request.principal, principal) or not_what_was_selected(request, word)
-        return None if refusal is None else Refusal(*refusal)
-
-    @staticmethod
-    def _not_the_one(sequence: ControlSequence, principal: Principal, evidence: bytes) -> Refusal | None:
-        """Who selected it executes it, and not where the guardian confirmed; what a run selected, nobody does by hand."""
-        request, guardian = sequence.request, sequence.guardian
-        if principal.name != request.principal.name:
-            return Refusal("not_owner", f"selected by {request.principal.name}, who alone may execute it")
-        if request.programme and evidence:
-            return Refusal("not_owner", f"selected by the programme's run {request.programme.run}, which alone executes it")
-        if guardian and sequence.withdrawable and (same := not_another(principal, guardian)):
-            return Refusal(same[0], f"{guardian.name} confirmed it there: execute it at another workstation")
-        return None
+        return self._table.moving(self._checks.has_arrived)
 
     def _check_connection(self, sequence: ControlSequence) -> list[Effect]:
         """A station that was lost and came back no longer knows what was selected by the old connection."""
@@ -399,7 +326,7 @@ class ControlDesk:
         control = request.control
         connection = self._plant.connection(control.channel)
         sequence = ControlSequence(request, self._clock, self._timings, self._checks.present(control), connection)
-        self._running[request.sequence_id] = sequence
+        self._table.add(sequence)
         return sequence
 
     def _execute(
@@ -427,32 +354,18 @@ class ControlDesk:
 
     def _settle(self, sequence: ControlSequence, effects: list[Effect]) -> list[Effect]:
         """Go on with a one-call sequence that was checked back; put a finished one aside."""
-        sequence_id = sequence.request.sequence_id
         if sequence.request.one_call and sequence.phase is Phase.SELECTED:
             return effects + self._execute(sequence.ticket, sequence, sequence.request.principal, b"")
-        if sequence.phase is Phase.DONE and sequence_id in self._running:
-            del self._running[sequence_id]
-            if sequence.request.one_call and not sequence.request.principal.is_person:
-                return effects  # nobody asks for it again, and AGC would push what people did out of the table
-            self._finished[sequence_id] = sequence
-            while len(self._finished) > _REMEMBERED:
-                self._finished.popitem(last=False)
+        self._table.put_aside(sequence)
         return effects
 
     # ------------------------------------------------------------------ answers
 
     def _gone(self, ticket: object, sequence_id: str) -> list[Effect]:
-        finished = self._finished.get(sequence_id)
+        finished = self._table.find(sequence_id)
         if finished:
             return [Reply(ticket, finished.reply("not_selected", f"the sequence is over: {finished.outcome.value}"))]
         return [Reply(ticket, unknown_sequence(sequence_id))]
 
     def _refused(self, ticket: object, request: Request, refusal: Refusal, evidence: bytes) -> list[Effect]:
         return refused(ticket, request, refusal, evidence, self._checks.present(request.control), self._clock.now_ns())
-
-
-def _lock(control: Control) -> str:
-    """What one sequence holds: the equipment, but each set-point of a unit (P, Q, V) for itself."""
-    if control.kind is ControlKind.SETPOINT or not control.equipment:
-        return control.mrid
-    return control.equipment
