@@ -1,0 +1,105 @@
+"""`scada keys revoke` and `crl`: whose certificates fall, and which do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from scada.core.clock import NS_PER_S, SystemClock
+from scada.core.errors import SecurityError
+from scada.security.identities import load_identity
+from scada.security.key_files import load_certificate
+from scada.security.revocation import RevokedError
+from scada.security.tls_identities import issue_tls, revoke_tls
+from scada.security.tls_trust import read_material
+from scada.security.trust import Trust
+from tests.cli.keys_rig import row, run, tls_key
+
+
+def test_revoking_an_authority_takes_its_identities_along(keys):
+    run("ca", keys, "north")
+    run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    run("revoke", keys, "north", "--reason", "cACompromise")
+    assert "REVOKED" in row(keys, "north")["fault"]
+    with pytest.raises(RevokedError, match="north"):
+        load_identity(keys, "wang", SystemClock())
+
+
+def test_a_name_is_revoked_with_all_its_certificates(keys):
+    first = load_certificate(keys / "operator.cert.pem")
+    run("renew", keys, "operator")
+    run("revoke", keys, "operator")
+    trust = Trust(keys)
+    for each in (first, load_certificate(keys / "operator.cert.pem")):
+        with pytest.raises(RevokedError):
+            trust.check(each, SystemClock().now_ns())
+
+
+def test_revoking_by_serial_number_and_renewing_the_list(keys):
+    serial = row(keys, "viewer")["serial"]
+    assert "list 1, 1 revoked" in run("revoke", keys, "--serial", serial.upper())
+    assert "list 2, 1 revoked" in run("crl", keys, "--days", "7")
+    assert "REFUSED" in row(keys, "viewer")["fault"]
+    with pytest.raises(SecurityError, match="no certificate"):
+        run("revoke", keys, "--serial", "1234")
+    assert "give NAMES" in run("revoke", keys, code=2)
+
+
+def test_every_tls_certificate_of_the_revoked_falls(keys):
+    """Also the one before the last renewal, which a stolen workstation still has."""
+    first = tls_key(keys, "operator")
+    issue_tls(keys, "operator.2", SystemClock().now_ns())
+    run("renew", keys, "operator")
+    second = tls_key(keys, "operator")
+    run("revoke", keys, "operator")
+    assert read_material(keys, "server").revoked == {first, second}
+
+
+def test_a_new_key_is_one_for_tls_too_and_the_old_ones_fall(keys):
+    first, pem = tls_key(keys, "operator"), (keys / "operator.tls.key").read_bytes()
+    assert "next start" in run("renew", keys, "operator", "--new-key")
+    assert (keys / "operator.tls.key").read_bytes() != pem
+    run("revoke", keys, "operator", "--old")
+    assert read_material(keys, "server").revoked == {first}
+
+
+def test_a_serial_number_takes_the_tls_certificate_along(keys):
+    run("ca", keys, "north")
+    run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    run("revoke", keys, "--serial", row(keys, "wang")["serial"])
+    assert read_material(keys, "server").revoked == {tls_key(keys, "wang")}
+
+
+def test_the_tls_list_is_renewed_by_whoever_renews_a_list(keys):
+    run("ca", keys, "north")
+    (keys / "ca.key.pem").unlink()
+    revoke_tls(keys, [], SystemClock().now_ns() - 300 * 86_400 * NS_PER_S)
+    before = read_material(keys, "server", need_list=True).list_until_ns
+    assert "tls-crl.pem" in run("crl", keys, "--by", "north")
+    assert read_material(keys, "server", need_list=True).list_until_ns > before + 200 * 86_400 * NS_PER_S
+
+
+def test_what_can_be_revoked_is_revoked_although_the_root_is_away(keys):
+    run("ca", keys, "north")
+    by_root = row(keys, "operator")["serial"]
+    run("issue", keys, "operator", "--role", "OPERATOR", "--by", "north")
+    (keys / "ca.key.pem").unlink()
+    with pytest.raises(SecurityError, match="key is not here"):
+        run("revoke", keys, "operator")
+    assert "REFUSED" in row(keys, "operator")["fault"]
+    assert row(keys, "operator")["serial"] != by_root
+    assert tls_key(keys, "operator") in read_material(keys, "server").revoked
+
+
+def test_a_certificate_whose_file_has_gone_is_revoked_all_the_same(keys):
+    operator, tls = load_certificate(keys / "operator.cert.pem"), tls_key(keys, "operator")
+    for path in keys.glob("operator.*"):
+        path.unlink()
+    run("revoke", keys, "operator")
+    with pytest.raises(RevokedError):
+        Trust(keys).check(operator, SystemClock().now_ns())
+    assert read_material(keys, "server").revoked == {tls}
+
+
+def test_an_unknown_name_is_told_where_to_look(keys):
+    with pytest.raises(SecurityError, match="scada keys show"):
+        run("revoke", keys, "nobody")
