@@ -326,6 +326,9 @@ def _report_json(report: AuditReport) -> dict[str, Any]:
         "notes": report.notes,
         "evidence": dict(report.evidence),
         "unknown_signers": dict(report.unknown),
+        "rows_compared": report.compared,
+        "rows_lying": report.lying,
+        "rows_not_compared": dict(report.uncompared),
     }
 
 
@@ -336,6 +339,8 @@ def _report_text(report: AuditReport) -> str:
     ]
     if report.evidence:
         lines.append("envelopes    " + ", ".join(f"{count} {name}" for name, count in sorted(report.evidence.items())))
+    if report.compared:
+        lines.append(f"rows         {report.compared} held against their envelopes, {report.lying} say something else")
     lines += [f"unknown      {count} envelopes of {name!r}: no certificate" for name, count in sorted(report.unknown.items())]
     lines += [f"note         {note}" for note in report.notes]
     lines += [f"WRONG        {finding.what} ({finding.where})" for finding in report.findings]

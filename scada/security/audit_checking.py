@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from scada.security.audit_chain import AuditError, Chain, decode, read_start, segments
+from scada.security.audit_chain import AuditError, AuditRow, Chain, decode, read_start, segments
 from scada.security.audit_evidence import Evidence, EvidenceChecker, Proof
+from scada.security.audit_statements import PACKAGE, compare
 from scada.security.audit_tree import lost
 from scada.security.authorities import Authorities
 from scada.security.checkpoints import CHECKPOINTS, Checkpoint, CheckpointError, SignedCheckpoint, check_order, read_checkpoints
@@ -21,7 +22,8 @@ from scada.security.merkle import Frontier, leaf_hash
 PROGRESS_EVERY: Final = 20_000
 """Records between two calls of the listener."""
 
-_FALSE_EVIDENCE_TOLD = 20
+_TOLD = 20
+"""Rows that lie, and envelopes that prove nothing, of which each is a finding; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Finding:
         record: first record concerned, 0 = none in particular.
         what: one sentence.
         where: file.
-        code: ``chain``, ``torn``, ``truncated``, ``rewritten``, ``checkpoint``, ``witness``, ``unsigned``, ``beginning`` or
-            ``evidence``.
+        code: ``chain``, ``torn``, ``truncated``, ``rewritten``, ``checkpoint``, ``witness``, ``unsigned``, ``beginning``,
+            ``row`` (it says something else than its envelope) or ``evidence``.
     """
 
     record: int
@@ -56,6 +58,9 @@ class AuditReport:
         notes: what is not wrong but not known.
         evidence: stored envelopes by what they are worth.
         unknown: envelopes that could not be proven because the certificate was not found, by signer.
+        compared: rows that were held against the body of their envelope.
+        lying: those of them that say something else.
+        uncompared: rows whose envelope is of a method that this version does not know, by method.
     """
 
     first: int = 0
@@ -68,6 +73,9 @@ class AuditReport:
     notes: list[str] = field(default_factory=list)
     evidence: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    compared: int = 0
+    lying: int = 0
+    uncompared: Counter[str] = field(default_factory=Counter)
 
     @property
     def whole(self) -> bool:
@@ -124,6 +132,7 @@ class _Check:
         for each in self._signed:
             self._wanted.setdefault(each.checkpoint.records, []).append(each.checkpoint)
         self._tree: Frontier | None = None
+        self._site = self._signed[0].checkpoint.site if self._signed else ""
         self._good = 0
         """Last record that a checkpoint was found to agree with."""
 
@@ -148,6 +157,9 @@ class _Check:
             report.notes.append(f"{report.uncovered} records after the last checkpoint are not yet under one")
         if not report.authority and self._signed:
             report.notes.append("signatures were not proven up to an authority: say which one is trusted")
+        if report.uncompared:
+            named = ", ".join(f"{count} of {method}" for method, count in sorted(report.uncompared.items()))
+            report.notes.append(f"rows that this version cannot hold against their envelopes: {named}")
         report.findings.sort(key=lambda each: each.record or 1 << 63)
         return report
 
@@ -204,8 +216,8 @@ class _Check:
                 tree.add(leaf_hash(digest))
             if number in wanted:
                 tree = self._compare(number, digest, tree, chain)
-            if evidence is not None:
-                self._prove(number, body, chain.path, evidence)
+            if evidence is not None or PACKAGE in body:
+                self._look(number, body, chain.path)
             if progress is not None and number % PROGRESS_EVERY == 0:
                 progress(number)
 
@@ -237,8 +249,22 @@ class _Check:
             most = max(beyond, key=lambda each: each.records)
             self._say(last + 1, lost(chain, most).what, str(chain.path), "truncated")
 
-    def _prove(self, number: int, body: bytes, path: Path, checker: EvidenceChecker) -> None:
-        row = decode(path, number, body).row
+    def _look(self, number: int, body: bytes, path: Path) -> None:
+        """Hold a row against its envelope, and prove the envelope if that is asked."""
+        row, report = decode(path, number, body).row, self._report
+        found = compare(row, self._site)
+        if found is not None:
+            report.compared += found.known
+            report.uncompared.update([] if found.known else [found.method])
+        lie = found.why if found else ""
+        if lie:
+            report.lying += 1
+            if report.lying <= _TOLD:
+                self._say(number, f"record {number} does not say what its envelope says: {lie}", str(path), "row")
+        if self._evidence is not None:
+            self._prove(number, row, path, self._evidence, told=bool(lie))
+
+    def _prove(self, number: int, row: AuditRow, path: Path, checker: EvidenceChecker, *, told: bool) -> None:
         checker.learn(row)
         found: Evidence = checker.check(row)
         if found.proof is Proof.NONE:
@@ -246,9 +272,9 @@ class _Check:
         self._report.evidence[found.proof.value] += 1
         if found.proof is Proof.UNKNOWN:
             self._report.unknown[found.signer] += 1
-        elif found.proof in {Proof.FALSE, Proof.UNTRUSTED}:
+        elif found.proof in {Proof.FALSE, Proof.UNTRUSTED} and not told:
             bad = self._report.evidence[Proof.FALSE.value] + self._report.evidence[Proof.UNTRUSTED.value]
-            if bad <= _FALSE_EVIDENCE_TOLD:
+            if bad <= _TOLD:
                 self._say(number, f"the envelope of record {number} is {found.proof.value}: {found.why}", str(path), "evidence")
 
     def _say(self, record: int, what: str, where: str, code: str) -> None:

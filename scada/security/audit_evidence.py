@@ -15,6 +15,7 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
 from scada.security.audit_chain import AuditRow
+from scada.security.audit_statements import compare
 from scada.security.authorities import Authorities
 from scada.security.certificates import Certificate, parse_certificate
 from scada.security.envelope import authenticated_bytes
@@ -36,7 +37,7 @@ class Proof(Enum):
     UNTRUSTED = "untrusted"
     """The certificate does not lead to a trusted authority, or was not valid, or revoked, at the time of signing."""
     FALSE = "false"
-    """The signature is wrong, or the envelope is of someone else than the row says."""
+    """The signature is wrong, or the envelope is of someone else, or says something else, than the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +109,5 @@ class EvidenceChecker:
                 self._authorities.check_then(certificate, header.time_us * (NS_PER_S // 1_000_000))
         except SecurityError as error:
             return Proof.UNTRUSTED, str(error)
-        return Proof.PROVEN, ""
+        said = compare(row)
+        return (Proof.FALSE, said.why) if said and said.why else (Proof.PROVEN, "")

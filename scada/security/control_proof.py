@@ -17,19 +17,17 @@ from scada.security.audit_chain import AuditRecord, AuditRow
 from scada.security.audit_evidence import EvidenceChecker, Proof
 from scada.security.sm3 import sm3
 
-_METHODS: Final = {
-    "select": ("/scadapb.v1.Control/Select", "/scadapb.v1.Control/Adjust"),
-    "confirm": ("/scadapb.v1.Control/Confirm",),
-    "execute": ("/scadapb.v1.Control/Execute",),
-}
+_STEPS: Final = ("select", "confirm", "execute")
+"""Steps that somebody signs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlStep:
-    """A row of the control and what its envelope is worth."""
+    """A row of the control and what its envelope is worth; ``why`` it is false or untrusted, empty if it is neither."""
 
     record: AuditRecord
     proof: Proof
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,11 @@ def prove_control(records: Iterable[AuditRecord], sequence: str, checker: Eviden
     for record in records:
         checker.learn(record.row)
         if record.row.kind == "control" and record.row.sequence_id == sequence:
-            steps.append(ControlStep(record, checker.check(record.row).proof))
-    found = {step.record.row.step: step for step in steps if step.record.row.step in _METHODS}
+            evidence = checker.check(record.row)
+            steps.append(ControlStep(record, evidence.proof, evidence.why))
+    found = {step.record.row.step: step for step in steps if step.record.row.step in _STEPS}
     faults = [fault for step in found.values() for fault in _false(step)]
-    select, confirm, execute = (found.get(name) for name in _METHODS)
+    select, confirm, execute = (found.get(name) for name in _STEPS)
     if confirm and not faults:
         faults += _unbound(select, confirm, execute)
     proven = {name for name, step in found.items() if step.proof is Proof.PROVEN} if not faults else set()
@@ -79,15 +78,8 @@ def prove_control(records: Iterable[AuditRecord], sequence: str, checker: Eviden
 
 
 def _false(step: ControlStep) -> Iterable[str]:
-    row = step.record.row
     if step.proof in (Proof.FALSE, Proof.UNTRUSTED, Proof.UNKNOWN):
-        yield f"the envelope of {row.step} is {step.proof.value}"
-    elif step.proof is Proof.PROVEN and _method(row) not in _METHODS[row.step]:
-        yield f"the envelope of {row.step} was signed for {_method(row)}"
-
-
-def _method(row: AuditRow) -> str:
-    return pb.Header.FromString(pb.Signed.FromString(row.evidence).header).method
+        yield f"the envelope of {step.record.row.step} is {step.proof.value}: {step.why}"
 
 
 def _unbound(select: ControlStep | None, confirm: ControlStep, execute: ControlStep | None) -> list[str]:
@@ -103,8 +95,6 @@ def _unbound(select: ControlStep | None, confirm: ControlStep, execute: ControlS
     row = confirm.record.row
     wrong = {
         "the guardian confirmed another selection": word.select_digest != sm3(select.record.row.evidence),
-        "the guardian named another sequence": word.sequence_id != row.sequence_id,
-        "the guardian named another object or value": (word.control, word.value) != (row.mrid, row.value) or word.refuse,
         "operator and guardian are one person": select.record.row.actor == row.actor,
         "operator and guardian were at one workstation": _place(select.record.row) == _place(row),
         "the confirmation does not follow the selection": confirm.record.number < select.record.number,
@@ -117,7 +107,6 @@ def _unbound(select: ControlStep | None, confirm: ControlStep, execute: ControlS
         wrong["somebody else executed it"] = execute.record.row.actor != select.record.row.actor
     if told is not None:
         wrong["the execute names another confirmation"] = told.confirm_digest != sm3(row.evidence)
-        wrong["the execute names another sequence"] = told.sequence_id != row.sequence_id
     return [fault for fault, is_so in wrong.items() if is_so]
 
 

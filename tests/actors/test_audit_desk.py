@@ -69,8 +69,9 @@ def order_row(identity, clock, actor=""):
 
     now = now_us(clock)
     header = pb.Header(sender=identity.name, recipient="demo", method="/scadapb.v1.Control/Select", time_us=now, expires_us=now)
-    evidence = seal(identity.signer, header, b"body", None).SerializeToString()
-    return AuditRow("control", "select", actor or identity.name, path="East/Q1", evidence=evidence)
+    body = pb.SelectRequest(control="q1", value=2.0).SerializeToString()
+    evidence = seal(identity.signer, header, body, None).SerializeToString()
+    return AuditRow("control", "select", actor or identity.name, mrid="q1", path="East/Q1", value=2.0, evidence=evidence)
 
 
 async def test_the_start_is_the_first_row_with_version_and_digest_of_the_settings(desk, tmp_path):
