@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from scada.control.conditions import Verdict
-from scada.control.effects import Audit, Report
 from scada.control.programme_effects import CancelStep, ExecuteStep, KeepRun, RunEffect, SelectStep
-from scada.control.programme_records import IN_FLIGHT, RunRecord, RunState, StepPhase
-from scada.control.programme_trace import run_event, run_row, step_event, step_row, why_of
+from scada.control.programme_flight import StepsUnderWay
+from scada.control.programme_records import RunRecord, RunState, StepPhase
+from scada.control.programme_trace import RunTrace, why_of
 from scada.control.programmes import Kind, Step
 from scada.control.records import ControlReply, Principal, SequenceState
-from scada.core.clock import NS_PER_S, Clock
+from scada.control.start_time import LATE_S, StartTime
+from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 
-LATE_S: Final = 60.0
-"""A run whose time has passed by more than this is not begun, and a clock that was set by more than this is not believed."""
 CONFIRM_S: Final = 600.0
 """A run that nobody confirmed within this time, or until it is late, ends."""
 PAUSE_S: Final = 3600.0
@@ -85,16 +84,14 @@ class ProgrammeRun:
         self._guards = guards
         self._answer_s = answer_s
         now = clock.monotonic()
-        due_in_s = max(0.0, (record.at_ns - clock.now_ns()) / NS_PER_S) if record.at_ns else 0.0
-        self._due = now + due_in_s
-        """When a timed start is due by the clock that nobody can set."""
-        self._until = now + max(CONFIRM_S, due_in_s + LATE_S)
+        self._time = StartTime(record.at_ns, clock)
+        self._until = now + max(CONFIRM_S, self._time.left_s + LATE_S)
         """Of the confirmation, then of the condition that starts it, or of a pause."""
         self._since = math.inf
         """Since when a condition is awaited."""
         self._not_before = now
-        self._answer_until: dict[int, float] = {}
-        self._selected_until: dict[int, float] = {}
+        self._flight = StepsUnderWay(record.steps, clock)
+        self._trace = RunTrace(record, clock)
         self._once = False
         self._ending: _Ending | None = None
 
@@ -104,7 +101,7 @@ class ProgrammeRun:
         """Started: wait for the confirmation, the time or the condition, or go on at once."""
         record = self.record
         record.state = RunState.UNCONFIRMED if record.needs_guardian else RunState.WAITING
-        started = self._tell("start", "asked", evidence=evidence)
+        started = self._trace.told("start", "asked", self.principal, evidence=evidence)
         return started + self.tick()
 
     def confirm(self, guardian: Principal, evidence: bytes) -> list[RunEffect]:
@@ -114,7 +111,7 @@ class ProgrammeRun:
         self.guardian = guardian
         self.record.guardian, self.record.guardian_station = guardian.name, guardian.station
         self.record.state = RunState.WAITING
-        return self._tell("confirm", "confirmed", by=guardian, evidence=evidence) + self.tick()
+        return self._trace.told("confirm", "confirmed", guardian, evidence=evidence) + self.tick()
 
     def refuse(self, guardian: Principal, reason: str, evidence: bytes) -> list[RunEffect]:
         """The second person does not."""
@@ -126,12 +123,12 @@ class ProgrammeRun:
     def pause(self, by: Principal, reason: str, evidence: bytes) -> list[RunEffect]:
         """Begin nothing more until it is resumed; what is selected is withdrawn, what is being executed runs to its end."""
         text = f"paused by {by.name}" + (f": {reason}" if reason else "")
-        return self._traced("pause", by, reason, evidence) + self._wind_down(RunState.PAUSED, "paused", text, by)
+        return [self._trace.order("pause", by, reason, evidence), *self._wind_down(RunState.PAUSED, "paused", text, by)]
 
     def stop(self, by: Principal, reason: str, evidence: bytes) -> list[RunEffect]:
         """End it for good, as :meth:`pause` does for a time."""
         text = f"stopped by {by.name}" + (f": {reason}" if reason else "")
-        return self._traced("stop", by, reason, evidence) + self._wind_down(RunState.STOPPED, "stopped", text, by)
+        return [self._trace.order("stop", by, reason, evidence), *self._wind_down(RunState.STOPPED, "stopped", text, by)]
 
     def resume(self, by: Principal, reason: str, evidence: bytes, *, once: bool = False) -> list[RunEffect]:
         """Go on with a paused run, ``once`` for one step alone; who resumes it acts from now on."""
@@ -145,9 +142,8 @@ class ProgrammeRun:
             record.single_step = False
         self._until = self._since = math.inf
         if not record.began:
-            # the clock was looked at by who resumes it
-            self._due = self._clock.monotonic() + max(0.0, (record.at_ns - self._clock.now_ns()) / NS_PER_S)
-        return self._tell("step" if once else "resume", "resumed", why=reason, evidence=evidence) + self.tick()
+            self._time.believe_the_clock()  # who resumes it has looked at it
+        return self._trace.told("step" if once else "resume", "resumed", by, why=reason, evidence=evidence) + self.tick()
 
     # ---------------------------------------------------------------- what happens meanwhile
 
@@ -165,7 +161,7 @@ class ProgrammeRun:
         good = reply.state is SequenceState.SELECTED
         if step.phase is not StepPhase.SELECTING:  # nobody waits for it any more
             return [CancelStep(reply.sequence_id, self.principal, "the run no longer waits for it")] if good else []
-        self._answer_until.pop(index, None)
+        self._flight.answered(index)
         step.sequence_id = reply.sequence_id
         if good and reply.code == "feedback_bad":
             cancel = CancelStep(reply.sequence_id, self.principal, reply.reason)
@@ -173,8 +169,7 @@ class ProgrammeRun:
         if not good:
             return self._step_failed(index, reply.code, reply.reason)
         step.phase, step.code, step.reason = StepPhase.SELECTED, reply.code, reply.reason
-        valid_s = (reply.valid_until_ns - self._clock.now_ns()) / NS_PER_S
-        self._selected_until[index] = self._clock.monotonic() + valid_s
+        self._flight.checked_back(index, reply.valid_until_ns)
         if self._ending is not None:
             return self._withdrawn() + self._quiet()
         return self._execute_all()
@@ -184,11 +179,11 @@ class ProgrammeRun:
         step = self.record.steps[index]
         if step.phase is not StepPhase.EXECUTING:
             return []
-        self._answer_until.pop(index, None)
+        self._flight.answered(index)
         if reply.state is not SequenceState.SUCCESS:
             return self._step_failed(index, reply.code, reply.reason)
         step.phase, step.code, step.reason, step.ended_ns = StepPhase.DONE, reply.code, reply.reason, self._clock.now_ns()
-        done = self._step_ended(index)
+        done = self._trace.step_ended(index, self.principal)
         if self.record.programme.kind is Kind.SEQUENCE:
             self.record.next = index + 1
             self._not_before = self._clock.monotonic() + self.record.programme.steps[index].pause_s
@@ -228,29 +223,22 @@ class ProgrammeRun:
         """What was to be stored could not be, and so these orders behind it were not given: end, withdraw what is selected."""
         for order in dropped:
             self.record.steps[order.step].phase = StepPhase.WAITING if isinstance(order, SelectStep) else StepPhase.SELECTED
-            self._answer_until.pop(order.step, None)
+            self._flight.answered(order.step)
         return self._wind_down(RunState.FAILED, "audit_failed", f"the run cannot be traced, nothing more is operated: {reason}")
 
     # ---------------------------------------------------------------- waiting to begin
 
     def _too_late(self) -> list[RunEffect]:
-        late_s = (self._clock.now_ns() - self.record.at_ns) / NS_PER_S
-        if not self.record.at_ns or late_s <= LATE_S or self._clock_was_set():
+        if not self._time.is_too_late:
             return []
-        return self._wind_down(RunState.FAILED, "late", f"its time passed {late_s:.0f} s ago: it was not begun")
-
-    def _clock_was_set(self) -> bool:
-        """The wall clock and the monotonic one disagree about the time that is left."""
-        by_wall = (self.record.at_ns - self._clock.now_ns()) / NS_PER_S
-        by_monotonic = self._due - self._clock.monotonic()
-        return bool(self.record.at_ns) and abs(by_wall - by_monotonic) > LATE_S
+        return self._wind_down(RunState.FAILED, "late", f"its time passed {self._time.late_s:.0f} s ago: it was not begun")
 
     def _wait(self) -> list[RunEffect]:
         record = self.record
         if self._since == math.inf:
-            if self._clock_was_set():
+            if self._time.clock_was_set:
                 return self.hold("clock_jump", "the clock was set while it waited: resume it if its time is still meant")
-            if record.at_ns and self._clock.now_ns() < record.at_ns:
+            if self._time.left_s > 0:
                 return []
             if late := self._too_late():
                 return late
@@ -265,9 +253,10 @@ class ProgrammeRun:
         record = self.record
         record.began, record.state = True, RunState.RUNNING
         self._since = math.inf
+        told = self._trace.told("begin", "started", self.principal)
         if record.single_step:
-            return self._tell("begin", "started") + self._wind_down(RunState.PAUSED, "single_step", "it waits for its first step")
-        return self._tell("begin", "started") + self._go_on()
+            return told + self._wind_down(RunState.PAUSED, "single_step", "it waits for its first step")
+        return told + self._go_on()
 
     def _holds(self, text: str) -> tuple[bool, str]:
         """No condition holds; one of which nothing is known does not."""
@@ -287,15 +276,12 @@ class ProgrammeRun:
             return [index for index, step in enumerate(self.record.steps) if step.phase is StepPhase.WAITING]
         return [self.record.next] if self.record.next < len(self.record.steps) else []
 
-    def _flying(self) -> list[int]:
-        return [index for index, step in enumerate(self.record.steps) if step.phase in IN_FLIGHT]
-
     def _waits_for_step(self) -> bool:
         once, self._once = self._once, False
         return once or self.record.single_step
 
     def _go_on(self) -> list[RunEffect]:
-        if self._flying() or self._ending is not None:
+        if self._flight.steps() or self._ending is not None:
             return []
         due = self._due_steps()
         if not due:
@@ -321,15 +307,10 @@ class ProgrammeRun:
         record = self.record
         for index in due:
             step = record.steps[index]
-            step.phase, step.started_ns, step.sequence_id, step.code, step.reason = (
-                StepPhase.SELECTING,
-                self._clock.now_ns(),
-                "",
-                "",
-                "",
-            )
-            self._answer_until[index] = self._clock.monotonic() + self._answer_s(record.programme.steps[index])
-        rows: list[RunEffect] = [self._row(index, "select") for index in due]
+            step.phase, step.started_ns = StepPhase.SELECTING, self._clock.now_ns()
+            step.sequence_id = step.code = step.reason = ""
+            self._flight.ordered(index, self._answer_s(record.programme.steps[index]))
+        rows: list[RunEffect] = [self._trace.step(index, "select", self.principal) for index in due]
         orders = [self._order(index, now) for index in due]
         return [KeepRun(record), *rows, *orders]
 
@@ -341,33 +322,31 @@ class ProgrammeRun:
 
     def _execute_all(self) -> list[RunEffect]:
         """Once all that were selected together are checked back."""
-        flying = self._flying()
-        if any(self.record.steps[index].phase is StepPhase.SELECTING for index in flying):
+        if self._flight.awaited():
             return []
         now = self._acting()
         if isinstance(now, str):
             return self.hold("no_right", now)
         self.principal = now
-        expired = [index for index in flying if self._clock.monotonic() >= self._selected_until[index]]
-        if expired:
-            return self._step_failed(expired[0], "selection_expired", "its selection expired while the others were selected")
+        expired = self._flight.expired()
+        if expired is not None:
+            return self._step_failed(expired, "selection_expired", "its selection expired while the others were selected")
+        flying = self._flight.steps()
         for index in flying:
             self.record.steps[index].phase = StepPhase.EXECUTING
-            self._answer_until[index] = self._clock.monotonic() + self._answer_s(self.record.programme.steps[index])
-        rows: list[RunEffect] = [self._row(index, "execute") for index in flying]
+            self._flight.ordered(index, self._answer_s(self.record.programme.steps[index]))
+        rows: list[RunEffect] = [self._trace.step(index, "execute", self.principal) for index in flying]
         orders = [ExecuteStep(self.record.run, index, self.record.steps[index].sequence_id, now) for index in flying]
         return [KeepRun(self.record), *rows, *orders]
 
     def _lost(self) -> list[RunEffect]:
         """Steps whose answer did not come at all."""
-        now = self._clock.monotonic()
-        for index, until in list(self._answer_until.items()):
-            if now >= until:
-                del self._answer_until[index]
-                executing = self.record.steps[index].phase is StepPhase.EXECUTING
-                text = "whether it operated is not known" if executing else "nothing was operated"
-                return self._step_failed(index, "no_answer", f"the control path did not answer: {text}", unknown=executing)
-        return []
+        index = self._flight.silent()
+        if index is None:
+            return []
+        executing = self.record.steps[index].phase is StepPhase.EXECUTING
+        text = "whether it operated is not known" if executing else "nothing was operated"
+        return self._step_failed(index, "no_answer", f"the control path did not answer: {text}", unknown=executing)
 
     # ---------------------------------------------------------------- ending
 
@@ -375,8 +354,9 @@ class ProgrammeRun:
         step = self.record.steps[index]
         step.phase = StepPhase.UNKNOWN if unknown else StepPhase.FAILED
         step.code, step.reason, step.ended_ns = code, reason, self._clock.now_ns()
-        self._answer_until.pop(index, None)
-        return self._step_ended(index) + self._wind_down(RunState.FAILED, code, f"step {index + 1}: {reason}")
+        self._flight.answered(index)
+        ended = self._trace.step_ended(index, self.principal)
+        return ended + self._wind_down(RunState.FAILED, code, f"step {index + 1}: {reason}")
 
     def _wind_down(
         self, state: RunState, code: str, reason: str, by: Principal | None = None, evidence: bytes = b""
@@ -392,14 +372,14 @@ class ProgrammeRun:
         for index, step in enumerate(self.record.steps):
             if step.phase is StepPhase.SELECTED:
                 step.phase = StepPhase.WAITING
-                self._selected_until.pop(index, None)
+                self._flight.withdrawn(index)
                 effects.append(CancelStep(step.sequence_id, self.principal, self._ending.reason if self._ending else ""))
         return effects
 
     def _quiet(self, by: Principal | None = None, evidence: bytes = b"") -> list[RunEffect]:
         """Take the end that was decided, if nothing is under way any more."""
         ending, record = self._ending, self.record
-        if ending is None or self._flying():
+        if ending is None or self._flight.steps():
             return []
         self._ending = None
         state = ending.state
@@ -413,24 +393,4 @@ class ProgrammeRun:
             for step in record.steps:
                 if step.phase is StepPhase.WAITING:
                     step.phase = StepPhase.SKIPPED
-        return self._tell("result" if state.ended else "paused", state.value, by=by, evidence=evidence)
-
-    # ---------------------------------------------------------------- traces
-
-    def _row(self, index: int, step: str) -> Audit:
-        return Audit(self.record.run, step_row(self.record, index, step, self.principal))
-
-    def _step_ended(self, index: int) -> list[RunEffect]:
-        told = step_event(self.record, index, self.principal.name, self._clock.now_ns())
-        return [KeepRun(self.record), self._row(index, "end"), Report(told)]
-
-    def _traced(self, step: str, by: Principal, why: str, evidence: bytes) -> list[RunEffect]:
-        return [Audit(self.record.run, run_row(self.record, step, by, why=why, evidence=evidence))]
-
-    def _tell(
-        self, step: str, event: str, *, by: Principal | None = None, why: str = "", evidence: bytes = b""
-    ) -> list[RunEffect]:
-        who = by or self.principal
-        row = run_row(self.record, step, who, why=why, evidence=evidence)
-        told = run_event(self.record, event, who.name, self._clock.now_ns())
-        return [KeepRun(self.record), Audit(self.record.run, row), Report(told)]
+        return self._trace.told("result" if state.ended else "paused", state.value, by or self.principal, evidence=evidence)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from scada.control.effects import Audit, Report
+from scada.control.programme_effects import KeepRun, RunEffect
 from scada.control.programme_records import RunRecord, StepPhase
 from scada.control.programmes import Programme
 from scada.control.records import Principal
+from scada.core.clock import Clock
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass
 from scada.security.audit import AuditRow
@@ -116,3 +119,35 @@ def saved_event(programme: Programme, time_ns: int) -> Event:
     what = "removed" if programme.removed else "saved"
     parameters = {"programme": title_of(programme), "by": programme.author, "reason": programme.reason}
     return Event(time_ns, EventKind.CONTROL, AlarmClass.NOTICE, 4, f"programme.{what}", parameters, actor=programme.author)
+
+
+class RunTrace:
+    """What a run leaves behind as it goes: each step of it kept, traced and told in this order.
+
+    Args:
+        record: the run.
+        clock: stamps of the events.
+    """
+
+    def __init__(self, record: RunRecord, clock: Clock) -> None:
+        self._record = record
+        self._clock = clock
+
+    def told(self, step: str, event: str, who: Principal, *, why: str = "", evidence: bytes = b"") -> list[RunEffect]:
+        """Something became of the run as a whole."""
+        row = run_row(self._record, step, who, why=why, evidence=evidence)
+        told = run_event(self._record, event, who.name, self._clock.now_ns())
+        return [KeepRun(self._record), Audit(self._record.run, row), Report(told)]
+
+    def order(self, step: str, by: Principal, why: str, evidence: bytes) -> Audit:
+        """The row of an order to the run; what becomes of it follows."""
+        return Audit(self._record.run, run_row(self._record, step, by, why=why, evidence=evidence))
+
+    def step(self, index: int, step: str, who: Principal) -> Audit:
+        """The row of a step of the run."""
+        return Audit(self._record.run, step_row(self._record, index, step, who))
+
+    def step_ended(self, index: int, who: Principal) -> list[RunEffect]:
+        """A step ended."""
+        told = step_event(self._record, index, who.name, self._clock.now_ns())
+        return [KeepRun(self._record), self.step(index, "end", who), Report(told)]
