@@ -133,6 +133,17 @@ class Checks:
             return None
         return Refusal("guardian_missing", "a second person must confirm this control, and the run was not confirmed by one")
 
+    def has_become_guarded(self, request: Request) -> Refusal | None:
+        """The model was changed since the selection, and by now it takes two persons; what was stricter then stays so."""
+        if request.programme:
+            return self.unguarded_run(request)
+        exempt = request.one_call and not request.principal.is_person  # see ControlDesk.direct
+        if request.needs_guardian or request.emergency or exempt:
+            return None
+        if not self.needs_guardian(request.control, upstream=request.telecontrol):
+            return None
+        return Refusal("guardian_missing", "since it was selected, it has come to need a second person: select it again")
+
     def no_longer_may(
         self,
         request: Request,

@@ -342,6 +342,7 @@ class ControlDesk:
             return lost if request.one_call else [*lost, Reply(ticket, sequence.reply())]
         forbidden = (
             self._checks.no_longer_may(request, principal, sequence.guardian, self._standing)
+            or self._checks.has_become_guarded(request)
             or self._taken(request)
             or self._checks.may_operate(request)
         )

@@ -56,10 +56,8 @@ class SequenceTable:
 
     def holder(self, request: Request) -> ControlSequence | None:
         """Another sequence that holds the object of this request."""
-        for other in self._running.values():
-            if other.request.sequence_id != request.sequence_id and _lock(other.request.control) == _lock(request.control):
-                return other
-        return None
+        others = (other for other in self._running.values() if other.request.sequence_id != request.sequence_id)
+        return next((other for other in others if _holds(other.request.control, request.control)), None)
 
     def moving(self, has_arrived: Callable[[Request], bool]) -> frozenset[str]:
         """Switches that are being operated, and those that just arrived but not yet where the interlocks look.
@@ -90,8 +88,8 @@ class SequenceTable:
         return sequence.reply() if sequence else unknown_sequence(sequence_id)
 
 
-def _lock(control: Control) -> str:
-    """What one sequence holds: the equipment, but each set-point of a unit (P, Q, V) for itself."""
-    if control.kind is ControlKind.SETPOINT or not control.equipment:
-        return control.mrid
-    return control.equipment
+def _holds(one: Control, other: Control) -> bool:
+    """A control holds itself and its equipment, but each set-point of a unit (P, Q, V) only itself."""
+    if one.mrid == other.mrid:  # of another model version it may be on other equipment
+        return True
+    return ControlKind.SETPOINT not in (one.kind, other.kind) and one.equipment == other.equipment != ""
