@@ -26,7 +26,7 @@ from scada.security.audit_query import COLUMNS, AuditFilter, AuditReader, Stored
 from scada.security.audit_tree import Proofs
 from scada.security.authorities import Authorities
 from scada.security.checkpoints import CHECKPOINTS, CheckpointError, SignedCheckpoint, read_checkpoints
-from scada.security.identities import Identity
+from scada.security.identities import IdentityHolder
 from scada.security.merkle import leaf_hash
 from scada.security.sm3 import sm3
 from scada.security.trust import Trust
@@ -67,11 +67,11 @@ class AuditDesk:
         self._lock = threading.Lock()
         self._keeper: AuditKeeper | None = None
 
-    def keep(self, identity: Identity, settings: Settings, clock: Clock, report: Callable[[Event], None]) -> None:
+    def keep(self, identity: IdentityHolder, settings: Settings, clock: Clock, report: Callable[[Event], None]) -> None:
         """Sign checkpoints from now on, see :meth:`scada.security.audit.AuditLog.sign_with`, and tell the start.
 
         Args:
-            identity: signs.
+            identity: asked for the signer of each checkpoint.
             settings: what the server runs with; their digest is audited.
             clock: of the host.
             report: told when a checkpoint could not be made, and when one can be made again.

@@ -24,6 +24,7 @@ from scada.api.session_streams import SessionStreams
 from scada.control.records import Principal
 from scada.core.errors import ScadaError, SecurityError
 from scada.security.envelope import WrongPeerError
+from scada.security.peer import Peer
 from scada.security.seals import Sealer, request_digest
 from scada.security.session import Session, SessionServer
 
@@ -42,6 +43,7 @@ Order = Callable[[Request, Principal, bytes], Coroutine[Any, Any, Message]]
 Follow = Callable[[Request, Principal], AsyncGenerator[Message, None]]
 Collect = Callable[[AsyncIterator[Request], Principal], Coroutine[Any, Any, Message]]
 Exchange = Callable[[AsyncIterator[Request]], AsyncGenerator[bytes, None]]
+Blame = Callable[[Peer, str], bool]
 Method = tuple[str, grpc.RpcMethodHandler]
 """Full method name and its handler."""
 
@@ -68,17 +70,23 @@ _STATUS = {
 """Status of a refusal by its machine code; every other one is UNAUTHENTICATED."""
 
 
+_FORGED = frozenset({"bad_mac", "bad_signature", "malformed", "unsigned", "wrong_algorithm", "wrong_sender"})
+"""Refusals that no honest client meets, whatever its clock, its rights and its connection."""
+
+
 class Gate:
     """Makes gRPC handlers out of functions over parsed messages.
 
     Args:
         sessions: who may do what.
         reporter: told of every refusal of consequence.
+        blame: hears of each message that was not proven, with its peer and method; False: it is counted elsewhere, not told.
     """
 
-    def __init__(self, sessions: SessionServer, reporter: SecurityReporter) -> None:
+    def __init__(self, sessions: SessionServer, reporter: SecurityReporter, blame: Blame) -> None:
         self._sessions = sessions
         self._reporter = reporter
+        self._blame = blame
         self._streams = SessionStreams(sessions)
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -113,7 +121,7 @@ class Gate:
                 return await self._refuse(path, context, error, sender)
             try:
                 reply = await self._to_the_end(path, act(request, order.session.principal, order.evidence))
-                return self._sealer(order.session, path, raw).seal(_encode(reply), self._sessions.signer)
+                return self._sealer(order.session, path, raw).seal(_encode(reply), self._sessions.signer(order.session))
             except CallError as error:
                 return await self._refuse(path, context, error, sender)
             except Exception as error:  # noqa: BLE001 - any error becomes a status
@@ -266,7 +274,9 @@ class Gate:
         if isinstance(error, SecurityError):
             sender = sender or error.where
         fault = _fault(path, error)
-        self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
+        forged = isinstance(error, SecurityError) and fault.code in _FORGED
+        if not forged or self._blame(peer_of(context), path):
+            self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
         await _abort(context, fault)
 
 

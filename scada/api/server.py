@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ from scada.api.admission import Admission
 from scada.api.event_feed import EventFeed
 from scada.api.gate import Gate
 from scada.api.hub import Hub
+from scada.api.identity_watch import IdentityWatch
 from scada.api.list_watch import ListWatch
 from scada.api.listener import Listener, LoopThread, share_poller
 from scada.api.refusals import SecurityReporter
@@ -31,10 +32,8 @@ from scada.security.peer import Peer
 from scada.security.session import Session, SessionServer
 from scada.security.tls_trust import TlsTrust
 
-VIEW_CALLS = 2048
-"""Calls and streams the view server serves at a time; more are refused with RESOURCE_EXHAUSTED."""
-
-CONTROL_CALLS = 1024
+CALLS: Final = 8192
+"""Calls and streams a server has at a time, those included that wait for their refusal; more than ten peers can make of them."""
 
 LOOK_S: Final = 0.25
 """Time between two looks at what is still trusted: what was revoked ends within a second."""
@@ -99,6 +98,7 @@ class ApiServer:
         self._beside: LoopThread | None = None
         self._housekeeping: asyncio.Task[None] | None = None
         self._lists = ListWatch(backend)
+        self._identity = IdentityWatch(backend, sessions.identity.current)
         self._told = ""
         self._clock = SystemClock()
         """The host's: validity of certificates does not run at the plant's rate."""
@@ -120,9 +120,9 @@ class ApiServer:
         self._events.start()
         self._beside = LoopThread("api-control", self._new_loop())
         try:
-            self._views = await self._face("views", VIEW_CALLS)
+            self._views = await self._face("views")
             self.port = self._views.listener.bind(settings.host, settings.port)
-            self._controls = await self._beside.run(self._face("controls", CONTROL_CALLS))
+            self._controls = await self._beside.run(self._face("controls"))
             self.control_port = await self._beside.run(_bound(self._controls.listener, settings.host, settings.control_port))
             await self._views.listener.start()
             await self._beside.run(self._controls.listener.start())
@@ -171,26 +171,30 @@ class ApiServer:
         """Reads files: not for the event loop. Returns the sessions whose time is over."""
         self._sessions.revalidate()
         self._services.security.watch.look()
-        tls, terms = self._tls, self._sessions.trust.list_terms
+        tls, terms, identity = self._tls, self._sessions.trust.list_terms, self._sessions.identity
+        ends = {identity.current.name: identity.current.certificate.not_after_ns}
         if tls is not None:
             if tls.refresh() and self._views is not None:
                 self._views.reporter.tls_taken(certificate=tls.material.own.digest.hex(), revoked=len(tls.material.revoked))
             now_ns = self._clock.now_ns()
+            ends[f"{tls.material.own.name}, TLS"] = tls.material.own.not_after_ns
             terms += tls.list_terms(now_ns)
             for session in self._sessions.sessions():
                 if why := tls.refusal_of(session.peer.certificate, now_ns):
                     self._sessions.end(session.identifier, why)
         self._lists.look(terms)
+        self._identity.look(identity.current, identity.fault, ends, self._sessions.clock.now_ns())
         return self._sessions.expire()
 
     async def _keep_house(self) -> None:
-        looks = 0
+        reported = self._clock.monotonic()
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
-                looks += 1
-                if looks % round(REPORT_S / LOOK_S) == 0 and self._views and self._controls and self._beside:
+                now = self._clock.monotonic()
+                if now - reported >= REPORT_S and self._views and self._controls and self._beside:
+                    reported = now
                     self._views.admission.report()
                     await self._beside.run(_call(self._controls.admission.report))
             except Exception:  # noqa: BLE001 - the next look must come whatever happened
@@ -225,18 +229,19 @@ class ApiServer:
 
     # ------------------------------------------------------------------ parts
 
-    async def _face(self, purpose: str, calls: int) -> _Face:
+    async def _face(self, purpose: str) -> _Face:
         """A server on the loop that runs this; grpc binds a server to the loop that makes it."""
         reporter = SecurityReporter(self._backend)
-        gate = Gate(self._sessions, reporter)
         orders = purpose == "controls"
 
-        def told(peer: Peer, kind: str, count: int) -> None:
-            reporter.limited(peer=peer.address, name=peer.name, kind=kind, count=count)
+        def told(peer: Peer, kinds: Mapping[str, int], closed: int) -> None:
+            kind, count = ", ".join(sorted(kinds)), sum(kinds.values())
+            reporter.limited(peer=peer.address, name=peer.name, kind=kind, count=count, closed=closed)
 
         admission = Admission(self._settings, self._tls, told, orders=orders)
+        gate = Gate(self._sessions, reporter, admission.blame)
         handlers = self._services.control_handlers(gate) if orders else self._services.view_handlers(gate)
-        return _Face(Listener(purpose, handlers, admission, calls, self._tls), admission, reporter)
+        return _Face(Listener(purpose, handlers, admission, CALLS, self._tls), admission, reporter)
 
 
 async def _bound(listener: Listener, host: str, port: int) -> int:

@@ -16,7 +16,7 @@ import structlog
 
 from scada.core.clock import Clock
 from scada.core.errors import PortInUseError
-from scada.security.identities import Identity
+from scada.security.identities import IdentityHolder
 from scada.security.smtls import SmTls, SmTlsError, smtls_check
 from scada.security.trust import Trust
 
@@ -53,13 +53,13 @@ class Relay:
 
     Args:
         ways: where to listen and lead.
-        identity: ours.
+        identity: whom to ask for ours, for each connection.
         trust: whose certificates are trusted; read again when its files change.
         clock: for certificates.
         server: True: SM TLS comes in and plain octets go out; False: the other way round.
     """
 
-    def __init__(self, ways: tuple[Way, ...], identity: Identity, trust: Trust, clock: Clock, *, server: bool) -> None:
+    def __init__(self, ways: tuple[Way, ...], identity: IdentityHolder, trust: Trust, clock: Clock, *, server: bool) -> None:
         self._ways = ways
         self._identity = identity
         self._trust = trust
@@ -78,7 +78,7 @@ class Relay:
             SecurityError: the library does not do what it should.
             PortInUseError: a port cannot be bound.
         """
-        _log.info("SM TLS", library=smtls_check(self._identity), identity=self._identity.name)
+        _log.info("SM TLS", library=smtls_check(self._identity.current), identity=self._identity.current.name)
         for way in self._ways:
             try:
                 listener = await asyncio.start_server(self._taking(way), way.host, way.port)
@@ -100,8 +100,9 @@ class Relay:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     def check(self) -> None:
-        """Take what has changed in the trust, and close the connections it no longer bears."""
+        """Take what has changed in the trust and in our identity, and close the connections it no longer bears."""
         self._trust.refresh()
+        self._identity.refresh()
         for task, tls in list(self._open.items()):
             try:
                 tls.check()
@@ -120,7 +121,7 @@ class Relay:
                 _log.warning("too many connections", most=MOST)
                 writer.transport.abort()
                 return
-            tls = SmTls(self._identity, self._trust, self._clock, server=self._is_server)
+            tls = SmTls(self._identity.current, self._trust, self._clock, server=self._is_server)
             task = asyncio.create_task(self._serve(way, tls, reader, writer))
             self._open[task] = tls
             task.add_done_callback(lambda done: self._open.pop(done, None) and None)

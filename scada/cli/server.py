@@ -15,10 +15,11 @@ from scada.api.server import ApiThread
 from scada.core.clock import SystemClock, make_clock
 from scada.core.secret_values import use_source
 from scada.core.settings import Settings
-from scada.security.identities import load_identity, seal_key
+from scada.security.identities import seal_key
 from scada.security.policy import PolicyFiles
+from scada.security.renewable_identity import RenewableIdentity
 from scada.security.secrets_store import SecretStore
-from scada.security.session import SessionPolicy, SessionServer
+from scada.security.session import SERVER_ROLE, SessionPolicy, SessionServer
 from scada.security.sm2 import self_test
 from scada.security.standing import StandingRights
 from scada.security.tls_trust import TlsTrust
@@ -65,7 +66,7 @@ class Server:
             files=PolicyFiles(security.keys, security.roles, security.zones),
         )
         tls = TlsTrust(settings.security.keys) if settings.api.tls else None
-        identity = load_identity(settings.security.keys, SERVER_IDENTITY, host_clock)
+        identity = RenewableIdentity(security.keys, SERVER_IDENTITY, host_clock, trust=trust, role=SERVER_ROLE)
         sessions = SessionServer(
             site=settings.site.name,
             identity=identity,
@@ -77,11 +78,11 @@ class Server:
                 idle_s=60 * security.idle_minutes,
                 one_control_session=security.one_control_session,
                 rekey_after_s=60 * security.rekey_minutes,
-                tls_names={identity: frozenset(names) for identity, names in security.tls_names.items()},
+                tls_names={name: frozenset(names) for name, names in security.tls_names.items()},
             ),
             tls_digests=tls.digests if tls else frozenset,
         )
-        clock, seal = make_clock(settings.clock.rate, settings.clock.epoch_ns), seal_key(security.keys, identity)
+        clock, seal = make_clock(settings.clock.rate, settings.clock.epoch_ns), seal_key(security.keys, identity.current)
         system = System(settings, clock, StandingRights(trust, host_clock), seal)
         with ExitStack() as undo:
             undo.callback(system.stop)

@@ -58,13 +58,14 @@ def _run(ways: tuple[str, ...], keys: Path, name: str, *, server: bool) -> None:
     from scada.api.smtls import Relay
     from scada.core.clock import SystemClock
     from scada.core.log import configure_logging
-    from scada.security.identities import load_identity
+    from scada.security.renewable_identity import RenewableIdentity
     from scada.security.trust import Trust
 
     configure_logging("info", "console")
     clock = SystemClock()
     parsed = tuple(_way(text) for text in ways)
-    relay = Relay(parsed, load_identity(keys, name, clock), Trust(keys), clock, server=server)
+    trust = Trust(keys)
+    relay = Relay(parsed, RenewableIdentity(keys, name, clock, trust=trust), trust, clock, server=server)
 
     async def run() -> None:
         """Until stopped."""

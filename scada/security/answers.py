@@ -24,21 +24,29 @@ class Answers:
 
     Args:
         site: our name.
-        identity: the server's.
         clock: ours.
         policy: what the client is told of it.
     """
 
-    def __init__(self, site: str, identity: Identity, clock: Clock, policy: SessionPolicy) -> None:
+    def __init__(self, site: str, clock: Clock, policy: SessionPolicy) -> None:
         self._site = site
-        self._identity = identity
         self._clock = clock
         self._policy = policy
 
-    def login(self, request: pb.LoginRequest, principal: Principal, *, secret: bytes, digest: bytes, expires_ns: int) -> bytes:
+    def login(
+        self,
+        server: Identity,
+        request: pb.LoginRequest,
+        principal: Principal,
+        *,
+        secret: bytes,
+        digest: bytes,
+        expires_ns: int,
+    ) -> bytes:
         """Serialised Signed{LoginReply}.
 
         Args:
+            server: signs it.
             request: proven.
             principal: who has logged in.
             secret: of the session, enciphered to the client's fresh key here.
@@ -51,7 +59,7 @@ class Answers:
             request_digest=digest,
             nonce=secrets.token_bytes(NONCE_SIZE),
             sealed_secret=Sm2PublicKey(request.ephemeral_key).encrypt(secret),
-            certificate=self._identity.certificate.encoded,
+            certificate=server.certificate.encoded,
             roles=sorted(principal.roles),
             rights=sorted(principal.rights),
             areas=sorted(principal.areas),
@@ -63,9 +71,11 @@ class Answers:
             zone=principal.zone,
             idle_s=round(policy.idle_s) if is_attended(principal) else 0,
         )
-        return self._signed(principal.name, LOGIN, body.session, 0, body.SerializeToString())
+        return self._signed(server, principal.name, LOGIN, body.session, 0, body.SerializeToString())
 
-    def rekey(self, ephemeral: Sm2PublicKey, principal: Principal, *, secret: bytes, digest: bytes, epoch: int) -> bytes:
+    def rekey(
+        self, server: Identity, ephemeral: Sm2PublicKey, principal: Principal, *, secret: bytes, digest: bytes, epoch: int
+    ) -> bytes:
         """Serialised Signed{RekeyReply}; arguments as of :meth:`login`, ``epoch`` of the new keys."""
         body = pb.RekeyReply(
             request_digest=digest,
@@ -73,12 +83,12 @@ class Answers:
             sealed_secret=ephemeral.encrypt(secret),
             epoch=epoch,
         )
-        return self._signed(principal.name, REKEY, bytes.fromhex(principal.session), epoch, body.SerializeToString())
+        return self._signed(server, principal.name, REKEY, bytes.fromhex(principal.session), epoch, body.SerializeToString())
 
-    def _signed(self, recipient: str, method: str, session: bytes, epoch: int, body: bytes) -> bytes:
+    def _signed(self, server: Identity, recipient: str, method: str, session: bytes, epoch: int, body: bytes) -> bytes:
         now = now_us(self._clock)
         header = pb.Header(
-            sender=self._identity.name,
+            sender=server.name,
             recipient=recipient,
             method=method,
             time_us=now,
@@ -86,4 +96,4 @@ class Answers:
             expires_us=now + span_us(self._clock, WINDOW_S),
             epoch=epoch,
         )
-        return seal(self._identity.signer, header, body, None).SerializeToString()
+        return seal(server.signer, header, body, None).SerializeToString()

@@ -31,7 +31,8 @@ from scada.security.audit_chain import (
 )
 from scada.security.audit_tree import GrowingTree
 from scada.security.audit_writer import SegmentWriter
-from scada.security.checkpoints import CHECKPOINTS, Checkpoint, CheckpointFile, SealingIdentity, SignedCheckpoint, sign_checkpoint
+from scada.security.checkpoints import CHECKPOINTS, Checkpoint, CheckpointFile, SignedCheckpoint, sign_checkpoint
+from scada.security.identities import IdentityHolder
 
 __all__ = ["AuditError", "AuditLog", "AuditRecord", "AuditRow", "read_audit", "verify"]
 
@@ -66,7 +67,7 @@ class _Waiting:
 class _Seal:
     """Who signs checkpoints, and what of."""
 
-    identity: SealingIdentity
+    identity: IdentityHolder
     site: str
     clock: Clock
     file: CheckpointFile
@@ -158,11 +159,11 @@ class AuditLog:
             raise StoreError(what, where=str(self.folder), mend=mend)
         return mine.numbers
 
-    def sign_with(self, identity: SealingIdentity, site: str, clock: Clock) -> None:
+    def sign_with(self, identity: IdentityHolder, site: str, clock: Clock) -> None:
         """Sign checkpoints from now on: one now for what is not under one, then every hour, when a segment is full, at close.
 
         Args:
-            identity: signs.
+            identity: asked for the signer of each checkpoint.
             site: whose log it is.
             clock: of the host; certificates go by it.
 
@@ -307,7 +308,7 @@ class AuditLog:
     def _state(self, seal: _Seal) -> Checkpoint:
         """What a checkpoint of now says; its number and predecessor are found when it is signed."""
         seal.at = seal.clock.monotonic()
-        end, tree, now, name = self._writer.end, seal.tree, seal.clock.now_ns(), seal.identity.name
+        end, tree, now, name = self._writer.end, seal.tree, seal.clock.now_ns(), seal.identity.current.name
         return Checkpoint(0, seal.site, tree.start, end.number, end.digest, now, name, b"", tree.subtrees)
 
     def _sign(self, seal: _Seal, state: Checkpoint) -> SignedCheckpoint | None:
@@ -316,7 +317,7 @@ class AuditLog:
             last = seal.file.last
             if state.records > (last.checkpoint.records if last else 0):
                 number, previous = (last.checkpoint.number + 1, last.digest()) if last else (1, b"")
-                made = sign_checkpoint(replace(state, number=number, previous=previous), seal.identity)
+                made = sign_checkpoint(replace(state, number=number, previous=previous), seal.identity.current)
                 seal.file.append([made])
             return seal.file.last
 

@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from scada.core.clock import Clock, SystemClock
 from scada.core.errors import SecurityError
-from scada.security.authorities import load_authorities
+from scada.security.authorities import Authorities, load_authorities
 from scada.security.certificates import Certificate
 from scada.security.issuing import issue_identity, make_root
 from scada.security.key_files import (
@@ -58,6 +58,38 @@ class Identity:
         """Common name of the certificate."""
         return self.certificate.name
 
+    @property
+    def current(self) -> Identity:
+        """Itself: what was loaded once stays; see :class:`~scada.security.renewable_identity.RenewableIdentity`."""
+        return self
+
+    @property
+    def fault(self) -> str:
+        """Empty: there is nothing to take."""
+        return ""
+
+    def refresh(self) -> bool:
+        """False: there is nothing to take."""
+        return False
+
+
+class IdentityHolder(Protocol):
+    """Whoever can be asked for an identity whenever something is to be signed."""
+
+    @property
+    def fault(self) -> str:
+        """Why what has changed could not be taken, empty if it could."""
+        ...
+
+    @property
+    def current(self) -> Identity:
+        """Certificate and signer that belong together now."""
+        ...
+
+    def refresh(self) -> bool:
+        """Take what has changed; True if the identity has another certificate now."""
+        ...
+
 
 def init_identities(folder: Path, clock: Clock | None = None, *, password: bytes | None = None) -> list[str]:
     """Make the authority and the demo identities in a folder where they do not exist yet; nothing is ever overwritten.
@@ -92,7 +124,9 @@ def init_identities(folder: Path, clock: Clock | None = None, *, password: bytes
     return made
 
 
-def load_identity(folder: Path, name: str, clock: Clock, password: bytes | None = None) -> Identity:
+def load_identity(
+    folder: Path, name: str, clock: Clock, password: bytes | None = None, *, authorities: Authorities | None = None
+) -> Identity:
     """An identity's key and certificate, proven to belong together and to the folder's authority now.
 
     Args:
@@ -100,12 +134,13 @@ def load_identity(folder: Path, name: str, clock: Clock, password: bytes | None 
         name: the identity.
         clock: for the certificate's validity.
         password: of the key; None takes the environment's ``SCADA_KEY_PASSWORD`` if set.
+        authorities: who proves the certificate; None = those of the folder.
 
     Raises:
         SecurityError: a file is missing, corrupt, readable by others, expired, or they do not match; the password is wrong.
     """
     certificate = load_certificate(certificate_path(folder, name))
-    load_authorities(folder).check(certificate, clock.now_ns())
+    (authorities or load_authorities(folder)).check(certificate, clock.now_ns())
     signer = load_signer(folder, name, certificate.public_key, password)
     if certificate.name != name:
         raise SecurityError(f"the certificate is of {certificate.name!r}", where=str(certificate_path(folder, name)))

@@ -119,7 +119,8 @@ def issue_identity(
         password: of the identity's key; encrypts a new one.
         authority_password: of the authority's key.
         authority: name of the authority.
-        new_key: existing keys are replaced. A crash between key and certificate is healed by issuing again.
+        new_key: existing keys are replaced, once nothing can be refused any more. A crash between key and certificate is healed
+            by issuing again.
         hosts: DNS names and addresses under which a server is called, for its TLS certificate.
 
     Raises:
@@ -130,11 +131,10 @@ def issue_identity(
     if authority_path(folder, name).exists():
         raise SecurityError(f"{name!r} is an authority's name", where=str(folder))
     issuer, issuer_key = _open(folder, authority, authority_password)
-    path = certificate_path(folder, name)
+    _assert_in_force(folder, issuer, clock.now_ns())
+    path, key = certificate_path(folder, name), Sm2Key.generate() if new_key else None
     try:
-        if new_key:
-            key = Sm2Key.generate()
-            replace(key_path(folder, name), key.private_pem(password), 0o600)
+        if key is not None:
             point = key.point()
         elif path.exists() and not key_path(folder, name).exists():
             point = load_certificate(path).public_key.point()
@@ -152,6 +152,11 @@ def issue_identity(
         authority_password=authority_password,
         new_key=new_key,
     )
+    if key is not None:
+        try:
+            replace(key_path(folder, name), key.private_pem(password), 0o600)
+        except OSError as error:
+            raise SecurityError(f"cannot write: {error.strerror}", where=str(error.filename or folder)) from error
     return _issue(folder, path, point, name, roles, issuer, issuer_key, clock, years)
 
 

@@ -40,6 +40,9 @@ ISSUED: Final = "issued"
 _TAKEN: Final = frozenset({AUTHORITY, "secrets", "secrets-next"})
 """Names of other keys of the folder."""
 
+Stamp = tuple[int, int, int, int]
+"""What tells that a file is another: times of its content and of its entry, size, inode."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -186,6 +189,19 @@ def _mend(path: Path, error: OSError) -> str:
     if certificate_path(path.parent, AUTHORITY).exists():
         return f"`scada keys show {path.parent}` lists who is there"
     return f"make identities with `scada keys init {path.parent}`"
+
+
+def stamp(path: Path) -> Stamp:
+    """Of a file as it is now; zeros if there is none."""
+    try:
+        return stamp_of(path.stat())
+    except OSError:
+        return 0, 0, 0, 0
+
+
+def stamp_of(told: os.stat_result) -> Stamp:
+    """Of a file that was looked at."""
+    return told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:

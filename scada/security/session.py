@@ -29,7 +29,7 @@ from scada.security.envelope import (
     read_envelope,
     read_header,
 )
-from scada.security.identities import Identity
+from scada.security.identities import Identity, IdentityHolder
 from scada.security.logins import LOGIN_MAXIMUM, NONCE_SIZE, Logins
 from scada.security.orders import Orders, check_address, check_peer, check_right
 from scada.security.peer import NO_PEER, Peer
@@ -52,20 +52,24 @@ class SessionServer:
 
     Args:
         site: our name, the only recipient accepted.
-        identity: the server's key and certificate.
+        identity: whom to ask for the server's key and certificate.
         trust: whose certificates are trusted, and who may do what.
         clock: ours.
         control_window_s: allowed clock difference of controls and dispatch, real s.
         lifetime_s: of a session, s.
         policy: what the site demands besides.
         tls_digests: SM3 of the DER of each TLS certificate by which we are reached now; empty without TLS.
+
+    Attributes:
+        clock: ours; certificates are judged by it.
+        identity: whom to ask for the server's key and certificate.
     """
 
     def __init__(
         self,
         *,
         site: str,
-        identity: Identity,
+        identity: IdentityHolder,
         trust: Trust,
         clock: Clock,
         control_window_s: float = 2.0,
@@ -75,12 +79,12 @@ class SessionServer:
     ) -> None:
         self.site = site
         self.policy = policy or SessionPolicy()
-        self._identity = identity
+        self.identity = identity
         self._trust = trust
         self._revision = trust.revision
-        self._clock = clock
+        self.clock = clock
         self._lifetime_s = lifetime_s
-        self._answers = Answers(site, identity, clock, self.policy)
+        self._answers = Answers(site, clock, self.policy)
         self._watch = ClockWatch(clock)
         self._challenges = Challenges()
         self._logins = Logins(trust, clock, self._watch, self._challenges, tls_digests, self.policy.tls_names)
@@ -115,11 +119,11 @@ class SessionServer:
         request, certificate = self._logins.prove(signed, header, peer)
         identifier = secrets.token_bytes(16)
         principal = self._principal(certificate, request.station, identifier, peer)
-        now, now_ns = self._clock.monotonic(), self._clock.now_ns()
+        now, now_ns = self.clock.monotonic(), self.clock.now_ns()
         remaining_ns = min(int(self._lifetime_s * NS_PER_S), self._trust.expires_ns(certificate) - now_ns)
-        secret = secrets.token_bytes(SECRET_SIZE)
+        secret, server = secrets.token_bytes(SECRET_SIZE), self.identity.current
         expires_ns = now_ns + remaining_ns
-        reply = self._answers.login(request, principal, secret=secret, digest=sm3(envelope), expires_ns=expires_ns)
+        reply = self._answers.login(server, request, principal, secret=secret, digest=sm3(envelope), expires_ns=expires_ns)
         session = Session(
             identifier=identifier,
             principal=principal,
@@ -127,6 +131,7 @@ class SessionServer:
             ring=KeyRing(derive(secret, envelope, reply, 0), now, self._watch.era),
             certificate=certificate,
             peer=peer,
+            server=server,
             began_ns=now_ns,
             expires_ns=expires_ns,
             deadline=now + remaining_ns / NS_PER_S,
@@ -160,8 +165,9 @@ class SessionServer:
         epoch, secret = pb.Header.FromString(read_envelope(order.evidence).header).epoch + 1, secrets.token_bytes(SECRET_SIZE)
         if epoch != session.ring.epoch + 1:  # held back: its sender has renewed since and would lose its keys
             raise StaleKeyError("the keys were renewed meanwhile", where=session.principal.name)
-        reply = self._answers.rekey(public_key, session.principal, secret=secret, digest=sm3(envelope), epoch=epoch)
-        session.ring.renew(derive(secret, envelope, reply, epoch), self._clock.monotonic(), self._watch.era)
+        server = self._server_of(session)
+        reply = self._answers.rekey(server, public_key, session.principal, secret=secret, digest=sm3(envelope), epoch=epoch)
+        session.ring.renew(derive(secret, envelope, reply, epoch), self.clock.monotonic(), self._watch.era)
         session.renewed_at = session.messages
         return reply
 
@@ -175,9 +181,9 @@ class SessionServer:
             EnvelopeError: no such session.
         """
         identifier = self.find(session).identifier if session else b""
-        now = now_us(self._clock)
+        now = now_us(self.clock)
         return pb.ChallengeReply(
-            challenge=self._challenges.issue(identifier, self._clock.monotonic()),
+            challenge=self._challenges.issue(identifier, self.clock.monotonic()),
             time_us=now,
             valid_until_us=now + round(CHALLENGE_S * 1e6),
         )
@@ -241,12 +247,11 @@ class SessionServer:
 
     def sealer(self, session: Session, method: str) -> Sealer:
         """What seals the replies of one call."""
-        return Sealer(session.identifier, session.ring, method, self._clock, secrecy=self.policy.secrecy)
+        return Sealer(session.identifier, session.ring, method, self.clock, secrecy=self.policy.secrecy)
 
-    @property
-    def signer(self) -> Signer:
-        """What signs in the server's name."""
-        return self._identity.signer
+    def signer(self, session: Session) -> Signer:
+        """What signs the replies of a session in the server's name: by the key that its client has proven."""
+        return self._server_of(session).signer
 
     # ------------------------------------------------------------------ end
 
@@ -275,17 +280,17 @@ class SessionServer:
         """Take what has changed in the trust, and end the sessions that it no longer bears; call it a few times a second.
 
         A session ends if its certificate was revoked or has expired, or if its owner's entry in the table of users has changed:
-        the owner logs in again and has what the table says now.
+        the owner logs in again and has what the table says now. One that knows us by a key of before goes on while the
+        certificate of that key is good.
         """
         self._watch.look()
         self._trust.refresh()
-        revision = self._trust.revision
-        if revision == self._revision:
-            return []
-        self._revision = revision
+        self.identity.refresh()
+        changed = self._trust.revision != self._revision
+        self._revision = self._trust.revision
         ended = []
         for session in self.sessions():
-            why = self._fallen(session)
+            why = (self._fallen(session) if changed else "") or self._outlived(session)
             if why and self.end(session.identifier, why):
                 ended.append(session)
         return ended
@@ -309,13 +314,30 @@ class SessionServer:
         """Why a session is no longer borne by the trust, empty if it is."""
         before = session.principal
         try:
-            self._trust.check(session.certificate, self._clock.now_ns())
+            self._trust.check(session.certificate, self.clock.now_ns())
             now = self._trust.principal(session.certificate, station=before.station, session=before.session, peer=session.peer)
             if session.expires_ns > self._trust.expires_ns(session.certificate):
                 return "the entry of the identity now ends earlier"
         except SecurityError as error:
             return error.what
         return "" if now == before else "roles, areas or zones of the identity have changed"
+
+    def _server_of(self, session: Session) -> Identity:
+        """Who we are to the client of a session: a renewed certificate of the same key makes no difference to it."""
+        current = self.identity.current
+        same = current.certificate.public_key.point() == session.server.certificate.public_key.point()
+        return current if same else session.server
+
+    def _outlived(self, session: Session) -> str:
+        """Why the key by which a session knows us is no longer ours, empty if it still is."""
+        server = self._server_of(session)
+        if server is self.identity.current:
+            return ""
+        try:
+            self._trust.check(server.certificate, self.clock.now_ns())
+        except SecurityError as error:
+            return f"the server's identity of the login is over: {error.what}"
+        return ""
 
     def _principal(self, certificate: Certificate, station: str, identifier: bytes, peer: Peer) -> Principal:
         principal = self._trust.principal(certificate, station=station, session=identifier.hex(), peer=peer)

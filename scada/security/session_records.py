@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from scada.control.records import Principal
 from scada.security.certificates import Certificate
+from scada.security.identities import Identity
 from scada.security.peer import Peer
 from scada.security.roles import Right
 from scada.security.sequence import SequenceWindow
@@ -55,6 +56,8 @@ class Session:
     certificate: Certificate = field(repr=False)
     peer: Peer
     """The connection of the login."""
+    server: Identity = field(repr=False)
+    """Who we were at the login: the client knows us by this key."""
     last_order: float
     """Monotonic s of the last order, or of the login."""
     last_order_ns: int = 0

@@ -13,7 +13,7 @@ from scada.core.errors import SecurityError
 from scada.security.authorities import Authorities, load_list
 from scada.security.certificates import Certificate
 from scada.security.issuing import place_list
-from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, load_authority, load_certificate, trusted
+from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, Stamp, load_authority, load_certificate, stamp_of, trusted
 from scada.security.peer import NO_PEER, Peer
 from scada.security.policy import Policy, PolicyFiles, load_policy
 from scada.security.revocation import ListTerm, RevocationError, RevocationList, parse_list
@@ -22,9 +22,6 @@ _ROOT = "ca.cert.pem"
 _CLOCK_SLACK_NS = 300 * NS_PER_S
 _REMEMBERED = 64
 """Changes whose files are remembered."""
-
-Stamp = tuple[int, int, int, int]
-"""What tells that a file is another: times of its content and of its entry, size, inode."""
 
 
 class Trust:
@@ -189,7 +186,7 @@ class Trust:
 
     def _look_at_policy(self) -> list[tuple[Path, Stamp]]:
         try:
-            return [(path, _stamp(path.stat())) for path in self.files.paths]
+            return [(path, stamp_of(path.stat())) for path in self.files.paths]
         except OSError as error:
             raise SecurityError(f"cannot read: {error.strerror}", where=str(error.filename)) from error
 
@@ -198,7 +195,7 @@ class Trust:
         try:
             with os.scandir(self.folder) as entries:
                 return {
-                    entry.name: _stamp(entry.stat())
+                    entry.name: stamp_of(entry.stat())
                     for entry in entries
                     if entry.name == _ROOT or entry.name.endswith((AUTHORITY_SUFFIX, LIST_SUFFIX))
                 }
@@ -240,7 +237,3 @@ class Trust:
 
     def _remember_lists(self) -> None:
         self._newest |= {key: known.number for key, known in self._authorities.lists.items()}
-
-
-def _stamp(told: os.stat_result) -> Stamp:
-    return told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino

@@ -9,7 +9,8 @@ from scada.api.server import ApiServer
 from scada.core.clock import SystemClock
 from scada.core.settings import ApiSettings
 from scada.security.identities import init_identities, load_authority, load_identity
-from scada.security.session import SessionServer
+from scada.security.renewable_identity import RenewableIdentity
+from scada.security.session import SERVER_ROLE, SessionServer
 from scada.security.tls_trust import ClientTls, TlsTrust
 from scada.security.trust import Trust
 
@@ -22,11 +23,11 @@ class TlsRig:
     def __init__(self, folder, backend, **settings):
         self.keys, self.backend = folder, backend
         init_identities(folder, CLOCK)
-        self.tls = TlsTrust(folder)
+        self.tls, trust = TlsTrust(folder), Trust(folder)
         self.sessions = SessionServer(
             site="demo",
-            identity=load_identity(folder, "server", CLOCK),
-            trust=Trust(folder),
+            identity=RenewableIdentity(folder, "server", CLOCK, trust=trust, role=SERVER_ROLE),
+            trust=trust,
             clock=CLOCK,
             tls_digests=self.tls.digests,
         )

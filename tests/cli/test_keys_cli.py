@@ -9,7 +9,7 @@ import pytest
 
 from scada.core.clock import SystemClock, VirtualClock
 from scada.core.errors import SecurityError
-from scada.security.identities import issue_identity, load_identity
+from scada.security.identities import init_identities, issue_identity, load_identity
 from scada.security.issuing import YEAR_NS
 from scada.security.key_files import load_certificate
 from scada.security.revocation import RevokedError
@@ -159,3 +159,28 @@ def test_show_has_a_line_for_each(keys):
     assert "revocation list 1 of scada root authority: 1 revoked" in text
     assert "REFUSED: the certificate is revoked" in text
     assert "plain" in text
+
+
+def test_a_renewal_that_is_refused_leaves_the_key(keys):
+    """Else a wrong password at the prompt, or an authority that has fallen, would cost a running server its key."""
+    run("ca", keys, "north")
+    run("issue", keys, "wang", "--role", "OPERATOR", "--by", "north")
+    run("revoke", keys, "north")
+    held = {name: (keys / name).read_bytes() for name in ("wang.key.pem", "wang.cert.pem", "wang.tls.key", "wang.tls.pem")}
+    with pytest.raises(SecurityError, match="revoked"):
+        run("renew", keys, "wang", "--new-key")
+    assert {name: (keys / name).read_bytes() for name in held} == held
+
+
+def test_a_wrong_password_of_the_tls_authority_leaves_the_key(tmp_path, monkeypatch):
+    keys = tmp_path / "keys"
+    init_identities(keys, password=b"of the tls root")
+    plain = tmp_path / "plain"
+    init_identities(plain)
+    for name in ("ca.cert.pem", "ca.key.pem", "viewer.cert.pem", "viewer.key.pem"):
+        (keys / name).write_bytes((plain / name).read_bytes())
+    held = (keys / "viewer.key.pem").read_bytes()
+    monkeypatch.delenv("SCADA_KEY_PASSWORD", raising=False)
+    with pytest.raises(SecurityError):
+        run("renew", keys, "viewer", "--new-key")
+    assert (keys / "viewer.key.pem").read_bytes() == held

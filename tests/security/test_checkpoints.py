@@ -301,6 +301,7 @@ class Token:
 
     def __init__(self, identity):
         self.certificate, self.name, self.signer = identity.certificate, identity.name, self
+        self.current = self
         self.asked, self.go, self._signer = threading.Event(), threading.Event(), identity.signer
         self.go.set()
 
