@@ -62,6 +62,11 @@ class Ports:
         return self.base + 5
 
     @property
+    def rest(self) -> int:
+        """REST for third parties, if one starts it."""
+        return self.base + 6
+
+    @property
     def admin(self) -> int:
         """Fault injection of the simulator."""
         return self.base + 4
@@ -131,6 +136,7 @@ class Demo:
                 if self.guardian
                 else ["# nobody is asked for a second person: `scada demo --guardian`\n[control]\ntwo_person = []"]
             ),
+            f'# not started; see docs/rest-api.md\n[rest]\nport = {self.ports.rest}\nidentity = "viewer"',
             f'[agc]\nstart = "{state}"',
             f'[avc]\nstart = "{state}"',
             *[f'[channels."{name}"]\nhost = "{HOST}"\nport = {self.ports.channel(index)}' for index, name in channels],

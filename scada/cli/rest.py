@@ -49,11 +49,34 @@ def token() -> None:
 @click.option("--days", type=click.FloatRange(0, 3660, min_open=True), default=365.0, show_default=True, help="Good for so long.")
 @click.option("--scope", "scopes", default="model,values", show_default=True, help="Groups of addresses, with commas.")
 @click.option("--station", "stations", multiple=True, help="Only this station; may be repeated. None = all.")
+@click.option("--class", "classes", multiple=True, help="Only this class, kind or measurement type; may be repeated. None = all.")
+@click.option("--hide", "hidden", multiple=True, metavar="TABLE.FIELD", help="Leave out this field; may be repeated.")
+@click.option("--persons", is_flag=True, help="Show names of persons and what they wrote.")
 @click.option("--per-minute", type=click.IntRange(1), default=600, show_default=True, help="Requests a minute in the long run.")
-def issue(name: str, *, config: Path, days: float, scopes: str, stations: tuple[str, ...], per_minute: int) -> None:
+def issue(
+    name: str,
+    *,
+    config: Path,
+    days: float,
+    scopes: str,
+    stations: tuple[str, ...],
+    classes: tuple[str, ...],
+    hidden: tuple[str, ...],
+    persons: bool,
+    per_minute: int,
+) -> None:
     """Make a token for NAME and print it. It is shown this once: what is kept is its SM3."""
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    made = _tokens(_settings(config)).issue(name, days=days, scopes=wanted, stations=stations, per_minute=per_minute)
+    made = _tokens(_settings(config)).issue(
+        name,
+        days=days,
+        scopes=wanted,
+        stations=stations,
+        per_minute=per_minute,
+        classes=classes,
+        hidden=hidden,
+        persons=persons,
+    )
     click.echo(made)
 
 
@@ -67,13 +90,15 @@ def list_(config: Path) -> None:
             each.name,
             ",".join(each.scopes),
             ",".join(each.stations) or "all",
+            ",".join(each.classes) or "all",
+            ",".join((*each.hidden, *([] if each.persons else ["persons"]))),
             str(each.per_minute),
             time_text(each.expires_ns),
             time_text(each.revoked_ns),
         ]
         for each in _tokens(_settings(config)).tokens()
     ]
-    click.echo(table(("id", "name", "scopes", "stations", "per minute", "expires", "revoked"), rows))
+    click.echo(table(("id", "name", "scopes", "stations", "classes", "hidden", "per minute", "expires", "revoked"), rows))
 
 
 @token.command(name="revoke")

@@ -7,7 +7,9 @@ import contextlib
 import os
 import platform
 import signal
+import socket
 import ssl
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +34,8 @@ _LOOK_S: Final = 1.0
 _MOST_AT_ONCE: Final = 64
 _IDLE_S: Final = 15
 """A connection without a request is closed after so long."""
+STALLED_MS: Final = 20_000
+"""A connection of which nothing was taken for so long is cut, ms."""
 
 
 def run(settings: Settings, parent: int = 0) -> None:
@@ -80,14 +84,14 @@ async def _run(settings: Settings, parent: int) -> None:
         tls=ClientTls(settings.security.keys, given.identity) if settings.api.tls else None,
     )
     app = make_app(client, TokenStore(given.tokens, clock), clock)
-    server = _HttpServer(_config(app, given, files))
+    server = _HttpServer(_config(app, given, files), app.state.streams.end)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.end)
     watch = asyncio.create_task(_watch_parent(server, parent))
     _log.info("rest up", host=given.host, port=given.port, tls=files is not None, identity=given.identity)
     try:
-        await server.serve()
+        await server.serve(sockets=[_listener(server.config)])
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
@@ -96,7 +100,16 @@ async def _run(settings: Settings, parent: int) -> None:
 
 
 class _HttpServer(uvicorn.Server):
-    """Leaves the signals to us."""
+    """Leaves the signals to us.
+
+    Args:
+        config: of uvicorn.
+        ending: ends what goes on without end.
+    """
+
+    def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ending = ending
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
@@ -105,6 +118,7 @@ class _HttpServer(uvicorn.Server):
 
     def end(self) -> None:
         """Finish what was asked, then stop."""
+        self._ending()
         self.should_exit = True
 
 
@@ -132,6 +146,9 @@ def _config(app: Any, given: RestSettings, files: tuple[Path, Path] | None) -> u
         server_header=False,
         limit_concurrency=_MOST_AT_ONCE,
         timeout_keep_alive=_IDLE_S,
+        # by default uvicorn believes whoever asks from this machine
+        proxy_headers=bool(given.behind_proxy),
+        forwarded_allow_ips=",".join(str(network) for network in given.behind_proxy),
         h11_max_incomplete_event_size=16 * 1024,
         timeout_graceful_shutdown=5,
         ws="none",
@@ -140,6 +157,13 @@ def _config(app: Any, given: RestSettings, files: tuple[Path, Path] | None) -> u
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
     return config
+
+
+def _listener(config: uvicorn.Config) -> socket.socket:
+    """A socket whose connections end when the other side takes nothing any more: it holds one of few places."""
+    listener = config.bind_socket()
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+    return listener
 
 
 async def _watch_parent(server: _HttpServer, parent: int) -> None:

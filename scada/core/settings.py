@@ -21,6 +21,7 @@ from scada.core.control_settings import ControlSettings
 from scada.core.dispatch_settings import DispatchSettings
 from scada.core.errors import ConfigError
 from scada.core.performance_settings import PerformanceSettings
+from scada.core.rest_settings import RestSettings as RestSettings  # noqa: PLC0414
 from scada.core.secret_values import PREFIX as SECRET
 from scada.core.section import Section as _Section
 
@@ -265,18 +266,6 @@ class OpcUaSettings(_Section):
     anonymous: bool = Field(False, description="A client that is trusted need not log in.")
     interval_s: float = Field(0.5, ge=0.02, le=60, description="Time between updates; no client is served faster.")
     stations: tuple[str, ...] = Field((), description="Names of the stations that are published; empty = all.")
-
-
-class RestSettings(_Section):
-    """Reading for third parties over HTTP and JSON; a process of its own, a client of this server that may only look."""
-
-    enabled: bool = Field(False, description="`scada serve` starts it; `scada rest serve` does so by hand.")
-    host: str = Field("127.0.0.1", description="Address to listen on; beyond this machine only with TLS.")
-    port: int = Field(8443, ge=1, le=65535)
-    certificate: Path | None = Field(None, description="Certificate chain of TLS (PEM); none = plain, on this machine only.")
-    key: Path | None = Field(None, description="Its private key (PEM).")
-    tokens: Path = Field(Path("var/rest/tokens.json"), description="Who may ask, made by `scada rest token issue`.")
-    identity: str = Field("rest", description="Identity by which it logs in at the server; give it the role VIEWER.")
 
 
 class Settings(_Section):

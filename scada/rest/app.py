@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scada import __version__
 from scada.api.faults import CallError
 from scada.core.clock import Clock
-from scada.core.errors import StoreError
+from scada.rest.door import Door
 from scada.rest.mirror import Mirror, Server
 from scada.rest.problems import RestError, of_call
 from scada.rest.routes import router
-from scada.rest.tokens import SCOPES, Buckets, Token, TokenError, TokenStore
+from scada.rest.stream import Streams
+from scada.rest.stream_routes import router as stream_router
+from scada.rest.tokens import SCOPES, TokenStore
 
-STRANGER_PER_MINUTE: Final = 60
-"""Requests a minute of one address that show no good token; more are refused without a line in the log."""
 MAXIMUM_URL: Final = 8192
-_LOGGED: Final = 256
-"""Characters of an address in the log."""
 
 _log = structlog.get_logger("rest")
 
@@ -56,60 +56,12 @@ def make_app(server: Server, tokens: TokenStore, clock: Clock, site: str = "", *
     # no pages: they would fetch scripts from elsewhere; the description itself is served
     app = FastAPI(title="scada", version=__version__, docs_url=None, redoc_url=None, lifespan=_life, description=_DESCRIPTION)
     app.state.mirror, app.state.server, app.state.site = mirror, server, site
-    app.state.door = Door(tokens, clock)
+    app.state.door, app.state.streams = Door(tokens, clock), Streams(tokens, clock)
     app.include_router(router)
+    app.include_router(stream_router)
+    app.add_middleware(Guard)
     _handle_errors(app)
     return app
-
-
-class Door:
-    """Proves tokens and counts requests.
-
-    Args:
-        tokens: good ones.
-        clock: rates.
-    """
-
-    def __init__(self, tokens: TokenStore, clock: Clock) -> None:
-        self._tokens = tokens
-        self._callers = Buckets(clock)
-        self._strangers = Buckets(clock)
-
-    def admit(self, request: Request, scope: str) -> Token:
-        """The token of a request that may read a scope.
-
-        Raises:
-            RestError: 401, 403 or 429.
-        """
-        peer = request.client.host if request.client else ""
-        try:
-            token = self._tokens.check(_bearer(request))
-        except TokenError as error:
-            if wait := self._strangers.take(peer, STRANGER_PER_MINUTE):
-                raise _too_many(wait) from error  # not logged: strangers do not fill the disk
-            _log.warning("refused", peer=peer, code=error.code, path=request.url.path[:_LOGGED], reason=error.what)
-            raise RestError(401, error.code, error.what, {"WWW-Authenticate": f'Bearer error="{error.code}"'}) from error
-        except StoreError as error:
-            _log.error("the tokens cannot be read, nobody is let in", cause=str(error))
-            raise RestError(503, "unavailable", "nobody can be let in now", {"Retry-After": "30"}) from error
-        if wait := self._callers.take(token.id, token.per_minute):
-            _log.warning("rate limited", peer=peer, token=token.id, name=token.name)
-            raise _too_many(wait)
-        if scope not in token.scopes:
-            _log.warning("refused", peer=peer, token=token.id, name=token.name, code="scope", path=request.url.path)
-            raise RestError(403, "scope", f"the token is not good for {scope}")
-        return token
-
-
-def _bearer(request: Request) -> str:
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not token:
-        raise TokenError("no_token", "the request carries no bearer token")
-    return token.strip()
-
-
-def _too_many(wait: float) -> RestError:
-    return RestError(429, "rate", "too many requests", {"Retry-After": str(int(wait) + 1)})
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -137,14 +89,36 @@ def _handle_errors(app: FastAPI) -> None:
         _log.error("request failed", path=request.url.path, exc_info=error)
         return RestError(500, "internal", "this could not be done; the log says why").response()
 
-    @app.middleware("http")
-    async def _guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if len(str(request.url)) > MAXIMUM_URL:
-            return RestError(400, "malformed", f"an address has at most {MAXIMUM_URL} characters").response()
-        response = await go_on(request)
-        response.headers.setdefault("Cache-Control", "no-cache")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+
+class Guard:
+    """Refuses what is too long to be a question, and says of every answer that it is what it says it is.
+
+    Args:
+        app: asked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif len(scope["path"]) + len(scope["query_string"]) > MAXIMUM_URL:
+            await RestError(400, "malformed", f"an address has at most {MAXIMUM_URL} characters").response()(scope, receive, send)
+        else:
+            await self._app(scope, receive, _guarded(send))
+
+
+def _guarded(send: Send) -> Send:
+    async def _send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Cache-Control", "no-cache")
+            headers["X-Content-Type-Options"] = "nosniff"
+        await send(message)
+
+    return _send
 
 
 _DESCRIPTION = (

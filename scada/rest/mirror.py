@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 from google.protobuf.message import Message
 from scadapb.v1 import scada_pb2 as pb
@@ -47,7 +50,10 @@ class Mirror:
     Attributes:
         model: of the last full frame.
         points: by pid, those that are left out of the model are not here.
+        controls: by cid.
         seq: the values are consistent as of it.
+        turn: counts the frames taken.
+        life: names the span in which no change can have been missed; every full frame begins another.
         time_ns: of the server at the last frame.
     """
 
@@ -57,8 +63,12 @@ class Mirror:
         self._heard: float | None = None
         self.model = pb.ModelInfo()
         self.points: Mapping[int, pb.PointInfo] = {}
+        self.controls: Sequence[pb.ControlInfo] = ()
         self._by_name: dict[str, int] = {}
-        self.seq = self.time_ns = 0
+        self.seq = self.time_ns = self.turn = 0
+        self.life = ""
+        self._news = asyncio.Event()
+        self._changed = np.zeros(0, dtype=np.int64)
         self._value = np.zeros(0)
         self._quality = np.zeros(0, dtype=np.uint32)
         self._times = np.zeros((2, 0), dtype=np.int64)
@@ -93,6 +103,18 @@ class Mirror:
         source, received = self._times[:, pid]
         return float(self._value[pid]), int(self._quality[pid]), int(source), int(received)
 
+    def changed_after(self, turn: int, pids: npt.NDArray[np.int64]) -> list[int]:
+        """Places in ``pids`` of those that changed after a turn."""
+        if turn >= self.turn:
+            return []
+        there = np.nonzero(pids < len(self._changed))[0]
+        return [int(at) for at in there[self._changed[pids[there]] > turn]]
+
+    async def news(self, timeout_s: float) -> None:
+        """Wait for the next frame, or so long, real s."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+
     async def run(self) -> None:
         """Follow the server until cancelled, whatever happens to it."""
         while True:
@@ -114,6 +136,8 @@ class Mirror:
         columns = (frame.pid, frame.value, frame.quality, frame.source_time_ns, frame.received_ns)
         self.apply(frame, columns)
         self._heard = self._clock.monotonic()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     def apply(self, frame: pb.PointFrame, columns: Sequence[Sequence[float]]) -> None:
         """Take the columns of a frame; a full one replaces all."""
@@ -121,11 +145,17 @@ class Mirror:
         size = max(len(self._value), int(pids.max()) + 1 if len(pids) else 0)
         if frame.full or size > len(self._value):
             value, words = np.full(size, np.nan), np.full(size, int(Quality.NEVER_RECEIVED), dtype=np.uint32)
-            times = np.zeros((2, size), dtype=np.int64)
+            times, changed = np.zeros((2, size), dtype=np.int64), np.zeros(size, dtype=np.int64)
             if not frame.full:
                 old = len(self._value)
                 value[:old], words[:old], times[:, :old] = self._value, self._quality, self._times
-            self._value, self._quality, self._times = value, words, times
+                changed[:old] = self._changed
+            self._value, self._quality, self._times, self._changed = value, words, times, changed
+        self.turn += 1
+        if frame.full:
+            self.life = secrets.token_hex(6)
+            self._changed[:] = self.turn
+        self._changed[pids] = self.turn
         self._value[pids], self._quality[pids] = columns[1], columns[2]
         self._times[0, pids], self._times[1, pids] = columns[3], columns[4]
         self.seq, self.time_ns = frame.seq, frame.time_ns
@@ -134,6 +164,8 @@ class Mirror:
         model = await self._server.call("Model/GetModel", pb.GetModelRequest())
         if model.version != self.model.version or not self.points:
             found = await self._server.call("Model/ListPoints", pb.ListPointsRequest(), timeout_s=60.0)
+            controls = await self._server.call("Model/ListControls", pb.ListControlsRequest(), timeout_s=60.0)
+            self.controls = sorted(controls.controls, key=lambda each: each.cid)
             self.points = {point.pid: point for point in found.points}
             self._by_name = {point.mrid: point.pid for point in found.points}
         self.model = model

@@ -1,76 +1,75 @@
-"""The addresses: each reads one scope, of the stations that its token is good for."""
+"""The addresses: each reads one scope, of the stations, classes and fields that its token is good for."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.events.records import EventKind
-from scada.rest import shapes
+from scada.rest import answers, shapes
+from scada.rest.asking import (
+    MOMENT,
+    PAGE,
+    PROBLEMS,
+    After,
+    Limit,
+    Name,
+    PointNames,
+    Sought,
+    bearer,
+    call,
+    chosen,
+    fits,
+    fresh,
+    kind_of,
+    mirror_of,
+    moment,
+    named,
+    reader,
+    tagged,
+)
 from scada.rest.mirror import Mirror
+from scada.rest.permits import sees_all, sees_control, sees_point, sees_row, sees_station, shown
 from scada.rest.problems import RestError
+from scada.rest.times import time
 from scada.rest.tokens import Token
-from scada.security.sm3 import sm3
 
-PAGE: Final = 500
-LONGEST_PAGE: Final = 5000
 HISTORY_POINTS: Final = 20
 HISTORY_CALL_S: Final = 60.0
-_NAME = 256
-
-_bearer = HTTPBearer(auto_error=False, description="A token of `scada rest token issue`.")
-_KINDS: Final = {kind.name.lower(): int(kind) for kind in EventKind}
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": shapes.Problem, "description": "RFC 9457 problem"} for status in (400, 401, 403, 404, 429, 503)
-}
-
-Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Entries of a page.")]
-Name = Annotated[str, Query(max_length=_NAME)]
-_MOMENT: Final[dict[str, Any]] = {"max_length": 40, "description": "ISO 8601 with an offset, or ns since 1970."}
 
 Answer = TypeVar("Answer", bound=Callable[..., Awaitable[Response]])
+Row = TypeVar("Row", pb.PointInfo, pb.ControlInfo)
+Told = TypeVar("Told", pb.EventInfo, pb.AlarmInfo, pb.OperatorMark)
 router = APIRouter(prefix="/v1")
 
 
 def _read(path: str, shape: type[shapes.Shape], text: str) -> Callable[[Answer], Answer]:
     """Decorator of an address that needs a token."""
-    return router.get(path, response_model=shape, responses=_PROBLEMS, summary=text, dependencies=[Depends(_bearer)])
-
-
-def _reader(scope: str) -> Any:
-    """The token of a request, proven before anything else of it is looked at."""
-
-    def admit(request: Request) -> Token:
-        token: Token = request.app.state.door.admit(request, scope)
-        return token
-
-    return Depends(admit)
+    return router.get(path, response_model=shape, responses=PROBLEMS, summary=text, dependencies=[Depends(bearer)])
 
 
 @router.get("/health", response_model=shapes.Health, responses={503: {"model": shapes.Health}}, summary="Can be asked by anybody")
 async def health(request: Request) -> Response:
     """Whether answers can be had; needs no token and says no more."""
-    fault = _mirror(request).fault
+    fault = mirror_of(request).fault
     return JSONResponse({"status": "unavailable" if fault else "ok", "reason": fault}, 503 if fault else 200)
 
 
 @_read("/status", shapes.Status, "The overview")
-async def status(request: Request, token: Annotated[Token, _reader("status")]) -> Response:
-    """Frequency, areas, channels; a token of some stations sees their channels only."""
-    told = await _call(request, "Realtime/GetStatus", pb.GetStatusRequest())
-    everything = not token.stations
+async def status(request: Request, token: Annotated[Token, reader("status")]) -> Response:
+    """Frequency, areas, channels; a token of some stations sees their channels only, one of classes none."""
+    told = await call(request, "Realtime/GetStatus", pb.GetStatusRequest())
+    everything = sees_all(token)
     body = {
         "site": told.site,
         "version": told.version,
-        "time": shapes.time(told.time_ns),
+        "time": time(told.time_ns),
         "seq": told.seq,
-        "areas": [shapes.area(each) for each in told.areas] if everything else [],
-        "channels": [shapes.channel(each) for each in told.channels if _sees(token, each.station)],
+        "areas": [answers.area(each) for each in told.areas] if everything else [],
+        "channels": [answers.channel(each) for each in told.channels if not token.classes and sees_station(token, each.station)],
     }
     names = ("points_total", "points_good", "alarms_active", "alarms_unacknowledged", "agc_state", "avc_state")
     body |= {name: getattr(told, name) if everything else None for name in names}
@@ -78,71 +77,103 @@ async def status(request: Request, token: Annotated[Token, _reader("status")]) -
 
 
 @_read("/model/stations", shapes.Stations, "Stations")
-async def stations(request: Request, token: Annotated[Token, _reader("model")]) -> Response:
+async def stations(request: Request, token: Annotated[Token, reader("model")]) -> Response:
     """Stations and their voltage levels."""
-    mirror = _fresh(request)
-    found = [shapes.station(each) for each in mirror.model.stations if _sees(token, each.name)]
-    return _tagged(request, {"model_version": mirror.model.version, "stations": found}, mirror.model.version)
+    mirror = fresh(request)
+    seen = [each for each in mirror.model.stations if sees_station(token, each.name)]
+    found = [shown(token, "stations", answers.station(each)) for each in seen]
+    return tagged(request, {"model_version": mirror.model.version, "stations": found}, mirror.model.version)
 
 
 @_read("/model/points", shapes.Points, "Points")
 async def points(
     request: Request,
-    token: Annotated[Token, _reader("model")],
+    token: Annotated[Token, reader("model")],
     station: Name = "",
-    query: Annotated[str, Query(max_length=_NAME, description="In path, name or mRID.")] = "",
-    after: Annotated[int, Query(ge=-1)] = -1,
+    query: Sought = "",
+    after: After = -1,
     limit: Limit = PAGE,
 ) -> Response:
     """Points of the model by number."""
-    mirror = _fresh(request)
-    found, more = _page(_chosen(mirror, token, (), station, query), after, limit)
+    mirror = fresh(request)
+    found, more = _page(chosen(mirror, token, (), station, query), "pid", after, limit)
     body = {
         "model_version": mirror.model.version,
-        "points": [shapes.point(each) for each in found],
+        "points": [shown(token, "points", answers.point(each)) for each in found],
         "next": found[-1].pid if more else None,
     }
-    return _tagged(request, body, mirror.model.version)
+    return tagged(request, body, mirror.model.version)
+
+
+@_read("/controls", shapes.Controls, "What can be operated")
+async def controls(
+    request: Request,
+    token: Annotated[Token, reader("controls")],
+    station: Name = "",
+    query: Sought = "",
+    after: After = -1,
+    limit: Limit = PAGE,
+) -> Response:
+    """Controls of the model by number. They are told, not opened: nothing here operates anything."""
+    mirror = fresh(request)
+    seen = [each for each in mirror.controls if sees_control(token, each) and fits(each, station, query.casefold())]
+    found, more = _page(seen, "cid", after, limit)
+    body = {
+        "model_version": mirror.model.version,
+        "controls": [shown(token, "controls", answers.control(each, _feedback(mirror, token, each))) for each in found],
+        "next": found[-1].cid if more else None,
+    }
+    return tagged(request, body, mirror.model.version)
+
+
+@_read("/tags", shapes.Tags, "What operators set")
+async def tags(request: Request, token: Annotated[Token, reader("tags")], station: Name = "") -> Response:
+    """Substituted and blocked points, tags and notes; who set them and why only for tokens of persons."""
+    told = await call(request, "OperatorData/List", pb.ListOperatorDataRequest(station=station))
+    kinds = {each.key: each for each in told.tag_types}
+    found = [shown(token, "tags", answers.tag(each, kinds)) for each in _seen(request, token, told.marks)]
+    return tagged(request, {"tags": found}, "")
 
 
 @_read("/values", shapes.Values, "Present values")
 async def values(
     request: Request,
-    token: Annotated[Token, _reader("values")],
-    point: Annotated[list[str], Query(max_length=1000, description="mRIDs or numbers of points; none = all.")] = [],  # noqa: B006
+    token: Annotated[Token, reader("values")],
+    point: PointNames = [],  # noqa: B006
     station: Name = "",
-    query: Name = "",
-    after: Annotated[int, Query(ge=-1)] = -1,
+    query: Sought = "",
+    after: After = -1,
     limit: Limit = PAGE,
 ) -> Response:
     """Present values with their quality, all as of one sequence number; with ``If-None-Match`` 304 while nothing changed."""
-    mirror = _fresh(request)
-    found, more = _page(_chosen(mirror, token, point, station, query), after, limit)
+    mirror = fresh(request)
+    found, more = _page(chosen(mirror, token, named(mirror, token, point), station, query), "pid", after, limit)
     body = {
         "seq": mirror.seq,
         "model_version": mirror.model.version,
-        "time": shapes.time(mirror.time_ns),
-        "values": [shapes.value(each, *mirror.row(each.pid)) for each in found],
+        "time": time(mirror.time_ns),
+        "values": [shown(token, "values", answers.value(each, *mirror.row(each.pid))) for each in found],
         "next": found[-1].pid if more else None,
     }
-    return _tagged(request, body, f"{mirror.model.version}-{mirror.seq}")
+    return tagged(request, body, f"{mirror.model.version}-{mirror.seq}")
 
 
 @_read("/alarms", shapes.Alarms, "Present alarms")
-async def alarms(request: Request, token: Annotated[Token, _reader("alarms")], station: Name = "") -> Response:
+async def alarms(request: Request, token: Annotated[Token, reader("alarms")], station: Name = "") -> Response:
     """Alarms that are present; alarms of no station only for tokens of all stations."""
-    told = await _call(request, "Events/ListAlarms", pb.ListAlarmsRequest())
-    found = [shapes.alarm(each) for each in told.alarms if _sees(token, each.station) and station in ("", each.station)]
-    suppressed = None if token.stations else told.suppressed
-    return _tagged(request, {"alarms": found, "last_event_id": told.last_event_id, "suppressed": suppressed}, "")
+    told = await call(request, "Events/ListAlarms", pb.ListAlarmsRequest())
+    seen = [each for each in _seen(request, token, told.alarms) if station in ("", each.station)]
+    found = [shown(token, "alarms", answers.alarm(each)) for each in seen]
+    suppressed = told.suppressed if sees_all(token) else None
+    return tagged(request, {"alarms": found, "last_event_id": told.last_event_id, "suppressed": suppressed}, "")
 
 
 @_read("/events", shapes.Events, "Stored events")
 async def events(
     request: Request,
-    token: Annotated[Token, _reader("events")],
-    since: Annotated[str, Query(alias="from", **_MOMENT)] = "",
-    until: Annotated[str, Query(alias="to", **_MOMENT)] = "",
+    token: Annotated[Token, reader("events")],
+    since: Annotated[str, Query(alias="from", **MOMENT)] = "",
+    until: Annotated[str, Query(alias="to", **MOMENT)] = "",
     kind: Annotated[list[str], Query(max_length=32, description="Kinds of events; none = all.")] = [],  # noqa: B006
     station: Name = "",
     text: Name = "",
@@ -151,53 +182,58 @@ async def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
     """Events by time, newest first unless asked otherwise. A page may be shorter than ``limit`` and still have a ``next``."""
+    # a text that the server sought would tell, by the page's length, of events and names that the token is not shown
+    whole = sees_all(token) and token.persons and not token.hidden
     wanted = pb.ListEventsRequest(
-        from_ns=_moment(since),
-        to_ns=_moment(until),
-        kinds=[_kind(each) for each in kind],
+        from_ns=moment(since),
+        to_ns=moment(until),
+        kinds=[kind_of(each) for each in kind],
         limit=limit,
         station=station,
-        text=text,
+        text=text if whole else "",
         behind=cursor,
         oldest_first=oldest_first,
     )
-    told = await _call(request, "Events/ListEvents", wanted)
-    shown = [shapes.event(each) for each in told.events if _sees(token, each.station)]
-    return JSONResponse({"events": shown, "next": told.events[-1].event_id if len(told.events) == limit else None})
+    told = await call(request, "Events/ListEvents", wanted)
+    found = [shown(token, "events", answers.event(each)) for each in _seen(request, token, told.events)]
+    sought = text.casefold()
+    found = [each for each in found if any(sought in each.get(name, "").casefold() for name in ("path", "key", "actor"))]
+    return JSONResponse({"events": found, "next": told.events[-1].event_id if len(told.events) == limit else None})
 
 
 @_read("/history", shapes.History, "Recorded samples")
 async def history(
     request: Request,
-    token: Annotated[Token, _reader("history")],
+    token: Annotated[Token, reader("history")],
     point: Annotated[list[str], Query(min_length=1, max_length=HISTORY_POINTS, description="mRIDs or numbers of points.")],
-    since: Annotated[str, Query(alias="from", **_MOMENT)],
-    until: Annotated[str, Query(alias="to", **_MOMENT)],
+    since: Annotated[str, Query(alias="from", **MOMENT)],
+    until: Annotated[str, Query(alias="to", **MOMENT)],
     buckets: Annotated[int, Query(ge=0, le=5000, description="At most so many spans with minimum and maximum; 0 = samples.")] = 0,
     period_s: Annotated[int, Query(ge=0, le=86_400, multiple_of=60, description="Aggregates of this period instead.")] = 0,
 ) -> Response:
     """Samples of a span, or spans of them; a gap stays a gap. Where ``truncated`` go on behind the last time."""
-    mirror = _fresh(request)
-    chosen = _chosen(mirror, token, point, "", "")
-    begin, end = _moment(since), _moment(until)
+    mirror = fresh(request)
+    wanted = chosen(mirror, token, named(mirror, token, point), "", "")
+    begin, end = moment(since), moment(until)
     if begin >= end:
         raise RestError(400, "malformed", "the span ends before it begins")
-    wanted = pb.HistoryRequest(pids=[each.pid for each in chosen], from_ns=begin, to_ns=end, buckets=buckets, period_s=period_s)
-    told = await _call(request, "History/Query", wanted, timeout_s=HISTORY_CALL_S)
-    by_pid = {each.pid: each for each in chosen}
-    return JSONResponse({"series": [shapes.series(by_pid[each.pid], each) for each in told.series if each.pid in by_pid]})
+    asked = pb.HistoryRequest(pids=[each.pid for each in wanted], from_ns=begin, to_ns=end, buckets=buckets, period_s=period_s)
+    told = await call(request, "History/Query", asked, timeout_s=HISTORY_CALL_S)
+    by_pid = {each.pid: each for each in wanted}
+    found = [answers.series(by_pid[each.pid], each) for each in told.series if each.pid in by_pid]
+    return JSONResponse({"series": [shown(token, "history", each) for each in found]})
 
 
 @_read("/dispatch", shapes.Dispatch, "Orders of upstream dispatch")
-async def dispatch(request: Request, token: Annotated[Token, _reader("dispatch")]) -> Response:
-    """What dispatch asked and what became of it; only for tokens of all stations."""
-    if token.stations:
-        raise RestError(403, "station", "the token is good for some stations, dispatch is of the whole site")
-    told = await _call(request, "Dispatch/GetDispatch", pb.GetDispatchRequest())
+async def dispatch(request: Request, token: Annotated[Token, reader("dispatch")]) -> Response:
+    """What dispatch asked and what became of it; only for tokens of all stations and classes."""
+    if not sees_all(token):
+        raise RestError(403, "station", "the token is good for some stations or classes, dispatch is of the whole site")
+    told = await call(request, "Dispatch/GetDispatch", pb.GetDispatchRequest())
     body = {
-        "interchange_setpoint_mw": shapes.known(told.interchange_setpoint_mw),
-        "interchange_mw": shapes.known(told.interchange_mw),
-        "orders": [shapes.order(each) for each in told.orders],
+        "interchange_setpoint_mw": answers.known(told.interchange_setpoint_mw),
+        "interchange_mw": answers.known(told.interchange_mw),
+        "orders": [shown(token, "dispatch", answers.order(each)) for each in told.orders],
     }
     return JSONResponse(body)
 
@@ -205,73 +241,18 @@ async def dispatch(request: Request, token: Annotated[Token, _reader("dispatch")
 # ---------------------------------------------------------------------- parts
 
 
-def _mirror(request: Request) -> Mirror:
-    mirror: Mirror = request.app.state.mirror
-    return mirror
+def _seen(request: Request, token: Token, rows: Iterable[Told]) -> list[Told]:
+    """Rows of stations and classes that the token is good for; classes are those of the points of now."""
+    points = fresh(request).points if token.classes else {}
+    return [each for each in rows if sees_row(token, each, points)]
 
 
-def _fresh(request: Request) -> Mirror:
-    mirror = _mirror(request)
-    mirror.check()
-    return mirror
+def _feedback(mirror: Mirror, token: Token, control: pb.ControlInfo) -> str | None:
+    point = mirror.points.get(control.feedback_pid)
+    return point.mrid if point is not None and sees_point(token, point) else None
 
 
-async def _call(request: Request, method: str, message: Any, *, timeout_s: float = 10.0) -> Any:
-    return await request.app.state.server.call(method, message, timeout_s=timeout_s)
-
-
-def _sees(token: Token, station: str) -> bool:
-    return not token.stations or station in token.stations
-
-
-def _chosen(mirror: Mirror, token: Token, names: Sequence[str], station: str, query: str) -> list[pb.PointInfo]:
-    """Points that are wanted and may be seen, by number; one that may not be seen does not exist."""
-    if names:
-        pids = [mirror.pid_of(name) for name in names]
-        found = [mirror.points[pid] if pid is not None else None for pid in pids]
-        for name, each in zip(names, found, strict=True):
-            if each is None or not _sees(token, each.station):
-                raise RestError(404, "not_found", f"there is no point {name[:64]!r}")
-        candidates: Iterable[pb.PointInfo] = [each for each in found if each is not None]
-    else:
-        candidates = mirror.points.values()
-    sought = query.casefold()
-    chosen = {each.pid: each for each in candidates if _sees(token, each.station) and _fits(each, station, sought)}
-    return [chosen[pid] for pid in sorted(chosen)]
-
-
-def _fits(point: pb.PointInfo, station: str, query: str) -> bool:
-    if station not in ("", point.station):
-        return False
-    return not query or query in point.path.casefold() or query in point.name.casefold() or query == point.mrid.casefold()
-
-
-def _page(found: list[pb.PointInfo], after: int, limit: int) -> tuple[list[pb.PointInfo], bool]:
-    behind = [each for each in found if each.pid > after]
+def _page(rows: Sequence[Row], number: str, after: int, limit: int) -> tuple[Sequence[Row], bool]:
+    """Rows behind a number, and whether there are more."""
+    behind = [each for each in rows if getattr(each, number) > after]
     return behind[:limit], len(behind) > limit
-
-
-def _tagged(request: Request, body: dict[str, Any], version: str) -> Response:
-    """An answer with an entity tag, by the version of what was asked or else by the answer: 304 if the caller has it already."""
-    response = JSONResponse(body)
-    asked = f"{version} {request.url.path} {request.url.query} {request.headers.get('authorization', '')}".encode()
-    tag = f'W/"{sm3(asked if version else bytes(response.body)).hex()[:32]}"'
-    response.headers["ETag"] = tag
-    if tag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
-        return Response(status_code=304, headers={"ETag": tag})
-    return response
-
-
-def _moment(text: str) -> int:
-    if not text:
-        return 0
-    try:
-        return shapes.parse_time(text)
-    except ValueError as error:
-        raise RestError(400, "malformed", str(error)) from error
-
-
-def _kind(name: str) -> int:
-    if name.lower() not in _KINDS:
-        raise RestError(400, "malformed", f"kinds of events are {', '.join(sorted(_KINDS))}")
-    return _KINDS[name.lower()]

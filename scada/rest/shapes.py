@@ -1,27 +1,35 @@
-"""What goes out: every number of unknown value is null, every value has its quality beside it, every time stands twice.
+"""The published schema: what goes out, and which of it a token may not show.
 
-The classes are the published schema; answers are built as plain dictionaries of the same shape, which a test compares.
+A field of :data:`Open` may be hidden from a token, one of :data:`Personal` (persons, and what they wrote) is shown only to tokens
+for which that was said; either is then absent. Every other field always stands there: it names the thing, or says how good it is.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-from scadapb.v1 import scada_pb2 as pb
+from pydantic import BaseModel, ConfigDict, Field
 
-from scada.core.clock import NS_PER_S
-from scada.core.quality import BAD_MASK, Quality
-from scada.events.records import EventKind
-from scada.model_cim.tables import AlarmClass
+from scada.core.errors import SecurityError
 
-_FLAGS: Final = [(int(flag), str(flag.name).lower()) for flag in Quality if flag]
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_PHASES: Final = {1: "active_unacknowledged", 2: "active_acknowledged", 3: "returned_unacknowledged"}
+T = TypeVar("T")
+RIGHT: Final = "x-field-right"
+"""Key in the schema of a field that not every token is shown: ``open`` or ``personal``."""
+
+
+def _may_be_absent(right: str) -> Any:
+    def _mark(schema: dict[str, Any]) -> None:
+        schema.pop("default", None)
+        schema[RIGHT] = right
+
+    return Field(default=None, json_schema_extra=_mark)
+
+
+Open = Annotated[T, _may_be_absent("open")]
+"""A field that `scada rest token issue --hide` can leave out."""
+Personal = Annotated[T, _may_be_absent("personal")]
+"""A field that only tokens of `--persons` are shown."""
 
 
 class Shape(BaseModel):
@@ -51,12 +59,12 @@ class Value(Shape):
     pid: int
     mrid: str
     path: str
-    unit: str
+    unit: Open[str]
     value: float | None
-    state: str | None
+    state: Open[str | None]
     quality: QualityShape
-    source_time: Time | None
-    received: Time | None
+    source_time: Open[Time | None]
+    received: Open[Time | None]
 
 
 class Values(Shape):
@@ -70,19 +78,20 @@ class Values(Shape):
 
 
 class Point(Shape):
-    """A point of the model."""
+    """A point of the model; ``cim_class`` is Analog, Accumulator or Discrete."""
 
     pid: int
     mrid: str
     path: str
     name: str
+    cim_class: str
     kind: str
     measurement_type: str
-    unit: str
+    unit: Open[str]
     station: str
-    bay: str
-    equipment: str
-    states: dict[str, str]
+    bay: Open[str]
+    equipment: Open[str]
+    states: Open[dict[str, str]]
 
 
 class Points(Shape):
@@ -98,8 +107,8 @@ class Station(Shape):
 
     mrid: str
     name: str
-    area: str
-    voltage_levels_kv: list[float | None]
+    area: Open[str]
+    voltage_levels_kv: Open[list[float | None]]
 
 
 class Stations(Shape):
@@ -109,29 +118,83 @@ class Stations(Shape):
     stations: list[Station]
 
 
+class Control(Shape):
+    """What can be operated, not from here; ``feedback`` is the mRID of the point that follows, null = none shown."""
+
+    cid: int
+    mrid: str
+    path: str
+    name: str
+    cim_class: str
+    kind: str
+    control_type: str
+    station: str
+    equipment: Open[str]
+    device_number: Open[str]
+    unit: Open[str]
+    select: Open[bool]
+    minimum: Open[float | None]
+    maximum: Open[float | None]
+    states: Open[dict[str, str]]
+    feedback: str | None
+
+
+class Controls(Shape):
+    """A page of controls; ``next`` is the ``after`` of the next page, null on the last."""
+
+    model_version: str
+    controls: list[Control]
+    next: int | None
+
+
+class Tag(Shape):
+    """What an operator set over the telemetry: a ``substitute`` or ``block`` of a point, a ``tag`` or a ``note``."""
+
+    mark_id: int
+    kind: str
+    mrid: str
+    path: str
+    station: str
+    tag_type: str
+    inhibits_control: str
+    inhibits_alarms: bool
+    placed: Time | None
+    value: Open[float | None]
+    field_value: Open[float | None]
+    user: Personal[str]
+    workstation: Personal[str]
+    reason: Personal[str]
+
+
+class Tags(Shape):
+    """All that operators set."""
+
+    tags: list[Tag]
+
+
 class Alarm(Shape):
-    """A present alarm."""
+    """A present alarm; ``parameters`` have persons and their words only where the token is shown them."""
 
     alarm_id: int
     phase: str
-    alarm_class: str
-    priority: int
-    key: str
-    parameters: dict[str, str]
+    alarm_class: Open[str]
+    priority: Open[int]
+    key: Open[str]
+    parameters: Open[dict[str, str]]
     mrid: str
     station: str
     path: str
-    value: float | None
-    limit: float | None
+    value: Open[float | None]
+    limit: Open[float | None]
     raised: Time | None
-    returned: Time | None
-    acknowledged: Time | None
-    acknowledged_by: str
-    occurrences: int
+    returned: Open[Time | None]
+    acknowledged: Open[Time | None]
+    acknowledged_by: Personal[str]
+    occurrences: Open[int]
 
 
 class Alarms(Shape):
-    """Present alarms, suppressed ones not included but counted where the token sees all stations."""
+    """Present alarms, suppressed ones not included but counted where the token sees everything."""
 
     alarms: list[Alarm]
     last_event_id: int
@@ -139,21 +202,21 @@ class Alarms(Shape):
 
 
 class EventShape(Shape):
-    """A stored event."""
+    """A stored event; ``parameters`` have persons and their words only where the token is shown them."""
 
     event_id: int
     time: Time
-    source_time: Time | None
+    source_time: Open[Time | None]
     kind: str
-    alarm_class: str
-    priority: int
-    key: str
-    parameters: dict[str, str]
+    alarm_class: Open[str]
+    priority: Open[int]
+    key: Open[str]
+    parameters: Open[dict[str, str]]
     mrid: str
     station: str
     path: str
-    value: float | None
-    actor: str
+    value: Open[float | None]
+    actor: Personal[str]
 
 
 class Events(Shape):
@@ -182,7 +245,7 @@ class Series(Shape):
     pid: int
     mrid: str
     path: str
-    unit: str
+    unit: Open[str]
     samples: list[Sample]
     truncated: bool
 
@@ -218,7 +281,7 @@ class Channel(Shape):
 
 
 class Status(Shape):
-    """The overview; areas and loops only where the token sees all stations."""
+    """The overview; areas and loops only where the token sees everything."""
 
     site: str
     version: str
@@ -238,12 +301,12 @@ class Order(Shape):
     """An order of upstream dispatch and what became of it."""
 
     order_id: str
-    sender: str
+    sender: Personal[str]
     kind: str
     target: str
-    name: str
+    name: Open[str]
     code: str
-    reason: str
+    reason: Personal[str]
     mw: float | None
     applied_mw: float | None
     received: Time | None
@@ -275,165 +338,36 @@ class Problem(Shape):
     code: str
 
 
-def time(time_ns: int) -> dict[str, str] | None:
-    """A time; None for 0 = none.
+TABLES: Final[dict[str, type[Shape]]] = {
+    "values": Value,
+    "points": Point,
+    "stations": Station,
+    "controls": Control,
+    "tags": Tag,
+    "alarms": Alarm,
+    "events": EventShape,
+    "history": Series,
+    "dispatch": Order,
+}
+"""Rows of which fields can be hidden, by the name of their list."""
 
-    >>> time(1_790_000_000_000_000_001)["iso"]
-    '2026-09-21T14:13:20.000000001Z'
-    """
-    if not time_ns:
-        return None
-    seconds, rest = divmod(time_ns, NS_PER_S)
-    return {"iso": f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z", "ns": str(time_ns)}
+
+def fields(table: str, right: str) -> frozenset[str]:
+    """Fields of a table that need a right: ``open`` or ``personal``."""
+    found = TABLES[table].model_json_schema()["properties"]
+    return frozenset(name for name, schema in found.items() if schema.get(RIGHT) == right)
 
 
-def parse_time(text: str) -> int:
-    """Ns UTC of ISO 8601 with an offset (``2026-11-22T03:00:00.5+08:00``, ``...Z``), or of a number of ns.
+def check_hidden(hidden: Iterable[str]) -> None:
+    """Make sure that each is ``TABLE.FIELD`` of a field that can be hidden.
 
     Raises:
-        ValueError: neither, or out of range.
-
-    >>> parse_time("1970-01-01T00:00:01.5Z"), parse_time("1500000000")
-    (1500000000, 1500000000)
+        SecurityError: one is not.
     """
-    if text.isascii() and text.isdigit() and len(text) < 20:
-        number = int(text)
-    elif found := _TIME.fullmatch(text):
-        moment = datetime.fromisoformat(found[1] + ("+00:00" if found[3] == "Z" else found[3]))
-        number = int(moment.timestamp()) * NS_PER_S + int((found[2] or "").ljust(9, "0"))
-    else:
-        raise ValueError("a time is ISO 8601 with an offset (2026-11-22T03:00:00+08:00, or Z), or ns since 1970")
-    if not 0 <= number < 1 << 63:
-        raise ValueError("a time lies between 1970 and 2262")
-    return number
-
-
-def known(value: float) -> float | None:
-    """A number, None if it is not known."""
-    return value if math.isfinite(value) else None
-
-
-def quality(word: int) -> dict[str, Any]:
-    """A quality word in words."""
-    return {"good": not word & BAD_MASK, "word": word, "flags": [name for bit, name in _FLAGS if word & bit]}
-
-
-def value(point: pb.PointInfo, number: float, word: int, source_ns: int, received_ns: int) -> dict[str, Any]:
-    """A point's value; a point that never received one has none, whatever stands in the column."""
-    shown = None if word & Quality.NEVER_RECEIVED else known(number)
-    state = point.states.get(int(shown)) if shown is not None and shown.is_integer() and abs(shown) < 1 << 31 else None
-    return {
-        "pid": point.pid,
-        "mrid": point.mrid,
-        "path": point.path,
-        "unit": point.unit,
-        "value": shown,
-        "state": state,
-        "quality": quality(word),
-        "source_time": time(source_ns),
-        "received": time(received_ns),
-    }
-
-
-def point(info: pb.PointInfo) -> dict[str, Any]:
-    """A point of the model."""
-    names = ("pid", "mrid", "path", "name", "measurement_type", "unit", "station", "bay", "equipment")
-    kind = pb.PointKind.Name(info.kind).removeprefix("POINT_KIND_").lower()
-    states = {str(key): label for key, label in sorted(info.states.items())}
-    return {**{name: getattr(info, name) for name in names}, "kind": kind, "states": states}
-
-
-def station(info: pb.StationInfo) -> dict[str, Any]:
-    """A station of the model."""
-    levels = [known(level.nominal_kv) for level in info.voltage_levels]
-    return {"mrid": info.mrid, "name": info.name, "area": info.area, "voltage_levels_kv": levels}
-
-
-def alarm(info: pb.AlarmInfo) -> dict[str, Any]:
-    """A present alarm."""
-    return {
-        "alarm_id": info.alarm_id,
-        "phase": _PHASES.get(info.phase, str(info.phase)),
-        "alarm_class": _name(AlarmClass, info.alarm_class),
-        "priority": info.priority,
-        "key": info.key,
-        "parameters": dict(info.parameters),
-        "mrid": info.mrid,
-        "station": info.station,
-        "path": info.path,
-        "value": known(info.value),
-        "limit": known(info.limit),
-        "raised": time(info.raised_ns),
-        "returned": time(info.returned_ns),
-        "acknowledged": time(info.acknowledged_ns),
-        "acknowledged_by": info.acknowledged_by,
-        "occurrences": info.occurrences,
-    }
-
-
-def event(info: pb.EventInfo) -> dict[str, Any]:
-    """A stored event."""
-    return {
-        "event_id": info.event_id,
-        "time": time(info.time_ns),
-        "source_time": time(info.source_time_ns),
-        "kind": _name(EventKind, info.kind),
-        "alarm_class": _name(AlarmClass, info.alarm_class),
-        "priority": info.priority,
-        "key": info.key,
-        "parameters": dict(info.parameters),
-        "mrid": info.mrid,
-        "station": info.station,
-        "path": info.path,
-        "value": known(info.value),
-        "actor": info.actor,
-    }
-
-
-def order(info: pb.DispatchOrder) -> dict[str, Any]:
-    """An order of dispatch."""
-    names = ("order_id", "sender", "kind", "target", "name", "reason")
-    code = pb.DispatchCode.Name(info.code).removeprefix("DISPATCH_CODE_").lower()
-    figures = {"mw": known(info.mw), "applied_mw": known(info.applied_mw)}
-    times = {"received": time(info.received_ns), "valid_until": time(info.valid_until_ns)}
-    return {**{name: getattr(info, name) for name in names}, "code": code, **figures, **times}
-
-
-def area(info: pb.AreaStatus) -> dict[str, Any]:
-    """A control area now."""
-    names = ("frequency_hz", "ace_mw", "interchange_mw", "scheduled_interchange_mw", "generation_mw", "load_mw")
-    return {"name": info.name, "controlled": info.controlled, **{name: known(getattr(info, name)) for name in names}}
-
-
-def channel(info: pb.ChannelStatus) -> dict[str, Any]:
-    """A front-end channel."""
-    names = ("name", "station", "state", "points_total", "points_good")
-    return {**{name: getattr(info, name) for name in names}, "since": time(info.since_ns)}
-
-
-def series(info: pb.PointInfo, given: pb.HistorySeries) -> dict[str, Any]:
-    """Samples, buckets or periods of a point, each with what it has."""
-
-    def column(name: str) -> list[float | None]:
-        cells: Iterable[float] = getattr(given, name)
-        found = [known(cell) for cell in cells]
-        return found if len(found) == len(given.time_ns) else [None] * len(given.time_ns)
-
-    words = list(given.quality) if len(given.quality) == len(given.time_ns) else []
-    columns = {name: column(name) for name in ("value", "minimum", "maximum", "mean", "time_weighted", "good_s")}
-    samples = []
-    for at, time_ns in enumerate(given.time_ns):
-        sample: dict[str, Any] = {"time": time(time_ns), "quality": quality(words[at]) if words else None}
-        sample.update({name: cells[at] for name, cells in columns.items()})
-        if words and words[at] & Quality.NEVER_RECEIVED:
-            sample["value"] = None
-        samples.append(sample)
-    head = {"pid": info.pid, "mrid": info.mrid, "path": info.path, "unit": info.unit}
-    return {**head, "samples": samples, "truncated": given.truncated}
-
-
-def _name(kind: type[EventKind | AlarmClass], number: int) -> str:
-    try:
-        return kind(number).name.lower()
-    except ValueError:
-        return str(number)
+    for name in hidden:
+        table, _, field = name.partition(".")
+        if table not in TABLES:
+            raise SecurityError(f"{name!r}: there is no table {table!r}", mend=f"tables: {', '.join(TABLES)}")
+        if field not in fields(table, "open"):
+            mend = f"of {table} can be hidden: {', '.join(sorted(fields(table, 'open')))}"
+            raise SecurityError(f"{name!r} cannot be hidden", mend=mend)

@@ -11,24 +11,27 @@ import fcntl
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from scada.core.clock import NS_PER_S, Clock
 from scada.core.errors import SecurityError, StoreError
+from scada.rest.shapes import check_hidden
 from scada.security.sm3 import sm3
 
-SCOPES: Final = ("status", "model", "values", "alarms", "events", "history", "dispatch")
+SCOPES: Final = ("status", "model", "values", "alarms", "events", "history", "dispatch", "controls", "tags")
 """What a token can be good for, one for each group of addresses."""
 
 _PREFIX = "scada"
 _SECRET = 32
 _NAME_MAXIMUM = 64
+_CLASS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 class TokenError(SecurityError):
@@ -57,6 +60,9 @@ class Token:
         expires_ns: ns UTC.
         per_minute: requests a minute in the long run.
         revoked_ns: ns UTC, 0 = it is not.
+        classes: CIM classes, kinds or measurement types of points and controls; empty = all.
+        hidden: fields that are left out, ``TABLE.FIELD``.
+        persons: names of persons and what they wrote are shown.
     """
 
     id: str
@@ -68,6 +74,9 @@ class Token:
     expires_ns: int
     per_minute: int
     revoked_ns: int = 0
+    classes: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    persons: bool = False
 
 
 class TokenStore:
@@ -85,11 +94,22 @@ class TokenStore:
         self._stamp: tuple[int, int, int] | None = None
         self._tokens: dict[str, Token] = {}
 
-    def issue(self, name: str, *, days: float, scopes: Sequence[str], stations: Sequence[str], per_minute: int) -> str:
-        """Make a token; what is returned is shown once and kept nowhere.
+    def issue(
+        self,
+        name: str,
+        *,
+        days: float,
+        scopes: Sequence[str],
+        stations: Sequence[str],
+        per_minute: int,
+        classes: Sequence[str] = (),
+        hidden: Sequence[str] = (),
+        persons: bool = False,
+    ) -> str:
+        """Make a token; what is returned is shown once and kept nowhere. For the arguments see :class:`Token`.
 
         Raises:
-            SecurityError: a name or scope is wrong.
+            SecurityError: a name, scope, class or field is wrong.
             StoreError: the file cannot be written.
         """
         unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -99,10 +119,26 @@ class TokenStore:
             raise SecurityError(f"a token needs a printable name of at most {_NAME_MAXIMUM} characters")
         if not 0 < days <= 3660 or per_minute < 1:
             raise SecurityError("a token is good for up to 3660 days and for at least one request a minute")
+        if wrong := [each for each in classes if not _CLASS.fullmatch(each)]:
+            mend = "give a CIM class (Analog, Discrete, Accumulator, Command, SetPoint), a kind (status) or a measurement type"
+            raise SecurityError(f"{wrong[0]!r} is no class", mend=mend)
+        check_hidden(hidden)
         secret, identifier, now = secrets.token_bytes(_SECRET), secrets.token_hex(8), self._clock.now_ns()
         expires = now + int(days * 86_400 * NS_PER_S)
         digest = sm3(secret).hex()
-        made = Token(identifier, name, digest, tuple(scopes), tuple(stations), now, expires, per_minute)
+        made = Token(
+            identifier,
+            name,
+            digest,
+            tuple(scopes),
+            tuple(stations),
+            now,
+            expires,
+            per_minute,
+            classes=tuple(classes),
+            hidden=tuple(hidden),
+            persons=persons,
+        )
         with self._changing() as tokens:
             tokens[identifier] = made
         return f"{_PREFIX}_{identifier}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
@@ -148,11 +184,28 @@ class TokenStore:
         same = hmac.compare_digest(sm3(secret).hex(), found.digest if found else "0" * 64)
         if not found or not same or prefix != _PREFIX or len(secret) != _SECRET:
             raise TokenError("unknown_token", "the token is not known")
+        self._check_life(found)
+        return found
+
+    def check_again(self, identifier: str) -> None:
+        """Make sure that a token that was good still is, for what goes on after its request.
+
+        Raises:
+            TokenError: it no longer is.
+            StoreError: the file cannot be read.
+        """
+        with self._lock:
+            self._refresh()
+            found = self._tokens.get(identifier)
+        if found is None:
+            raise TokenError("unknown_token", "the token is not known")
+        self._check_life(found)
+
+    def _check_life(self, found: Token) -> None:
         if found.revoked_ns:
             raise TokenError("revoked", f"the token {found.id} was revoked")
         if self._clock.now_ns() >= found.expires_ns:
             raise TokenError("expired", f"the token {found.id} has expired")
-        return found
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Token]]:
@@ -193,7 +246,7 @@ class TokenStore:
             raise StoreError("the file of tokens can be written by others", where=str(self._path), mend="chmod 600 it")
         try:
             entries = json.loads(self._path.read_bytes())["tokens"]
-            found = [Token(**{**each, "scopes": tuple(each["scopes"]), "stations": tuple(each["stations"])}) for each in entries]
+            found = [_of_entry(each) for each in entries]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StoreError(f"cannot read tokens: {error}", where=str(self._path)) from error
         return {each.id: each for each in found}
@@ -222,6 +275,17 @@ class Buckets:
         while len(self._levels) > self._most:
             del self._levels[next(iter(self._levels))]
         return wait
+
+
+def _of_entry(entry: dict[str, Any]) -> Token:
+    """A token of the file; a list that is none, and so might widen what it opens, is an error."""
+    lists = {name: entry.get(name, []) for name in ("scopes", "stations", "classes", "hidden")}
+    for name, cells in lists.items():
+        if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
+            raise TypeError(f"{name} is no list of names")
+    if not isinstance(entry.get("persons", False), bool):
+        raise TypeError("persons is neither true nor false")
+    return Token(**{**entry, **{name: tuple(cells) for name, cells in lists.items()}})
 
 
 def _secret(text: str) -> bytes:

@@ -38,6 +38,47 @@ class FakeServer:
             for pid in range(40)
         ]
 
+        self.controls = [
+            pb.ControlInfo(
+                cid=cid,
+                mrid=f"control-{cid}",
+                path=f"{STATIONS[cid % 2]}/110 kV/C{cid}",
+                name=f"C{cid}",
+                kind=1 + cid % 4,
+                station=STATIONS[cid % 2],
+                feedback_pid=5 * cid if cid else -1,
+                minimum=float("nan"),
+                device_number=f"D{cid}",
+            )
+            for cid in range(8)
+        ]
+        self.marks = [
+            pb.OperatorMark(
+                mark_id=1,
+                kind=pb.MARK_KIND_SUBSTITUTE,
+                mrid="mrid-2",
+                path="East/110 kV/P2",
+                station="East",
+                pid=2,
+                value=9.0,
+                field_value=float("nan"),
+                user="alice",
+                workstation="desk",
+                reason="alice tests",
+                placed_ns=T0,
+            ),
+            pb.OperatorMark(
+                mark_id=2,
+                kind=pb.MARK_KIND_TAG,
+                mrid="breaker",
+                path="West/B",
+                station="West",
+                pid=-1,
+                tag_type="hold",
+                user="bob",
+            ),
+        ]
+
     async def call(self, method, request, *, timeout_s=10.0):
         self.asked.append((method, request))
         if self.fail is not None:
@@ -61,6 +102,15 @@ class FakeServer:
 
     def Model_ListPoints(self, _):
         return pb.PointList(points=self.points)
+
+    def Model_ListControls(self, _):
+        return pb.ControlList(controls=self.controls)
+
+    def OperatorData_List(self, request):
+        return pb.OperatorMarks(
+            marks=[each for each in self.marks if request.station in ("", each.station)],
+            tag_types=[pb.TagType(key="hold", inhibits_control="all", inhibits_alarms=True)],
+        )
 
     def Realtime_GetStatus(self, _):
         return pb.SystemStatus(
@@ -127,8 +177,8 @@ class Rig:
         self.app = make_app(self.server, self.tokens, clock, follow=False)
         self.mirror = self.app.state.mirror
 
-    def issue(self, *scopes, stations=(), days=1.0, per_minute=6000):
-        return self.tokens.issue("third", days=days, scopes=scopes or SCOPES, stations=stations, per_minute=per_minute)
+    def issue(self, *scopes, stations=(), days=1.0, per_minute=6000, **more):
+        return self.tokens.issue("third", days=days, scopes=scopes or SCOPES, stations=stations, per_minute=per_minute, **more)
 
     async def hear(self, frame=None):
         """The mirror takes a frame."""

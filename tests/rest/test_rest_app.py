@@ -18,8 +18,8 @@ from scada.api.faults import CallError
 from scada.cli.rest_service import description, tls_files
 from scada.core.errors import ConfigError
 from scada.core.settings import RestSettings
-from scada.rest import shapes
-from scada.rest.app import STRANGER_PER_MINUTE
+from scada.rest import shapes, times
+from scada.rest.door import STRANGER_PER_MINUTE
 
 ADDRESSES = {
     "/v1/status": ("status", shapes.Status, {}),
@@ -30,6 +30,8 @@ ADDRESSES = {
     "/v1/events": ("events", shapes.Events, {}),
     "/v1/history": ("history", shapes.History, {"point": "mrid-2", "from": "0", "to": str(T0)}),
     "/v1/dispatch": ("dispatch", shapes.Dispatch, {}),
+    "/v1/controls": ("controls", shapes.Controls, {}),
+    "/v1/tags": ("tags", shapes.Tags, {}),
 }
 
 
@@ -59,7 +61,7 @@ async def test_every_address_needs_a_token_of_its_scope_and_answers_as_published
 async def test_nothing_of_a_request_is_looked_at_before_its_token(rig):
     problem(await rig.get("/v1/history", point="nowhere"), 401, "no_token")
     problem(await rig.get("/v1/values", limit="-5"), 401, "no_token")
-    assert rig.server.asked[2:] == []
+    assert rig.server.asked[3:] == []
 
 
 async def test_there_is_nothing_to_write_and_no_page(rig):
@@ -306,10 +308,10 @@ def test_beyond_this_machine_only_with_tls(tmp_path):
 )
 def test_what_is_no_time(text):
     with pytest.raises(ValueError, match="time"):
-        shapes.parse_time(text)
+        times.parse_time(text)
 
 
 @given(st.integers(1, (1 << 63) - 1))
 def test_a_time_comes_back_to_the_nanosecond(number):
-    shown = shapes.time(number)
-    assert shapes.parse_time(shown["iso"]) == shapes.parse_time(shown["ns"]) == number
+    shown = times.time(number)
+    assert times.parse_time(shown["iso"]) == times.parse_time(shown["ns"]) == number

@@ -28,7 +28,8 @@ async def served(tmp_path):
     files = keys / "server.tls.pem", keys / "server.tls.key"
     listener = socket.create_server(("127.0.0.1", 0))
     given = RestSettings(certificate=files[0], key=files[1])
-    server = _HttpServer(_config(make_app(FakeServer(), tokens, clock, follow=False), given, files))
+    app = make_app(FakeServer(), tokens, clock, follow=False)
+    server = _HttpServer(_config(app, given, files), app.state.streams.end)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     yield listener.getsockname()[1], keys, token
     server.end()
