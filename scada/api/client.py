@@ -28,7 +28,7 @@ from scada.security.authorities import Authorities
 from scada.security.certificates import Certificate
 from scada.security.client import SessionClient
 from scada.security.envelope import BadSealError
-from scada.security.identities import Identity
+from scada.security.identities import IdentityHolder
 from scada.security.tls_trust import ClientTls
 
 SIGNED_TIMEOUT_S = 60.0
@@ -62,7 +62,7 @@ class ScadaClient:
     Args:
         server: ``host:port`` of the views.
         control: ``host:port`` of the controls.
-        identity: who we are and what signs for us.
+        identity: who we are and what signs for us; asked again at each login.
         authority: root certificate that the server's certificate must come from.
         clock: time of the signatures; must agree with the server's.
         site: name of the server's site; what we sign is good for no other.
@@ -74,7 +74,7 @@ class ScadaClient:
         self,
         server: str,
         control: str,
-        identity: Identity,
+        identity: IdentityHolder,
         authority: Certificate | Authorities,
         clock: Clock,
         *,

@@ -46,7 +46,7 @@ def command(
     from scada.cli.unlock import ask_password
     from scada.core.clock import SystemClock
     from scada.security.authorities import load_authorities
-    from scada.security.identities import load_identity
+    from scada.security.renewable_identity import RenewableIdentity
     from scada.security.tls_trust import ClientTls
 
     host, separator, number = server.rpartition(":")
@@ -54,7 +54,7 @@ def command(
         raise click.BadParameter(f"{server!r} is not HOST:PORT", param_hint="--server")
     clock = SystemClock()
     password = ask_password(keys, name)
-    identity = load_identity(keys, name, clock, password)
+    identity = RenewableIdentity(keys, name, clock, password=password)
     authority = load_authorities(keys)
     tls = None if plain else ClientTls(keys, name, password=password)
     listener = bind(port)

@@ -30,13 +30,13 @@ from scada.security.envelope import (
     seal,
     span_us,
 )
-from scada.security.identities import Identity
+from scada.security.identities import Identity, IdentityHolder
 from scada.security.logins import NONCE_SIZE, WINDOW_S
 from scada.security.seals import SealReader
 from scada.security.sequence import SequenceWindow
 from scada.security.session import SECRET_SIZE, SERVER_ROLE
 from scada.security.session_keys import KeyRing, derive
-from scada.security.sm2 import Sm2Key, Sm2PublicKey
+from scada.security.sm2 import Sm2Key
 from scada.security.sm3 import sm3
 
 REPLY_WINDOW: Final = 16_384
@@ -50,7 +50,7 @@ class SessionClient:
     """One session with one server; safe to seal from several threads.
 
     Args:
-        identity: who we are.
+        identity: who we are; asked again at each login.
         site: name of the server's site, the recipient of all we sign.
         authority: whose certificates we trust: a root, or a folder's authorities with their revocation lists.
         clock: ours; the server refuses controls whose time differs by more than its window, unless a challenge stands in for it.
@@ -60,7 +60,7 @@ class SessionClient:
 
     def __init__(
         self,
-        identity: Identity,
+        identity: IdentityHolder,
         site: str,
         authority: Certificate | Authorities,
         clock: Clock,
@@ -68,7 +68,9 @@ class SessionClient:
         station: str = "",
         binding: Callable[[], bytes] = bytes,
     ) -> None:
-        self._identity = identity
+        self._holder = identity
+        self._identity = identity.current
+        """Of the login that was sent last."""
         self._site = site
         self._authorities = authority if isinstance(authority, Authorities) else Authorities(authority)
         self._clock = clock
@@ -84,6 +86,12 @@ class SessionClient:
         """Hex of the session id, for the metadata entry ``session`` of every call; empty before login."""
         state = self._state
         return state.session.hex() if state else ""
+
+    @property
+    def server(self) -> Certificate | None:
+        """Whom the login has met; None before."""
+        state = self._state
+        return state.server if state else None
 
     @property
     def rekey_due(self) -> bool:
@@ -106,13 +114,15 @@ class SessionClient:
             challenge: of ``Session/GetChallenge`` without a session, where the clocks differ.
         """
         self._ephemeral = Sm2Key.generate()
+        self._holder.refresh()
+        self._identity = self._holder.current
         body = pb.LoginRequest(
             certificate=self._identity.certificate.encoded,
             ephemeral_key=self._ephemeral.point(),
             nonce=secrets.token_bytes(NONCE_SIZE),
             station=self._station,
         )
-        header = self._header(LOGIN, WINDOW_S, challenge)
+        header = self._header(self._identity, LOGIN, WINDOW_S, challenge)
         header.binding = self._binding()
         self._request = seal(self._identity.signer, header, body.SerializeToString(), None).SerializeToString()
         return self._request
@@ -143,6 +153,7 @@ class SessionClient:
         self._ephemeral = None
         self._state = _State(
             session=body.session,
+            identity=self._identity,
             server=server,
             ring=KeyRing(keys, self._clock.monotonic()),
             secrecy=body.secrecy,
@@ -172,7 +183,7 @@ class SessionClient:
         if self._ephemeral is None or state is None:
             raise UnknownSessionError("no renewal was sent")
         signed, header = self._answer(reply, REKEY)
-        if not state.server.verify(signed.sig, authenticated_bytes(signed.header, signed.body)):
+        if not state.server.public_key.verify(signed.sig, authenticated_bytes(signed.header, signed.body)):
             raise BadSignatureError("the server's signature is wrong")
         try:
             body = pb.RekeyReply.FromString(signed.body)
@@ -209,12 +220,12 @@ class SessionClient:
             keys = state.ring.for_next_request()
             state.sequence += 1
             sequence = state.sequence
-        header = self._header(method, valid_s, challenge)
+        header = self._header(state.identity, method, valid_s, challenge)
         header.session = state.session
         header.sequence = sequence
         header.epoch = keys.epoch
         body = message.SerializeToString()
-        return seal(self._identity.signer, header, body, keys.requests, secrecy=state.secrecy).SerializeToString()
+        return seal(state.identity.signer, header, body, keys.requests, secrecy=state.secrecy).SerializeToString()
 
     def reader(self, method: str, *, signed: bool = False) -> SealReader:
         """What proves the replies of one call; set its ``request`` to the digest of the request.
@@ -229,15 +240,15 @@ class SessionClient:
         state = self._state
         if state is None:
             raise UnknownSessionError("not logged in")
-        server = state.server if signed else None
+        server = state.server.public_key if signed else None
         return SealReader(state.session, state.ring, state.replies, method, server, self._clock, secrecy=state.secrecy)
 
     # ------------------------------------------------------------------ inner parts
 
-    def _header(self, method: str, valid_s: float, challenge: bytes) -> pb.Header:
+    def _header(self, identity: Identity, method: str, valid_s: float, challenge: bytes) -> pb.Header:
         now = now_us(self._clock)
         return pb.Header(
-            sender=self._identity.name,
+            sender=identity.name,
             recipient=self._site,
             method=method,
             time_us=now,
@@ -258,7 +269,7 @@ class SessionClient:
         if digest != sm3(self._request):
             raise UntrustedError("the answer is not to our request")
 
-    def _prove_server(self, signed: pb.Signed, body: pb.LoginReply) -> Sm2PublicKey:
+    def _prove_server(self, signed: pb.Signed, body: pb.LoginReply) -> Certificate:
         try:
             certificate = parse_certificate(body.certificate)
             self._authorities.check(certificate, self._clock.now_ns())
@@ -268,7 +279,7 @@ class SessionClient:
             raise UntrustedError("the answer is not signed by a server", where=certificate.name)
         if not certificate.public_key.verify(signed.sig, authenticated_bytes(signed.header, signed.body)):
             raise BadSignatureError("the server's signature is wrong", where=certificate.name)
-        return certificate.public_key
+        return certificate
 
 
 @dataclass(slots=True, eq=False)
@@ -276,7 +287,8 @@ class _State:
     """The session that is open."""
 
     session: bytes
-    server: Sm2PublicKey
+    identity: Identity
+    server: Certificate
     ring: KeyRing
     secrecy: bool
     rekey_after_s: int

@@ -13,8 +13,9 @@ from scada.security.audit import AuditLog, AuditRow
 from scada.security.audit_checking import check_log
 from scada.security.authorities import load_authorities
 from scada.security.checkpoints import CHECKPOINTS, read_checkpoints
+from scada.security.client import SessionClient
 from scada.security.envelope import EnvelopeError
-from scada.security.identities import init_identities, issue_identity, load_identity
+from scada.security.identities import init_identities, issue_identity, load_authority, load_identity
 from scada.security.key_files import load_certificate
 from scada.security.renewable_identity import RETRY_S, RenewableIdentity
 from scada.security.session import SERVER_ROLE, SessionServer
@@ -240,3 +241,18 @@ def test_a_client_of_a_renewed_identity_knows_the_server_by_its_own_key_only(rig
     reply = rig.sealer(fresh, EXECUTE, sealed).seal(b"done", old.signer)
     with pytest.raises(SecurityError):
         rig.reader(fresh, EXECUTE, sealed, signed=True).open(reply)
+
+
+def test_a_client_takes_its_renewed_certificate_at_the_next_login(rig, keys):
+    """A program that runs for years must not be locked out by the end of the certificate that it began with."""
+    holder = RenewableIdentity(keys, "operator", rig.desk_clock)
+    client = SessionClient(holder, rig.site, load_authority(keys), rig.desk_clock)
+    client.accept(rig.server.login(client.login_request())[0])
+    made = issue_identity(keys, "operator", ["OPERATOR"], rig.clock, new_key=True)
+    rig.order(client)
+    request = client.login_request()
+    rig.order(client)  # the session before goes on, by the key that the server knows it by, until there is another one
+    client.accept(rig.server.login(request)[0])
+    (_, session) = rig.server.sessions()
+    assert session.certificate.encoded == made.encoded
+    rig.order(client)
