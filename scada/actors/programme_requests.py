@@ -19,7 +19,8 @@ def programme_of(request: pb.SaveProgrammeRequest) -> Programme:
     """What is to be saved; its kind must be one (``removed`` programmes keep their own)."""
     asked = request.programme
     steps = tuple(
-        Step(one.control, one.value, one.condition.strip(), one.timeout_s, one.pause_s, one.note) for one in asked.steps
+        Step(one.control, one.value, one.condition.strip(), one.timeout_s, one.pause_s, one.note, one.accept_no_feedback)
+        for one in asked.steps
     )
     kind = Kind(asked.kind) if asked.kind else Kind.SEQUENCE
     return Programme(asked.name, asked.title, kind, steps, reason=request.reason[:_REASON])
@@ -86,6 +87,8 @@ def _shown_step(step: Step, book: ProgrammeBook, finding: str) -> pb.ProgrammeSt
         pause_s=step.pause_s,
         note=step.note,
         finding=finding,
+        accept_no_feedback=step.accept_no_feedback,
+        no_feedback=control is not None and not book.checks.is_watched(control),
     )
 
 

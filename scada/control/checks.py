@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scada.control.interlocks import Finding, Interlock, check_interlocks, rests_on_substituted
-from scada.control.plant import Plant, Reading, SwitchgearTopology, asks_to_close, expected_feedback, has_followed
+from scada.control.plant import Plant, Reading, SwitchgearTopology, asks_to_close, expected_feedback, has_followed, is_watched
+from scada.control.proof import UNWATCHED
 from scada.control.records import Principal
 from scada.control.traces import Request
 from scada.control.two_person import needs_guardian
@@ -224,8 +225,8 @@ class Checks:
 
     def _remark_on_feedback(self, request: Request, present: Reading) -> tuple[str, str]:
         control = request.control
-        if control.feedback is None:
-            return "no_feedback", "no feedback point watches this control"
+        if not self.is_watched(control):
+            return UNWATCHED, "no feedback point watches this control"
         if not present.good:
             return "feedback_bad", "the present state is not known: the feedback is not valid"
         if has_followed(control, self.expected(request, present), present):
@@ -246,6 +247,10 @@ class Checks:
     def present(self, control: Control) -> Reading:
         """The feedback's present reading."""
         return _NO_READING if control.feedback is None else self._plant.reading(int(control.feedback))
+
+    def is_watched(self, control: Control) -> bool:
+        """True if a feedback can show what the control does."""
+        return is_watched(control, self._tables.points)
 
     def expected(self, request: Request, present: Reading) -> float:
         """What the feedback must reach, NaN if nothing tells."""

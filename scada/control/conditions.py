@@ -38,6 +38,21 @@ class Verdict:
     because: tuple[str, ...] = ()
 
 
+Judge = Callable[[str], Verdict]
+"""What a condition says now; raises :class:`~scada.core.errors.ScadaError` if it can no longer be read."""
+
+
+def holds(judge: Judge, text: str) -> tuple[bool, str]:
+    """Whether a condition holds now, and why not; no condition does, one of which nothing is known does not."""
+    if not text:
+        return True, ""
+    try:
+        verdict = judge(text)
+    except ScadaError as error:  # the model was changed
+        return False, str(error)
+    return verdict.truth is True, "; ".join(verdict.because) or text
+
+
 @dataclass(frozen=True, slots=True)
 class _Term:
     """A value on the stack: how it is written, and what of it is not as it should be."""

@@ -121,6 +121,14 @@ def expected_feedback(control: Control, value: float, point: Point, present: Rea
     return math.nan
 
 
+def is_watched(control: Control, points: Sequence[Point]) -> bool:
+    """True if a feedback can show what the control does."""
+    if control.feedback is None:
+        return False
+    by_value = control.kind in (ControlKind.SETPOINT, ControlKind.STEP)
+    return by_value or points[int(control.feedback)].kind in (PointKind.DOUBLE, PointKind.STATUS)
+
+
 def has_followed(control: Control, expected: float, present: Reading) -> bool:
     """True if a good feedback shows the expected value (set-points: within ``feedback_tolerance`` or float32 rounding).
 

@@ -106,6 +106,15 @@ class ProgrammeBook:
         """A control of the model that runs."""
         return self._tables.control_by_mrid.get(mrid)
 
+    def unwatched(self, programme: Programme) -> list[int]:
+        """Steps that no feedback can show, and that are not engineered to go without: a run waits for a person behind each."""
+        found = [(index, step, self.control(step.control)) for index, step in enumerate(programme.steps)]
+        return [
+            index
+            for index, step, control in found
+            if control is not None and not step.accept_no_feedback and not self.checks.is_watched(control)
+        ]
+
     def places(self, programme: Programme) -> list[str]:
         """Control areas and stations of its controls."""
         area_of = {station.name: station.area for station in self._tables.stations}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -134,7 +134,14 @@ class ProgrammeDesk:
         guards = partial(self._no_longer_guards, found)
         run = ProgrammeRun(record, principal, self._clock, self._book.judge, self._still, guards, self._answer_s)
         self._runs[record.run], self._people[record.run] = run, principal
-        return self._answered(run, run.begin(evidence), "needs_guardian" if record.needs_guardian else "")
+        answer, effects = self._answered(run, run.begin(evidence), "needs_guardian" if record.needs_guardian else "")
+        return replace(answer, reason=answer.reason or self._waits(found)), effects
+
+    def _waits(self, found: Programme) -> str:
+        """Behind which steps the run will wait for a person."""
+        unwatched = self._book.unwatched(found)
+        steps = f"step{'s' * (len(unwatched) > 1)} {', '.join(str(index + 1) for index in unwatched)}"
+        return f"it will pause behind {steps}: no feedback shows what becomes of it" if unwatched else ""
 
     def _may_not_start(self, found: Programme, order: StartOrder, principal: Principal) -> Refusal | None:
         newest = self._book.programme(order.name)

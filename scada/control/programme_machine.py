@@ -9,42 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from scada.control.conditions import Verdict
+from scada.control.conditions import Judge, holds
 from scada.control.programme_effects import CancelStep, ExecuteStep, KeepRun, RunEffect, SelectStep
+from scada.control.programme_ending import Ending
 from scada.control.programme_flight import StepsUnderWay
-from scada.control.programme_records import RunRecord, RunState, StepPhase
+from scada.control.programme_records import RunRecord, RunState, StepPhase, phase_after
 from scada.control.programme_trace import RunTrace, why_of
 from scada.control.programmes import Kind, Step
+from scada.control.proof import UNWATCHED
 from scada.control.records import ControlReply, Principal, SequenceState
 from scada.control.start_time import LATE_S, StartTime
 from scada.core.clock import Clock
-from scada.core.errors import ScadaError
 
 CONFIRM_S: Final = 600.0
 """A run that nobody confirmed within this time, or until it is late, ends."""
 PAUSE_S: Final = 3600.0
 """Longest pause: what was confirmed before it is no longer sure after it."""
 
-Judge = Callable[[str], Verdict]
-"""What a condition says now; raises :class:`~scada.core.errors.ScadaError` if it can no longer be read."""
+_LOOK: Final = "the station confirmed it and no feedback shows it; look at the plant: who resumes the run takes it for done"
 
 Still = Callable[[Principal], Principal | str]
 """Who acts with the rights that he has now, or why he may not act any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """Where a run goes once nothing of it is under way."""
-
-    state: RunState
-    code: str
-    reason: str
-
-
-_RANK: Final = {RunState.PAUSED: 0, RunState.STOPPED: 1, RunState.FAILED: 2}
 
 
 class ProgrammeRun:
@@ -93,7 +80,7 @@ class ProgrammeRun:
         self._flight = StepsUnderWay(record.steps, clock)
         self._trace = RunTrace(record, clock)
         self._once = False
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
 
     # ---------------------------------------------------------------- people
 
@@ -131,19 +118,31 @@ class ProgrammeRun:
         return [self._trace.order("stop", by, reason, evidence), *self._wind_down(RunState.STOPPED, "stopped", text, by)]
 
     def resume(self, by: Principal, reason: str, evidence: bytes, *, once: bool = False) -> list[RunEffect]:
-        """Go on with a paused run, ``once`` for one step alone; who resumes it acts from now on."""
+        """Go on with a paused run, ``once`` for one step alone; who resumes it acts, and answers for it, from now on."""
         record = self.record
         self.principal = by
         record.operator, record.workstation, record.session = by.name, by.station, by.session
         record.state = RunState.RUNNING if record.began else RunState.WAITING
         record.code = record.reason = ""
+        taken = self._take_for_done(by, reason)
         self._once = once
         if not once:
             record.single_step = False
         self._until = self._since = math.inf
         if not record.began:
             self._time.believe_the_clock()  # who resumes it has looked at it
-        return self._trace.told("step" if once else "resume", "resumed", by, why=reason, evidence=evidence) + self.tick()
+        told = self._trace.told("step" if once else "resume", "resumed", by, why=reason, evidence=evidence)
+        return told + taken + self.tick()
+
+    def _take_for_done(self, by: Principal, reason: str) -> list[RunEffect]:
+        """Who resumes a run answers for its steps that the station confirmed and nothing shows."""
+        taken: list[RunEffect] = []
+        for index, step in enumerate(self.record.steps):
+            if step.phase is StepPhase.UNPROVEN:
+                step.phase = StepPhase.DONE
+                step.reason = f"no feedback shows it; taken for done by {by.name}" + (f": {reason}" if reason else "")
+                taken += self._trace.step_accepted(index, by)
+        return taken
 
     # ---------------------------------------------------------------- what happens meanwhile
 
@@ -180,16 +179,20 @@ class ProgrammeRun:
         if step.phase is not StepPhase.EXECUTING:
             return []
         self._flight.answered(index)
-        if reply.state is not SequenceState.SUCCESS:
-            return self._step_failed(index, reply.code, reply.reason)
-        step.phase, step.code, step.reason, step.ended_ns = StepPhase.DONE, reply.code, reply.reason, self._clock.now_ns()
+        phase = phase_after(self.record.programme.steps[index], reply.state, reply.code)
+        if phase in (StepPhase.FAILED, StepPhase.UNKNOWN):
+            return self._step_failed(index, reply.code, reply.reason, unknown=phase is StepPhase.UNKNOWN)
+        step.phase, step.code, step.reason, step.ended_ns = phase, reply.code, reply.reason, self._clock.now_ns()
         done = self._trace.step_ended(index, self.principal)
         if self.record.programme.kind is Kind.SEQUENCE:
             self.record.next = index + 1
             self._not_before = self._clock.monotonic() + self.record.programme.steps[index].pause_s
             self._since = math.inf
-            if self._ending is None and self._waits_for_step() and self.record.next < len(self.record.steps):
-                self._ending = _Ending(RunState.PAUSED, "single_step", "it waits for the next step to be ordered")
+        if phase is StepPhase.UNPROVEN:
+            return done + self._wind_down(RunState.PAUSED, UNWATCHED, f"step {index + 1}: {_LOOK}")
+        waits = self._ending is None and self.record.programme.kind is Kind.SEQUENCE and self._waits_for_step()
+        if waits and self.record.next < len(self.record.steps):
+            self._ending = Ending(RunState.PAUSED, "single_step", "it waits for the next step to be ordered")
         return done + (self._quiet() if self._ending is not None else self.tick())
 
     def tick(self) -> list[RunEffect]:
@@ -243,11 +246,11 @@ class ProgrammeRun:
             if late := self._too_late():
                 return late
             self._since = self._clock.monotonic()
-        holds, because = self._holds(record.condition)
-        if not holds and self._clock.monotonic() >= self._since + record.wait_s:
+        true, because = holds(self._judge, record.condition)
+        if not true and self._clock.monotonic() >= self._since + record.wait_s:
             text = f"its condition did not hold within {record.wait_s:g} s: {because}"
             return self._wind_down(RunState.FAILED, "condition_timeout", text)
-        return self._begun() if holds else []
+        return self._begun() if true else []
 
     def _begun(self) -> list[RunEffect]:
         record = self.record
@@ -257,16 +260,6 @@ class ProgrammeRun:
         if record.single_step:
             return told + self._wind_down(RunState.PAUSED, "single_step", "it waits for its first step")
         return told + self._go_on()
-
-    def _holds(self, text: str) -> tuple[bool, str]:
-        """No condition holds; one of which nothing is known does not."""
-        if not text:
-            return True, ""
-        try:
-            verdict = self._judge(text)
-        except ScadaError as error:  # the model was changed
-            return False, str(error)
-        return verdict.truth is True, "; ".join(verdict.because) or text
 
     # ---------------------------------------------------------------- running
 
@@ -292,11 +285,11 @@ class ProgrammeRun:
         awaited = False
         for index in due:
             step = self.record.programme.steps[index]
-            holds, because = self._holds(step.condition)
-            if not holds and self._clock.monotonic() >= self._since + step.timeout_s:
+            true, because = holds(self._judge, step.condition)
+            if not true and self._clock.monotonic() >= self._since + step.timeout_s:
                 waited = f" within {step.timeout_s:g} s" if step.timeout_s else ""
                 return self._step_failed(index, "condition", f"its condition did not hold{waited}: {because}")
-            awaited = awaited or not holds
+            awaited = awaited or not true
         return [] if awaited else self._select(due)
 
     def _select(self, due: list[int]) -> list[RunEffect]:
@@ -362,9 +355,8 @@ class ProgrammeRun:
         self, state: RunState, code: str, reason: str, by: Principal | None = None, evidence: bytes = b""
     ) -> list[RunEffect]:
         """Begin nothing more, withdraw what is selected, and end there once nothing is under way; a failure outranks a pause."""
-        if self._ending is None or _RANK.get(state, 0) > _RANK.get(self._ending.state, 0):
-            self._ending = _Ending(state, code, reason)
-            self.record.code, self.record.reason = code, reason
+        self._ending = Ending(state, code, reason).after(self._ending)
+        self.record.code, self.record.reason = self._ending.code, self._ending.reason
         return self._withdrawn() + self._quiet(by, evidence)
 
     def _withdrawn(self) -> list[RunEffect]:
@@ -384,7 +376,7 @@ class ProgrammeRun:
         self._ending = None
         state = ending.state
         if state is RunState.PAUSED and all(step.phase is StepPhase.DONE for step in record.steps):
-            state, ending = RunState.DONE, _Ending(RunState.DONE, "", "")
+            state, ending = RunState.DONE, Ending(RunState.DONE, "", "")
         record.state, record.code, record.reason = state, ending.code, ending.reason
         if state is RunState.PAUSED:
             self._until = self._clock.monotonic() + PAUSE_S

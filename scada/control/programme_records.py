@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from scada.control.programmes import Programme, programme_from_plain, programme_to_plain
+from scada.control.programmes import Programme, Step, programme_from_plain, programme_to_plain
+from scada.control.proof import UNWATCHED, is_known
 from scada.control.records import SequenceState
 from scada.security.audit import AuditRow
 
@@ -47,6 +48,8 @@ class StepPhase(Enum):
     """Nothing was operated."""
     UNKNOWN = "unknown"
     """Whether it operated is not known."""
+    UNPROVEN = "unproven"
+    """The station says that it operated, and nothing shows it; until a person takes it for done."""
 
 
 IN_FLIGHT = (StepPhase.SELECTING, StepPhase.SELECTED, StepPhase.EXECUTING)
@@ -130,6 +133,13 @@ def run_from_plain(plain: Mapping[str, Any]) -> RunRecord:
     return RunRecord(**{**plain, "programme": programme, "state": RunState(plain["state"]), "steps": steps})
 
 
+def phase_after(planned: Step, state: SequenceState, code: str) -> StepPhase:
+    """Where a step stands whose control ended so."""
+    if state is not SequenceState.SUCCESS:
+        return StepPhase.FAILED if is_known(state, code) else StepPhase.UNKNOWN
+    return StepPhase.UNPROVEN if code == UNWATCHED and not planned.accept_no_feedback else StepPhase.DONE
+
+
 def interrupt(record: RunRecord, rows: Iterable[AuditRow], now_ns: int) -> None:
     """Say of a run that a restart cut off exactly what is known; nothing of it is repeated.
 
@@ -142,12 +152,12 @@ def interrupt(record: RunRecord, rows: Iterable[AuditRow], now_ns: int) -> None:
     for row in rows:
         if row.step in _TELLING or row.sequence_id not in last:
             last[row.sequence_id] = row
-    for step in record.steps:
+    for planned, step in zip(record.programme.steps, record.steps, strict=True):
         if step.phase is StepPhase.WAITING:
             step.phase = StepPhase.SKIPPED
         elif step.phase in IN_FLIGHT:
             step.ended_ns = now_ns
-            _interrupt_step(step, last.get(step.sequence_id) if step.sequence_id else None)
+            _interrupt_step(planned, step, last.get(step.sequence_id) if step.sequence_id else None)
     record.state, record.code, record.ended_ns = RunState.INTERRUPTED, "interrupted", now_ns
     record.reason = "the server stopped while it was under way; nothing is repeated"
 
@@ -156,7 +166,7 @@ _TELLING: Final = ("execute", "result")
 """Steps of the control desk's trace after which it is no longer sure that nothing was operated."""
 
 
-def _interrupt_step(step: StepRecord, last: AuditRow | None) -> None:
+def _interrupt_step(planned: Step, step: StepRecord, last: AuditRow | None) -> None:
     """From how far the control desk's trace of its sequence goes."""
     if step.phase is not StepPhase.EXECUTING or (last is not None and last.step not in _TELLING):
         step.phase, step.code = StepPhase.SKIPPED, "interrupted"
@@ -166,5 +176,5 @@ def _interrupt_step(step: StepRecord, last: AuditRow | None) -> None:
         step.reason = "the server stopped after the execute was given out: whether it operated is not known"
     else:
         state, _, code = last.code.partition(":")
-        done = state == SequenceState.SUCCESS.value
-        step.phase, step.code, step.reason = StepPhase.DONE if done else StepPhase.FAILED, code or state, last.reason
+        step.phase = phase_after(planned, SequenceState(state), code)
+        step.code, step.reason = code or state, last.reason

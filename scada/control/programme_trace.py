@@ -15,6 +15,7 @@ from scada.model_cim.tables import AlarmClass
 from scada.security.audit import AuditRow
 
 _BAD: Final = ("failed", "interrupted")
+_STEP_KEYS: Final = {StepPhase.DONE: "programme.step", StepPhase.UNPROVEN: "programme.step_unproven"}
 
 
 def title_of(programme: Programme) -> str:
@@ -95,8 +96,8 @@ def run_event(record: RunRecord, what: str, who: str, time_ns: int) -> Event:
     return Event(time_ns, EventKind.CONTROL, alarm_class, 2 if bad else 3, f"programme.{what}", parameters, actor=who)
 
 
-def step_event(record: RunRecord, index: int, who: str, time_ns: int) -> Event:
-    """``programme.step``: how a step ended."""
+def step_event(record: RunRecord, index: int, who: str, time_ns: int, key: str = "") -> Event:
+    """``programme.step``, ``.step_unproven`` or ``.step_failed``: how a step ended; or another key."""
     planned, done = record.programme.steps[index], record.steps[index]
     bad = done.phase is not StepPhase.DONE
     parameters = {
@@ -110,7 +111,7 @@ def step_event(record: RunRecord, index: int, who: str, time_ns: int) -> Event:
         "value": f"{planned.value:g}",
     }
     alarm_class = AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE
-    key = "programme.step_failed" if bad else "programme.step"
+    key = key or _STEP_KEYS.get(done.phase, "programme.step_failed")
     return Event(time_ns, EventKind.CONTROL, alarm_class, 3, key, parameters, mrid=planned.control, actor=who)
 
 
@@ -146,6 +147,11 @@ class RunTrace:
     def step(self, index: int, step: str, who: Principal) -> Audit:
         """The row of a step of the run."""
         return Audit(self._record.run, step_row(self._record, index, step, who))
+
+    def step_accepted(self, index: int, who: Principal) -> list[RunEffect]:
+        """A person takes an unproven step for done; the run is kept with the order that says so."""
+        told = step_event(self._record, index, who.name, self._clock.now_ns(), "programme.step_accepted")
+        return [self.step(index, "accept", who), Report(told)]
 
     def step_ended(self, index: int, who: Principal) -> list[RunEffect]:
         """A step ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Any, Final
@@ -22,7 +22,7 @@ LONGEST_CONDITION: Final = 1000
 LONGEST_WAIT_S: Final = 24 * 3600.0
 """Longest wait for a condition and longest pause after a step."""
 
-_DOMAIN: Final = b"SCADA programme 1\n"
+_DOMAIN: Final = b"SCADA programme 2\n"
 
 
 Parse = Callable[[str], object]
@@ -49,6 +49,7 @@ class Step:
         timeout_s: longest wait for the condition, s; 0 = it must hold at once.
         pause_s: after the step, s.
         note: for people; not executed.
+        accept_no_feedback: the run goes on although no feedback shows what became of it; otherwise it waits for a person.
     """
 
     control: str
@@ -57,6 +58,7 @@ class Step:
     timeout_s: float = 0.0
     pause_s: float = 0.0
     note: str = ""
+    accept_no_feedback: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,17 @@ class Programme:
 
     @cached_property
     def digest(self) -> bytes:
-        """SM3 of what is executed: kind, controls, values, conditions and times; names and notes do not change it."""
+        """SM3 of what is executed: kind, controls, values, conditions, times, and what needs no feedback; no names and notes."""
         executed = [
-            [step.control, float(step.value), step.condition, float(step.timeout_s), float(step.pause_s)] for step in self.steps
+            [
+                step.control,
+                float(step.value),
+                step.condition,
+                float(step.timeout_s),
+                float(step.pause_s),
+                step.accept_no_feedback,
+            ]
+            for step in self.steps
         ]
         packed: bytes = msgpack.packb([self.kind.value, executed])
         return sm3(_DOMAIN, packed)
@@ -179,7 +189,7 @@ def programme_to_plain(programme: Programme) -> dict[str, Any]:
         "name": programme.name,
         "title": programme.title,
         "kind": programme.kind.value,
-        "steps": [[one.control, one.value, one.condition, one.timeout_s, one.pause_s, one.note] for one in programme.steps],
+        "steps": [list(astuple(one)) for one in programme.steps],
         "version": programme.version,
         "author": programme.author,
         "saved_ns": programme.saved_ns,
@@ -189,6 +199,6 @@ def programme_to_plain(programme: Programme) -> dict[str, Any]:
 
 
 def programme_from_plain(plain: Mapping[str, Any]) -> Programme:
-    """What :func:`programme_to_plain` made."""
+    """What :func:`programme_to_plain` made, also before steps had all their fields."""
     steps = tuple(Step(*values) for values in plain["steps"])
     return Programme(**{**plain, "kind": Kind(plain["kind"]), "steps": steps})

@@ -5,11 +5,15 @@ Only a good value of the plant proves success. What proves nothing says so, and 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from scada.control.plant import Reading
 from scada.control.records import SequenceState
 from scada.protocols.driver import CommandResult, Outcome
+
+UNWATCHED: Final = "no_feedback"
+"""Code of a success that the station alone tells."""
+_OPERATED_OR_NOT: Final = frozenset({"confirmation_timeout", "held", "feedback_bad"})
 
 
 class Ending(NamedTuple):
@@ -18,6 +22,11 @@ class Ending(NamedTuple):
     state: SequenceState
     code: str
     reason: str
+
+
+def is_known(state: SequenceState, code: str) -> bool:
+    """Whether it is known of a control that was executed and did not succeed that it did not operate."""
+    return state not in (SequenceState.EXEC_FAILED, SequenceState.TIMED_OUT) or code not in _OPERATED_OR_NOT
 
 
 def refused_preset(result: CommandResult) -> Ending:
@@ -46,7 +55,7 @@ def succeeded(*, confirmed: bool, followed: bool, proves: bool) -> Ending:
     """
     code, reason = "", "the feedback followed"
     if not followed:
-        code, reason = "no_feedback", "confirmed by the station; no feedback was watched"
+        code, reason = UNWATCHED, "confirmed by the station; no feedback was watched"
     elif not proves:
         code, reason = "already", "confirmed by the station; the feedback showed this state before, so it proves nothing"
     elif not confirmed:

@@ -1461,7 +1461,7 @@ class ModeReply(_message.Message):
     def __init__(self, accepted: _Optional[bool] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ProgrammeStep(_message.Message):
-    __slots__ = ("control", "value", "path", "condition", "timeout_s", "pause_s", "note", "finding")
+    __slots__ = ("control", "value", "path", "condition", "timeout_s", "pause_s", "note", "finding", "accept_no_feedback", "no_feedback")
     CONTROL_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -1470,6 +1470,8 @@ class ProgrammeStep(_message.Message):
     PAUSE_S_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     FINDING_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_NO_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    NO_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     control: str
     value: float
     path: str
@@ -1478,7 +1480,9 @@ class ProgrammeStep(_message.Message):
     pause_s: float
     note: str
     finding: str
-    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ..., path: _Optional[str] = ..., condition: _Optional[str] = ..., timeout_s: _Optional[float] = ..., pause_s: _Optional[float] = ..., note: _Optional[str] = ..., finding: _Optional[str] = ...) -> None: ...
+    accept_no_feedback: bool
+    no_feedback: bool
+    def __init__(self, control: _Optional[str] = ..., value: _Optional[float] = ..., path: _Optional[str] = ..., condition: _Optional[str] = ..., timeout_s: _Optional[float] = ..., pause_s: _Optional[float] = ..., note: _Optional[str] = ..., finding: _Optional[str] = ..., accept_no_feedback: _Optional[bool] = ..., no_feedback: _Optional[bool] = ...) -> None: ...
 
 class Programme(_message.Message):
     __slots__ = ("name", "title", "kind", "steps", "version", "digest", "author", "saved_ns", "removed", "area")
