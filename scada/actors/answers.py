@@ -1,11 +1,12 @@
-"""Answers of actors for those who are no actors: the faces. No wait is for ever, and none ends without saying why."""
+"""Answers of actors for who must not wait in a thread: faces and actors. No wait is for ever, none ends without saying why."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import pykka
 import structlog
@@ -14,6 +15,7 @@ from scada.actors.base import Address
 from scada.actors.mailbox import Envelope
 from scada.core.errors import ScadaError
 
+T = TypeVar("T")
 _log = structlog.get_logger("actors")
 
 ASK_S = 5.0
@@ -45,6 +47,35 @@ class _Reply(pykka.Future[Any]):
             self.answer.set_exception(error)
 
 
+class _Call(pykka.Future[Any]):
+    """An answer that is handed on as it comes."""
+
+    def __init__(self, answered: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._answered = answered
+
+    def set(self, value: Any = None) -> None:
+        """The answer."""
+        self._answered(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """The exception at hand, or the one given as ``sys.exc_info`` does."""
+        _, error, _ = exc_info or sys.exc_info()
+        self._answered(error)
+
+
+def ask_on(address: Address, message: Any, answered: Callable[[Any], None]) -> None:
+    """Ask an actor from another one, which goes on meanwhile.
+
+    Args:
+        address: who is asked.
+        message: what.
+        answered: called with the answer, or with the exception that the asked actor raised, in that actor's thread: it tells the
+            asker. It is not called if there is no answer: the asker keeps its own deadline.
+    """
+    address.mailbox.put(Envelope(message, _Call(answered)))
+
+
 async def answer_of(address: Address, message: Any, timeout_s: float = ASK_S) -> Any:
     """Ask an actor from an event loop; neither the loop nor a thread waits for it.
 
@@ -54,8 +85,18 @@ async def answer_of(address: Address, message: Any, timeout_s: float = ASK_S) ->
     """
     reply = _Reply()
     address.mailbox.put(Envelope(message, reply))
+    return await heard_of(address, reply.answer, timeout_s)
+
+
+async def heard_of(address: Address, answer: Future[T], timeout_s: float = ASK_S) -> T:
+    """Wait on an event loop for what an actor says by a callback.
+
+    Raises:
+        NoAnswerError: nothing in time.
+        Exception: what the actor raised.
+    """
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(reply.answer), timeout_s)
+        return await asyncio.wait_for(asyncio.wrap_future(answer), timeout_s)
     except TimeoutError as error:
         raise NoAnswerError(
             f"no answer within {timeout_s:g} s; what was asked may still be done",

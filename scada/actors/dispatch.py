@@ -13,7 +13,8 @@ from scadapb.v1 import scada_pb2 as pb
 from scada.actors.agc import AgcView
 from scada.actors.avc import AvcView
 from scada.actors.base import Actor, Address
-from scada.actors.dispatch_modes import ModeDone, OrderedModes, slot_of
+from scada.actors.dispatch_modes import ModeDone, OrderedModes, slot_of, words_of
+from scada.actors.dispatch_replies import WaitingReplies, told_words, unknown_order
 from scada.actors.dispatch_requests import (
     UNSIGNED,
     OrderRequest,
@@ -31,6 +32,7 @@ from scada.actors.messages import Report, Tick
 from scada.actors.order_messages import (
     DispatchAsked,
     DispatchHeard,
+    ModeAnswered,
     ModeChanged,
     PlansAsked,
     SetBasePoint,
@@ -43,7 +45,7 @@ from scada.apps.dispatch.desk import DispatchDesk
 from scada.apps.dispatch.following import EnergyAccounts
 from scada.apps.dispatch.office import DispatchOffice, OrderRecord
 from scada.apps.dispatch.order_store import OrderStore
-from scada.apps.dispatch.orders import ACCEPTED, Answer, InForce, OrderKey, Verdict
+from scada.apps.dispatch.orders import ACCEPTED, Answer, Held, InForce, OrderKey, Verdict
 from scada.apps.dispatch.silence import DispatchSilence
 from scada.control.records import Principal
 from scada.core.clock import NS_PER_S, Clock
@@ -119,7 +121,8 @@ class DispatchActor(Actor):
         self._measured = measured or AgcView()
         contracts = Contracts(self._settings.contracts, self._units, zone)
         self._office = DispatchOffice(self._desk, contracts, self._keep, DispatchSilence(self._settings, clock))
-        self._modes = OrderedModes(agc, avc, self._measured, voltages or AvcView(), store, clock)
+        self._modes = OrderedModes(agc, avc, self._measured, voltages or AvcView(), store, clock, address.tell)
+        self._replies = WaitingReplies(self._modes.asks, clock)
         self._limited = set(self._units)
         """Units that AGC may hold for limited: all of them, because the life before may have limited any."""
         self._cleaned = date.min
@@ -146,8 +149,17 @@ class DispatchActor(Actor):
         """Dispatch by message class."""
         match message:
             case DispatchAsked(request, principal, reply):
-                answered = self._asked(request, principal)
-                return answered if reply is None else reply(answered)
+                answer = self._asked(request, principal)
+                if reply is None:
+                    return reply_of(answer)
+                if self._modes.asks(answer.key) and answer.verdict in ACCEPTED and not isinstance(request, pb.GetOrderRequest):
+                    self._replies.add(answer.key, reply)
+                else:
+                    reply(reply_of(answer))
+            case ModeAnswered():
+                if (done := self._modes.answered(message)) is not None:
+                    self._moded(done, self._clock.now_ns())
+                self._follow()
             case PlansAsked(request):
                 return self._plans(request)
             case DispatchHeard(sender, gone):
@@ -162,13 +174,13 @@ class DispatchActor(Actor):
 
     # ------------------------------------------------------------------ orders
 
-    def _asked(self, request: Any, principal: Principal) -> pb.DispatchReply:
+    def _asked(self, request: Any, principal: Principal) -> Answer:
         now, sender = self._clock.now_ns(), principal.name
         match request:
             case pb.GetOrderRequest():
                 if not sender.startswith(UNSIGNED):  # its station asks for it while its link is down
                     self._office.silence.heard(sender)
-                return reply_of(self._office.answer(request.order_id, sender) or _unknown(request.order_id, now))
+                return self._remarked(self._known(request.order_id, sender))
             case pb.WithdrawOrder():
                 self._office.silence.heard(sender)
                 answer = self._office.withdraw(request.order_id, sender, request.reason, now)
@@ -177,16 +189,16 @@ class DispatchActor(Actor):
             case _:
                 return self._order(request, sender, now)
         if answer is None:
-            return reply_of(self._not_there(request.order_id, sender, now))
+            return self._not_there(request.order_id, sender)
         return self._done(answer)
 
-    def _decide(self, request: pb.OrderDecision, principal: Principal, now: int) -> pb.DispatchReply:
+    def _decide(self, request: pb.OrderDecision, principal: Principal, now: int) -> Answer:
         """An operator decides about the one order that is meant, of another identity and within the operator's areas."""
         waiting = self._office.waiting(request.order_id, request.sender)
         if len(waiting) != 1:
-            shown = self._not_there(request.order_id, request.sender, now)
+            shown = self._not_there(request.order_id, request.sender)
             text = f"several dispatchers have an order {request.order_id} that waits: say whose"
-            return reply_of(replace(shown, code="sender_needed", reason=text) if waiting else shown)
+            return replace(shown, code="sender_needed", reason=text) if waiting else shown
         answer = waiting[0].answer
         if answer.sender == principal.name:
             refused = "own_order", "nobody decides about an order of their own"
@@ -195,25 +207,36 @@ class DispatchActor(Actor):
         else:
             made = self._office.decide(answer.key, principal.name, accept=request.accept, reason=request.reason, now_ns=now)
             return self._done(made or answer)
-        return reply_of(replace(answer, verdict=Verdict.REFUSED, code=refused[0], reason=refused[1]))
+        return replace(answer, verdict=Verdict.REFUSED, code=refused[0], reason=refused[1])
 
-    def _done(self, answer: Answer) -> pb.DispatchReply:
+    def _done(self, answer: Answer) -> Answer:
         """Tell what became of an order and follow it; AGC may have refused a mode."""
         self._report(answer)
         self._follow()
-        return reply_of(self._office.answer(answer.order_id, answer.sender) or answer)
+        return self._remarked(self._office.answer(answer.order_id, answer.sender) or answer)
 
-    def _order(self, request: OrderRequest, sender: str, now: int) -> pb.DispatchReply:
+    def _order(self, request: OrderRequest, sender: str, now: int) -> Answer:
         content = request.SerializeToString(deterministic=True)
         answer = self._office.receive(order_of(request, sender), method_of(request), content, now)
         self._report(answer)
         self._follow()
         if answer.verdict in ACCEPTED:  # AGC may have refused the mode
             answer = self._office.answer(answer.order_id, answer.sender) or answer
-        return reply_of(self._remarked(answer))
+        return self._remarked(answer)
+
+    def _answer_waiting(self) -> None:
+        """Tell those who wait for AGC or AVC what became of their order, once that is known or they waited long enough."""
+        for (sender, order_id), reply in self._replies.due():
+            reply(reply_of(self._remarked(self._known(order_id, sender))))
+
+    def _known(self, order_id: str, sender: str) -> Answer:
+        return self._office.answer(order_id, sender) or unknown_order(order_id, self._clock.now_ns())
 
     def _remarked(self, answer: Answer) -> Answer:
-        """With a remark if a unit's set-point is in force and nothing follows it: its mode is another."""
+        """With a remark if nothing follows it: a unit's mode is another, or AGC or AVC has not answered."""
+        if answer.verdict in ACCEPTED and self._modes.asks(answer.key):
+            text = "AGC or AVC has not said yet whether it takes the mode: ask again what became of the order"
+            return replace(answer, reason="; ".join(filter(None, (answer.reason, text))), code=answer.code or "unanswered")
         if answer.verdict not in ACCEPTED or answer.kind != "setpoint" or answer.target not in self._units:
             return answer
         mode = self._modes.present(("unit", answer.target))
@@ -222,11 +245,11 @@ class DispatchActor(Actor):
         text = f"the unit is in mode {mode or 'unknown'}; its set-point is followed in mode SCHE only"
         return replace(answer, reason="; ".join(filter(None, (answer.reason, text))), code=answer.code or "not_followed")
 
-    def _not_there(self, order_id: str, sender: str, now: int) -> Answer:
+    def _not_there(self, order_id: str, sender: str) -> Answer:
         """What a decision or a withdrawal is answered that finds nothing to decide or withdraw."""
-        known = self._office.answer(order_id, sender)
-        if known is None:
-            return _unknown(order_id, now)
+        known = self._known(order_id, sender)
+        if known.code == "unknown_order":
+            return known
         text = f"it does not wait or stand for you: {known.verdict.value}"
         return replace(known, verdict=Verdict.REFUSED, code="not_standing", reason=text)
 
@@ -236,7 +259,7 @@ class DispatchActor(Actor):
             return
         now = self._clock.now_ns()
         if request.WhichOneof("target") != "loop":  # it chose no mode: what was before is ordered again
-            self._modes.chosen(slot)
+            self._modes.chosen(slot, words_of(request))
         held = self._desk.standing.book.at(slot, now)
         while held is not None:  # those of lower priority must not come back behind it
             answer = self._office.override(held, user, now)
@@ -252,6 +275,7 @@ class DispatchActor(Actor):
         self._say_expired(force)
         for done in self._modes.beat(force.orders):
             self._moded(done, now)
+        self._answer_waiting()
         self._give(force)
         for target in force.ended:
             key = "dispatch.unit_plan_ended" if target in self._units else "dispatch.plan_ended"
@@ -321,10 +345,14 @@ class DispatchActor(Actor):
         told = {"what": what, "target": self._name(target), "mode": done.mode, "reason": done.reason}
         if done.held is not None:
             told |= {"order": done.held.order.order_id, "sender": done.held.order.sender}
-        if done.key == "refused" and done.held is not None:
+        if done.key == "refused" and done.held is not None and self._stands(done.held):
             self._office.refuse_mode(done.held, done.reason, now)
         bad = done.key in {"refused", "not_restored"}
         self._tell(f"dispatch.mode_{done.key}", AlarmClass.ABNORMAL if bad else AlarmClass.NOTICE, 2 if bad else 3, told, "")
+
+    def _stands(self, held: Held) -> bool:
+        """It has not ended or been withdrawn meanwhile."""
+        return any(one.number == held.number and not one.ended_ns for one in self._desk.standing.book)
 
     def _clean(self, now: int) -> None:
         """Once a day: forget orders that are over and older than plans are kept."""
@@ -359,25 +387,8 @@ class DispatchActor(Actor):
         self._tell(key, alarm_class, (1 if waits else 2) if bad else 3, self._words(answer), answer.sender)
 
     def _words(self, answer: Answer) -> dict[str, str]:
-        return {
-            "order": answer.order_id,
-            "sender": answer.sender,
-            "target": self._name(answer.target),
-            "mw": f"{answer.mw:g}" if math.isfinite(answer.mw) else answer.words,
-            "applied": f"{answer.applied_mw:g}",
-            "verdict": answer.verdict.value,
-            "reason": answer.reason,
-            "kind": answer.kind,
-            "day": answer.day,
-            "version": f"{answer.version}",
-        }
+        return told_words(answer, self._name(answer.target))
 
     def _tell(self, key: str, alarm_class: AlarmClass, priority: int, parameters: dict[str, str], actor: str) -> None:
         event = Event(self._clock.now_ns(), EventKind.DISPATCH, alarm_class, priority, key, parameters, actor=actor)
         self._events.tell(Report((event,)))
-
-
-def _unknown(order_id: str, now: int) -> Answer:
-    nothing = float("nan")
-    text = "no order of this id is known"
-    return Answer(order_id, "", "", "", Verdict.REFUSED, text, nothing, nothing, now, code="unknown_order")

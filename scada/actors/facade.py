@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.answers import answer_of, answer_once_up
+from scada.actors.answers import answer_of, answer_once_up, heard_of
 from scada.actors.audit_desk import AuditDesk
 from scada.actors.channel_detail import channel_detail
 from scada.actors.channel_orders import ORDER_S
@@ -465,7 +465,9 @@ class Facade:
             evidence=evidence,
         )
         await asyncio.to_thread(self._system.audit.append, row)
-        reply: pb.DispatchReply = await answer_of(self._system.dispatch, DispatchAsked(request, principal))
+        known: Future[pb.DispatchReply] = Future()
+        await answer_of(self._system.dispatch, DispatchAsked(request, principal, _settle(known)))
+        reply = await heard_of(self._system.dispatch, known)
         code = pb.DispatchCode.Name(reply.code).removeprefix("DISPATCH_CODE_").lower()
         applied = reply.applied_mw if reply.code in {pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED} else float("nan")
         answered = replace(row, step="answer", value=applied, code=code, reason=reply.reason[:1000], evidence=b"")

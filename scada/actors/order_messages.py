@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.mailbox import Message
-from scada.control.records import ControlReply, Principal, ProgrammeStep
+from scada.control.records import ControlReply, ModeReply, Principal, ProgrammeStep
 from scada.protocols.driver import CommandResult
 
 if TYPE_CHECKING:
@@ -155,6 +155,15 @@ class SetState(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ModeAnswered(Message):
+    """AGC or AVC says what became of a mode that dispatch ordered; ``reply`` is None where it failed over it."""
+
+    number: int
+    """Of the question."""
+    reply: ModeReply | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainAsked(Message):
     """Ask AGC or AVC: why a unit, source or device was told what it was told; the reply is an Explanation, or None."""
 
@@ -214,7 +223,7 @@ DispatchRequest = (
 class DispatchAsked(Message):
     """Ask: an order of dispatch, or of an operator about one; the reply is a DispatchReply.
 
-    ``reply`` is called with it instead where the sender is an actor that must not wait.
+    ``reply`` is called with it instead, once it is known: of a mode when AGC or AVC has said whether it takes it.
     """
 
     request: DispatchRequest

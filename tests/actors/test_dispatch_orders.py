@@ -47,14 +47,26 @@ class FakeAgc(Box):
     control: str = "TLBC"
     units: dict = field(default_factory=dict)
     refuses: str = ""
-    deaf: bool = False
+    silent: bool = False
 
     def __post_init__(self):
-        self.got = []
+        self.got, self.unanswered = [], []
 
-    def ask(self, message):
-        self.got.append(message)
-        return SimpleNamespace(get=lambda timeout: self.answer(message.request))
+    @property
+    def mailbox(self):
+        return self
+
+    def put(self, envelope):
+        """A question that does not wait; a silent one is answered by :meth:`speak`."""
+        self.got.append(envelope.message)
+        self.unanswered.append(envelope)
+        if not self.silent:
+            self.speak()
+
+    def speak(self):
+        waiting, self.unanswered = self.unanswered, []
+        for envelope in waiting:
+            envelope.reply_to.set(self.answer(envelope.message.request))
 
     def answer(self, request):
         if self.refuses:
@@ -113,14 +125,23 @@ class Dispatch:
 
     def ask(self, request, sender="d"):
         who = Principal(sender, frozenset(), frozenset(), frozenset({"*"}))
-        reply = self.actor.receive(DispatchAsked(request, who))
+        replies = []
+        self.actor.receive(DispatchAsked(request, who, replies.append))
+        self.pump()
+        reply = replies[0] if replies else None
         self.measured.decisions = {self.area.name: self.agc.decision(self.clock.now_ns())}
         return reply
+
+    def pump(self):
+        """What was told to the actor reaches it."""
+        while not self.actor.address.mailbox.empty():
+            self.actor.receive(self.actor.address.mailbox.get().message)
 
     def tick(self, seconds=0):
         self.clock.advance(seconds)
         self.measured.decisions = {self.area.name: self.agc.decision(self.clock.now_ns())}
         self.actor.receive(Tick())
+        self.pump()
         self.measured.decisions = {self.area.name: self.agc.decision(self.clock.now_ns())}
 
     def mode(self, name, mode, target="agc", minutes=0, **more):
@@ -367,3 +388,92 @@ def test_a_link_that_is_down_is_a_loss_and_after_the_hold_time_the_plan_is_in_fo
     assert one.events.keys()[-1] == "dispatch.back"
     assert one.interchange() == one.area.scheduled_interchange, "it orders anew; what it ordered then is over"
     one.store.close()
+
+
+# ---------------------------------------------------------------- AGC that does not answer
+
+
+def told(dispatch, request, sender="d"):
+    """The replies to an order so far; more may come."""
+    replies = []
+    dispatch.actor.receive(DispatchAsked(request, Principal(sender, frozenset(), frozenset(), frozenset({"*"})), replies.append))
+    dispatch.pump()
+    return replies
+
+
+def test_a_silent_agc_keeps_no_other_order_waiting(dispatch):
+    dispatch.agc.silent = True
+    mode = told(dispatch, dispatch.mode("m", "monitor", minutes=5))
+    assert mode == [], "its sender hears when AGC has said whether it takes the mode"
+    other = told(dispatch, dispatch.setpoint("s", 40.0))
+    assert other[0].code == ACCEPTED
+    asked = dispatch.became("m")
+    assert (asked.code, asked.reason_code) == (ACCEPTED, "unanswered")
+    dispatch.tick(1)
+    assert len(dispatch.agc.unanswered) == 1, "it is asked once"
+    dispatch.agc.speak()
+    dispatch.pump()
+    assert [(reply.code, reply.reason_code) for reply in mode] == [(ACCEPTED, "")]
+    assert dispatch.events.keys().count("dispatch.mode_ordered") == 1
+
+
+def test_a_silent_agc_that_refuses_in_time_has_the_order_refused(dispatch):
+    dispatch.agc.silent, dispatch.agc.refuses = True, "locked"
+    mode = told(dispatch, dispatch.mode("m", "monitor", minutes=5))
+    dispatch.tick(2)
+    dispatch.agc.speak()
+    dispatch.pump()
+    assert [(reply.code, reply.reason_code, reply.reason) for reply in mode] == [(REFUSED, "not_taken", "locked")]
+
+
+def test_who_waited_long_enough_is_told_that_agc_has_not_answered_and_its_late_word_still_counts(dispatch):
+    dispatch.agc.silent, dispatch.agc.refuses = True, "locked"
+    mode = told(dispatch, dispatch.mode("m", "monitor", minutes=30))
+    dispatch.tick(3)
+    assert [(reply.code, reply.reason_code) for reply in mode] == [(ACCEPTED, "unanswered")]
+    dispatch.tick(8)
+    assert len(dispatch.agc.unanswered) == 2, "it is asked again when the first question is given up"
+    dispatch.agc.speak()
+    dispatch.pump()
+    assert dispatch.became("m").code == REFUSED
+    assert len(mode) == 1
+    dispatch.agc.refuses, dispatch.agc.silent = "", False
+    dispatch.tick(60)
+    assert dispatch.agc.state == "on", "what was before is there"
+
+
+def test_a_refusal_that_comes_after_the_order_was_withdrawn_changes_nothing_of_it(dispatch):
+    dispatch.agc.silent, dispatch.agc.refuses = True, "locked"
+    told(dispatch, dispatch.mode("m", "monitor", minutes=5))
+    number = dispatch.agc.unanswered[0].reply_to
+    assert told(dispatch, pb.WithdrawOrder(order_id="m"))[0].code == pb.DISPATCH_CODE_WITHDRAWN
+    number.set(ModeReply(False, "invalid", "locked"))
+    dispatch.pump()
+    assert dispatch.became("m").code == pb.DISPATCH_CODE_WITHDRAWN
+
+
+def test_agc_that_fails_over_a_mode_is_asked_again(dispatch):
+    dispatch.agc.silent = True
+    told(dispatch, dispatch.mode("m", "monitor", minutes=30))
+    envelope = dispatch.agc.unanswered.pop()
+    envelope.reply_to.set_exception((RuntimeError, RuntimeError("stopped"), None))
+    dispatch.agc.silent = False
+    dispatch.pump()
+    dispatch.tick(1)
+    assert dispatch.agc.state == "monitor"
+
+
+def test_an_operators_choice_that_agc_took_before_the_question_of_dispatch_is_ordered_again(dispatch):
+    """AGC hung with both in its mailbox: the operator's order first, then that of dispatch."""
+    dispatch.agc.silent = True
+    mode = told(dispatch, dispatch.mode("m", "monitor", minutes=30))
+    dispatch.agc.state = "off"  # the operator's
+    dispatch.agc.silent = False
+    dispatch.agc.speak()  # that of dispatch
+    dispatch.actor.receive(ModeChanged(pb.SetModeRequest(agc="off"), "wang"))
+    assert dispatch.agc.state == "monitor"
+    dispatch.tick(6)
+    assert dispatch.agc.state == "off"
+    dispatch.tick(600)
+    assert dispatch.agc.state == "off"
+    assert mode[-1].code == pb.DISPATCH_CODE_EXPIRED
