@@ -10,6 +10,8 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.api.texts import LANGUAGES, catalogue, fill, language_of, text
 from scada.apps.dispatch.desk import Verdict
+from scada.control.programme_records import RunState, StepPhase
+from scada.control.programmes import Kind
 from scada.control.records import SequenceState
 from scada.events.records import AlarmPhase
 from scada.model_cim.tables import AlarmClass
@@ -20,6 +22,7 @@ PARAMETER = re.compile(r"\{([a-z_|]+)\}")
 GROUPS = ("status", "limit", "state", "alarm", "channel", "control", "security", "agc", "avc", "dispatch", "replay", "model")
 GROUPS += ("operator", "rtdb", "history", "events", "audit", "system", "actor", "programme", "programmes", "protocol")
 GROUPS += ("topology", "calc", "performance")
+PROGRAMMES = {"kind": Kind, "state": RunState, "step": StepPhase}
 KEY = re.compile(rf'"((?:{"|".join(GROUPS)})(?:\.[a-z_]+)+)"')
 NOT_TEXTS = re.compile(r"^\s*#|get_logger|own\.get\(|\.finding\(|_log\.|settings\.|^\s*import|^from")
 
@@ -61,6 +64,7 @@ def test_every_value_of_the_enumerations_has_a_text():
     wanted += [f"dispatch.{verdict.value}" for verdict in Verdict]
     wanted += [f"alarm_class.{each.value}" for each in AlarmClass]
     wanted += [f"alarm_phase.{each.value}" for each in AlarmPhase if each]
+    wanted += [f"programme_{group}.{each.value}" for group, states in PROGRAMMES.items() for each in states]
     wanted += [f"control_state.{number}" for number in pb.ControlState.values() if number]
     wanted += [f"dispatch_code.{number}" for number in pb.DispatchCode.values() if number]
     assert not [key for key in wanted if key not in catalogue("zh")]
