@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.cli.link import Link, pass_link
-from scada.cli.rendering import control_value, control_value_text, control_values, number, table, time_text
+from scada.cli.programme_files import Controls, programme_of_file, read_programme
+from scada.cli.rendering import control_value_text, number, table, time_text
 from scada.core.clock import NS_PER_S
-from scada.core.errors import ConfigError, ScadaError
+from scada.core.errors import ScadaError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _ENDED: Final = ("done", "stopped", "failed", "interrupted")
 _LOOK_S: Final = 0.3
 _REASON = click.option("--reason", default="", help="Why; goes to the log.")
-_FIELDS: Final = {"control", "value", "condition", "timeout_s", "pause_s", "note"}
-Controls = dict[str, pb.ControlInfo]
 
 
 @click.group(name="programme")
@@ -88,12 +86,12 @@ def save(link: Link, *, file: Path, based_on: int | None, reason: str) -> None:
     """Save the programme in FILE (TOML) as the next version; every step is checked against the model.
 
     FILE has name, title and kind (sequence or group), and a [[step]] for each: control (path or mRID), value (label or number)
-    and, if wanted, condition, timeout_s, pause_s, note.
+    and, if wanted, condition, timeout_s, pause_s, accept_no_feedback, note.
     """
-    plain = _read(file)
+    plain = read_programme(file)
 
     async def _work(client: ScadaClient) -> pb.ProgrammeReply:
-        asked = _programme(plain, await _controls(client), str(file))
+        asked = programme_of_file(plain, await _controls(client), str(file))
         newest = based_on if based_on is not None else await _newest(client, asked.name)
         return await _order(client, "Save", pb.SaveProgrammeRequest(programme=asked, based_on=newest, reason=reason))
 
@@ -219,56 +217,6 @@ def watch(link: Link, *, run: str) -> None:
     sys.exit(link.run(lambda client: _watch(link, client, run)))
 
 
-# ---------------------------------------------------------------- files
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the programme: {error.strerror}", where=str(file)) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"not TOML: {error}", where=str(file)) from error
-
-
-def _programme(plain: dict[str, Any], controls: Controls, where: str) -> pb.Programme:
-    unknown = [name for name in plain if name not in ("name", "title", "kind", "step")]
-    if unknown:
-        raise ConfigError(f"unknown: {', '.join(unknown)}", where=where, mend="name, title, kind and [[step]] are known")
-    steps = plain.get("step", [])
-    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise ConfigError("steps are written as [[step]]", where=where)
-    return pb.Programme(
-        name=str(plain.get("name", "")),
-        title=str(plain.get("title", "")),
-        kind=str(plain.get("kind", "sequence")),
-        steps=[_step(step, controls, f"{where}: step {at}") for at, step in enumerate(steps, 1)],
-    )
-
-
-def _step(step: dict[str, Any], controls: Controls, where: str) -> pb.ProgrammeStep:
-    if unknown := sorted(step.keys() - _FIELDS):
-        raise ConfigError(f"unknown: {', '.join(unknown)}", where=where, mend=f"known are {', '.join(sorted(_FIELDS))}")
-    found = controls.get(str(step.get("control", "")))
-    if found is None:
-        raise ConfigError(f"the model has no control {step.get('control', '')!r}", where=where, mend="see `scada ctl controls`")
-    value = control_value(found, str(step.get("value", "")))
-    if value is None:
-        raise ConfigError(f"{step.get('value', '')!r} is no value of it", where=where, mend=f"values: {control_values(found)}")
-    try:
-        timeout_s, pause_s = (float(step.get(name, 0.0)) for name in ("timeout_s", "pause_s"))
-    except (TypeError, ValueError) as error:
-        raise ConfigError("timeout_s and pause_s are numbers of seconds", where=where) from error
-    return pb.ProgrammeStep(
-        control=found.mrid,
-        value=value,
-        condition=str(step.get("condition", "")),
-        timeout_s=timeout_s,
-        pause_s=pause_s,
-        note=str(step.get("note", "")),
-    )
-
-
 def _time(given: str) -> int:
     if not given:
         return 0
@@ -340,12 +288,13 @@ def _print_programme(link: Link, found: pb.Programme, controls: Controls) -> Non
             _value_text(step, controls),
             f"{step.condition} ({number(step.timeout_s)} s)" if step.condition else "",
             number(step.pause_s) if step.pause_s else "",
+            _feedback(link, step),
             step.note,
             step.finding,
         ]
         for at, step in enumerate(found.steps, 1)
     ]
-    click.echo(table(link.heads("step", "control", "value", "condition", "pause", "note", "finding"), rows))
+    click.echo(table(link.heads("step", "control", "value", "condition", "pause", "feedback", "note", "finding"), rows))
     click.echo(link.text("ctl.programme.digest", digest=found.digest.hex()))
 
 
@@ -404,6 +353,13 @@ def _finding(link: Link, found: pb.Programme) -> str:
         ),
         "",
     )
+
+
+def _feedback(link: Link, step: pb.ProgrammeStep) -> str:
+    """What a step without a feedback means for the run; empty for the others."""
+    if not step.no_feedback:
+        return ""
+    return link.text("ctl.programme.no_feedback" + "_accepted" * step.accept_no_feedback)
 
 
 def _step_text(step: pb.ProgrammeStep, controls: Controls) -> str:
