@@ -21,6 +21,7 @@ from tests.control.bench_programmes import (
     SEQUENCE,
     TWO_PERSONS,
     ProgrammeBench,
+    rows,
     who,
 )
 
@@ -33,7 +34,11 @@ PEOPLE = (
 )
 OUTCOMES = (SequenceState.SUCCESS, SequenceState.EXEC_FAILED, SequenceState.TIMED_OUT, SequenceState.REFUSED)
 
+ACCEPTED = 1
+"""Step that is engineered to go without feedback."""
+
 EVENTS = st.one_of(
+    st.tuples(st.just("unshown"), st.integers(0, 5), st.none()),
     st.tuples(st.just("answer"), st.integers(0, 5), st.booleans()),
     st.tuples(st.just("answer"), st.integers(0, 5), st.just(True)),
     st.tuples(st.just("again"), st.integers(0, 5), st.booleans()),
@@ -56,7 +61,11 @@ class World:
         self.open, self.given, self.disk = [], [], None
         self.executed, self.succeeded, self.withdrawn = [], set(), set()
         self.confirmed_by, self.over, self.starter = "", False, OPERATOR.name
-        programme = self.bench.saved(GROUP if group else replace(SEQUENCE, steps=(*SEQUENCE.steps, SEQUENCE.steps[0])))
+        self.unproven = set()
+        """Steps that succeeded and that nothing showed, until a person took them for done."""
+        planned = list(GROUP.steps if group else (*SEQUENCE.steps, SEQUENCE.steps[0]))
+        planned[ACCEPTED] = replace(planned[ACCEPTED], accept_no_feedback=True)
+        programme = self.bench.saved(replace(GROUP if group else SEQUENCE, steps=tuple(planned)))
         at_ns = self.bench.clock.now_ns() + 50 * NS_PER_S if timed else 0
         self.due_ns = at_ns
         answer, effects = self.bench.ask(programme, single_step=single and not group, at_ns=at_ns)
@@ -89,6 +98,7 @@ class World:
 
     def may_act(self, order):
         assert not self.over, "after the end"
+        assert self.kind is Kind.GROUP or not self.unproven, "behind a step that nothing shows"
         assert order.principal.name not in self.bench.refused, "without the right"
         assert self.bench.clock.now_ns() >= self.due_ns, "before its time"
         if self.guarded:
@@ -108,11 +118,26 @@ class World:
                     if good:
                         self.succeeded.add(order.step)
                     self.see(bench.answer(order, OUTCOMES[0 if good else 1 + which % 3], "" if good else "failed"))
+            case "unshown" if executing := [order for order in self.open if isinstance(order, ExecuteStep)]:
+                order = executing[which % len(executing)]
+                self.open.remove(order)
+                self.given.append(order)
+                self.succeeded.add(order.step)
+                phase = bench.run(self.run).steps[order.step].phase
+                if phase is StepPhase.EXECUTING and order.step != ACCEPTED:
+                    self.unproven.add(order.step)
+                self.see(bench.answer(order, SequenceState.SUCCESS, "no_feedback"))
             case "again" if self.given:
                 order = self.given[which % len(self.given)]
                 self.see(bench.answer(order, None if good else SequenceState.REFUSED))
             case "pause" | "resume" | "step" | "stop":
-                self.see(bench.command(self.run, name, PEOPLE[which])[1])
+                answer, effects = bench.command(self.run, name, PEOPLE[which])
+                if answer.accepted and name in ("resume", "step"):
+                    taken = {row.mrid for row in rows(effects) if row.step == "step_accept" and row.actor == PEOPLE[which].name}
+                    steps = bench.run(self.run).programme.steps
+                    assert taken == {steps[index].control for index in self.unproven}, "who takes it for done is traced"
+                    self.unproven.clear()
+                self.see(effects)
             case "confirm":
                 answer, effects = bench.confirm(self.run, PEOPLE[which], refuse=not good)
                 if answer.accepted and good:
@@ -148,11 +173,12 @@ class World:
     def check(self, record):
         for index, step in enumerate(record.steps):
             if step.phase is StepPhase.DONE:
-                assert index in self.succeeded
+                assert index in self.succeeded - self.unproven
+            assert (step.phase is StepPhase.UNPROVEN) is (index in self.unproven)
             if step.phase is StepPhase.SKIPPED:
                 assert index not in self.executed, "told that nothing was operated"
         if record.state.value == "done":
-            assert self.succeeded == set(range(len(record.steps)))
+            assert self.succeeded - self.unproven == set(range(len(record.steps)))
         if record.state.ended:
             assert not [step for step in record.steps if step.phase in (StepPhase.WAITING, StepPhase.EXECUTING)]
 
