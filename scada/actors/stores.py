@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from scada.actors.store_anchor import keep_head, known_head
 from scada.actors.upstream_station import event_capacity, queue_name
 from scada.apps.agc_avc.performance.store import PerformanceStore
 from scada.apps.calc.state import CalcFile
@@ -36,6 +37,7 @@ from scada.protocols.iec104.event_queue import StoredEventQueue
 from scada.rtdb.lmdb_file import CorruptFileError, quarantine
 from scada.rtdb.store import Store
 from scada.security.audit import AuditLog, read_audit
+from scada.security.audit_query import AuditReader
 
 _log = structlog.get_logger("system")
 
@@ -102,8 +104,10 @@ class Stores:
             self._open_marks(objects)
             programmes = ProgrammeStore.open_or_quarantine(settings.control.programmes, clock)
             self.programmes = self._opened("programmes.damaged", "programmes", programmes)
-            orders = OrderStore.open_or_quarantine(settings.dispatch.path, clock, key=seal)
+            known, told = known_head(AuditReader(settings.security.audit)), partial(keep_head, self.audit)
+            orders = OrderStore.open_or_quarantine(settings.dispatch.path, clock, key=seal, known=known, told=told)
             self.orders = self._opened("dispatch.damaged", "orders", orders)
+            self._note("dispatch.store_incomplete", self.orders.incomplete)
             self.queues: dict[str, StoredEventQueue] = {}
             for station in upstream:
                 self.open_queue(station)

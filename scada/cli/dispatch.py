@@ -135,6 +135,34 @@ def status(link: Link) -> None:
     click.echo(table(heads, rows))
 
 
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--audit", type=click.Path(path_type=Path), required=True, help="Folder of the audit log of that server.")
+@pass_link
+def check(link: Link, *, folder: Path, audit: Path) -> None:
+    """Prove the store of orders in FOLDER (`[dispatch] path`), beside a server that runs or without it; needs the server's key.
+
+    Exit code 0: every record is the server's, none is missing, none is older than the audit log says; 3: something is wrong.
+    Whether the audit log itself is whole says `scada audit verify`.
+    """
+    from scada.actors.store_anchor import known_head
+    from scada.apps.dispatch.order_store import OrderStore
+    from scada.cli.audit import TAMPERED
+    from scada.core.clock import SystemClock
+    from scada.rtdb.lmdb_file import CorruptFileError
+    from scada.security.audit_query import AuditReader
+    from scada.security.identities import load_identity, seal_key
+
+    key = seal_key(link.keys, load_identity(link.keys, "server", SystemClock()))
+    known = known_head(AuditReader(audit))  # before the store: what is changed meanwhile is newer
+    try:
+        count, head = OrderStore.check(folder, key=key, known=known)
+    except CorruptFileError as error:
+        click.echo(f"WRONG        {error}")
+        raise click.exceptions.Exit(TAMPERED) from error
+    click.echo(f"{count} orders after {head.changes} changes; the audit log knows change {known.changes}: none is missing")
+
+
 def read_values(file: Path) -> list[float]:
     """MW values of a CSV file, last column of each line; a first line that is no number is a head.
 

@@ -27,7 +27,7 @@ def dispatch(demo, tmp_path):
 
 def _rewrite(folder, change):
     """What somebody does who may write the file and has no key."""
-    file = LmdbFile(folder, "dispatch", layout=1, map_mb=16, databases=("orders", "modes", "meta"))
+    file = LmdbFile(folder, "dispatch", layout=2, map_mb=16, databases=("orders", "modes", "meta"))
     with file.write() as txn:
         for name, blob in list(txn.ascending("orders")):
             change(txn, bytes(name), bytes(blob))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, fields
 from hashlib import blake2b
 from hmac import compare_digest
@@ -14,17 +14,22 @@ import msgpack
 from scada.apps.dispatch.judging import PointFinding
 from scada.apps.dispatch.office import OrderRecord
 from scada.apps.dispatch.orders import Answer, OrderKey, Verdict
+from scada.apps.dispatch.store_head import HeadKeeper, IncompleteStoreError, StoreHead
 from scada.core.clock import Clock
-from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, quarantine
+from scada.rtdb.lmdb_file import CorruptFileError, LmdbFile, LmdbView, quarantine
 from scada.security.sm3 import hmac_sm3
 
 _NAME: Final = "dispatch"
 _LAYOUT: Final = 1
+"""Of a record."""
+_FILE_LAYOUT: Final = 2
 _MAC: Final = 32
 _ORDERS: Final = "orders"
 _MODES: Final = "modes"
 _META: Final = "meta"
 _BEGUN: Final = b"begun"
+NO_HEAD: Final = StoreHead()
+"""The audit log knows of no store."""
 _ANSWER: Final = tuple(field.name for field in fields(Answer))
 
 
@@ -35,43 +40,111 @@ class OrderStore:
         path: folder; made if absent.
         key: seals each record: whoever can write the file but has no key can neither add nor change an order.
         map_mb: fixed size of the file.
+        known: the last head that the audit log knows of this store.
+        told: called with the head after each change, once that is on the disk.
 
     Attributes:
         is_new: nothing was ever written to the file.
+        incomplete: what was found missing in the file that was here before, empty if nothing.
 
     Raises:
         CorruptFileError: the file is damaged, or a record was sealed by another key.
+        IncompleteStoreError: records are missing, or it is an older copy.
         StoreError: see :class:`scada.rtdb.lmdb_file.LmdbFile`.
     """
 
-    def __init__(self, path: Path, *, key: bytes = b"", map_mb: int = 256) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        key: bytes = b"",
+        map_mb: int = 256,
+        known: StoreHead = NO_HEAD,
+        told: Callable[[StoreHead], None] = lambda _head: None,
+    ) -> None:
         self._key = key
-        self._file = LmdbFile(path, _NAME, layout=_LAYOUT, map_mb=map_mb, databases=(_ORDERS, _MODES, _META))
+        self._told = told
+        self._head = HeadKeeper(key, (_ORDERS, _MODES))
+        self.incomplete = ""
+        tables = (_ORDERS, _MODES, _META)
+        upgrades = {1: lambda txn: self._head.begin(txn, 1)}
+        self._file: LmdbFile | LmdbView = LmdbFile(
+            path, _NAME, layout=_FILE_LAYOUT, map_mb=map_mb, databases=tables, upgrades=upgrades
+        )
         try:
-            with self._file.read() as txn:
-                self.is_new = txn.get(_META, _BEGUN) is None
-            for _ in self.records():
-                pass
-            self.modes()
+            self._prove(known)
         except BaseException:
             self._file.close()
             raise
 
     @classmethod
-    def open_or_quarantine(cls, path: Path, clock: Clock, *, key: bytes = b"", map_mb: int = 256) -> tuple[OrderStore, str]:
-        """Open; if the file is damaged, move it aside (``*.corrupt-<ns>``) and start empty.
+    def check(cls, path: Path, *, key: bytes, known: StoreHead) -> tuple[int, StoreHead]:
+        """Prove a store without opening it for writing; how many orders it has, and its head.
+
+        Args:
+            path: folder; its server may run.
+            key: of that server.
+            known: the last head that the audit log knew **before** this is called.
+
+        Raises:
+            CorruptFileError: as the class itself.
+            StoreError: it cannot be read.
+        """
+        self = cls.__new__(cls)
+        self._key, self._head = key, HeadKeeper(key, (_ORDERS, _MODES))
+        self._file = LmdbView(path, _NAME, layout=_FILE_LAYOUT, databases=(_ORDERS, _MODES, _META))
+        try:
+            self._prove(known)
+            return sum(1 for _ in self.records()), self._head.head
+        finally:
+            self._file.close()
+
+    def _prove(self, known: StoreHead) -> None:
+        with self._file.read() as txn:
+            self.is_new = txn.get(_META, _BEGUN) is None
+            for table in (_ORDERS, _MODES):
+                for name, blob in txn.ascending(table):
+                    self._opened(table, name, blob)
+            self._head.open(txn, known, str(self._file.path))
+
+    @classmethod
+    def open_or_quarantine(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        key: bytes = b"",
+        map_mb: int = 256,
+        known: StoreHead = NO_HEAD,
+        told: Callable[[StoreHead], None] = lambda _head: None,
+    ) -> tuple[OrderStore, str]:
+        """Open; if the file is damaged or incomplete, move it aside (``*.corrupt-<ns>``) and start empty.
 
         Returns:
-            The store and what happened in one sentence, empty if nothing.
+            The store and what was damaged in one sentence, empty if nothing; what is missing is :attr:`incomplete`.
 
         Raises:
             StoreError: any other fault.
         """
         try:
-            return cls(path, key=key, map_mb=map_mb), ""
+            return cls(path, key=key, map_mb=map_mb, known=known, told=told), ""
         except CorruptFileError as error:
             aside = quarantine(path, _NAME, clock.now_ns())
-            return cls(path, key=key, map_mb=map_mb), f"{error.what}; {error.where} was moved to {aside.name}"
+            store = cls(path, key=key, map_mb=map_mb, told=told)
+            store._go_on(known)
+            what = f"{error.what}; {error.where} was moved to {aside.name}"
+            if not isinstance(error, IncompleteStoreError):
+                return store, what
+            store.incomplete = what
+            return store, ""
+
+    def _go_on(self, known: StoreHead) -> None:
+        """An empty store in the place of one that the audit log knows: its changes are numbered on."""
+        assert isinstance(self._file, LmdbFile)
+        if known.changes:
+            with self._file.write() as txn:
+                self._head.begin(txn, known.changes + 1)
+            self._told(self._head.head)
 
     def records(self) -> Iterator[OrderRecord]:
         """Every order, in no order."""
@@ -86,13 +159,14 @@ class OrderStore:
         Raises:
             StoreError: nothing was written.
         """
-        with self._file.write() as txn:
-            for record in records:
-                name = _name(record.answer.key)
-                txn.put(_ORDERS, name, self._sealed(_ORDERS, name, _encode(record)))
-            for key in dropped:
-                txn.delete(_ORDERS, _name(key))
-            txn.put(_META, _BEGUN, b"1")
+        put = [(record.answer.key, _encode(record)) for record in records]
+        self._change(
+            [
+                *((_ORDERS, name, self._sealed(_ORDERS, name, blob)) for name, blob in ((_name(key), blob) for key, blob in put)),
+                *((_ORDERS, _name(key), None) for key in dropped),
+            ],
+            begun=True,
+        )
         self.is_new = False
 
     def modes(self) -> dict[tuple[str, str], str]:
@@ -104,11 +178,17 @@ class OrderStore:
     def write_mode(self, slot: tuple[str, str], words: str | None) -> None:
         """Keep what a mode was before dispatch ordered another; None = that is restored, forget it."""
         name = _name(slot)
+        blob = None if words is None else self._sealed(_MODES, name, msgpack.packb([*slot, words]))
+        self._change([(_MODES, name, blob)])
+
+    def _change(self, changed: Iterable[tuple[str, bytes, bytes | None]], *, begun: bool = False) -> None:
+        assert isinstance(self._file, LmdbFile)
         with self._file.write() as txn:
-            if words is None:
-                txn.delete(_MODES, name)
-            else:
-                txn.put(_MODES, name, self._sealed(_MODES, name, msgpack.packb([*slot, words])))
+            made = self._head.change(txn, changed)
+            if begun:
+                txn.put(_META, _BEGUN, b"1")
+        self._head.take(made)
+        self._told(self._head.head)
 
     def close(self) -> None:
         """Close the file; may be called twice."""
