@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 import structlog
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
 from scadapb.v1 import scada_pb2 as pb
 from starlette.types import Receive, Scope, Send
 
@@ -181,7 +182,7 @@ class Streams:
         return ""
 
 
-class StreamResponse(EventSourceResponse):
+class StreamResponse(StreamingResponse):
     """An answer that goes on until the reader leaves, its token ends or the process does.
 
     Args:
@@ -196,7 +197,9 @@ class StreamResponse(EventSourceResponse):
         self._token = token
         self._stream = stream
         self._wait = wait
-        super().__init__(self._say(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(
+            self._say(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, media_type="text/event-stream"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; a reader that takes nothing does not keep a stream open whose token has ended."""

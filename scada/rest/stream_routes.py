@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.sse import EventSourceResponse
+from fastapi.responses import StreamingResponse
 
 from scada.rest.asking import PROBLEMS, Name, PointNames, Sought, bearer, chosen, fresh, named, reader
 from scada.rest.stream import StreamResponse, Streams, ValueStream
@@ -34,7 +34,7 @@ Period = Annotated[int, Query(ge=250, le=3_600_000, description="Shortest time b
 
 @router.get(
     "/values/stream",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     responses=_EVENTS,
     summary="Values as they change",
     dependencies=[Depends(bearer)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import grpc
 import httpx
@@ -32,6 +33,7 @@ class FakeServer:
                 name=f"P{pid}",
                 kind=pb.POINT_KIND_STATUS if pid % 5 == 0 else pb.POINT_KIND_ANALOG,
                 unit="MW",
+                measurement_type="SwitchPosition" if pid % 5 == 0 else "ThreePhaseActivePower",
                 station=STATIONS[pid % 2],
                 states={0: "open", 1: "closed"} if pid % 5 == 0 else {},
             )
@@ -124,15 +126,39 @@ class FakeServer:
 
     def Events_ListAlarms(self, _):
         alarms = [
-            pb.AlarmInfo(alarm_id=number, phase=1, alarm_class=1, key="limit.hi", station=name, value=float("nan"), raised_ns=T0)
-            for number, name in enumerate((*STATIONS, ""), 1)
+            pb.AlarmInfo(
+                alarm_id=number,
+                phase=1,
+                alarm_class=1,
+                key="limit.hi",
+                station=name,
+                pid=pid,
+                mrid=f"mrid-{pid}" if pid >= 0 else "",
+                value=float("nan"),
+                raised_ns=T0,
+                acknowledged_by="alice",
+                parameters={"limit": "9", "user": "alice", "reason": "alice says"},
+            )
+            for number, name, pid in ((1, "East", 2), (2, "West", 5), (3, "", -1))
         ]
         return pb.AlarmList(alarms=alarms, last_event_id=9, suppressed=4)
 
     def Events_ListEvents(self, request):
         numbers = range(100, 0, -1) if not request.behind else range(request.behind - 1, 0, -1)
         found = [
-            pb.EventInfo(event_id=number, time_ns=T0 + number, kind=1, alarm_class=1, station=STATIONS[number % 2])
+            pb.EventInfo(
+                event_id=number,
+                time_ns=T0 + number,
+                kind=1,
+                alarm_class=1,
+                station=STATIONS[number % 2],
+                pid=number % 40,
+                mrid=f"mrid-{number % 40}",
+                path=f"{STATIONS[number % 2]}/110 kV/P{number % 40}",
+                key="control.success",
+                actor="alice",
+                parameters={"value": "1", "operator": "alice", "reason": "alice says"},
+            )
             for number in list(numbers)[: request.limit]
         ]
         return pb.EventList(events=found)
@@ -147,7 +173,8 @@ class FakeServer:
 
     def Dispatch_GetDispatch(self, _):
         return pb.DispatchStatus(
-            interchange_setpoint_mw=float("nan"), orders=[pb.DispatchOrder(order_id="o-1", mw=5.0, applied_mw=float("nan"))]
+            interchange_setpoint_mw=float("nan"),
+            orders=[pb.DispatchOrder(order_id="o-1", mw=5.0, applied_mw=float("nan"), sender="alice", reason="alice says")],
         )
 
     def full(self, *, seq=7, value=3.5):
@@ -189,3 +216,45 @@ class Rig:
         shown = {"Authorization": f"Bearer {token}"} if token else {}
         async with httpx.AsyncClient(transport=transport, base_url="http://rest") as client:
             return await client.get(path, params=params, headers={**shown, **(headers or {})})
+
+
+class Reader:
+    """Reads a stream as an ASGI server would hand it over; while ``taking`` is clear it takes nothing."""
+
+    def __init__(self, rig, path, token, headers=(), query=""):
+        self.status = None
+        self.taking = asyncio.Event()
+        self.taking.set()
+        self.left = asyncio.Event()
+        self._parts = asyncio.Queue()
+        head = [(b"host", b"rest"), (b"authorization", f"Bearer {token}".encode()), *headers]
+        scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
+        scope |= {"scheme": "http", "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": ""}
+        scope |= {"headers": head, "client": ("10.0.0.1", 1), "server": ("rest", 80), "extensions": {}}
+        self.task = asyncio.create_task(rig.app(scope, self._receive, self._send))
+
+    async def _receive(self):
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message):
+        await self.taking.wait()
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["body"]:
+            self._parts.put_nowait(message["body"].decode())
+
+    async def next(self):
+        """The next event as (name, id, data)."""
+        text = await asyncio.wait_for(self._parts.get(), 20)
+        assert text.endswith("\n\n")
+        fields = dict(line.split(": ", 1) for line in text.strip().splitlines())
+        return fields["event"], fields.get("id", ""), json.loads(fields["data"])
+
+    @property
+    def waiting(self):
+        return self._parts.qsize()
+
+    async def leave(self):
+        self.left.set()
+        await asyncio.wait_for(self.task, 20)

@@ -19,7 +19,7 @@ from scada.cli.rest_service import description, tls_files
 from scada.core.errors import ConfigError
 from scada.core.settings import RestSettings
 from scada.rest import shapes, times
-from scada.rest.door import STRANGER_PER_MINUTE
+from scada.rest.door import REFUSALS_PER_MINUTE, STRANGER_PER_MINUTE
 
 ADDRESSES = {
     "/v1/status": ("status", shapes.Status, {}),
@@ -237,6 +237,29 @@ async def test_strangers_do_not_fill_the_log(rig):
             assert refused.status_code in (401, 429)
     assert 0 < len(logged) <= STRANGER_PER_MINUTE
     assert all(len(str(line)) < 1000 for line in logged)
+
+
+async def test_strangers_of_many_addresses_do_not_fill_the_log_either(rig):
+    with structlog.testing.capture_logs() as logged:
+        for number in range(300):
+            peer = f"10.{number // 250}.{number % 250}.1"
+            assert (await rig.get("/v1/values", "scada_x_y", peer=peer)).status_code == 401
+    assert 0 < len(logged) <= REFUSALS_PER_MINUTE
+
+
+async def test_a_network_of_ipv6_is_one_stranger(rig):
+    codes = [(await rig.get("/v1/values", "scada_x_y", peer=f"2001:db8::{number:x}")).status_code for number in range(20)]
+    assert codes.count(401) == STRANGER_PER_MINUTE // 4
+    assert (await rig.get("/v1/values", "scada_x_y", peer="2001:db8:0:1::1")).status_code == 401
+    assert (await rig.get("/v1/values", "scada_x_y", peer="not an address")).status_code == 401
+
+
+async def test_a_token_that_asks_too_much_is_one_line_in_the_log(rig):
+    token = rig.issue(per_minute=4)
+    with structlog.testing.capture_logs() as logged:
+        codes = [(await rig.get("/v1/alarms", token)).status_code for _ in range(30)]
+    assert codes.count(429) == 29
+    assert [line["event"] for line in logged] == ["rate limited"]
 
 
 async def test_a_revoked_token_is_refused_with_the_next_request(rig):

@@ -10,9 +10,10 @@ import httpx
 import pytest
 from rest.rest_rig import FakeServer
 
-from scada.cli.rest_service import _config, _HttpServer
+from scada.cli.rest_service import STALLED_MS, _config, _HttpServer, _listener
 from scada.core.clock import SystemClock
-from scada.core.settings import RestSettings
+from scada.core.errors import ConfigError
+from scada.core.settings import RestSettings, parse_settings
 from scada.rest.app import make_app
 from scada.rest.tokens import TokenStore
 from scada.security.identities import init_identities
@@ -26,10 +27,12 @@ async def served(tmp_path):
     tokens = TokenStore(tmp_path / "tokens.json", clock)
     token = tokens.issue("lab", days=1.0, scopes=("status",), stations=(), per_minute=600)
     files = keys / "server.tls.pem", keys / "server.tls.key"
-    listener = socket.create_server(("127.0.0.1", 0))
     given = RestSettings(certificate=files[0], key=files[1])
     app = make_app(FakeServer(), tokens, clock, follow=False)
     server = _HttpServer(_config(app, given, files), app.state.streams.end)
+    server.config.port = 0
+    listener = _listener(server.config)
+    listener.listen()
     task = asyncio.create_task(server.serve(sockets=[listener]))
     yield listener.getsockname()[1], keys, token
     server.end()
@@ -72,3 +75,70 @@ async def test_a_host_that_is_none_breaks_nothing(served, host):
     writer.close()
     assert answer.split()[1] in ("200", "400")
     assert "Traceback" not in answer
+
+
+async def test_a_stream_over_a_socket_ends_with_the_service(tmp_path):
+    clock = SystemClock()
+    tokens = TokenStore(tmp_path / "tokens.json", clock)
+    token = tokens.issue("lab", days=1.0, scopes=("values",), stations=(), per_minute=600)
+    app = make_app(FakeServer(), tokens, clock, follow=False)
+    await app.state.mirror._take(FakeServer().full())
+    server = _HttpServer(_config(app, RestSettings(), None), app.state.streams.end)
+    server.config.port = 0
+    listener = _listener(server.config)
+    listener.listen()
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    address, bearer = f"http://127.0.0.1:{listener.getsockname()[1]}", {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx.AsyncClient(base_url=address, trust_env=False) as client,
+        client.stream("GET", "/v1/values/stream", headers=bearer) as answer,
+    ):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines, told = answer.aiter_lines(), []
+        async for line in lines:
+            told.append(line)
+            if line.startswith("id: "):
+                break
+        assert told[0] == "event: snapshot"
+        server.end()
+        assert [line async for line in lines if line.startswith("event: ")][-1] == "event: end"
+    await asyncio.wait_for(task, 20)
+
+
+async def test_a_connection_that_takes_nothing_is_cut_by_the_kernel():
+    app = make_app(FakeServer(), TokenStore(None, SystemClock()), SystemClock(), follow=False)
+    config = _config(app, RestSettings(), None)
+    config.port = 0
+    with _listener(config) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == STALLED_MS
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "believed"),
+    [
+        ([], "127.0.0.1", False),
+        (["10.1.1.1"], "127.0.0.1", False),
+        (["127.0.0.1"], "127.0.0.1", True),
+        (["127.0.0.0/8"], "127.0.0.9", True),
+        (["10.1.1.1"], "10.1.1.1", True),
+    ],
+)
+async def test_only_a_named_proxy_says_whom_it_asks_for(proxies, peer, believed, monkeypatch):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # of uvicorn; the configuration alone says it here
+    seen = []
+
+    async def _app(scope, receive, send):
+        seen.append((scope["client"][0], scope["scheme"]))
+
+    config = _config(_app, RestSettings(behind_proxy=proxies), None)
+    headers = [(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https")]
+    await config.loaded_app({"type": "http", "client": (peer, 1), "headers": headers, "scheme": "http"}, None, None)
+    assert seen == [("203.0.113.9", "https") if believed else (peer, "http")]
+
+
+@pytest.mark.parametrize("proxies", [["*"], ["0.0.0.0/0"], ["::/0"], ["proxy.example"], "127.0.0.1"])
+def test_nobody_is_believed_wholesale(proxies, tmp_path):
+    with pytest.raises(ConfigError, match="behind_proxy"):
+        parse_settings({"rest": {"behind_proxy": proxies}}, base=tmp_path)
