@@ -16,6 +16,7 @@ from scada.control.records import SequenceState
 from scada.control.two_person import GuardianWord
 from scada.core.control_settings import TwoPersonRule
 from scada.core.quality import Quality
+from scada.model_cim.tables import Station
 from scada.protocols.driver import LinkState
 from scada.security.audit import AuditRecord
 from scada.security.sm3 import sm3
@@ -24,6 +25,7 @@ from tests.control.bench_desk import (
     AVC,
     BARE,
     BREAKER,
+    CLOSE,
     CUT,
     NO,
     OPERATOR,
@@ -41,7 +43,18 @@ PEOPLE = (OPERATOR, person("li"), person("viewer", "VIEWER"))
 RESULTS = (YES, NO, SILENT, CUT)
 VALUES = {BREAKER: (1.0, 2.0), TAP: (1.0, 2.0), POWER: (20.0, 90.0), BARE: (1.0, 2.0), STATUS: (1.0, 2.0)}
 GUARDED = (BREAKER, STATUS)
-RULES = tuple(TwoPersonRule(control=f"c-{cid}") for cid in GUARDED)
+RULES = (*(TwoPersonRule(control=f"c-{cid}") for cid in GUARDED), TwoPersonRule(station="South"))
+MODELS = {south: replace(TABLES, stations=[Station("s-1", "S1", "South" if south else "North", ())]) for south in (False, True)}
+"""The station belongs to one control area or the other; in the south everything takes two persons."""
+ELSEWHERE = replace(OPERATOR, station="desk 2")
+"""The operator, at the workstation where a guardian confirms."""
+LESS = {
+    "": lambda principal: principal,
+    "no rights": lambda principal: replace(principal, rights=frozenset()),
+    "another area": lambda principal: replace(principal, areas=frozenset({"West"})),
+}
+MEANWHILE = ("", "li", "wang", "reconnect", "restart", "late", "audit", "repeat", "no rights", "another area")
+MEANWHILE += ("tag", "earth", "clock", "model", "other rule")
 GUARDIANS = (
     replace(person("li", "GUARDIAN"), station="desk 2"),
     replace(person("zhao", "GUARDIAN"), station="desk 3"),
@@ -55,7 +68,8 @@ FINAL = set(SequenceState) - {SequenceState.SELECTED, SequenceState.EXECUTING}
 class Orderings(RuleBasedStateMachine):
     """Two operators, a viewer, two guardians and more who would be, and two applications; a station that answers anything.
 
-    Connections are lost, rights revoked, the server restarted and signed orders sent again at any time.
+    Connections are lost, rights revoked or taken away in part, tags hung, earths closed, models and clocks changed, the server
+    restarted and signed orders sent again at any time.
     """
 
     sequences = Bundle("sequences")
@@ -63,6 +77,11 @@ class Orderings(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.revoked = set()
+        self.less = {}
+        """name -> what is left of the rights"""
+        self.tagged = set()
+        """cids"""
+        self.south, self.changing = False, frozenset()
         self.rows = []
         self.lives = 0
         self.life()
@@ -73,12 +92,15 @@ class Orderings(RuleBasedStateMachine):
         self.sent = []
         """executes that were sent: (sequence, operator, digest)"""
         self.carried = None
-        """digest of the execute that is being judged"""
+        """digest of the execute that is being judged, and who sends it"""
+        self.carrier = OPERATOR
         self.applications = set()
         self.control_of = {}
         self.owner_of = {}
         self.checked_back = set()
         self.selected_at = {}
+        self.selected_south = set()
+        """sequences that were selected while the station was in the south"""
         self.awaiting = {}
         """sequence -> step whose answer the station still owes"""
         self.executed = set()
@@ -91,23 +113,30 @@ class Orderings(RuleBasedStateMachine):
     def life(self):
         """A server that starts on what the last one left: the plant, the clock and the audit log."""
         self.lives += 1
-        bench = Bench(two_person=RULES, standing=self.standing)
+        more = {"two_person": RULES, "standing": self.standing, "tags": self.tags}
+        bench = Bench(**more)
+        self.changing = frozenset()
         if self.lives > 1:
             bench.clock, bench.plant, bench.topology = self.bench.clock, self.bench.plant, self.bench.topology
         life, numbers = self.lives, iter(range(1, 10**6))
         bench.desk = ControlDesk(
-            TABLES,
+            MODELS[self.south],
             bench.clock,
             bench.plant,
             bench.topology,
-            two_person=RULES,
-            standing=self.standing,
             identifier=lambda: f"q{life}.{next(numbers)}",
+            **more,
         )
         self.bench = bench
 
     def standing(self, principal):
-        return None if principal.name in self.revoked else principal
+        return None if principal.name in self.revoked else LESS[self.less.get(principal.name, "")](principal)
+
+    def tags(self, control, value):
+        return "do not operate" if control.cid in self.tagged else ""
+
+    def guarded(self, cid):
+        return cid in GUARDED or self.south
 
     def ticket(self):
         self.tickets += 1
@@ -139,7 +168,7 @@ class Orderings(RuleBasedStateMachine):
                     if sequence_id in self.selected_at:
                         assert self.bench.clock.monotonic() - self.selected_at[sequence_id] < 30.0, "operated too late"
                     assert self.bench.plant.link is LinkState.UP
-                    self.judge(sequence_id, control)
+                    self.judge(sequence_id, control, effect.value)
                     self.executed.add(sequence_id)
                     self.awaiting[sequence_id] = "execute"
                 case SendCancel(sequence_id, _):
@@ -152,19 +181,35 @@ class Orderings(RuleBasedStateMachine):
                         assert (reply.sequence_id, "confirm") in self.audited
                     if reply.state is SequenceState.SUCCESS:
                         assert reply.sequence_id in self.executed
+                        self.prove(reply)
         if failed is not None:
             self.watch(self.bench.desk.audit_failed(failed, "disk full"))
 
-    def judge(self, sequence_id, control):
+    def prove(self, reply):
+        """What the plant shows when a control is told to have succeeded, in the words that say what proves it."""
+        cid = self.control_of.get(reply.sequence_id)
+        if cid is None or reply.code == "no_feedback":
+            assert cid in (BARE, None), "what is watched is not told as unwatched"
+            return
+        reading = self.bench.plant.readings[cid]
+        assert reading.good
+        assert not reading.held, "what an operator entered proves nothing"
+
+    def judge(self, sequence_id, control, value):
         """What must be true when a control operates."""
+        assert control.cid not in self.tagged, "under a tag"
+        assert control.cid not in self.changing, "while its model changes"
+        assert not (control.cid == BREAKER and value == CLOSE and self.bench.topology.earthed), "onto earth"
         if control.select and sequence_id in self.selection:
             assert self.selection[sequence_id][2] == self.bench.plant.connections, "the station has forgotten the selection"
         if sequence_id in self.applications:
             return
-        assert self.owner_of[sequence_id] not in self.revoked
-        if control.cid not in GUARDED:
+        assert self.owner_of[sequence_id] not in {*self.revoked, *self.less}
+        if not self.guarded(control.cid) and sequence_id not in self.selected_south:
             return
         guardian, digest = self.word[sequence_id]
+        assert self.carrier.station != guardian.station, "at the guardian's workstation"
+        assert guardian.name not in self.less
         assert digest == self.carried, "operated without the guardian's word"
         assert guardian.name not in {self.owner_of[sequence_id], *self.revoked}
         assert guardian.station != "desk 1"
@@ -190,6 +235,8 @@ class Orderings(RuleBasedStateMachine):
             assert who.name != "viewer"
             assert number
             self.owner_of[sequence_id] = who.name
+            if self.south:
+                self.selected_south.add(sequence_id)
             if not TABLES.controls[cid].select:
                 self.selected_at[sequence_id] = self.bench.clock.monotonic()
         return sequence_id
@@ -209,7 +256,7 @@ class Orderings(RuleBasedStateMachine):
             self.ticket(), f"c-{cid}", who, b"adjust", raised=raised, amount=amount, device_number=typed
         )
         begun = {row.request.sequence_id for row in self.bench.desk.running()} - before
-        assert cid not in GUARDED or not begun
+        assert not self.guarded(cid) or not begun
         for sequence_id in begun | {effect.sequence_id for effect in effects if isinstance(effect, SendExecute)}:
             self.owner_of[sequence_id] = who.name
         self.begin_one_call(begun, effects, application=False)
@@ -246,6 +293,35 @@ class Orderings(RuleBasedStateMachine):
     def rights_change(self, name, back):
         (self.revoked.discard if back else self.revoked.add)(name)
 
+    @rule(name=st.sampled_from(("wang", "li", "zhao")), left=st.sampled_from(("", "", *LESS)))
+    def rights_are_taken_away_in_part(self, name, left):
+        self.less.pop(name, None)
+        if left:
+            self.less[name] = left
+
+    @rule(cid=st.sampled_from(sorted(VALUES)), hung=st.sampled_from((True, False, False)))
+    def a_tag_is_hung_or_taken_down(self, cid, hung):
+        (self.tagged.add if hung else self.tagged.discard)(cid)
+
+    @rule(earthed=st.sampled_from((True, False, False, None)))
+    def the_bay_is_earthed(self, earthed):
+        self.bench.topology.earthed = earthed
+
+    @rule(seconds=st.sampled_from((-86_400.0, -5.0, 5.0, 86_400.0)))
+    def the_wall_clock_is_set(self, seconds):
+        self.bench.clock.jump(seconds)
+
+    @rule(cids=st.frozensets(st.sampled_from(sorted(VALUES)), max_size=2))
+    def a_model_change_begins(self, cids):
+        effects, _, _ = self.bench.desk.reserve(cids)
+        self.changing = cids
+        self.watch(effects)
+
+    @rule(south=st.booleans())
+    def a_model_takes_over(self, south):
+        self.south, self.changing = south, frozenset()
+        self.bench.desk.adopt(MODELS[south], self.bench.topology)
+
     @rule(down=st.booleans())
     def connection_is_made_anew(self, down):
         self.bench.plant.connections += 1
@@ -279,7 +355,7 @@ class Orderings(RuleBasedStateMachine):
             return
         sequence_id, who, digest = data.draw(st.sampled_from(self.sent))
         before = len(self.executed)
-        self.carried = digest
+        self.carried, self.carrier = digest, who
         done = sequence_id in self.executed
         self.watch(self.bench.desk.execute(self.ticket(), sequence_id, who, b"execute", confirm_digest=digest))
         assert not done or len(self.executed) == before
@@ -304,7 +380,7 @@ class Orderings(RuleBasedStateMachine):
         sequence_id = self.select(OPERATOR, cid, 1, number=True)
         if self.awaiting.get(sequence_id) == "select":
             self.answer(sequence_id, "select", YES)
-        if cid in GUARDED:
+        if self.guarded(cid):
             self.guard(sequence_id, GUARDIANS[0], right=True, refuse=False)
         self.bench.clock.advance(seconds)
         return sequence_id
@@ -315,12 +391,14 @@ class Orderings(RuleBasedStateMachine):
         who=st.sampled_from((None, GUARDIANS[0], *GUARDIANS)),
         right=st.sampled_from((True, True, False)),
         carries=st.sampled_from((True, True, False)),
-        meanwhile=st.sampled_from(("", "li", "wang", "reconnect", "restart", "late", "audit", "repeat")),
+        meanwhile=st.sampled_from(MEANWHILE),
+        at=st.sampled_from((OPERATOR, OPERATOR, ELSEWHERE)),
     )
-    def attempt(self, cid, who, right, carries, meanwhile):
+    def attempt(self, cid, who, right, carries, meanwhile, at):
         """Two persons on a good day, but for one thing or the other."""
-        self.audit_broken, self.bench.plant.link = False, LinkState.UP
-        self.revoked.clear()
+        self.audit_broken, self.bench.plant.link, self.bench.topology.earthed = False, LinkState.UP, False
+        for one in (self.revoked, self.less, self.tagged):
+            one.clear()
         sequence_id = self.select(OPERATOR, cid, 1, number=True)
         if self.awaiting.get(sequence_id) == "select":
             self.answer(sequence_id, "select", YES)
@@ -337,10 +415,21 @@ class Orderings(RuleBasedStateMachine):
                 self.bench.clock.advance(30)
             case "audit":
                 self.audit_broken = True
-        self.execute(sequence_id, OPERATOR, carries=carries)
+            case "no rights" | "another area":
+                self.less["li"] = self.less["wang"] = meanwhile
+            case "tag":
+                self.tagged.add(cid)
+            case "earth":
+                self.bench.topology.earthed = True
+            case "clock":
+                self.bench.clock.jump(-3600.0)
+            case "model" | "other rule":
+                self.a_model_change_begins(frozenset({cid} if meanwhile == "model" else ()))
+                self.a_model_takes_over(not self.south)
+        self.execute(sequence_id, at, carries=carries)
         self.audit_broken = False
         if meanwhile == "repeat":
-            self.execute(sequence_id, OPERATOR, carries=carries)
+            self.execute(sequence_id, at, carries=carries)
         return sequence_id
 
     @rule(sequence_id=sequences, step=st.sampled_from(("select", "execute", "cancel")), result=st.sampled_from(RESULTS))
@@ -350,10 +439,13 @@ class Orderings(RuleBasedStateMachine):
             return
         self.watch(self.bench.desk.on_answer(sequence_id, step, result))
 
-    @rule(sequence_id=sequences, who=st.sampled_from((OPERATOR, *PEOPLE)), carries=st.sampled_from((True, True, False)))
+    @rule(
+        sequence_id=sequences, who=st.sampled_from((OPERATOR, *PEOPLE, ELSEWHERE)), carries=st.sampled_from((True, True, False))
+    )
     def execute(self, sequence_id, who, carries):
         before = len(self.executed)
         self.carried = self.word[sequence_id][1] if carries and sequence_id in self.word else b""
+        self.carrier = who
         self.sent.append((sequence_id, who, self.carried))
         self.watch(self.bench.desk.execute(self.ticket(), sequence_id, who, b"execute", confirm_digest=self.carried))
         if len(self.executed) > before:
@@ -363,9 +455,13 @@ class Orderings(RuleBasedStateMachine):
     def cancel(self, sequence_id, who):
         self.watch(self.bench.desk.cancel(self.ticket(), sequence_id, "", who))
 
-    @rule(cid=st.sampled_from(sorted(VALUES)), value=st.sampled_from((0.0, 1.0, 2.0, 3.0, 20.0, 90.0)), good=st.booleans())
-    def feedback(self, cid, value, good):
-        self.bench.plant.readings[cid] = Reading(value, 0 if good else int(Quality.INVALID))
+    @rule(
+        cid=st.sampled_from(sorted(VALUES)),
+        value=st.sampled_from((0.0, 1.0, 2.0, 3.0, 20.0, 90.0)),
+        quality=st.sampled_from((0, 0, int(Quality.INVALID), int(Quality.MANUAL))),
+    )
+    def feedback(self, cid, value, quality):
+        self.bench.plant.readings[cid] = Reading(value, quality)
         self.watch(self.bench.desk.on_changes([cid]))
 
     @rule(up=st.sampled_from((True, True, False)))
