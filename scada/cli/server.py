@@ -18,6 +18,7 @@ from scada.core.settings import Settings
 from scada.security.identities import seal_key
 from scada.security.policy import PolicyFiles
 from scada.security.renewable_identity import RenewableIdentity
+from scada.security.revocation_memory import RevocationMemory
 from scada.security.secrets_store import SecretStore
 from scada.security.session import SERVER_ROLE, SessionPolicy, SessionServer
 from scada.security.sm2 import self_test
@@ -59,13 +60,15 @@ class Server:
         host_clock = SystemClock()
         use_source(SecretStore(settings.security.keys).get)
         security = settings.security
+        memory = RevocationMemory(security.revoked)
         trust = Trust(
             security.keys,
             host_clock,
             lists_demanded=security.revocation_lists == "required",
             files=PolicyFiles(security.keys, security.roles, security.zones),
+            memory=memory,
         )
-        tls = TlsTrust(settings.security.keys) if settings.api.tls else None
+        tls = TlsTrust(settings.security.keys, memory=memory) if settings.api.tls else None
         identity = RenewableIdentity(security.keys, SERVER_IDENTITY, host_clock, trust=trust, role=SERVER_ROLE)
         sessions = SessionServer(
             site=settings.site.name,

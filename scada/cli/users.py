@@ -16,8 +16,9 @@ from scada.cli.link import Link, link_options, make_link
 from scada.cli.rendering import table, time_text
 from scada.cli.users_folder import UserFolder
 from scada.core.errors import ScadaError, SecurityError
+from scada.security.key_files import save_file
 from scada.security.users import text_of_time, time_of_text, write_table
-from scada.security.users_file import parse_table, save_file
+from scada.security.users_file import parse_table
 
 if TYPE_CHECKING:
     from scada.api.client import ScadaClient

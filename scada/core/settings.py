@@ -133,6 +133,10 @@ class SecuritySettings(_Section):
 
     keys: Path = Field(Path("var/keys"), description="Folder of identities made by ``scada keys``.")
     audit: Path = Field(Path("var/audit"), description="Folder of the audit log.")
+    revoked: Path = Field(
+        Path("var/revoked.json"),
+        description="What was revoked, as far as this server has seen: an older list put back brings nobody back.",
+    )
     control_window_s: float = Field(2.0, gt=0, description="Largest difference of a control's time stamp to ours.")
     secrecy: bool = Field(False, description="Orders and replies are enciphered (SM4-GCM) inside TLS; nothing less is taken.")
     idle_minutes: float = Field(
@@ -318,6 +322,7 @@ _PATHS = (
     ("security", "roles"),
     ("security", "zones"),
     ("security", "audit"),
+    ("security", "revoked"),
     ("replay", "path"),
     ("recording", "path"),
     ("cycles", "path"),

@@ -6,6 +6,7 @@ A certificate is proven up to a root: every signature, the right to issue, path 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +63,7 @@ class Authorities:
         self._issuer: dict[bytes, Certificate] = {}
         self._all = [root, *others]
         self._lists_demanded = lists_demanded
+        self._remembered: Mapping[bytes, Mapping[int, Revoked]] = {}
         for each in self._all:
             if each.is_root:
                 check_authority(each)
@@ -74,6 +76,16 @@ class Authorities:
     def __iter__(self) -> Iterator[Certificate]:
         """The authorities, the root first."""
         return iter(self._all)
+
+    def remembering(self, revoked: Mapping[bytes, Mapping[int, Revoked]]) -> Authorities:
+        """The same set, for which these count as revoked too.
+
+        Args:
+            revoked: by the point of the authority's key and the serial number.
+        """
+        made = copy(self)
+        made._remembered = revoked  # noqa: SLF001 - of its own kind
+        return made
 
     def same_as(self, other: Authorities) -> bool:
         """True if the other set trusts the same by the same lists."""
@@ -150,10 +162,11 @@ class Authorities:
                 raise RevokedError(f"the certificate of {each.name!r} was revoked before", where=each.name)
 
     def revoked(self, certificate: Certificate) -> Revoked | None:
-        """The entry of a certificate in its authority's list, None if there is none."""
-        issuer = certificate if certificate.is_root else self.issuer(certificate)
-        found = self.lists.get(issuer.public_key.point())
-        return found.revoked.get(certificate.serial) if found else None
+        """The entry of a certificate in its authority's list, or what is remembered of it; None if there is none."""
+        point = (certificate if certificate.is_root else self.issuer(certificate)).public_key.point()
+        found = self.lists.get(point)
+        listed = found.revoked.get(certificate.serial) if found else None
+        return listed or self._remembered.get(point, {}).get(certificate.serial)
 
     def list_of(self, authority: Certificate) -> RevocationList | None:
         """The list of an authority."""

@@ -287,7 +287,7 @@ def revoke(
         issuer,
         issuer_key,
         revoked.values(),
-        number=known.number + 1 if known else 1,
+        number=max(known.number + 1 if known else 1, now // NS_PER_S),  # a folder restored from a backup goes on above
         now_ns=now,
         due_ns=now + int(days * _DAY_NS),
     )

@@ -227,3 +227,20 @@ def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
     aside.unlink(missing_ok=True)
     write_new(aside, data, mode)
     aside.replace(path)
+
+
+def save_file(path: Path, text: str) -> None:
+    """Put a file in place in one step, mode 0600: a crash leaves the old one or the new one, on disk.
+
+    Raises:
+        SecurityError: it cannot be written.
+    """
+    try:
+        replace(path, text.encode(), 0o600)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error

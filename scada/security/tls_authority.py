@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _EARLIER: Final = timedelta(hours=1)
 """For peers whose clocks are behind."""
 AUTHORITY: Final = "ca"
-_LIST: Final = "crl"
+_CRL: Final = "crl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Layout:
 
     def crl(self, folder: Path) -> Path:
         """Its revocation list."""
-        return folder / f"{self.prefix}{_LIST}.pem"
+        return folder / f"{self.prefix}{_CRL}.pem"
 
     def certificate(self, folder: Path, name: str) -> Path:
         """Certificate of a holder."""
@@ -211,12 +211,14 @@ def revoke(
     """
     authority, signer = _authority(folder, layout, password)
     now, path = _moment(now_ns), layout.crl(folder)
-    entries = {entry.serial_number: entry for entry in _entries(path)} if path.exists() else {}
+    entries = {entry.serial_number: entry for entry in _list(path)} if path.exists() else {}
     for serial in [*(_certificate(layout.certificate(folder, name)).serial_number for name in names), *serials]:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
         entries.setdefault(serial, entry)
     builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
     builder = builder.last_update(now - _EARLIER).next_update(_after(now, days))
+    number = max(list_number(_list(path)) + 1 if path.exists() else 1, now_ns // NS_PER_S)
+    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
     for entry in entries.values():
         builder = builder.add_revoked_certificate(entry)
     _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -237,9 +239,17 @@ def _certificate(path: Path) -> x509.Certificate:
         raise SecurityError(f"no certificate: {error}", where=str(path)) from error
 
 
-def _entries(path: Path) -> list[x509.RevokedCertificate]:
+def list_number(one: x509.CertificateRevocationList) -> int:
+    """Number of a revocation list; 0 if it has none."""
     try:
-        return list(x509.load_pem_x509_crl(path.read_bytes()))
+        return one.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return 0
+
+
+def _list(path: Path) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_pem_x509_crl(path.read_bytes())
     except (OSError, ValueError) as error:
         raise SecurityError(f"no revocation list: {error}", where=str(path), mend="put the last good one back") from error
 

@@ -22,10 +22,12 @@ from cryptography.x509.oid import NameOID
 
 from scada.core.clock import NS_PER_S
 from scada.core.errors import SecurityError
+from scada.security.certificates import to_ns
 from scada.security.key_files import read, read_secret, trusted
-from scada.security.revocation import ListTerm
+from scada.security.revocation import ListTerm, Revoked
+from scada.security.revocation_memory import NEWER, RevocationMemory, owner_of
 from scada.security.sm3 import sm3
-from scada.security.tls_authority import read_key
+from scada.security.tls_authority import list_number, read_key
 from scada.security.tls_identities import FILES, SERVER_NAME, password_of
 
 _MEND: Final = "`scada keys init FOLDER` makes what is missing"
@@ -69,6 +71,28 @@ def peer_certificate(pem: bytes) -> PeerCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsList:
+    """The revocation list of an authority.
+
+    Attributes:
+        issuer: DER of its authority's name.
+        title: the same for people.
+        number: grows with every list; 0 = the authority counts none; None = there is no list of this authority.
+        entries: what it revokes.
+    """
+
+    issuer: bytes
+    title: str
+    number: int | None
+    entries: tuple[Revoked, ...]
+
+    @property
+    def owner(self) -> str:
+        """Names the authority in the memory."""
+        return owner_of("TLS", self.issuer)
+
+
+@dataclass(frozen=True, slots=True)
 class TlsMaterial:
     """Files of one end as they were read; all PEM.
 
@@ -79,6 +103,7 @@ class TlsMaterial:
         own: ours.
         revoked: issuer and serial number of every certificate on the list.
         list_until_ns: when the next list is due, ns UTC; None without a list.
+        lists: one of each authority.
     """
 
     authority: bytes
@@ -87,6 +112,7 @@ class TlsMaterial:
     own: PeerCertificate
     revoked: frozenset[tuple[bytes, int]]
     list_until_ns: int | None
+    lists: tuple[TlsList, ...] = ()
 
 
 def read_material(folder: Path, name: str, *, password: bytes | None = None, need_list: bool = False) -> TlsMaterial:
@@ -114,10 +140,9 @@ def read_material(folder: Path, name: str, *, password: bytes | None = None, nee
             "the TLS key does not belong to the certificate", where=str(key_path), mend="issue the identity again"
         )
     list_path = FILES.crl(folder)
-    revoked, until = frozenset[tuple[bytes, int]](), None
-    if need_list or list_path.exists():
-        revoked, until = _list(list_path, roots)
-    return TlsMaterial(authority, certificate, key, peer_certificate(_first(certificate)), revoked, until)
+    lists, until = _lists(list_path, roots) if need_list or list_path.exists() else ((), None)
+    revoked = frozenset((one.issuer, entry.serial) for one in lists for entry in one.entries)
+    return TlsMaterial(authority, certificate, key, peer_certificate(_first(certificate)), revoked, until, lists)
 
 
 class TlsTrust:
@@ -127,6 +152,7 @@ class TlsTrust:
         folder: of the identities.
         name: of the server's identity.
         password: of its private key; None takes the environment's.
+        memory: what was ever revoked; None remembers while this object lives.
 
     Attributes:
         fault: why files that changed could not be taken, empty if they could; those read last go on to serve.
@@ -135,14 +161,20 @@ class TlsTrust:
         SecurityError: a file is missing or cannot be used.
     """
 
-    def __init__(self, folder: Path, name: str = SERVER_NAME, *, password: bytes | None = None) -> None:
+    def __init__(
+        self, folder: Path, name: str = SERVER_NAME, *, password: bytes | None = None, memory: RevocationMemory | None = None
+    ) -> None:
         self.folder = folder
-        self.fault = ""
         self._name = name
         self._password = password
         self._lock = Lock()
+        self._memory = memory or RevocationMemory()
         self._stamp = self._now()
-        self._material = read_material(folder, name, password=password, need_list=True)
+        found = read_material(folder, name, password=password, need_list=True)
+        self._unread = False
+        self._behind = self._memory.damage or self._older(found)
+        self.fault = self._behind and f"{self._behind} ({NEWER})"
+        self._material = self._with_remembered(found)
         self._served = {self._material.own.digest: self._material.own}
         self._met: dict[bytes, PeerCertificate] = {}
 
@@ -155,16 +187,15 @@ class TlsTrust:
         """Take files that have changed; True if anything was taken. Costs four ``stat`` calls."""
         stamp = self._now()
         with self._lock:
-            if stamp == self._stamp and not self.fault:
+            if stamp == self._stamp and not self._unread:
                 return False
             try:
-                material = read_material(self.folder, self._name, password=self._password, need_list=True)
+                self._material = self._with_remembered(self._read_forward())
             except SecurityError as error:  # half written, perhaps: what was read last still refuses what it refused
-                self.fault = str(error)
+                self.fault, self._unread = str(error), True
                 return False
-            # an older list put back brings nobody back: who was revoked stays so as long as the server runs
-            self._material = replace(material, revoked=material.revoked | self._material.revoked)
-            self._stamp, self.fault = stamp, ""
+            self._stamp, self._unread = stamp, False
+            self._behind = self.fault = self._memory.damage
             self._served[self._material.own.digest] = self._material.own
             return True
 
@@ -194,15 +225,35 @@ class TlsTrust:
         return "" if peer is None else self.refusal(peer, now_ns)
 
     def is_list_stale(self, now_ns: int) -> bool:
-        """True if the next revocation list is overdue: who is revoked by now cannot be known."""
+        """True if the next revocation list is overdue, or ours is older than what was in force: who is revoked is not known."""
         until = self._material.list_until_ns
-        return until is None or now_ns >= until
+        return bool(self._behind) or until is None or now_ns >= until
 
     def list_terms(self, now_ns: int) -> list[ListTerm]:
         """The revocation list if it is overdue or soon will be."""
         until = self._material.list_until_ns or 0
         term = ListTerm.of("TLS", 0, until, now_ns)
         return [term] if term else []
+
+    def _read_forward(self) -> TlsMaterial:
+        """The files as they are now, unless a list goes back."""
+        found = read_material(self.folder, self._name, password=self._password, need_list=True)
+        if why := self._older(found):
+            raise SecurityError(why, where=str(FILES.crl(self.folder)), mend=NEWER)
+        return found
+
+    def _older(self, found: TlsMaterial) -> str:
+        """Which lists are older than what was in force; empty if none."""
+        return "; ".join(filter(None, (self._memory.older(one.owner, one.number) for one in found.lists)))
+
+    def _with_remembered(self, found: TlsMaterial) -> TlsMaterial:
+        """What was read, and what was ever revoked besides: an older list put back brings nobody back."""
+        remembered = {(one.issuer, serial) for one in found.lists for serial in self._memory.revoked(one.owner, one.number)}
+        for one in found.lists:
+            if one.number is not None:
+                self._memory.learn(one.owner, one.title, one.number, one.entries)
+        self._memory.save()
+        return replace(found, revoked=found.revoked | remembered)
 
     def _now(self) -> tuple[tuple[int, int, int], ...]:
         folder, name = self.folder, self._name
@@ -278,11 +329,11 @@ def _belong(certificate: x509.Certificate, key: bytes) -> bool:
     return certificate.public_key().public_bytes(*form) == public.public_bytes(*form)
 
 
-def _list(path: Path, roots: Sequence[x509.Certificate]) -> tuple[frozenset[tuple[bytes, int]], int]:
-    """Entries of all lists in a file, and when the first of the next lists is due."""
+def _lists(path: Path, roots: Sequence[x509.Certificate]) -> tuple[tuple[TlsList, ...], int]:
+    """The lists in a file, and when the first of the next lists is due, ns UTC."""
     end = b"-----END X509 CRL-----\n"
     parts = [part + end for part in read(trusted(path)).replace(b"\r", b"").split(end) if b"BEGIN X509 CRL" in part]
-    found, until = set(), []
+    found, until = [], []
     try:
         lists = [x509.load_pem_x509_crl(part) for part in parts]
     except ValueError as error:
@@ -292,11 +343,20 @@ def _list(path: Path, roots: Sequence[x509.Certificate]) -> tuple[frozenset[tupl
     for one in lists:
         if not any(one.issuer == root.subject and _signed(one, root) for root in roots):
             raise SecurityError("the revocation list is not by an authority of tls-ca.pem", where=str(path))
-        issuer = one.issuer.public_bytes()
-        found |= {(issuer, entry.serial_number) for entry in one}
+        entries = tuple(Revoked(each.serial_number, to_ns(each.revocation_date_utc), _reason(each)) for each in one)
+        found.append(TlsList(one.issuer.public_bytes(), one.issuer.rfc4514_string(), list_number(one), entries))
         due = one.next_update_utc or datetime.fromtimestamp(0, tz=UTC)
         until.append(int(due.timestamp()) * NS_PER_S)
-    return frozenset(found), min(until)
+    without = {root.subject.public_bytes(): root for root in roots if root.subject not in {one.issuer for one in lists}}
+    found += [TlsList(issuer, root.subject.rfc4514_string(), None, ()) for issuer, root in without.items()]
+    return tuple(found), min(until)
+
+
+def _reason(entry: x509.RevokedCertificate) -> str:
+    try:
+        return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+    except x509.ExtensionNotFound:
+        return "unspecified"
 
 
 def _signed(one: x509.CertificateRevocationList, root: x509.Certificate) -> bool:

@@ -17,6 +17,7 @@ from scada.security.key_files import AUTHORITY_SUFFIX, LIST_SUFFIX, Stamp, load_
 from scada.security.peer import NO_PEER, Peer
 from scada.security.policy import Policy, PolicyFiles, load_policy
 from scada.security.revocation import ListTerm, RevocationError, RevocationList, parse_list
+from scada.security.revocation_memory import NEWER, RevocationMemory, owner_of
 
 _ROOT = "ca.cert.pem"
 _CLOCK_SLACK_NS = 300 * NS_PER_S
@@ -32,6 +33,7 @@ class Trust:
         clock: by which lists become overdue; None is the host's.
         lists_demanded: an authority without a revocation list is as good as one whose list is overdue.
         files: of the policy; None takes those that lie in the folder.
+        memory: what was ever revoked; None remembers while this object lives.
 
     Attributes:
         files: of the policy.
@@ -44,20 +46,27 @@ class Trust:
     """
 
     def __init__(
-        self, folder: Path, clock: Clock | None = None, *, lists_demanded: bool = False, files: PolicyFiles | None = None
+        self,
+        folder: Path,
+        clock: Clock | None = None,
+        *,
+        lists_demanded: bool = False,
+        files: PolicyFiles | None = None,
+        memory: RevocationMemory | None = None,
     ) -> None:
         self.folder = folder
         self.revision = 1
-        self.fault = ""
         self._clock = clock or SystemClock()
         self._lists_demanded = lists_demanded
         self._lock = Lock()
         self._taken: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
         self._parsed: dict[str, tuple[Stamp, Certificate | RevocationList]] = {}
         self._stamps = self._look()
+        self._memory = memory or RevocationMemory()
         self._authorities = self._read_authorities(self._stamps)
-        self._newest: dict[bytes, int] = {}
-        self._remember_lists()
+        self._behind = self._memory.damage or self._older(self._authorities)
+        self._take(self._authorities)
+        self.fault = self._rollback
         self.files = files or PolicyFiles(folder)
         self._policy_stamps = self._look_at_policy()
         self.policy: Policy = load_policy(self.files)
@@ -69,11 +78,11 @@ class Trust:
 
     @property
     def stale(self) -> str:
-        """Which revocation lists are overdue, or missing though demanded; empty if none.
+        """Which revocation lists are overdue, older than what was in force, or missing though demanded; empty if none.
 
         While it is not empty it is not known who was revoked: whatever acts must be refused, looking may go on.
         """
-        return self._authorities.stale(self._clock.now_ns())
+        return "; ".join(filter(None, (self._behind, self._authorities.stale(self._clock.now_ns()))))
 
     @property
     def list_terms(self) -> list[ListTerm]:
@@ -111,6 +120,8 @@ class Trust:
                 raise RevocationError("the revocation list is from the future", where=owner.name, mend="check the clocks")
             if known and revocations.number <= known.number:
                 raise RevocationError(f"list {revocations.number} is not newer than {known.number} in force", where=owner.name)
+            if why := self._memory.older(_owner(owner), revocations.number):
+                raise RevocationError(why, where=owner.name, mend=NEWER)
             place_list(self.folder, revocations)
             self._refresh()
             if self._authorities.list_of(owner) != revocations:
@@ -144,6 +155,8 @@ class Trust:
                 taken |= take()
             except SecurityError as error:
                 faults.append(str(error))
+        self._memory.save()
+        faults += filter(None, (self._rollback, self._memory.unsaved))
         self.fault = "; ".join(faults)
         self.revision += taken
         return taken
@@ -153,14 +166,15 @@ class Trust:
         if stamps == self._stamps:
             return False
         authorities = self._read_authorities(stamps)
-        self._assert_forward(authorities)
+        if why := self._older(authorities):
+            raise RevocationError(why, mend=NEWER)
         touched = sorted(name for name, _ in stamps.items() ^ self._stamps.items())
         self._stamps = stamps
         changed = not authorities.same_as(self._authorities)
         if changed:
             self._note(touched)
-            self._authorities = authorities
-            self._remember_lists()
+            self._behind = self._memory.damage
+            self._take(authorities)
         return changed
 
     def _take_policy(self) -> bool:
@@ -224,16 +238,28 @@ class Trust:
         path = self.folder / name
         return load_list(path) if name.endswith(LIST_SUFFIX) else load_certificate(trusted(path))
 
-    def _assert_forward(self, authorities: Authorities) -> None:
-        """No list may go away or back, even if its authority went in between: the revoked would come to life."""
-        for authority in authorities:
-            known, found = self._newest.get(authority.public_key.point()), authorities.list_of(authority)
-            if known is None:
-                continue
-            if found is None:
-                raise RevocationError("the revocation list has gone", where=authority.name, mend="put it back")
-            if found.number < known:
-                raise RevocationError(f"revocation list {found.number} is older than {known} in force", where=authority.name)
+    @property
+    def _rollback(self) -> str:
+        """Why it is not known who was revoked since the lists that lie here, and what to do; empty if it is."""
+        return f"{self._behind} ({NEWER})" if self._behind else ""
 
-    def _remember_lists(self) -> None:
-        self._newest |= {key: known.number for key, known in self._authorities.lists.items()}
+    def _older(self, authorities: Authorities) -> str:
+        """Which lists have gone or are older than what was in force, even if their authority went in between; empty if none."""
+        found = ((each, authorities.list_of(each)) for each in authorities)
+        whys = (self._memory.older(_owner(each), known.number if known else None) for each, known in found)
+        return "; ".join(filter(None, whys))
+
+    def _take(self, authorities: Authorities) -> None:
+        """Put them in force, with what is remembered besides."""
+        remembered = {}
+        for each in authorities:
+            known = authorities.list_of(each)
+            remembered[each.public_key.point()] = self._memory.revoked(_owner(each), known.number if known else None)
+            if known:
+                self._memory.learn(_owner(each), each.name, known.number, known.revoked.values())
+        self._authorities = authorities.remembering(remembered)
+        self._memory.save()
+
+
+def _owner(authority: Certificate) -> str:
+    return owner_of("SM2", authority.public_key.point())

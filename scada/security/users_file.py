@@ -7,7 +7,6 @@ serve.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -54,29 +53,12 @@ def parse_table(text: bytes, where: str, roles: RoleTable | None = DEFAULT_ROLES
 
 
 def save_users(folder: Path, table: UserTable) -> None:
-    """Put a table in place (:func:`save_file`).
+    """Put a table in place (:func:`scada.security.key_files.save_file`).
 
     Raises:
         SecurityError: the folder cannot be written.
     """
-    save_file(folder / ROLES_FILE, write_table(table.users))
-
-
-def save_file(path: Path, text: str) -> None:
-    """Put a file in place in one step, mode 0600: a crash leaves the old one or the new one, on disk.
-
-    Raises:
-        SecurityError: it cannot be written.
-    """
-    try:
-        key_files.replace(path, text.encode(), 0o600)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise SecurityError(f"cannot write: {error.strerror}", where=str(path)) from error
+    key_files.save_file(folder / ROLES_FILE, write_table(table.users))
 
 
 def change_users(
