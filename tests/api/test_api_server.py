@@ -35,7 +35,7 @@ def test_thread_starts_on_free_ports_serves_and_stops_quickly(backend, sessions,
     started = time.monotonic()
     thread.stop()
     thread.stop()
-    assert time.monotonic() - started < 1.5  # 1 s but for a busy test machine
+    assert time.monotonic() - started < 5.0, "an open stream or a second stop would hold it for ever"
 
 
 @pytest.mark.parametrize("taken", ["port", "control_port"])
@@ -65,7 +65,7 @@ async def test_open_streams_do_not_delay_the_stop(backend, sessions, key_folder,
     await anext(events)
     started = time.monotonic()
     await server.stop()
-    assert time.monotonic() - started < 1.5  # 1 s but for a busy test machine
+    assert time.monotonic() - started < 5.0, "an open stream or a second stop would hold it for ever"
     for stream in (frames, events):
         with pytest.raises(CallError) as caught:
             async for _ in stream:
