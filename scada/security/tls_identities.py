@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from scada.core.errors import SecurityError
 from scada.security.key_files import ISSUED, PASSWORD_VARIABLE, replace
@@ -109,7 +111,13 @@ def issue_tls(
 
 
 def revoke_tls(
-    folder: Path, names: Sequence[str], now_ns: int, *, old: bool = False, password: bytes | None = None
+    folder: Path,
+    names: Sequence[str],
+    now_ns: int,
+    *,
+    old: bool = False,
+    serials: Iterable[int] = (),
+    password: bytes | None = None,
 ) -> list[str] | None:
     """Revoke every TLS certificate of identities and sign the list anew; servers take it within a second.
 
@@ -118,6 +126,7 @@ def revoke_tls(
         names: identities; those without a TLS certificate are passed over. Empty: only the list's validity begins again.
         now_ns: ns UTC.
         old: those in use stay good, the earlier ones are revoked.
+        serials: of further certificates.
         password: of the authority's key.
 
     Returns:
@@ -128,14 +137,36 @@ def revoke_tls(
     """
     if not FILES.authority_key(folder).exists():
         return None
-    serials: set[int] = set()
+    fallen = set(serials)
     for name in names:
         current = FILES.certificate(folder, name)
         held = {_read(current).serial_number} if current.exists() else set()
         found = ((path.name, _read(path).serial_number) for path in (folder / ISSUED).glob("*.tls.pem"))
         noted = {serial for title, serial in found if title == _noted(name, serial)}
-        serials |= noted - held if old else noted | held
-    return revoke(folder, [], now_ns, serials=sorted(serials), days=_LIST_DAYS, layout=FILES, password=password_of(password))
+        fallen |= noted - held if old else noted | held
+    return revoke(folder, [], now_ns, serials=sorted(fallen), days=_LIST_DAYS, layout=FILES, password=password_of(password))
+
+
+def is_tls(path: Path) -> bool:
+    """True if a file holds a certificate over ECDSA, as TLS has it, and not one over SM2."""
+    try:
+        return isinstance(_read(path).public_key(), ec.EllipticCurvePublicKey)
+    except UnsupportedAlgorithm:
+        return False
+
+
+def issued_serial(folder: Path, path: Path) -> int:
+    """Serial number of a TLS certificate in a file, proven to be by the authority of a folder.
+
+    Raises:
+        SecurityError: it cannot be read, or another authority issued it.
+    """
+    found, authority = _read(path), _read(FILES.authority(folder))
+    try:
+        found.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise SecurityError("the certificate is not by the TLS authority of this folder", where=str(path)) from error
+    return found.serial_number
 
 
 def _note(folder: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from scada.core.clock import NS_PER_S, SystemClock
 from scada.core.errors import SecurityError
-from scada.security.identities import load_identity
+from scada.security.identities import init_identities, load_identity
 from scada.security.key_files import load_certificate
 from scada.security.revocation import RevokedError
 from scada.security.tls_identities import issue_tls, revoke_tls
@@ -108,3 +108,41 @@ def test_a_certificate_whose_file_has_gone_is_revoked_all_the_same(keys):
 def test_an_unknown_name_is_told_where_to_look(keys):
     with pytest.raises(SecurityError, match="scada keys show"):
         run("revoke", keys, "nobody")
+
+
+def test_a_tls_certificate_without_a_record_falls_by_its_file_or_its_number(keys, tmp_path):
+    """Certificates that were replaced before records of them were kept: a copy, or a number out of a log, is enough."""
+    first, copy = tls_key(keys, "operator"), tmp_path / "found.pem"
+    copy.write_bytes((keys / "operator.tls.pem").read_bytes())
+    for path in (keys / "issued").glob("operator.*.tls.pem"):
+        path.unlink()
+    run("renew", keys, "operator")
+    second = tls_key(keys, "operator")
+    assert read_material(keys, "server").revoked == frozenset()
+    assert f"revoked TLS {first[1]:x}" in run("revoke", keys, "--certificate", copy)
+    assert read_material(keys, "server").revoked == {first}
+    run("revoke", keys, "--tls-serial", f"{second[1]:x}")
+    assert read_material(keys, "server").revoked == {first, second}
+    assert "REFUSED" not in row(keys, "operator")["fault"], "its SM2 certificate stays good"
+
+
+def test_an_sm2_certificate_falls_by_its_file(keys, tmp_path):
+    copy = tmp_path / "found.pem"
+    copy.write_bytes((keys / "operator.cert.pem").read_bytes())
+    for path in [*(keys / "issued").glob("*.cert.pem"), *keys.glob("operator.*")]:
+        path.unlink()
+    run("revoke", keys, "--certificate", copy, "--reason", "keyCompromise")
+    with pytest.raises(RevokedError):
+        Trust(keys).check(load_certificate(copy), SystemClock().now_ns())
+
+
+def test_what_cannot_be_revoked_by_its_file(keys, tmp_path):
+    init_identities(tmp_path / "foreign")
+    for name in ("operator.tls.pem", "operator.cert.pem", "operator.key.pem"):
+        with pytest.raises(SecurityError):
+            run("revoke", keys, "--certificate", tmp_path / "foreign" / name)
+    assert "not hexadecimal" in run("revoke", keys, "--tls-serial", "wang", code=2)
+    (keys / "tls-ca.key").unlink()
+    with pytest.raises(SecurityError, match="TLS authority is not here"):
+        run("revoke", keys, "--certificate", keys / "operator.tls.pem")
+    assert read_material(keys, "server").revoked == frozenset()
