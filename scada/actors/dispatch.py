@@ -25,6 +25,7 @@ from scada.actors.dispatch_requests import (
     order_of,
     places_of,
     reply_of,
+    setpoint_of,
     shown_order,
 )
 from scada.actors.dispatch_status import shown_contracts, shown_followed, shown_plans, shown_targets, shown_version
@@ -37,6 +38,7 @@ from scada.actors.order_messages import (
     PlansAsked,
     SetBasePoint,
     SetInterchange,
+    SetpointTurnedDown,
     SetUnitLimits,
 )
 from scada.apps.dispatch.contracts import Contracts
@@ -162,6 +164,9 @@ class DispatchActor(Actor):
                 self._follow()
             case PlansAsked(request):
                 return self._plans(request)
+            case SetpointTurnedDown(request, sender, code, reason):
+                order = setpoint_of(request, sender)
+                self._report(self._office.turned_down(order, code, reason, self._clock.now_ns()))
             case DispatchHeard(sender, gone):
                 (self._office.silence.gone if gone else self._office.silence.heard)(sender)
             case ModeChanged(request, user):

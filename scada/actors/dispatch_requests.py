@@ -120,17 +120,7 @@ def method_of(request: OrderRequest) -> str:
 def order_of(request: OrderRequest, sender: str) -> Order:
     """An order as the dispatch office takes it."""
     if isinstance(request, pb.AreaSetpoint):
-        return SetpointOrder(
-            request.order_id,
-            sender,
-            request.area,
-            request.interchange_mw,
-            request.valid_from_ns,
-            request.valid_until_ns,
-            request.unit,
-            int(request.priority),
-            request.issued_ns,
-        )
+        return setpoint_of(request, sender)
     if isinstance(request, pb.Schedule):
         plan = (request.area, request.unit, request.start_ns, int(request.step_s), tuple(request.mw), request.issued_ns)
         return ScheduleOrder(request.order_id, sender, *plan)
@@ -150,6 +140,21 @@ def order_of(request: OrderRequest, sender: str) -> Order:
             request.issued_ns,
         )
     return _edit(request, sender)
+
+
+def setpoint_of(request: pb.AreaSetpoint, sender: str) -> SetpointOrder:
+    """A set-point as the dispatch office takes it."""
+    return SetpointOrder(
+        request.order_id,
+        sender,
+        request.area,
+        request.interchange_mw,
+        request.valid_from_ns,
+        request.valid_until_ns,
+        request.unit,
+        int(request.priority),
+        request.issued_ns,
+    )
 
 
 def kept_order(record: OrderRecord) -> Order:

@@ -232,6 +232,16 @@ class DispatchAsked(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SetpointTurnedDown(Message):
+    """An upstream station refused a set-point for its time tag; it is shown among the orders and acts nowhere."""
+
+    request: pb.AreaSetpoint
+    sender: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchHeard(Message):
     """Something was heard of a dispatcher, or its link went down."""
 

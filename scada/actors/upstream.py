@@ -201,7 +201,8 @@ class UpstreamActor(Actor):
             case CommandCame(asked, at):
                 self._command(asked, at)
             case CommandTurnedDown(refused):
-                self._refusals.note(refused)
+                if self._refusals.note(refused):
+                    self._setpoints.turned_down(refused)
             case Remarked(text):
                 self._remarks.note(text)
             case DeskReplied(DispatchReplied() as replied):

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from scadapb.v1 import scada_pb2 as pb
 
-from scada.actors.order_messages import DispatchAsked
+from scada.actors.order_messages import DispatchAsked, SetpointTurnedDown
 from scada.actors.upstream_orders import evidence_of
 from scada.control.records import Principal
 from scada.core.clock import Clock
 from scada.core.errors import ScadaError
 from scada.model_cim.tables import Control, ControlKind, ForwardedSetPoint
-from scada.protocols.iec104.operate import CommandAsked
+from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 from scada.security.audit import AuditLog, AuditRow
 from scada.security.roles import Right, is_responsible
 
@@ -88,7 +88,7 @@ class UpstreamSetpoints:
         *,
         ask: Callable[[Any], None],
         replied: Callable[[DispatchReplied], None],
-        principal: Callable[[CommandAsked], Principal],
+        principal: Callable[[CommandAsked | CommandRefused], Principal],
         refuse: Callable[[CommandAsked, str], None],
         answer: Callable[[int, bool], None],
         terminate: Callable[[int, bool], None],
@@ -124,7 +124,9 @@ class UpstreamSetpoints:
 
     def _order(self, asked: CommandAsked, row: ForwardedSetPoint, principal: Principal) -> None:
         order_id = f"104-{row.address.ioa}-{self._clock.now_ns():x}-{asked.ticket:x}"
-        request = pb.AreaSetpoint(area=row.area, unit=row.unit, interchange_mw=asked.value, order_id=order_id)
+        request = pb.AreaSetpoint(
+            area=row.area, unit=row.unit, interchange_mw=asked.value, order_id=order_id, issued_ns=asked.issued_ns
+        )
         kept = AuditRow(
             "dispatch",
             "order",
@@ -160,6 +162,22 @@ class UpstreamSetpoints:
             self._terminate(asked.ticket, True)
         else:
             self._answer(asked.ticket, False)
+
+    def turned_down(self, refused: CommandRefused) -> None:
+        """The station refused a set-point for its time tag: dispatch shows it among the orders of who may order."""
+        control = refused.control
+        if control is None or not is_for_dispatch(control) or not refused.code:
+            return
+        row, principal = self._rows[_FIRST - control.cid], self._principal(refused)
+        if Right.DISPATCH in principal.rights and is_responsible(principal, row.area):
+            request = pb.AreaSetpoint(
+                area=row.area,
+                unit=row.unit,
+                interchange_mw=refused.value,
+                order_id=f"104-{row.address.ioa}-{self._clock.now_ns():x}",
+                issued_ns=refused.issued_ns,
+            )
+            self._ask(SetpointTurnedDown(request, principal.name, refused.code, refused.reason))
 
     def tick(self) -> None:
         """Ask how those stand that wait for an operator."""

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.actors.upstream_dispatch import is_for_dispatch
 from scada.actors.upstream_orders import evidence_of
 from scada.control.records import Principal
 from scada.core.clock import Clock
@@ -119,24 +120,25 @@ class Refusals:
 
     def step(self, asked: CommandAsked, reason: str) -> None:
         """A step of a command was refused, and why."""
-        self.note(CommandRefused(asked.control, asked.master, asked.group, asked.asdu, asked.peer, reason), asked.value)
+        said = (asked.control, asked.master, asked.group, asked.asdu, asked.peer)
+        self.note(CommandRefused(*said, reason, value=asked.value, issued_ns=asked.issued_ns))
 
-    def note(self, refused: CommandRefused, value: float = float("nan")) -> None:
-        """A command was refused."""
+    def note(self, refused: CommandRefused) -> bool:
+        """A command was refused; False if it is only counted."""
         whose = refused.master if self._masters.knows(refused.master) else ""
         self._counts[whose] += 1
         if self._counts[whose] > RECORDED:
-            return
+            return False
         principal, control = self._masters.principal(refused), refused.control
         row = AuditRow(
-            kind="control",
+            kind="dispatch" if control is not None and is_for_dispatch(control) else "control",
             step="refused",
             actor=principal.name,
             station=principal.station,
             mrid=control.mrid if control else "",
             path=control.path if control else "",
-            value=value,
-            code="refused:telecontrol",
+            value=refused.value,
+            code=f"refused:{refused.code or 'telecontrol'}",
             reason=refused.reason,
             evidence=evidence_of(refused),
         )
@@ -145,7 +147,8 @@ class Refusals:
         except ScadaError as error:
             _log.error("a refused command cannot be audited", cause=str(error), master=refused.master, reason=refused.reason)
         told = {"master": refused.master, "object": control.path if control else refused.asdu.hex(), "reason": refused.reason}
-        self._tell("upstream.refused", AlarmClass.ABNORMAL, 3, told)
+        self._tell("upstream.refused", AlarmClass.ABNORMAL, 3, told | {"code": refused.code})
+        return True
 
     def tick(self) -> None:
         """Say how many were only counted."""

@@ -30,6 +30,10 @@ class DispatchContract(Section):
     decide: Literal["auto", "operator"] = Field("auto", description="operator: an order waits until an operator accepts it.")
     decide_within_s: float = Field(300.0, gt=0, le=86_400, description="Longest wait for an operator; then the order expires.")
     priority: int = Field(9, ge=0, le=99, description="Highest priority that it may ask.")
+    needs_issue_time: bool = Field(
+        False,
+        description="An order that does not say when it was issued (by 104: without a time tag) is refused: its age is unknown.",
+    )
     hours: tuple[str, ...] = Field((), description='Local times in which it may order: ["06:00-22:00"]; none = always.')
 
     @field_validator("hours")

@@ -13,11 +13,12 @@ from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.dispatch import DispatchActor, DispatchView
 from scada.actors.messages import Tick
-from scada.actors.order_messages import DispatchAsked, DispatchHeard, SetInterchange
+from scada.actors.order_messages import DispatchAsked, DispatchHeard, SetInterchange, SetpointTurnedDown
 from scada.core.dispatch_settings import DispatchContract, DispatchSettings
 from scada.core.settings import MasterSettings
 from scada.model_cim.addresses import Iec104Address
 from scada.model_cim.tables import ForwardedSetPoint
+from scada.protocols.iec104 import cp56
 
 AREA, UNIT = 26001, 26002
 ROWS = (
@@ -100,18 +101,46 @@ def test_what_waits_for_an_operator_is_terminated_when_that_is_decided(rig):
         assert rig.asked() == []
 
 
-def test_a_time_tag_that_is_old_never_reaches_the_desk(rig):
-    from scada.protocols.iec104 import cp56
+def tag(rig, age_s, **more):
+    return cp56.to_octets(rig.clock.now_ns() - int(age_s * 10**9), **more)
 
+
+@pytest.mark.parametrize(
+    ("age_s", "code", "words"),
+    [(30, "late", "30 s ago"), (-30, "issued_ahead", "30 s ahead"), (None, "time_invalid", "clock is not set")],
+)
+def test_a_time_tag_that_is_old_ahead_or_invalid_never_reaches_the_desk_and_is_told_with_its_code(rig, age_s, code, words):
     master = rig.master()
-    for age, negative in ((30, True), (1, False)):
-        tag = cp56.to_octets(rig.clock.now_ns() - age * 10**9)
-        master.ask(order(63, UNIT, 20.0, ca=7, time=tag))
-        rig.deliver()
-        asked = rig.dispatch.take(DispatchAsked)
-        assert len(asked) == (not negative)
-    assert (asked[0].request.unit, asked[0].request.interchange_mw) == ("g1", 40.0), "scaled"
-    assert causes(master.pump()) in ([(63, 7, True)], [])
+    octets = bytearray(tag(rig, age_s or 0))
+    octets[2] |= 0x80 if age_s is None else 0  # IV: the master's clock is not set
+    assert causes(master.ask(order(63, UNIT, 20.0, ca=7, time=bytes(octets)))) == [(63, 7, True)]
+    assert rig.asked() == []
+    [row] = [record.row for record in rig.audit.records()]
+    assert (row.kind, row.step, row.code, row.value) == ("dispatch", "refused", f"refused:{code}", 40.0)
+    assert words in row.reason
+    [told] = rig.dispatch.take(SetpointTurnedDown)
+    assert (told.sender, told.code, told.request.unit, told.request.interchange_mw) == ("upstream:province", code, "g1", 40.0)
+    assert bool(told.request.issued_ns) is (age_s is not None)
+
+
+def test_the_time_tag_is_when_the_order_was_issued_and_without_one_nobody_knows(rig):
+    master = rig.master()
+    octets = tag(rig, 3)
+    master.ask(order(63, UNIT, 20.0, ca=7, time=octets))
+    [asked] = rig.asked()
+    assert (asked.request.unit, asked.request.interchange_mw) == ("g1", 40.0), "scaled"
+    assert asked.request.issued_ns == rig.clock.now_ns() - 3 * 10**9
+    selected(rig, master, 55.0)
+    [asked] = rig.asked()
+    assert asked.request.issued_ns == 0
+
+
+def test_a_time_tag_of_who_may_order_nothing_is_not_shown_among_the_orders(tmp_path):
+    rig = DispatchRig(tmp_path, GRANTS)
+    rig.master().ask(order(63, UNIT, 20.0, ca=7, time=tag(rig, 30)))
+    rig.deliver()
+    assert rig.dispatch.take(SetpointTurnedDown) == []
+    rig.close()
 
 
 @pytest.mark.parametrize(
@@ -159,19 +188,18 @@ def test_a_started_link_is_heard_and_one_that_is_down_is_gone(rig):
     assert rig.dispatch.take(DispatchHeard) == [DispatchHeard("upstream:province", gone=True)]
 
 
-def test_the_desk_and_agc_follow_and_fall_back_when_the_link_is_lost(demo, tmp_path):
-    """The whole way of an order: master, station, dispatch desk, what AGC is told."""
+def whole_way(demo, tmp_path, rows, **contract):
+    """Master, station, a real dispatch desk; AGC and events are boxes."""
     tables = demo[1]
     area = next(one for one in tables.areas if one.controlled)
     rig = DispatchRig(tmp_path)
-    rows = (replace(ROWS[0], area=area.name, select=False), ROWS[1])
     rig.die()
-    rig.station = replace(rig.station, setpoints=rows)
+    rig.station = replace(rig.station, setpoints=tuple(replace(row, area=area.name) for row in rows))
     rig.masters = {MASTER: replace(rig.masters[MASTER], areas=frozenset({area.name}))}
     rig.disk.open()
     rig.open()
-    agc, events = Box(), Box()
-    contracts = {"upstream:province": DispatchContract(limits={area.name: (-30, 30)})}
+    agc, events, view = Box(), Box(), DispatchView()
+    contracts = {"upstream:province": DispatchContract(**contract)}
     desk = make(
         DispatchActor,
         tables=tables,
@@ -179,11 +207,59 @@ def test_the_desk_and_agc_follow_and_fall_back_when_the_link_is_lost(demo, tmp_p
         seen=[],
         agc=agc,
         events=events,
-        view=DispatchView(),
+        view=view,
         clock=rig.clock,
         settings=DispatchSettings(contracts=contracts, hold_s=20),
     )
     rig.dispatch.tell = desk.receive
+    return rig, area, desk, agc, events, view
+
+
+TIMED = ForwardedSetPoint("s2", "East", "", "East", Iec104Address(7, AREA, 63))
+
+
+def test_a_set_point_that_was_issued_before_the_one_in_force_is_out_of_order(demo, tmp_path):
+    """Two links of a centre: what was sent first comes last. Without time tags the one that comes last counts."""
+    rig, _, desk, agc, events, view = whole_way(demo, tmp_path, (TIMED,))
+    master = rig.master()
+    for mw, age_s, negative in ((40.0, 1, False), (30.0, 5, True), (20.0, 0, False)):
+        master.ask(order(63, AREA, mw, ca=7, time=tag(rig, age_s)))
+        rig.deliver()
+        assert causes(master.pump())[0] == (63, 7, negative)
+        rig.clock.advance(0.1)
+    desk.receive(Tick())
+    assert agc.take(SetInterchange)[-1].mw == 20.0
+    assert events.keys() == ["dispatch.accepted", "dispatch.out_of_order", "dispatch.accepted"]
+    master.ask(order(63, AREA, 10.0, ca=7, time=tag(rig, 60)))
+    rig.deliver()
+    desk.receive(Tick())
+    late = view.status.orders[0]
+    assert (late.code, late.reason_code, late.mw, late.sender) == (pb.DISPATCH_CODE_LATE, "late", 10.0, "upstream:province")
+    assert events.keys()[-1] == "dispatch.late"
+    assert agc.take(SetInterchange)[-1].mw == 20.0
+    rig.close()
+
+
+def test_a_contract_can_demand_the_time_of_issue(demo, tmp_path):
+    rig, _, desk, _, _, view = whole_way(demo, tmp_path, (replace(ROWS[0], select=False),), needs_issue_time=True)
+    master = rig.master()
+    for given, negative in (({}, True), ({"time": True}, False)):
+        type_id, more = (63, {"time": tag(rig, 1)}) if given else (50, {})
+        master.ask(order(type_id, AREA, 25.0, ca=7, **more))
+        rig.deliver()
+        assert causes(master.pump())[0] == (type_id, 7, negative)
+        desk.receive(Tick())
+    taken, refused = view.status.orders
+    assert (refused.reason_code, refused.issued_ns) == ("issued_unknown", 0)
+    assert (taken.code, taken.issued_ns) == (pb.DISPATCH_CODE_ACCEPTED, rig.clock.now_ns() - 10**9)
+    rig.close()
+
+
+def test_the_desk_and_agc_follow_and_fall_back_when_the_link_is_lost(demo, tmp_path):
+    """The whole way of an order: master, station, dispatch desk, what AGC is told."""
+    rows = (replace(ROWS[0], select=False), ROWS[1])
+    area = next(one for one in demo[1].areas if one.controlled)
+    rig, area, desk, agc, events, _ = whole_way(demo, tmp_path, rows, limits={area.name: (-30, 30)})
     master = rig.master(peer=f"{MASTER}:40112")
     master.ask(order(50, AREA, 44.0, ca=7))
     rig.deliver()

@@ -58,12 +58,20 @@ class Contracts:
             return Breach("not_in_contract", f"the contract of {order.sender} has no orders of kind {kind}")
         if not self._covers(contract, order):
             return Breach("not_in_contract", f"the contract of {order.sender} does not have {_target(order)!r}")
-        clock = f"{local(now_ns, self._zone):%H:%M}"
-        if contract.hours and not any(_within(clock, span) for span in contract.hours):
-            return Breach("hours", f"the contract of {order.sender} is for {', '.join(contract.hours)}; it is {clock}")
+        if (wrong := self._moment(contract, order, now_ns)) is not None:
+            return wrong
         if not isinstance(order, ScheduleOrder) and order.priority > contract.priority:
             return Breach("priority", f"the highest priority of {order.sender} is {contract.priority}")
         return _too_large(contract, order, present_mw) or self._outside(order)
+
+    def _moment(self, contract: DispatchContract, order: ContractOrder, now_ns: int) -> Breach | None:
+        """What is wrong with when it was issued or came."""
+        if contract.needs_issue_time and not order.issued_ns:
+            return Breach("issued_unknown", "it does not say when it was issued, and the contract demands that")
+        clock = f"{local(now_ns, self._zone):%H:%M}"
+        if contract.hours and not any(_within(clock, span) for span in contract.hours):
+            return Breach("hours", f"the contract of {order.sender} is for {', '.join(contract.hours)}; it is {clock}")
+        return None
 
     def limits(self, order: ContractOrder) -> tuple[float, float]:
         """Least and greatest MW that the contract has for the target of an order."""

@@ -146,6 +146,11 @@ class DispatchOffice:
             return self._wait(order, method, content, int(contract.decide_within_s * NS_PER_S), now_ns)
         return self._judge(order, method, content, self.contracts.limits(order), now_ns)
 
+    def turned_down(self, order: SetpointOrder, code: str, reason: str, now_ns: int) -> Answer:
+        """Show an order that was refused before it came here."""
+        verdict = Verdict.LATE if code == "late" else Verdict.REFUSED
+        return self._show(standing_answer(order, now_ns, (verdict, code, reason)))
+
     def _again(self, order: Order, known: OrderRecord, content: bytes, now_ns: int) -> Answer:
         """An id that was received before: the same content is told what became of it, another is refused."""
         first = known.answer

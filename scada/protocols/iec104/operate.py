@@ -7,9 +7,10 @@ The owner answers at once or later; an execute that is answered later is also *t
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from scada.core.errors import ProtocolError
 from scada.model_cim.addresses import Iec104Address
@@ -34,6 +35,7 @@ class CommandAsked:
         asdu: octets as they came; the audit's evidence.
         qualifier: QU (pulse length) or QL.
         peer: host and port it came from.
+        issued_ns: ns UTC of its time tag; 0 = it has none, and nobody knows when it was issued.
     """
 
     ticket: int
@@ -45,6 +47,7 @@ class CommandAsked:
     asdu: bytes
     qualifier: int = 0
     peer: str = ""
+    issued_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class CommandRefused:
         control: what was named; None if there is no such control here.
         master, group, asdu, peer: as of :class:`CommandAsked`.
         reason: one clear sentence.
+        code: ``late``, ``issued_ahead`` or ``time_invalid`` of a time tag; else empty.
+        value: engineering units; NaN where the reason is not a time tag.
+        issued_ns: as of :class:`CommandAsked`.
     """
 
     control: Control | None
@@ -63,6 +69,9 @@ class CommandRefused:
     asdu: bytes
     peer: str
     reason: str
+    code: str = ""
+    value: float = math.nan
+    issued_ns: int = 0
 
 
 OnCommand = Callable[[CommandAsked], bool | None]
@@ -196,13 +205,15 @@ class CommandDesk:
             return self._refuse(owner, asdu, Cause.UNKNOWN_OBJECT_ADDRESS, why="there is no control of this address")
         assert isinstance(control.address, Iec104Address)
         order = _order(asdu)
+        issued = _issued_ns(order, time)
         # agreed with a time tag, without one it might be of any age; agreed without, a tag is judged all the same
         fits = asdu.type_id == control.address.type_id or untagged(asdu.type_id) == control.address.type_id
         fits = fits and len(asdu.objects) == 1
         if not fits or not _possible(asdu.type_id, order):
             return self._refuse(owner, asdu, why="the type or the value is none of this control")
-        if not _timely(order, time):
-            return self._refuse(owner, asdu, why="its time tag is invalid, too old or in the future")
+        if wrong := _time_trouble(issued, order, time):
+            value = order.value * control.scale + control.offset
+            return self._refuse(owner, asdu, why=wrong[1], code=wrong[0], value=value, issued_ns=issued)
         if asdu.test:  # the way is tested, not the breaker
             return [(owner, asdu.mirror(_confirmation(asdu)))]
         if asdu.cause == Cause.DEACTIVATION:
@@ -213,7 +224,7 @@ class CommandDesk:
         if not permitted:
             why = "it is selected already" if order.select else "it is not selected by this master to this value"
             return self._refuse(owner, asdu, why=why)
-        return self._ask(owner, asdu, "select" if order.select else "execute", time.monotonic)
+        return self._ask(owner, asdu, "select" if order.select else "execute", time.monotonic, issued)
 
     def _may_select(self, key: _Key, time: StationTime) -> bool:
         return self._held(key, time.monotonic) is None
@@ -284,28 +295,28 @@ class CommandDesk:
 
     # ------------------------------------------------------------------ inside
 
-    def _ask(self, owner: Commander, asdu: Asdu, step: Step, now: float) -> Answers:
+    def _ask(self, owner: Commander, asdu: Asdu, step: Step, now: float, issued_ns: int = 0) -> Answers:
         ticket = next(_TICKETS)
         self._pending[ticket] = _Pending(owner, asdu, _order(asdu), step)
-        word = self._put(owner, asdu, step, ticket)
+        word = self._put(owner, asdu, step, ticket, issued_ns)
         if word is None:
             return []
         answers = self.resolve(ticket, word, now)
         return answers + (self.terminate(ticket) if step == "execute" and word else [])
 
-    def _put(self, owner: Commander, asdu: Asdu, step: Step, ticket: int) -> bool | None:
+    def _put(self, owner: Commander, asdu: Asdu, step: Step, ticket: int, issued_ns: int = 0) -> bool | None:
         if self._on_command is None:
             return False
         control, order = self._controls[_key(asdu)], _order(asdu)
         value = order.value * control.scale + control.offset
         said = (owner.master, owner.group, asdu.encode())
-        return self._on_command(CommandAsked(ticket, control, step, value, *said, order.qualifier, owner.peer))
+        return self._on_command(CommandAsked(ticket, control, step, value, *said, order.qualifier, owner.peer, issued_ns))
 
-    def _refuse(self, owner: Commander, asdu: Asdu, cause: Cause | None = None, *, why: str = "") -> Answers:
+    def _refuse(self, owner: Commander, asdu: Asdu, cause: Cause | None = None, *, why: str = "", **more: Any) -> Answers:
         self.refused += 1
         if why and self._on_refused is not None:
             control = self._controls.get(_key(asdu))
-            self._on_refused(CommandRefused(control, owner.master, owner.group, asdu.encode(), owner.peer, why))
+            self._on_refused(CommandRefused(control, owner.master, owner.group, asdu.encode(), owner.peer, why, **more))
         return [(owner, asdu.mirror(_confirmation(asdu) if cause is None else cause, negative=True))]
 
 
@@ -332,9 +343,25 @@ def _possible(type_id: int, order: CommandElement) -> bool:
     return order.value - order.value == 0
 
 
-def _timely(order: CommandElement, time: StationTime) -> bool:
-    """A time-tagged command must carry a valid time near the station's clock."""
+def _issued_ns(order: CommandElement, time: StationTime) -> int:
+    """Ns UTC of the time tag; 0 = it has none, or none that names a time."""
     if not order.time:
-        return True
-    sent_ns, _ = cp56.from_octets(order.time, time.now_ns, time.zone_minutes, time.summer_minutes)
-    return sent_ns != 0 and abs(sent_ns - time.now_ns) <= time.age_s * 1e9
+        return 0
+    return cp56.from_octets(order.time, time.now_ns, time.zone_minutes, time.summer_minutes)[0]
+
+
+def _time_trouble(issued_ns: int, order: CommandElement, time: StationTime) -> tuple[str, str] | None:
+    """Code and sentence: a time-tagged command must carry a valid time near the station's clock; None = it does, or has no tag."""
+    if not order.time:
+        return None
+    if not issued_ns:
+        return "time_invalid", "its time tag is invalid: the master says that its clock is not set, or names no time"
+    age_s = (time.now_ns - issued_ns) / 1e9
+    if age_s > time.age_s:
+        return (
+            "late",
+            f"by its time tag it was issued {age_s:.0f} s ago, more than {time.age_s:g} s: too old, or a clock is wrong",
+        )
+    if age_s < -time.age_s:
+        return "issued_ahead", f"its time tag is {-age_s:.0f} s ahead of this station's clock: a clock is wrong"
+    return None
