@@ -1,7 +1,7 @@
 """SM2 keys: sign, verify, encrypt, decrypt (GB/T 32918), behind one face.
 
-Private-key operations go to the system's libcrypto where it has SM2, else to the pure backend; verification, which sees public
-data only, is always pure. Every key operation waits for the self-test; a backend that fails it is never used (fail closed).
+All of it goes to the system's libcrypto where that has SM2, else to the pure backend. Encodings and ranges are checked here in
+either case. Every key operation waits for the self-test; a backend that fails it is never used (fail closed).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 
 from scada.security import pkcs8, sm2_openssl, sm2_pure
-from scada.security.sm2_encoding import Sm2Error, parse_point, private_key_der, scalar_of_private_key_der, signature_to_der
+from scada.security.sm2_encoding import Sm2Error, parse_point, private_key_der, scalar_of_private_key_der
 from scada.security.sm3 import hkdf_sm3, sm3
 
 __all__ = ["Signer", "Sm2Error", "Sm2Key", "Sm2PublicKey", "self_test"]
@@ -48,6 +48,8 @@ class _Backend(Protocol):
 
     def encrypt(self, point: bytes, plain: bytes) -> bytes: ...
 
+    def verify(self, point: bytes, signature: bytes, message: bytes) -> bool: ...
+
 
 class _PurePrivateKey:
     def __init__(self, d: int, point: bytes) -> None:
@@ -77,6 +79,9 @@ class _Pure:
     def encrypt(self, point: bytes, plain: bytes) -> bytes:
         return sm2_pure.encrypt(point, plain)
 
+    def verify(self, point: bytes, signature: bytes, message: bytes) -> bool:
+        return sm2_pure.verify(point, signature, message)
+
 
 class Sm2PublicKey:
     """The public half of a key.
@@ -102,8 +107,7 @@ class Sm2PublicKey:
 
     def verify(self, signature: bytes, message: bytes) -> bool:
         """True only if ``signature`` (raw, 64 bytes) is one of ``message`` by this key, under the default user identity."""
-        _backend()
-        return sm2_pure.verify(self._point, signature, message)
+        return _backend().verify(self._point, signature, message)
 
     def encrypt(self, plain: bytes) -> bytes:
         """Raw C1C3C2 cipher text of a non-empty plain text."""
@@ -164,7 +168,7 @@ def self_test() -> str:
     """Run the published test vectors on what is going to be used; call it at start.
 
     Returns:
-        The name of the backend of private-key operations, for the log.
+        The name of the backend, for the log.
 
     Raises:
         Sm2Error: a vector does not come out; nothing that needs a key will work.
@@ -180,8 +184,8 @@ def _backend() -> _Backend:
     library = sm2_openssl.load()
     if library is None:
         return _Pure()
-    if not library.verify(_POINT, signature_to_der(_SIGNATURE), _MESSAGE):
-        raise Sm2Error("libcrypto rejects the SM2 signature vector", where=library.name)
+    if not library.verify(_POINT, _SIGNATURE, _MESSAGE) or library.verify(_POINT, _SIGNATURE, _MESSAGE + b"."):
+        raise Sm2Error("libcrypto does not verify the SM2 signature vector", where=library.name)
     _check_round_trip(library)
     return library
 

@@ -1,4 +1,4 @@
-"""SM2 private-key operations by a libcrypto that has SM2 (OpenSSL 3 and later), through ctypes.
+"""SM2 by a libcrypto that has it (OpenSSL 3 and later), through ctypes.
 
 libcrypto's ladder is blinded and its calls release the interpreter lock. Where the system's library is built without SM2,
 :func:`load` returns None and the pure backend stands in.
@@ -26,6 +26,7 @@ from scada.security.sm2_encoding import (
     public_key_der,
     scalar_of_ec_private_key,
     signature_from_der,
+    signature_to_der,
 )
 
 LIBRARY_VARIABLE: Final = "SCADA_LIBCRYPTO"
@@ -121,12 +122,16 @@ class OpenSsl:
         """Raw C1C3C2 cipher text for the holder of a point."""
         return cipher_from_der(self.crypt(self._public(point), "encrypt", plain))
 
-    def verify(self, point: bytes, signature_der: bytes, message: bytes) -> bool:
-        """True if the DER signature is valid; for the self-test and tests (the pure backend verifies in operation)."""
+    def verify(self, point: bytes, signature: bytes, message: bytes) -> bool:
+        """True if the raw signature is one of the message by the holder of ``point``; a malformed one is only False."""
+        try:
+            encoded = signature_to_der(signature)
+        except Sm2Error:
+            return False
         handle = self._public(point)
         context = self._digest_context("EVP_DigestVerifyInit_ex", handle)
         try:
-            answer = self._c.EVP_DigestVerify(context, signature_der, len(signature_der), message, len(message))
+            answer = self._c.EVP_DigestVerify(context, encoded, len(encoded), message, len(message))
         finally:
             self._c.EVP_MD_CTX_free(context)
             self._c.ERR_clear_error()

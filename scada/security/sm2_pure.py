@@ -1,7 +1,7 @@
-"""SM2 in pure Python: verification with fixed-window tables, and the whole algorithm where libcrypto lacks it.
+"""SM2 in pure Python, for systems whose libcrypto lacks it; verification with fixed-window tables.
 
-Python integers are not constant in time. Verification works on public data only; private-key operations here add a random
-multiple of the group order to the scalar (Coron's first countermeasure) and are used only where no libcrypto has SM2.
+Python integers are not constant in time. Verification works on public data only; private-key operations add a random multiple of
+the group order to the scalar (Coron's first countermeasure).
 Formulas: GB/T 32918.2 (signature), 32918.4 (encryption); Jacobian coordinates with a = -3.
 """
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import random
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -71,8 +72,8 @@ def test_encryption_vector_of_the_standard(backend):
 
 
 def test_libcrypto_accepts_the_vector(libcrypto):
-    assert libcrypto.verify(POINT, signature_to_der(bytes.fromhex(R + S)), b"message digest")
-    assert not libcrypto.verify(POINT, signature_to_der(bytes.fromhex(R + S)), b"message digesT")
+    assert libcrypto.verify(POINT, bytes.fromhex(R + S), b"message digest")
+    assert not libcrypto.verify(POINT, bytes.fromhex(R + S), b"message digesT")
 
 
 def test_sm3_and_hmac_vectors(openssl):
@@ -118,9 +119,41 @@ def test_backends_agree(message, plain):
     held = library.open(d, point)
     assert sm2_pure.public_point(d) == point == library.point_of(d)
     assert sm2_pure.verify(point, held.sign(message), message)
-    assert library.verify(point, signature_to_der(sm2_pure.sign(d, point, message)), message)
+    assert library.verify(point, sm2_pure.sign(d, point, message), message)
     assert sm2_pure.decrypt(d, library.encrypt(point, plain)) == plain
     assert held.decrypt(sm2_pure.encrypt(point, plain)) == plain
+
+
+@pytest.mark.parametrize(
+    ("r", "s"),
+    [
+        (1, 1),
+        (1, N - 1),
+        (N - 1, 1),
+        (N - 1, N - 1),
+        (int(S, 16), int(R, 16)),
+        (int(R, 16), N - int(R, 16)),
+        (int(R, 16), N),
+        (N, 1),
+    ],
+)
+def test_both_backends_refuse_signatures_at_the_edges(libcrypto, r, s):
+    raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    assert not libcrypto.verify(POINT, raw, b"message digest")
+    assert not sm2_pure.verify(POINT, raw, b"message digest")
+
+
+def test_many_threads_verify_at_once(backend):
+    """libcrypto gives up the interpreter lock meanwhile: no call may see what another one has begun."""
+    keys = [Sm2Key.generate() for _ in range(4)]
+    signed = [(key, key.sign(str(number).encode()), str(number).encode()) for number, key in enumerate(keys)]
+
+    def _told(number: int) -> bool:
+        (key, signature, message), other = signed[number % 4], signed[(number + 1) % 4]
+        return key.verify(signature, message) and not other[0].verify(signature, message)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(_told, range(200)))
 
 
 def test_sign_verify_and_reject(backend):
@@ -137,10 +170,10 @@ def test_sign_verify_and_reject(backend):
         assert not key.verify(wrong, b"open 2211")
 
 
-def test_out_of_range_twin_of_a_signature_is_refused():
+def test_out_of_range_twin_of_a_signature_is_refused(backend):
     r, s = int(R, 16), int(S, 16)
     twin = ((r + N) % (1 << 256)).to_bytes(32, "big") + s.to_bytes(32, "big")
-    assert not sm2_pure.verify(POINT, twin, b"message digest")
+    assert not sm2.Sm2PublicKey(POINT).verify(twin, b"message digest")
     with pytest.raises(Sm2Error, match="out of range"):
         signature_from_der(der.tlv(der.SEQUENCE, der.integer(r + N), der.integer(s)))
 
