@@ -100,6 +100,7 @@ def status(link: Link) -> None:
     rows = [
         [
             time_text(order.received_ns),
+            time_text(order.issued_ns) if order.issued_ns else link.text("dispatch.issued_unknown"),
             order.order_id,
             order.sender,
             order.kind,
@@ -131,7 +132,7 @@ def status(link: Link) -> None:
                 ],
             )
         )
-    heads = link.heads("time", "order", "sender", "kind", "object", "asked", "applied", "state", "reason")
+    heads = link.heads("time", "issued", "order", "sender", "kind", "object", "asked", "applied", "state", "reason")
     click.echo(table(heads, rows))
 
 
