@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from scada.control.desk import ControlDesk
 from scada.control.effects import Audit, Reply, SendCancel, SendExecute, SendSelect
 from scada.control.plant import Reading
-from scada.control.records import SequenceState
+from scada.control.records import Principal, SequenceState
 from scada.control.two_person import GuardianWord
 from scada.core.control_settings import TwoPersonRule
 from scada.core.quality import Quality
@@ -53,8 +53,6 @@ LESS = {
     "no rights": lambda principal: replace(principal, rights=frozenset()),
     "another area": lambda principal: replace(principal, areas=frozenset({"West"})),
 }
-MEANWHILE = ("", "li", "wang", "reconnect", "restart", "late", "audit", "repeat", "no rights", "another area")
-MEANWHILE += ("tag", "earth", "clock", "model", "other rule")
 GUARDIANS = (
     replace(person("li", "GUARDIAN"), station="desk 2"),
     replace(person("zhao", "GUARDIAN"), station="desk 3"),
@@ -62,7 +60,8 @@ GUARDIANS = (
     replace(person("wang", "OPERATOR", "GUARDIAN"), station="desk 2", session="another"),
     replace(person("viewer", "VIEWER"), station="desk 2"),
 )
-FINAL = set(SequenceState) - {SequenceState.SELECTED, SequenceState.EXECUTING}
+FLAWS = ("", "", "nobody", *GUARDIANS[1:], "wrong word", "no digest", "elsewhere", "li", "wang", "no rights", "another area")
+FLAWS += ("reconnect", "restart", "late", "audit", "repeat", "tag", "earth", "clock", "model", "other rule")
 
 
 class Orderings(RuleBasedStateMachine):
@@ -385,28 +384,25 @@ class Orderings(RuleBasedStateMachine):
         self.bench.clock.advance(seconds)
         return sequence_id
 
-    @rule(
-        target=sequences,
-        cid=st.sampled_from(GUARDED),
-        who=st.sampled_from((None, GUARDIANS[0], *GUARDIANS)),
-        right=st.sampled_from((True, True, False)),
-        carries=st.sampled_from((True, True, False)),
-        meanwhile=st.sampled_from(MEANWHILE),
-        at=st.sampled_from((OPERATOR, OPERATOR, ELSEWHERE)),
-    )
-    def attempt(self, cid, who, right, carries, meanwhile, at):
-        """Two persons on a good day, but for one thing or the other."""
+    @rule(target=sequences, cid=st.sampled_from(sorted(VALUES)), flaw=st.sampled_from(FLAWS))
+    def attempt(self, cid, flaw):
+        """All as it should be, but for one thing."""
         self.audit_broken, self.bench.plant.link, self.bench.topology.earthed = False, LinkState.UP, False
         for one in (self.revoked, self.less, self.tagged):
             one.clear()
+        while self.bench.desk.running():
+            self.time_passes(31.0, ticked=True)
+        self.a_model_takes_over(south=False)
+        self.bench.plant.readings[cid] = Reading(1.0, 0)
         sequence_id = self.select(OPERATOR, cid, 1, number=True)
         if self.awaiting.get(sequence_id) == "select":
             self.answer(sequence_id, "select", YES)
-        if who is not None:
-            self.guard(sequence_id, who, right=right, refuse=False)
-        match meanwhile:
+        if cid in GUARDED and flaw != "nobody":
+            who = flaw if isinstance(flaw, Principal) else GUARDIANS[0]
+            self.guard(sequence_id, who, right=flaw != "wrong word", refuse=False)
+        match flaw:
             case "li" | "wang":
-                self.revoked.add(meanwhile)
+                self.revoked.add(flaw)
             case "reconnect":
                 self.bench.plant.connections += 1
             case "restart":
@@ -416,7 +412,7 @@ class Orderings(RuleBasedStateMachine):
             case "audit":
                 self.audit_broken = True
             case "no rights" | "another area":
-                self.less["li"] = self.less["wang"] = meanwhile
+                self.less["li"] = self.less["wang"] = flaw
             case "tag":
                 self.tagged.add(cid)
             case "earth":
@@ -424,11 +420,12 @@ class Orderings(RuleBasedStateMachine):
             case "clock":
                 self.bench.clock.jump(-3600.0)
             case "model" | "other rule":
-                self.a_model_change_begins(frozenset({cid} if meanwhile == "model" else ()))
-                self.a_model_takes_over(not self.south)
+                self.a_model_change_begins(frozenset({cid} if flaw == "model" else ()))
+                self.a_model_takes_over(south=True)
+        carries, at = flaw != "no digest", ELSEWHERE if flaw == "elsewhere" else OPERATOR
         self.execute(sequence_id, at, carries=carries)
         self.audit_broken = False
-        if meanwhile == "repeat":
+        if flaw == "repeat":
             self.execute(sequence_id, at, carries=carries)
         return sequence_id
 
