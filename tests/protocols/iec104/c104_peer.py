@@ -61,6 +61,21 @@ def station(port):
     server.stop()
 
 
+TIMED = {
+    58: (c104.Type.C_SC_TA_1, lambda value, at: c104.SingleCmd(on=bool(value), recorded_at=at)),
+    59: (c104.Type.C_DC_TA_1, lambda value, at: c104.DoubleCmd(state=c104.Double.ON, recorded_at=at)),
+    60: (c104.Type.C_RC_TA_1, lambda value, at: c104.StepCmd(direction=c104.Step.HIGHER, recorded_at=at)),
+    61: (c104.Type.C_SE_TA_1, lambda value, at: c104.NormalizedCmd(target=c104.NormalizedFloat(value), recorded_at=at)),
+    62: (c104.Type.C_SE_TB_1, lambda value, at: c104.ScaledCmd(target=c104.Int16(int(value)), recorded_at=at)),
+    63: (c104.Type.C_SE_TC_1, lambda value, at: c104.ShortCmd(target=value, recorded_at=at)),
+    64: (
+        c104.Type.C_BO_TA_1,
+        lambda value, at: c104.BinaryCmd(blob=c104.Byte32(int(value).to_bytes(4, "little")), recorded_at=at),
+    ),
+}
+"""Commands with a time tag, by their type."""
+
+
 def master(port):
     """Connects, takes every value it is told, and sends the commands that the test asks for."""
     client = c104.Client(tick_rate_ms=50, command_timeout_ms=3000)
@@ -98,6 +113,9 @@ def master(port):
         "short": unit.add_point(io_address=5001, type=c104.Type.C_SE_NC_1, command_mode=direct),
         "unknown": unit.add_point(io_address=5999, type=c104.Type.C_SC_NA_1, command_mode=direct),
     }
+    timed = {
+        number: unit.add_point(io_address=5000 + number, type=kind, command_mode=direct) for number, (kind, _) in TIMED.items()
+    }
     client.start()
     until = time.monotonic() + 10
     while connection.state != c104.ConnectionState.OPEN and time.monotonic() < until:
@@ -113,6 +131,11 @@ def master(port):
             say(done=connection.clock_sync(common_address=1))
         elif "counters" in order:
             say(done=connection.counter_interrogation(common_address=1, cause=c104.Cot.ACTIVATION))
+        elif "timed" in order:
+            number, wanted, at_s = order["timed"]
+            at = dt.datetime.fromtimestamp(at_s, dt.UTC)
+            timed[number].info = TIMED[number][1](wanted, at)
+            say(done=timed[number].transmit(cause=c104.Cot.ACTIVATION))
         else:
             ((name, wanted),) = order.items()
             point = commands[name]

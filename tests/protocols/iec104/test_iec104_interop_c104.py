@@ -219,6 +219,38 @@ async def test_commands_of_a_c104_master(against_master):
     assert not await peer.order(unknown=1)
 
 
+@pytest.mark.parametrize(
+    ("type_id", "value"), [(58, 1.0), (59, 2.0), (60, 2.0), (61, -0.5), (62, -1234.0), (63, 12.5), (64, 9.0)]
+)
+async def test_the_time_tag_of_a_c104_masters_command_is_when_it_was_issued(build, type_id, value):
+    """As an upstream dispatch centre sends them: in time, too late, and from a clock that is ahead."""
+    asked, refused = [], []
+
+    def on_command(command):
+        asked.append(command)
+        return True
+
+    clock, control = SystemClock(), build.control(0, 5000 + type_id, type_id, select=False)
+    outstation = Outstation([], [control], clock, on_command=on_command, on_refused=refused.append)
+    server = OutstationServer(outstation, port=0)
+    await server.start()
+    async with Peer("master", server.port) as peer:
+
+        def order(age_s):
+            return peer.order(timed=[type_id, value, clock.now_ns() / 1e9 - age_s])
+
+        assert await order(1)
+        [command] = asked
+        assert command.value == pytest.approx(value, abs=1e-4)
+        assert 0.9 < (clock.now_ns() - command.issued_ns) / 1e9 < 9
+        assert not await order(3600)
+        assert not await order(-3600)
+        assert len(asked) == 1
+        assert [one.code for one in refused] == ["late", "issued_ahead"]
+        assert [round((clock.now_ns() - one.issued_ns) / 3.6e12) for one in refused] == [1, -1]
+    await server.close()
+
+
 async def test_the_link_state_follows_a_c104_station(build):
     port = free_port()
     sink = Collector()
