@@ -39,6 +39,19 @@ export function date(ms: number): string {
   return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
 }
 
+/** A moment of the day, with its date unless that is the day of `now`. */
+export function moment(ms: number, now: number): string {
+  return date(ms) === date(now) ? clock(ms, false) : `${date(ms)} ${clock(ms, false)}`;
+}
+
+/** The zone of all times shown: this machine's, e.g. UTC+8. */
+export function zone(ms: number): string {
+  const minutes = -new Date(ms).getTimezoneOffset();
+  if (minutes === 0) return "UTC";
+  const rest = Math.abs(minutes) % 60;
+  return `UTC${minutes < 0 ? "−" : "+"}${Math.floor(Math.abs(minutes) / 60)}${rest ? `:${two(rest)}` : ""}`;
+}
+
 /** 0.3 s, 42 s, 5 min, 3 h, 12 d. */
 export function age(ms: number): string {
   if (!Number.isFinite(ms)) return NONE;

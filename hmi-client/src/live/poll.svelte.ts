@@ -4,6 +4,8 @@ import { fault, server } from "./server.svelte";
 export class Poll<T> {
   value: T | undefined = $state.raw();
   fault = $state("");
+  /** Server time of the last answer, ms; 0 = none came yet. */
+  at = $state(0);
 
   /** Call inside a component: polls until it goes. */
   constructor(
@@ -21,6 +23,7 @@ export class Poll<T> {
     if (server.link !== "up") return;
     try {
       this.value = await this.ask();
+      this.at = server.now;
       this.fault = "";
     } catch (error) {
       this.fault = fault(error);

@@ -9,10 +9,16 @@ const PERIOD_MS = 700;
 
 class Sequences {
   list: SequenceInfo[] = $state.raw([]);
+  /** Server time of the last answer, ms; 0 = none came yet. */
+  at = $state(0);
+  /** When the list that is shown was asked for, by this machine's monotonic clock. */
+  asked = $state(-Infinity);
 
   constructor() {
     void server.keep(async () => {
+      const asked = performance.now();
       this.list = (await server.control.listSequences({ ended: true }, { timeoutMs: 3000 })).sequences;
+      [this.at, this.asked] = [server.now, asked];
       await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
     });
   }

@@ -1,6 +1,6 @@
 /** The page's connection: station and server state, session, server clock, generated clients, the model, the live stream. */
 import { create, toBinary, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import {
   Channels,
   Control,
@@ -88,6 +88,11 @@ class Server {
     return this.link !== "up" || this.stale;
   }
 
+  /** Seconds until a moment of the server's clock; NaN while what we see is old: nobody knows whether it still counts. */
+  left(ns: bigint): number {
+    return this.locked ? NaN : Math.max(0, (toMs(ns) - this.now) / 1000);
+  }
+
   may(right: string): boolean {
     return this.rights.includes(right);
   }
@@ -103,7 +108,8 @@ class Server {
     this.address = state.server;
     this.operator = state.operator;
     this.site = state.site;
-    this.rights = state.rights;
+    // While the server does not answer, nobody says that a right is gone; everything is locked then.
+    if (state.state !== "connecting") this.rights = state.rights;
     this.lock = state.lock;
     locale.suggest(state.language);
   }
@@ -204,6 +210,13 @@ export const server = new Server();
 /** The body of a message of consequence; the station adds header, signature and code. */
 export function unsigned<T extends DescMessage>(schema: T, body: MessageInitShape<T>): { body: Uint8Array } {
   return { body: toBinary(schema, create(schema, body)) };
+}
+
+const UNANSWERED = [Code.Unavailable, Code.DeadlineExceeded, Code.Canceled, Code.DataLoss, Code.Internal, Code.Unknown];
+
+/** Whether the order of a failed call may have acted all the same: no answer came that could be believed. */
+export function unanswered(error: unknown): boolean {
+  return !(error instanceof ConnectError) || UNANSWERED.includes(error.code);
 }
 
 /** One sentence of a failed call. */

@@ -49,6 +49,12 @@ export function word(group: string, value: string | number): string {
   return catalogues[locale.language][`${group}.${value}`] ?? String(value);
 }
 
+/** Why the server did what it did: in the operator's language where the code has a text there, then its own sentence and the code. */
+export function because(reason: string, code: string): string {
+  const text = reason === "" || locale.language !== "en" ? word("code", code) : "";
+  return [text === code ? "" : text, text === reason ? "" : reason, code && `[${code}]`].filter(Boolean).join(" ");
+}
+
 /** Parameters that are words of the contract, in the operator's language. */
 function translated(parameters: Record<string, string>): Record<string, string> {
   const { state, tag_type } = parameters;
