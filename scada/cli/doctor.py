@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from scada.api.texts import LANGUAGES, catalogue, language_of, text
-from scada.cli.doctor_checks import CHECKS, Finding, Site, State, run_checks
+from scada.cli.doctor_checks import CHECKS
+from scada.cli.doctor_findings import Finding, Site, State, run_checks
 from scada.core.clock import SystemClock
 from scada.core.settings import load_settings
 

@@ -1,38 +1,40 @@
-"""Weak set-ups that ``scada doctor`` looks for: one small function each, in a table that others may add to.
-
-A check gets the :class:`Site` and yields findings; what it says is a text ``doctor.<key>`` of the catalogue, what to do is
-``doctor.<key>.mend`` if there is such a text. A check that breaks is reported as not known, never as healthy.
-"""
+"""Weak set-ups that ``scada doctor`` looks for: one small function each, in a table that others may add to."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from cryptography import x509
 
+from scada.cli.doctor_findings import Check, Finding, Site, State
 from scada.core.api_settings import LOOPBACK
-from scada.core.clock import NS_PER_S, Clock
+from scada.core.clock import NS_PER_S
 from scada.core.errors import ScadaError
 from scada.core.secret_values import PREFIX, is_secret
-from scada.core.settings import Settings
 from scada.model_cim.points import load_model
 from scada.rest.tokens import TokenStore
 from scada.security.audit_chain import AuditError, Chain, segments
-from scada.security.authorities import Authorities, load_authorities
 from scada.security.certificates import Certificate, to_ns
 from scada.security.identities import load_identity
-from scada.security.key_files import CERTIFICATE_SUFFIX, KEY_SUFFIX, authority_names, key_path, load_certificate
+from scada.security.key_files import (
+    CERTIFICATE_SUFFIX,
+    KEY_SUFFIX,
+    PASSWORD_VARIABLE,
+    authority_names,
+    key_path,
+    load_certificate,
+)
 from scada.security.policy import PolicyFiles, findings, load_policy
+from scada.security.revocation_memory import RevocationMemory, owner_of
+from scada.security.roles import ALL_AREAS
 from scada.security.secrets_store import SecretStore
 from scada.security.sm2 import self_test
+from scada.security.tls_authority import list_number
 from scada.security.tls_identities import FILES
 
 DAY_NS: Final = 24 * 3600 * NS_PER_S
@@ -48,79 +50,6 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class State(Enum):
-    """What a finding means; the order is that of gravity."""
-
-    GOOD = "good"
-    UNKNOWN = "unknown"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was found.
-
-    Attributes:
-        state: what it means; WRONG gives exit code 1.
-        key: of its text, without ``doctor.``.
-        parameters: of the text.
-    """
-
-    state: State
-    key: str
-    parameters: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Site:
-    """What is looked at.
-
-    Attributes:
-        settings: the configuration.
-        config: its file.
-        clock: the host's.
-    """
-
-    settings: Settings
-    config: Path
-    clock: Clock
-
-    @property
-    def keys(self) -> Path:
-        """Folder of identities."""
-        return self.settings.security.keys
-
-    @cached_property
-    def authorities(self) -> Authorities:
-        """Who is trusted."""
-        return load_authorities(self.keys)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check.
-
-    Attributes:
-        name: in the report and for ``--only``.
-        look: yields what it finds; nothing found means nothing to say.
-    """
-
-    name: str
-    look: Callable[[Site], Iterator[Finding]]
-
-
-def run_checks(site: Site, checks: list[Check]) -> list[tuple[str, Finding]]:
-    """(name of the check, finding) of all checks; a check that cannot be made says so."""
-    found = []
-    for check in checks:
-        try:
-            found += [(check.name, finding) for finding in check.look(site)]
-        except (ScadaError, OSError, ValueError) as error:
-            found.append((check.name, Finding(State.UNKNOWN, "not_known", {"reason": str(error)})))
-    return found
-
-
 def _cryptography(_site: Site) -> Iterator[Finding]:
     name = self_test()  # a failing one raises: no program starts then
     if "pure" in name:
@@ -133,7 +62,12 @@ def _server_identity(site: Site) -> Iterator[Finding]:
     try:
         load_identity(site.keys, "server", site.clock)
     except ScadaError as error:
-        yield Finding(State.WRONG, "server_identity", {"reason": str(error)})
+        path = key_path(site.keys, "server")
+        sealed = path.exists() and b"ENCRYPTED" in path.read_bytes()
+        if sealed and not os.environ.get(PASSWORD_VARIABLE):
+            yield Finding(State.UNKNOWN, "server_locked")
+        else:
+            yield Finding(State.WRONG, "server_identity", {"reason": str(error)})
 
 
 def _authority_keys(site: Site) -> Iterator[Finding]:
@@ -158,7 +92,8 @@ def _plain_keys(site: Site) -> Iterator[Finding]:
 
 
 def _permissions(site: Site) -> Iterator[Finding]:
-    for path in sorted([*site.keys.glob(f"*{KEY_SUFFIX}"), *site.keys.glob("*.key"), site.keys / "secrets.json"]):
+    secret = [path for pattern in (f"*{KEY_SUFFIX}", "*.key", "*.seal", "secrets.json") for path in site.keys.glob(pattern)]
+    for path in sorted(secret):
         if path.exists() and path.stat().st_mode & _OTHERS:
             yield Finding(State.WRONG, "readable", {"path": str(path), "mode": oct(path.stat().st_mode & 0o777)})
     for path in (site.keys, site.settings.security.audit):
@@ -169,6 +104,7 @@ def _permissions(site: Site) -> Iterator[Finding]:
     trusted = [*site.keys.glob("*.ca.pem"), *site.keys.glob("*.crl.pem"), *site.keys.glob("*.toml"), site.config]
     trusted += [site.keys / "ca.cert.pem", FILES.authority(site.keys), FILES.crl(site.keys)]
     security = site.settings.security
+    trusted.append(security.revoked)
     trusted += [path for path in (security.roles, security.zones) if path is not None and path.parent != site.keys]
     for path in sorted(trusted):
         if path.exists() and path.stat().st_mode & _OTHERS_WRITE:
@@ -205,10 +141,14 @@ def _term(name: str, before_ns: int, after_ns: int, now: int, grave: State) -> I
 
 
 def _revocation_lists(site: Site) -> Iterator[Finding]:
-    now = site.clock.now_ns()
+    now, memory = site.clock.now_ns(), RevocationMemory(site.settings.security.revoked)
+    if memory.damage:
+        yield Finding(State.WRONG, "revoked_unreadable", {"reason": memory.damage})
     required = site.settings.security.revocation_lists == "required"
     for authority in site.authorities:
         known = site.authorities.list_of(authority)
+        if older := memory.older(owner_of("SM2", authority.public_key.point()), known.number if known else None):
+            yield Finding(State.WRONG, "list_older", {"reason": older})
         if site.authorities.is_over(authority, now):
             continue  # what it issued is refused whatever its list says
         if known is None:
@@ -217,7 +157,10 @@ def _revocation_lists(site: Site) -> Iterator[Finding]:
             yield from _due(authority.name, known.due_ns, now)
     path = FILES.crl(site.keys)
     if path.exists():
-        until = x509.load_pem_x509_crl(path.read_bytes()).next_update_utc
+        held = x509.load_pem_x509_crl(path.read_bytes())
+        until = held.next_update_utc
+        if older := memory.older(owner_of("TLS", held.issuer.public_bytes()), list_number(held)):
+            yield Finding(State.WRONG, "list_older", {"reason": older})
         yield from _due(path.name, to_ns(until) if until else 0, now)
 
 
@@ -237,8 +180,10 @@ def _policy(site: Site) -> Iterator[Finding]:
         return
     try:
         tables = load_model(site.settings.model.path)[1]
-    except ScadaError:  # another check says so; areas cannot be judged without it
+    except ScadaError as error:
         tables = None
+        if any(user.areas - {ALL_AREAS} for user in policy.users.users.values()):
+            yield Finding(State.UNKNOWN, "areas_unknown", {"reason": str(error)})
     for found in findings(policy, tables):
         yield Finding(State.WARNING, "rights", {"reason": found})
 

@@ -131,9 +131,9 @@ def issue(
 def renew(*, folder: Path, name: str, new_key: bool, years: float, ask: bool, ask_authority: bool) -> None:
     """Give the identity NAME a new certificate of the same roles by the authority that issued the old one.
 
-    Running programs go on with what they have loaded; they take the new certificate at their next start, the server too (but its
-    TLS certificate at once). A key that is not in FOLDER is kept where it is: bring the new certificates there. If the old key
-    may have been seen by others, revoke it afterwards: `scada keys revoke FOLDER NAME --old`.
+    A server that runs with FOLDER takes both certificates within a second, other programs at their next login. A key that is not
+    in FOLDER is kept where it is: bring the new certificates there. If the old key may have been seen by others, revoke it
+    afterwards: `scada keys revoke FOLDER NAME --old`.
     """
     if name in authority_names(folder):
         mend = "see docs/security/keys.md, exchange of the root" if name == AUTHORITY else f"scada keys ca {folder} {name}"
@@ -151,8 +151,8 @@ def renew(*, folder: Path, name: str, new_key: bool, years: float, ask: bool, as
     )  # fmt: skip
     key = "a new key" if new_key else "the same key"
     click.echo(f"{name}: renewed with {key}, serial {made.serial:x}; before: {old.serial:x}")
-    who = "a server that runs takes it at its" if "SERVER" in made.roles else "programs that run take it at their"
-    click.echo(f"{who} next start; do not revoke the old one before")
+    taken = "a server that runs with it within a second" if "SERVER" in made.roles else "programs that run at their next login"
+    click.echo(f"it is taken by {taken}; revoke the old one, if at all, afterwards")
     if not key_path(folder, name).exists():
         click.echo(f"the key is not here: bring {certificate_path(folder, name)} and {FILES.certificate(folder, name)} to it")
 

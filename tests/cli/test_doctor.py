@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from scada.api.texts import LANGUAGES, catalogue
 from scada.cli import doctor_checks
 from scada.cli.doctor import command
-from scada.cli.doctor_checks import CHECKS, Check, Finding, Site, State, run_checks
+from scada.cli.doctor_checks import CHECKS
+from scada.cli.doctor_findings import Check, Finding, Site, State, run_checks
 from scada.core.clock import SystemClock, VirtualClock
 from scada.core.errors import SecurityError
 from scada.core.settings import load_settings
@@ -24,7 +25,11 @@ from scada.security.audit_chain import AuditRow
 from scada.security.identities import init_identities, issue_identity
 from scada.security.issuing import make_subordinate, revoke
 from scada.security.key_files import load_certificate
+from scada.security.revocation_memory import RevocationMemory
 from scada.security.secrets_store import SecretStore
+from scada.security.tls_identities import FILES, revoke_tls
+from scada.security.tls_trust import TlsTrust
+from scada.security.trust import Trust
 
 DAY_S = 86400.0
 
@@ -309,3 +314,38 @@ def test_the_exit_code_reaches_the_shell(rig, monkeypatch, capsys):
     assert ended.value.code == 1
     monkeypatch.setattr("sys.argv", ["scada", "doctor", "-c", str(rig.config), "--only", "permissions"])
     main()
+
+
+def test_an_encrypted_key_whose_password_is_not_here_is_not_known(rig, monkeypatch):
+    """The server has it from its service manager; whoever calls the doctor by hand has not."""
+    shutil.rmtree(rig.keys)
+    init_identities(rig.keys, rig.clock, password=b"long enough")
+    assert [(each.state, each.key) for each in rig.found("server identity")] == [(State.UNKNOWN, "server_locked")]
+    monkeypatch.setenv("SCADA_KEY_PASSWORD", "another one")
+    assert rig.keys_of("server identity", State.WRONG) == {"server_identity"}
+    monkeypatch.setenv("SCADA_KEY_PASSWORD", "long enough")
+    assert rig.found("server identity") == []
+
+
+def test_lists_that_are_older_than_what_the_server_has_seen(rig):
+    operator = load_certificate(rig.keys / "operator.cert.pem")
+    older, tls = revoke(rig.keys, [], "unspecified", rig.clock), FILES.crl(rig.keys).read_bytes()
+    revoke(rig.keys, [operator], "keyCompromise", rig.clock)
+    revoke_tls(rig.keys, ["operator"], rig.clock.now_ns())
+    memory = RevocationMemory(rig.folder / "var" / "revoked.json")
+    Trust(rig.keys, rig.clock, memory=memory)
+    TlsTrust(rig.keys, memory=memory)
+    assert rig.keys_of("revocation lists") == set()
+    (rig.keys / "ca.crl.pem").write_bytes(older.pem())
+    FILES.crl(rig.keys).write_bytes(tls)
+    assert [each.key for each in rig.found("revocation lists") if each.state is State.WRONG] == ["list_older"] * 2
+    (rig.folder / "var" / "revoked.json").write_text("{")
+    assert "revoked_unreadable" in rig.keys_of("revocation lists", State.WRONG)
+
+
+def test_areas_that_cannot_be_judged_are_not_called_good(rig):
+    assert "areas_unknown" not in rig.keys_of("policy")
+    path = rig.keys / "roles.toml"
+    path.write_text(path.read_text().replace('areas = ["*"]', 'areas = ["East"]', 1))
+    rig.write('[model]\npath = "nowhere"')
+    assert rig.keys_of("policy", State.UNKNOWN) == {"areas_unknown"}

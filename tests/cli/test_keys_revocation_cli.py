@@ -61,7 +61,7 @@ def test_every_tls_certificate_of_the_revoked_falls(keys):
 
 def test_a_new_key_is_one_for_tls_too_and_the_old_ones_fall(keys):
     first, pem = tls_key(keys, "operator"), (keys / "operator.tls.key").read_bytes()
-    assert "next start" in run("renew", keys, "operator", "--new-key")
+    assert "next login" in run("renew", keys, "operator", "--new-key")
     assert (keys / "operator.tls.key").read_bytes() != pem
     run("revoke", keys, "operator", "--old")
     assert read_material(keys, "server").revoked == {first}
