@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -185,3 +186,12 @@ def test_a_wrong_password_of_the_tls_authority_leaves_the_key(tmp_path, monkeypa
     with pytest.raises(SecurityError):
         run("renew", keys, "viewer", "--new-key")
     assert (keys / "viewer.key.pem").read_bytes() == held
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_renews_what_another_user_reads(keys):
+    """The server runs under a user of its own; keys and certificates that it cannot read would be no renewal."""
+    for path in keys.glob("server.*"):
+        os.chown(path, 12345, 12345)
+    run("renew", keys, "server", "--new-key")
+    assert {path.name: (path.stat().st_uid, path.stat().st_gid) for path in keys.glob("server.*")} == dict.fromkeys(("server.cert.pem", "server.key.pem", "server.tls.pem", "server.tls.key"), (12345, 12345))
