@@ -1,21 +1,24 @@
 """What every call passes before the gate: TLS 1.3 with a certificate in force, the peer's allowance, and a time limit.
 
-These checks cost a few microseconds and parse nothing, so that a flood ends here. A call over its peer's allowance waits for
-its refusal: a peer has so many calls at a time, and what waits asks nothing more. One :class:`Admission` belongs to one server
-and one event loop; its peers are told apart by certificate, without TLS by address.
+These checks cost a few microseconds and come before the call's message is read, so that a flood ends here. A call over its
+peer's allowance waits for its refusal; a peer that outruns even its refusals, by many connections or by taking its calls back,
+loses the connections it does it with. What a peer has spent comes back within seconds. One :class:`Admission` belongs to one
+server and one event loop; its peers are told apart by certificate, without TLS by address.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import grpc
 
-from scada.api.faults import CODE_KEY, CallError
-from scada.api.peers import read_peer, remember
+from scada.api.faults import CODE_KEY, CallError, malformed
+from scada.api.peers import peer_of, read_peer, remember
+from scada.api.sockets import close_connection
 from scada.core.api_settings import ApiSettings
 from scada.core.clock import Clock, SystemClock
 from scada.core.errors import SecurityError
@@ -29,7 +32,19 @@ CALLS_OF_A_PEER: Final = 256
 """Calls and streams that one peer may have at a time."""
 
 PENALTY_S: Final = 0.5
-"""How long a call over the allowance waits for its refusal."""
+"""How long a call over the allowance waits for its refusal, if no other one of its peer waits."""
+
+REFUSALS_PER_S: Final = 256.0
+"""Refusals of one peer come no faster: more than one full connection (``grpc.max_concurrent_streams``) asks for."""
+
+LONGEST_WAIT_S: Final = 10.0
+"""A call that would wait longer for its refusal costs its connection: so many wait already, or were taken back."""
+
+FORGERY_COST: Final = 10.0
+"""Calls that a message costs whose proof failed."""
+
+FORGERIES_TOLD: Final = 5
+"""Forged messages of one peer that are told one by one between two reports; the others are counted."""
 
 MOST_PEERS: Final = 10_000
 """Peers whose allowances are remembered; beyond, those that ask least are forgotten first."""
@@ -40,8 +55,16 @@ WATCH: Final = "/grpc.health.v1.Health/Watch"
 
 Context = Any
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
-Told = Callable[[Peer, str, int], None]
-"""Called with a peer, what it asked too much of (``logins``, ``orders``, ``views``, ``calls``) and how often since last time."""
+
+
+class Told(Protocol):
+    """Hears of a peer that asks too much."""
+
+    def __call__(self, peer: Peer, kinds: Mapping[str, int], closed: int) -> None:
+        """What was refused since last time, by kind, and how many connections were closed for it.
+
+        Kinds: ``logins``, ``orders``, ``views``, ``calls`` (at a time), ``untrusted``, ``forged`` (:meth:`Admission.blame`).
+        """
 
 
 @dataclass(slots=True)
@@ -83,7 +106,10 @@ class _Guest:
     peer: Peer
     allowances: dict[str, Allowance] = field(default_factory=dict)
     calls: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
+    next_refusal: float = 0.0
+    refused: Counter[str] = field(default_factory=Counter)
+    closed: dict[str, bool] = field(default_factory=dict)
+    forged: int = 0
 
 
 class Admission:
@@ -95,11 +121,24 @@ class Admission:
         told: hears of peers that ask too much, from :meth:`report`.
         orders: True for the server of the controls: every call but a login counts as an order there.
         clock: the host's, for the validity of certificates.
+        close: closes the connection to a port of ours from a peer's address.
+
+    Attributes:
+        port: the server's, once it is bound.
     """
 
     def __init__(
-        self, settings: ApiSettings, tls: TlsTrust | None, told: Told, *, orders: bool, clock: Clock | None = None
+        self,
+        settings: ApiSettings,
+        tls: TlsTrust | None,
+        told: Told,
+        *,
+        orders: bool,
+        clock: Clock | None = None,
+        close: Callable[[int, str], bool] = close_connection,
     ) -> None:
+        self.port = 0
+        self._close = close
         self._tls = tls
         self._told = told
         self._kind = "orders" if orders else "views"
@@ -110,19 +149,42 @@ class Admission:
         self._running: set[Running] = set()
 
     def guard(self, path: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        """The same method behind the checks."""
-        kind = "logins" if path.endswith("/Login") else self._kind
-        lasting = self._watch if path == WATCH else self._stream
-        codec = (handler.request_deserializer, handler.response_serializer)
-        match handler.request_streaming, handler.response_streaming:
-            case False, False:
-                return grpc.unary_unary_rpc_method_handler(self._call(kind, handler.unary_unary), *codec)
-            case True, False:
-                return grpc.stream_unary_rpc_method_handler(lasting(kind, handler.stream_unary), *codec)
-            case False, True:
-                return grpc.unary_stream_rpc_method_handler(lasting(kind, handler.unary_stream), *codec)
-            case _:
-                return grpc.stream_stream_rpc_method_handler(lasting(kind, handler.stream_stream), *codec)
+        """The same method behind the checks.
+
+        To grpc every method takes a stream of requests, so that it hands over the call before its message has come: a peer that
+        never sends one, or takes its call back at once, is seen.
+        """
+        inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        if not handler.request_streaming:
+            inner = _with_message(inner)
+        if not (handler.request_streaming or handler.response_streaming):
+            inner = self._call(inner)
+        elif path == WATCH:
+            inner = self._watch(inner)
+        make = grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
+        return make(self._admitted(self._kind_of(path), inner), handler.request_deserializer, handler.response_serializer)
+
+    def blame(self, peer: Peer, path: str) -> bool:
+        """A message of a peer was not proven: it costs more than a call.
+
+        Args:
+            peer: whose call it was.
+            path: full name of the method.
+
+        Returns:
+            Whether it is told by itself; else the next report counts it.
+        """
+        guest = self._guest(peer)
+        if (allowance := guest.allowances.get(self._kind_of(path))) is not None:
+            allowance.tokens -= FORGERY_COST - 1.0
+        guest.forged += 1
+        if guest.forged <= FORGERIES_TOLD:
+            return True
+        guest.refused["forged"] += 1
+        return False
+
+    def _kind_of(self, path: str) -> str:
+        return "logins" if path.endswith("/Login") else self._kind
 
     def look(self) -> None:
         """End the watches of health whose certificates have fallen; call it several times a second, on the server's loop."""
@@ -136,54 +198,52 @@ class Admission:
     def report(self) -> None:
         """Tell of peers that asked too much; call it every few seconds, on the server's loop."""
         for guest in self._guests.values():
-            refused, guest.refused = guest.refused, {}
-            for kind, count in refused.items():
-                self._told(guest.peer, kind, count)
+            refused, guest.refused = guest.refused, Counter()
+            closed, guest.closed = sum(guest.closed.values()), {}
+            guest.forged = 0
+            if refused:
+                self._told(guest.peer, refused, closed)
         if len(self._guests) > MOST_PEERS:
             idle = [key for key, guest in self._guests.items() if not guest.calls]
             for key in idle[: len(self._guests) - MOST_PEERS]:
                 del self._guests[key]
 
-    def _call(self, kind: str, inner: Behaviour) -> Behaviour:
-        async def _behaviour(raw: Any, context: Context) -> Any:
+    def _admitted(self, kind: str, inner: Behaviour) -> Behaviour:
+        """A stream ends with its session, which ends with its certificate."""
+
+        async def _behaviour(requests: Any, context: Context) -> Any:
             guest = await self._enter(kind, context)
+            try:
+                return await inner(requests, context)
+            finally:
+                guest.calls -= 1
+
+        return _behaviour
+
+    def _call(self, inner: Behaviour) -> Behaviour:
+        async def _behaviour(requests: Any, context: Context) -> Any:
             try:
                 remaining = context.time_remaining()
                 if remaining is not None and remaining <= self._call_s:
-                    return await inner(raw, context)
+                    return await inner(requests, context)
                 async with asyncio.timeout(self._call_s):
-                    return await inner(raw, context)
+                    return await inner(requests, context)
             except TimeoutError:
                 late = f"the call did not end within {self._call_s:g} s"
                 await _abort(context, CallError(grpc.StatusCode.DEADLINE_EXCEEDED, "timeout", late))
-            finally:
-                guest.calls -= 1
 
         return _behaviour
 
-    def _stream(self, kind: str, inner: Behaviour) -> Behaviour:
-        """It ends with its session, which ends with its certificate."""
-
-        async def _behaviour(raw: Any, context: Context) -> Any:
-            guest = await self._enter(kind, context)
-            try:
-                return await inner(raw, context)
-            finally:
-                guest.calls -= 1
-
-        return _behaviour
-
-    def _watch(self, kind: str, inner: Behaviour) -> Behaviour:
+    def _watch(self, inner: Behaviour) -> Behaviour:
         """Health has no session."""
 
-        async def _behaviour(raw: Any, context: Context) -> Any:
-            guest = await self._enter(kind, context)
+        async def _behaviour(requests: Any, context: Context) -> Any:
             task = asyncio.current_task()
             assert task is not None
-            running = Running(guest.peer, task)
+            running = Running(peer_of(context), task)
             self._running.add(running)
             try:
-                return await inner(raw, context)
+                return await inner(requests, context)
             except asyncio.CancelledError:
                 if running.fault is None:
                     raise
@@ -191,59 +251,66 @@ class Admission:
                 await _abort(context, running.fault)
             finally:
                 self._running.discard(running)
-                guest.calls -= 1
 
         return _behaviour
 
     async def _enter(self, kind: str, context: Context) -> _Guest:
         """Let a call in, or end it."""
         try:
-            guest = self._guest(self._prove(kind, context))
-        except CallError as fault:
-            await _abort(context, fault)
+            peer, pem, version = read_peer(context)
+            remember(peer)
+            fault = self._distrust(kind, pem, version)
+        except SecurityError as error:
+            peer, fault = Peer(context.peer()), _refused("tls_refused", error.what)
+        guest = self._guest(peer)
+        if fault is not None:
+            await self._turn_away(guest, context, "untrusted", fault)
         if guest.calls >= CALLS_OF_A_PEER:
-            guest.refused["calls"] = guest.refused.get("calls", 0) + 1
-            await _abort(context, _limited(f"more than {CALLS_OF_A_PEER} calls and streams at a time"))
-        guest.calls += 1
+            what = f"more than {CALLS_OF_A_PEER} calls and streams at a time"
+            await self._turn_away(guest, context, "calls", _limited(what))
         now = self._clock.monotonic()
         allowance = guest.allowances.get(kind)
         if allowance is None:
-            rate = self._rates[kind]
-            allowance = guest.allowances[kind] = Allowance(rate, rate * BURST_S, now)
+            allowance = guest.allowances[kind] = Allowance(self._rates[kind], self._rates[kind] * BURST_S, now)
         if not allowance.take(now):
-            guest.refused[kind] = guest.refused.get(kind, 0) + 1
-            try:
-                await asyncio.sleep(PENALTY_S)
-                await _abort(context, _limited(f"more than {allowance.rate:g} {kind} a second"))
-            finally:
-                guest.calls -= 1
+            await self._turn_away(guest, context, kind, _limited(f"more than {allowance.rate:g} {kind} a second"))
+        guest.calls += 1
         return guest
 
-    def _prove(self, kind: str, context: Context) -> Peer:
-        try:
-            peer, pem, version = read_peer(context)
-            remember(peer)
-            if self._tls is None:
-                return peer
-            if not pem:
-                raise _refused("no_certificate", "the connection has no TLS certificate")
-            if version != VERSION:
-                raise _refused("tls_version", f"{version or 'this version of TLS'} is not served, {VERSION} is")
-            now_ns = self._clock.now_ns()
-            why = self._tls.meet(peer_certificate(pem), now_ns)
-        except SecurityError as error:
-            raise _refused("tls_refused", error.what) from error
-        if why:
-            raise _refused("tls_refused", why)
+    async def _turn_away(self, guest: _Guest, context: Context, kind: str, fault: CallError) -> NoReturn:
+        """Refuse a call when its turn has come; close its connection if too many wait for theirs."""
+        now = self._clock.monotonic()
+        turn = max(guest.next_refusal, now if kind == "untrusted" else now + PENALTY_S)
+        if kind != "untrusted" or turn > now:
+            guest.refused[kind] += 1
+        if turn <= now + LONGEST_WAIT_S:
+            guest.next_refusal = turn + 1.0 / REFUSALS_PER_S
+            await asyncio.sleep(turn - now)
+            await _abort(context, fault)
+        address = context.peer()
+        if address not in guest.closed:
+            guest.closed[address] = self._close(self.port, address)
+        if guest.closed[address]:
+            raise asyncio.CancelledError  # nobody is there to be answered
+        await asyncio.sleep(LONGEST_WAIT_S)
+        await _abort(context, fault)
+
+    def _distrust(self, kind: str, pem: bytes, version: str) -> CallError | None:
+        """Why a connection must not be served; None if it may."""
+        if self._tls is None:
+            return None
+        if not pem:
+            return _refused("no_certificate", "the connection has no TLS certificate")
+        if version != VERSION:
+            return _refused("tls_version", f"{version or 'this version of TLS'} is not served, {VERSION} is")
+        now_ns = self._clock.now_ns()
+        if why := self._tls.meet(peer_certificate(pem), now_ns):
+            return _refused("tls_refused", why)
         if kind == "orders" and self._tls.is_list_stale(now_ns):
             stale = "the revocation list of TLS has expired, so that nobody can be trusted with a control"
-            raise CallError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                "tls_list_stale",
-                stale,
-                mend="`scada keys` renews the list; see docs/security",
-            )
-        return peer
+            mend = "`scada keys` renews the list; see docs/security"
+            return CallError(grpc.StatusCode.FAILED_PRECONDITION, "tls_list_stale", stale, mend=mend)
+        return None
 
     def _guest(self, peer: Peer) -> _Guest:
         key = peer.certificate or _host(peer.address)
@@ -251,6 +318,19 @@ class Admission:
         if guest is None:
             guest = self._guests[key] = _Guest(peer)
         return guest
+
+
+def _with_message(inner: Behaviour) -> Behaviour:
+    """Of a method with one request."""
+
+    async def _behaviour(requests: Any, context: Context) -> Any:
+        del requests
+        message = await context.read()
+        if message is grpc.aio.EOF:
+            await _abort(context, malformed("the call has no message"))
+        return await inner(message, context)
+
+    return _behaviour
 
 
 def _host(address: str) -> str:

@@ -19,7 +19,11 @@ from scada.security.tls_trust import TlsMaterial, TlsTrust
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 1 << 20),
     ("grpc.max_send_message_length", 64 << 20),
-    ("grpc.max_concurrent_streams", 256),
+    # few, for a burst of them from each of many connections stands before everybody else's call; RFC 9113 6.5.2: not below 100
+    ("grpc.max_concurrent_streams", 100),
+    # grpc would refuse whoever calls while a burst waits
+    ("grpc.server.max_pending_requests", 1 << 16),
+    ("grpc.server.max_pending_requests_hard_limit", 1 << 17),
     ("grpc.max_metadata_size", 8192),
     ("grpc.absolute_max_metadata_size", 8192),
     ("grpc.server_handshake_timeout_ms", 3000),
@@ -64,12 +68,15 @@ class Listener:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             if self._tls is None:
-                return int(self._server.add_insecure_port(address))
-            return int(self._server.add_secure_port(address, _credentials(self._tls)))
+                bound = int(self._server.add_insecure_port(address))
+            else:
+                bound = int(self._server.add_secure_port(address, _credentials(self._tls)))
         except RuntimeError as error:
             raise PortInUseError(
                 f"port {port} for {self._purpose} cannot be used", where=host, mend="choose another port"
             ) from error
+        self._admission.port = bound
+        return bound
 
     async def start(self) -> None:
         """Serve; every service says NOT_SERVING until :meth:`tell`."""

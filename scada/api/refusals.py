@@ -67,10 +67,11 @@ class SecurityReporter:
         self._backend.audit.tell(AuditRow("security", "logout", name, session=session, path=peer))
         self._store("security.logout", 4, name, name=name, peer=peer)
 
-    def limited(self, *, peer: str, name: str, kind: str, count: int) -> None:
-        """A peer asked too much and was refused ``count`` times since it was told last."""
-        _log.warning("rate limited", peer=peer, name=name, kind=kind, count=count)
-        self._store("security.rate_limited", 2, name, peer=peer, name=name, kind=kind, count=str(count))
+    def limited(self, *, peer: str, name: str, kind: str, count: int, closed: int = 0) -> None:
+        """A peer asked too much: it was refused ``count`` times since it was told last, and lost ``closed`` connections."""
+        _log.warning("rate limited", peer=peer, name=name, kind=kind, count=count, closed=closed)
+        parameters = {"peer": peer, "name": name, "kind": kind, "count": str(count), "closed": str(closed or "")}
+        self._store("security.rate_limited", 2, name, **parameters)
 
     def ended(self, *, name: str, station: str, reason: str) -> None:
         """A session was ended by the server."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api import refusals
+from scada.api.admission import FORGERIES_TOLD
 from scada.api.faults import CallError
 from scada.events.records import EventKind
 from scada.security.client import SessionClient
@@ -204,9 +205,19 @@ async def test_a_flood_of_refusals_does_not_flood_the_event_log(operator, backen
     for _ in range(refusals.BURST + 20):
         with pytest.raises(CallError):
             await send(operator, b"")
+    server._controls.admission.report()
     server._controls.reporter.close()
     stored = backend.stored[before:]
-    flood = [event for event in stored if event.key == "security.flood"]
+    counted = [event for event in stored if event.key in ("security.flood", "security.rate_limited")]
     single = [event for event in stored if event.key == "security.refused"]
-    assert len(single) + sum(int(event.parameters["count"]) for event in flood) == refusals.BURST + 20
-    assert len(single) <= refusals.BURST
+    assert len(single) + sum(int(event.parameters["count"]) for event in counted) == refusals.BURST + 20
+    assert len(single) <= FORGERIES_TOLD
+
+
+async def test_refusals_of_many_reasons_are_stored_up_to_a_rate_and_counted(backend):
+    reporter = refusals.SecurityReporter(backend)
+    for _ in range(refusals.BURST + 20):
+        reporter.refused(method=SELECT, code="unauthorised", reason="no right", peer="p", sender="operator")
+    reporter.close()
+    assert [event.key for event in backend.stored].count("security.refused") == refusals.BURST
+    assert backend.stored[-1].parameters == {"count": "20"}
