@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from scada.core.clock import NS_PER_S
 from scada.security.audit_chain import AuditError, AuditRow, Chain, decode, read_start, segments
 from scada.security.audit_evidence import Evidence, EvidenceChecker, Proof
 from scada.security.audit_statements import PACKAGE, compare
@@ -22,6 +24,8 @@ from scada.security.merkle import Frontier, leaf_hash
 PROGRESS_EVERY: Final = 20_000
 """Records between two calls of the listener."""
 
+_SIGNING_BEGINS: Final = b"\xa6system\xa5start"
+"""In the row that a server writes when it begins to sign checkpoints, and only then."""
 _TOLD = 20
 """Rows that lie, and envelopes that prove nothing, of which each is a finding; the rest is counted."""
 
@@ -133,6 +137,8 @@ class _Check:
             self._wanted.setdefault(each.checkpoint.records, []).append(each.checkpoint)
         self._tree: Frontier | None = None
         self._site = self._signed[0].checkpoint.site if self._signed else ""
+        self._signing = 0
+        """First record that says that checkpoints were signed; looked for where there is none."""
         self._good = 0
         """Last record that a checkpoint was found to agree with."""
 
@@ -151,7 +157,11 @@ class _Check:
             if chain.torn:
                 self._say(report.last + 1, f"record {report.last + 1} is cut short", str(chain.path), "torn")
             self._find_truncation(chain)
-        if not self._signed:
+        self._find_clock_set_back()
+        if not self._signed and self._signing:
+            what = f"record {self._signing} says that a server began to sign, and there is no checkpoint: they were removed"
+            self._say(self._signing, what, str(self._folder / CHECKPOINTS), "checkpoint")
+        elif not self._signed:
             report.notes.append("there is no checkpoint: whoever could write to the folder could have written the log anew")
         elif report.uncovered:
             report.notes.append(f"{report.uncovered} records after the last checkpoint are not yet under one")
@@ -209,13 +219,15 @@ class _Check:
 
     def _walk(self, chain: Chain) -> None:
         report, wanted, tree = self._report, self._wanted, self._tree
-        evidence, progress = self._evidence, self._progress
+        evidence, progress, unsigned = self._evidence, self._progress, not self._signed
         for number, body, digest in chain:
             report.last = number
             if tree is not None and wanted:
                 tree.add(leaf_hash(digest))
             if number in wanted:
                 tree = self._compare(number, digest, tree, chain)
+            if unsigned and not self._signing and _SIGNING_BEGINS in body:
+                self._signing = number
             if evidence is not None or PACKAGE in body:
                 self._look(number, body, chain.path)
             if progress is not None and number % PROGRESS_EVERY == 0:
@@ -241,6 +253,17 @@ class _Check:
             return tree
         self._good = number
         return agreed.tree if tree is None else tree
+
+    def _find_clock_set_back(self) -> None:
+        """Rows are in the order of their numbers whatever the clock said; that it was set back is said, and by how much."""
+        states = [each.checkpoint for each in self._signed]
+        for before, now in pairwise(sorted(states, key=lambda state: state.records)):
+            if now.records > before.records and now.time_ns < before.time_ns:
+                back_s = (before.time_ns - now.time_ns) / NS_PER_S
+                self._report.notes.append(
+                    f"the clock of the host was set back by at least {back_s:.0f} s before checkpoint {now.number}: "
+                    f"times of records {before.records + 1} to {now.records} overlap earlier ones"
+                )
 
     def _find_truncation(self, chain: Chain) -> None:
         last = self._report.last
