@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -20,7 +20,7 @@ from scada.api.faults import CallError
 from scada.core.clock import Clock
 from scada.rest.door import Door
 from scada.rest.mirror import Mirror, Server
-from scada.rest.problems import RestError, of_call
+from scada.rest.problems import PROBLEM_TYPE, RestError, of_call
 from scada.rest.routes import router
 from scada.rest.stream import Streams
 from scada.rest.stream_routes import router as stream_router
@@ -54,7 +54,7 @@ def make_app(server: Server, tokens: TokenStore, clock: Clock, site: str = "", *
                 await asyncio.gather(task, return_exceptions=True)
 
     # no pages: they would fetch scripts from elsewhere; the description itself is served
-    app = FastAPI(title="scada", version=__version__, docs_url=None, redoc_url=None, lifespan=_life, description=_DESCRIPTION)
+    app = _App(title="scada", version=__version__, docs_url=None, redoc_url=None, lifespan=_life, description=_DESCRIPTION)
     app.state.mirror, app.state.server, app.state.site = mirror, server, site
     app.state.door, app.state.streams = Door(tokens, clock), Streams(tokens, clock)
     app.include_router(router)
@@ -62,6 +62,23 @@ def make_app(server: Server, tokens: TokenStore, clock: Clock, site: str = "", *
     app.add_middleware(Guard)
     _handle_errors(app)
     return app
+
+
+class _App(FastAPI):
+    """Its description says what the answers are: problems are problems, and a request that is malformed gets 400."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once."""
+        if self.openapi_schema is None:
+            made = super().openapi()
+            for answers in (methods["get"]["responses"] for methods in made["paths"].values()):
+                answers.pop("422", None)
+                for status, answer in answers.items():
+                    if status >= "400" and answer["content"]["application/json"]["schema"]["$ref"].endswith("/Problem"):
+                        answer["content"] = {PROBLEM_TYPE: answer["content"]["application/json"]}
+            for name in ("HTTPValidationError", "ValidationError"):
+                made["components"]["schemas"].pop(name, None)
+        return self.openapi_schema or {}
 
 
 def _handle_errors(app: FastAPI) -> None:

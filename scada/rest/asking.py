@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
+from pydantic import Field
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.events.records import EventKind
@@ -29,13 +30,22 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": shapes.Problem, "description": "RFC 9457 problem"} for status in (400, 401, 403, 404, 429, 500, 503)
 }
 """What every address may answer instead."""
+UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Nothing has changed since `If-None-Match`"}}
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Entries of a page.")]
 After = Annotated[int, Query(ge=-1, le=0xFFFF_FFFF, description="The `next` of the page before.")]
 Name = Annotated[str, Query(max_length=_NAME)]
 Sought = Annotated[str, Query(max_length=_NAME, description="In path, name or mRID.")]
 PointNames = Annotated[list[str], Query(max_length=1000, description="mRIDs or numbers of points; none = all.")]
-MOMENT: Final[dict[str, Any]] = {"max_length": 40, "description": "ISO 8601 with an offset, or ns since 1970."}
+KindName = Annotated[str, Field(json_schema_extra={"enum": sorted(_KINDS)})]
+_DAY = r"(19[7-9]\d|2[01]\d\d|22[0-5]\d)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
+MOMENT: Final[dict[str, Any]] = {
+    "max_length": 40,
+    "description": "ISO 8601 with an offset, or ns since 1970.",
+    "json_schema_extra": {"pattern": rf"^(\d{{1,18}}|[1-8]\d{{18}}|{_DAY}T{_CLOCK}(:[0-5]\d(\.\d{{1,9}})?)?(Z|[+-]{_CLOCK}))?$"},
+}
+"""Times of queries; the pattern is published and not checked, see :func:`moment`."""
 
 
 def reader(scope: str) -> Any:

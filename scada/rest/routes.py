@@ -14,7 +14,9 @@ from scada.rest.asking import (
     MOMENT,
     PAGE,
     PROBLEMS,
+    UNCHANGED,
     After,
+    KindName,
     Limit,
     Name,
     PointNames,
@@ -48,7 +50,7 @@ router = APIRouter(prefix="/v1")
 
 def _read(path: str, shape: type[shapes.Shape], text: str) -> Callable[[Answer], Answer]:
     """Decorator of an address that needs a token."""
-    return router.get(path, response_model=shape, responses=PROBLEMS, summary=text, dependencies=[Depends(bearer)])
+    return router.get(path, response_model=shape, responses=PROBLEMS | UNCHANGED, summary=text, dependencies=[Depends(bearer)])
 
 
 @router.get("/health", response_model=shapes.Health, responses={503: {"model": shapes.Health}}, summary="Can be asked by anybody")
@@ -174,7 +176,7 @@ async def events(
     token: Annotated[Token, reader("events")],
     since: Annotated[str, Query(alias="from", **MOMENT)] = "",
     until: Annotated[str, Query(alias="to", **MOMENT)] = "",
-    kind: Annotated[list[str], Query(max_length=32, description="Kinds of events; none = all.")] = [],  # noqa: B006
+    kind: Annotated[list[KindName], Query(max_length=32, description="Kinds of events; none = all.")] = [],  # noqa: B006
     station: Name = "",
     text: Name = "",
     oldest_first: bool = False,

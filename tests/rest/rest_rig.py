@@ -144,7 +144,7 @@ class FakeServer:
         return pb.AlarmList(alarms=alarms, last_event_id=9, suppressed=4)
 
     def Events_ListEvents(self, request):
-        numbers = range(100, 0, -1) if not request.behind else range(request.behind - 1, 0, -1)
+        numbers = range(min(100, request.behind - 1 if request.behind else 100), 0, -1)
         found = [
             pb.EventInfo(
                 event_id=number,
@@ -159,7 +159,7 @@ class FakeServer:
                 actor="alice",
                 parameters={"value": "1", "operator": "alice", "reason": "alice says"},
             )
-            for number in list(numbers)[: request.limit]
+            for number in numbers[: request.limit]
         ]
         return pb.EventList(events=found)
 
