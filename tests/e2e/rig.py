@@ -47,14 +47,22 @@ class Rig:
     """Simulator and server as processes; gRPC as the only way in."""
 
     def __init__(
-        self, folder: Path, rate: float = 1.0, *, automatic: bool = True, hmi: bool = False, more: str = "", grid: Path = GRID
+        self,
+        folder: Path,
+        rate: float = 1.0,
+        *,
+        automatic: bool = True,
+        hmi: bool = False,
+        guardian: bool = False,
+        more: str = "",
+        grid: Path = GRID,
     ):
         _, self.tables, _ = load_model(grid)
         channels = tuple(channel.name for channel in self.tables.channels)
         epoch = 0 if rate == 1.0 else SystemClock().now_ns()
         self.rate = rate
         upstream = tuple(station.name for station in self.tables.upstream)
-        self.demo = Demo(folder, grid, Ports(free_base()), channels, rate, epoch, upstream)
+        self.demo = Demo(folder, grid, Ports(free_base()), channels, rate, epoch, upstream, guardian)
         folder.mkdir(parents=True, exist_ok=True)
         init_identities(self.demo.keys)
         config = self.demo.write_config(automatic=automatic)
@@ -70,6 +78,8 @@ class Rig:
         self.group.start("server", self.demo.server())
         if hmi:
             self.group.start("hmi", self.demo.hmi("en"))
+        if guardian:
+            self.group.start("guardian", self.demo.hmi("en", "guardian"))
 
     # -- clients
 
