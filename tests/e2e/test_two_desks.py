@@ -1,4 +1,4 @@
-"""Two people at two workstations in real browsers, on the real processes: what each sees of the other, and of a server that is gone."""
+"""Two people at two workstations, in real browsers on the real processes: what each sees of the other, and of a lost server."""
 
 import os
 import re
