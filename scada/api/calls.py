@@ -70,9 +70,8 @@ class SessionCalls:
         async with self._lock:
             if self._session.session not in (lost, ""):
                 return
-            self.binding = await self._connections.digest(self._control)
             try:
-                reply = await self.bare(self._control, "Session/Login", self._session.login_request())
+                reply = await self._ask_to_log_in()
             except CallError as error:
                 if error.code != "time_window":
                     raise
@@ -82,6 +81,18 @@ class SessionCalls:
                 reply = await self.bare(self._control, "Session/Login", self._session.login_request(challenge))
                 self.clocks_differ = True
             self.granted = self._session.accept(reply)
+
+    async def _ask_to_log_in(self) -> bytes:
+        """The server's answer to a login over a connection that bears the certificate which it has now."""
+        self.binding = await self._connections.digest(self._control)
+        try:
+            return await self.bare(self._control, "Session/Login", self._session.login_request())
+        except CallError as error:
+            if error.code != "wrong_binding":
+                raise
+        self._connections.doubt_all()  # it was revoked since this connection was made, or somebody is between: look
+        self.binding = await self._connections.digest(self._control)
+        return await self.bare(self._control, "Session/Login", self._session.login_request())
 
     async def plain(self, target: str, method: str, request: bytes, timeout_s: float) -> bytes:
         """An unsigned call; the reply is proven and comes without its seal.

@@ -84,6 +84,11 @@ class Connections:
         if self._tls is not None:
             self._doubted.add(target)
 
+    def doubt_all(self) -> None:
+        """The server says that it has another certificate by now: each is looked at again."""
+        for target in self._channels:
+            self.doubt(target)
+
     async def close(self) -> None:
         """Close every channel; safe to call twice."""
         channels, self._channels = list(self._channels.values()), {}

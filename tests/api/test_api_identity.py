@@ -10,6 +10,7 @@ from scada.api import server as server_module
 from scada.security import issuing
 from scada.security.identities import issue_identity
 from scada.security.key_files import load_certificate
+from scada.security.tls_identities import revoke_tls
 
 STATUS = ("Realtime/GetStatus", pb.GetStatusRequest())
 MODE = ("Control/SetMode", pb.SetModeRequest(agc="off"))
@@ -88,3 +89,19 @@ async def test_a_renewed_identity_is_taken_within_a_second(tmp_path, make_backen
         made = renew(rig, new_key=True)
         await rig.until(lambda: rig.sessions.identity.current.certificate.encoded == made.encoded)
         assert (await (await rig.connect("leader")).signed(*MODE)).accepted
+
+
+async def test_a_client_whose_connection_bears_a_revoked_certificate_of_the_server_looks_again(rig):
+    """`scada keys renew server --new-key` and `revoke server --old`: the station must not stay out for ever."""
+    operator = await rig.connect("operator")
+    old = load_certificate(rig.keys / "server.cert.pem")
+    renew(rig, new_key=True)
+    await rig.server.look()
+    issuing.revoke(rig.keys, [old], "keyCompromise", CLOCK)
+    revoke_tls(rig.keys, ["server"], CLOCK.now_ns(), old=True)
+    await rig.server.look()
+    assert not rig.sessions.sessions()
+    assert (await operator.call(*STATUS)).site == "demo"
+    assert (await operator.signed(*MODE)).accepted
+    assert await operator._connections.digest(operator.control) == rig.tls.material.own.digest
+    assert await operator._connections.digest(operator.server) == rig.tls.material.own.digest
