@@ -23,6 +23,7 @@ from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 from scada.core.settings import RestSettings, Settings
 from scada.rest.app import make_app
+from scada.rest.connections import PLACES, Connection, ProxyConnection
 from scada.rest.tokens import TokenStore
 from scada.security.authorities import load_authorities
 from scada.security.identities import load_identity
@@ -31,7 +32,6 @@ from scada.security.tls_trust import ClientTls
 _log = structlog.get_logger("rest")
 
 _LOOK_S: Final = 1.0
-_MOST_AT_ONCE: Final = 64
 _IDLE_S: Final = 15
 """A connection without a request is closed after so long."""
 STALLED_MS: Final = 20_000
@@ -144,7 +144,8 @@ def _config(app: Any, given: RestSettings, files: tuple[Path, Path] | None) -> u
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MOST_AT_ONCE,
+        http=ProxyConnection if given.behind_proxy else Connection,
+        limit_concurrency=PLACES,
         timeout_keep_alive=_IDLE_S,
         # by default uvicorn believes whoever asks from this machine
         proxy_headers=bool(given.behind_proxy),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 
@@ -14,6 +15,7 @@ from scada.cli.rest_service import STALLED_MS, _config, _HttpServer, _listener
 from scada.core.clock import SystemClock
 from scada.core.errors import ConfigError
 from scada.core.settings import RestSettings, parse_settings
+from scada.rest import connections
 from scada.rest.app import make_app
 from scada.rest.tokens import TokenStore
 from scada.security.identities import init_identities
@@ -142,3 +144,55 @@ async def test_only_a_named_proxy_says_whom_it_asks_for(proxies, peer, believed,
 def test_nobody_is_believed_wholesale(proxies, tmp_path):
     with pytest.raises(ConfigError, match="behind_proxy"):
         parse_settings({"rest": {"behind_proxy": proxies}}, base=tmp_path)
+
+
+@pytest.fixture
+async def plain(tmp_path):
+    """Port of a server without TLS that knows its values."""
+    app = make_app(FakeServer(), TokenStore(tmp_path / "tokens.json", SystemClock()), SystemClock(), follow=False)
+    servers = []
+
+    async def _serve(**given):
+        server = _HttpServer(_config(app, RestSettings(**given), None), app.state.streams.end)
+        server.config.port = 0
+        listener = _listener(server.config)
+        listener.listen()
+        servers.append((server, asyncio.create_task(server.serve(sockets=[listener]))))
+        return listener.getsockname()[1]
+
+    yield _serve
+    for server, task in servers:
+        server.end()
+        await asyncio.wait_for(task, 20)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /v1/heal", b"GET /v1/health HTTP/1.1\r\nHost: a\r\nX-Slow:", b"ANSWERED", b"BODY"])
+async def test_a_connection_that_asks_nothing_loses_its_place(plain, said, monkeypatch):
+    monkeypatch.setattr(connections, "ASK_S", 0.1)
+    whole = b"GET /v1/health HTTP/1.1\r\nHost: a\r\n"
+    said = {b"ANSWERED": whole + b"\r\nGET /", b"BODY": whole + b"Content-Length: 99\r\n\r\nx"}.get(said, said)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await plain())
+    writer.write(said)
+    with contextlib.suppress(ConnectionResetError):
+        answer = await asyncio.wait_for(reader.read(), 10)  # until the other side ends it
+        assert (b"HTTP/1.1 503" in answer) == (b"\r\n\r\n" in said)
+    writer.close()
+
+
+async def test_one_address_does_not_take_every_place(plain, monkeypatch):
+    monkeypatch.setattr(connections.Connection, "places_of_one", 3)
+    monkeypatch.setattr(connections, "ASK_S", 60.0)
+
+    async def _open(port, number):
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(number)]
+        for _, writer in opened:
+            writer.write(b"GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n")
+        served = 0
+        for reader, writer in opened:
+            with contextlib.suppress(ConnectionResetError):
+                served += (await asyncio.wait_for(reader.read(12), 10)).startswith(b"HTTP/1.1 503")
+            writer.close()
+        return served
+
+    assert await _open(await plain(), 6) == 3
+    assert await _open(await plain(behind_proxy=["127.0.0.1"]), 6) == 6
