@@ -151,12 +151,12 @@ class ControlDesk:
         return self._execute(ticket, sequence, principal, evidence, confirm_digest)
 
     def cancel(self, ticket: object, sequence_id: str, reason: str, principal: Principal, evidence: bytes = b"") -> list[Effect]:
-        """Withdraw a sequence; anyone who could have selected it may."""
+        """Withdraw a sequence; anyone who could have selected it may, and who did, whatever the rights are now."""
         sequence = self._table.under_way(sequence_id)
         if sequence is None:
             return self._gone(ticket, sequence_id)
-        refusal = self._checks.lacks_right(sequence.request.control, principal)
-        if refusal:
+        own = principal.name == sequence.request.principal.name
+        if not own and (refusal := self._checks.lacks_right(sequence.request.control, principal)):
             return denied(ticket, sequence, "cancel", principal, refusal, evidence)
         return self._settle(sequence, sequence.cancel(ticket, principal, reason, evidence=evidence))
 

@@ -10,6 +10,9 @@ from scada.control.proof import UNWATCHED
 
 _RANK: Final = {RunState.PAUSED: 0, RunState.STOPPED: 1, RunState.FAILED: 2}
 
+_WEIGHT: Final = {"model_change": 1, UNWATCHED: 2}
+"""What must be looked at before a run is resumed, over a mere wish to pause."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -22,10 +25,13 @@ class Ending:
     def after(self, before: Ending | None) -> Ending:
         """What counts if another was decided before: a failure outranks a stop, a stop a pause, and else the first stays.
 
-        A pause behind a step that nothing shows is told with every other: who resumes the run answers for that step.
+        Of two pauses both reasons are told: who resumes the run must know of them.
         """
         if before is None:
             return self
-        if before.state is self.state is RunState.PAUSED and self.code == UNWATCHED:
-            return Ending(self.state, self.code, f"{before.reason}; {self.reason}")
+        if before.state is self.state is RunState.PAUSED:
+            if self.reason in before.reason:
+                return before
+            code = max(before.code, self.code, key=lambda code: _WEIGHT.get(code, 0))
+            return Ending(self.state, code, f"{before.reason}; {self.reason}")
         return self if _RANK.get(self.state, 0) > _RANK.get(before.state, 0) else before

@@ -147,12 +147,24 @@ class ProgrammeRun:
     # ---------------------------------------------------------------- what happens meanwhile
 
     def hold(self, code: str, reason: str) -> list[RunEffect]:
-        """Pause it by this server itself."""
-        if self.record.state not in (RunState.WAITING, RunState.RUNNING, RunState.UNCONFIRMED):
+        """Pause it by this server itself; one that is paused says why else it would be."""
+        match self.record.state:
+            case RunState.UNCONFIRMED:
+                return self._wind_down(RunState.STOPPED, code, reason)
+            case RunState.WAITING | RunState.RUNNING:
+                return self._wind_down(RunState.PAUSED, code, reason)
+            case RunState.PAUSED:
+                return self._paused_too(code, reason)
+            case _:
+                return []
+
+    def _paused_too(self, code: str, reason: str) -> list[RunEffect]:
+        record = self.record
+        both = Ending(RunState.PAUSED, code, reason).after(Ending(RunState.PAUSED, record.code, record.reason))
+        if both.reason == record.reason:
             return []
-        if self.record.state is RunState.UNCONFIRMED:
-            return self._wind_down(RunState.STOPPED, code, reason)
-        return self._wind_down(RunState.PAUSED, code, reason)
+        record.code, record.reason = both.code, both.reason
+        return self._trace.told("paused", "paused", self.principal)
 
     def selected(self, index: int, reply: ControlReply) -> list[RunEffect]:
         """The control desk answered a selection."""

@@ -475,6 +475,13 @@ def test_cancel_needs_the_right(bench):
     assert len(bench.desk.running()) == 1
 
 
+def test_who_selected_it_may_withdraw_it_whatever_the_rights_are_now(bench):
+    """A run of a programme, too, gives back what it selected when its starter has lost the right."""
+    sequence = bench.selected()
+    effects = bench.desk.cancel("c", sequence, "", replace(OPERATOR, rights=frozenset()))
+    assert (reply(effects).state, len(sends(effects))) == (SequenceState.CANCELLED, 1)
+
+
 def test_cancel_of_what_executes_is_too_late(bench):
     sequence = bench.selected()
     bench.desk.execute("x", sequence, OPERATOR)
