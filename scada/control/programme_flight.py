@@ -12,7 +12,7 @@ class StepsUnderWay:
     """Deadlines of the control desk's answers and of the selections that stand.
 
     Args:
-        steps: what became of each; read here.
+        steps: what became of each; their phases up to the execute are changed here.
         clock: both clocks; the waits go by the monotonic one.
     """
 
@@ -30,8 +30,16 @@ class StepsUnderWay:
         """True while the check-back of one of them is still to come."""
         return any(step.phase is StepPhase.SELECTING for step in self._steps)
 
-    def ordered(self, index: int, answer_s: float) -> None:
-        """A select or an execute is given out; the answer may take so long."""
+    def select(self, index: int, answer_s: float) -> None:
+        """Its select is given out, anew if it was withdrawn before; the check-back may take so long."""
+        step = self._steps[index]
+        step.phase, step.started_ns = StepPhase.SELECTING, self._clock.now_ns()
+        step.sequence_id = step.code = step.reason = ""
+        self._answer_until[index] = self._clock.monotonic() + answer_s
+
+    def execute(self, index: int, answer_s: float) -> None:
+        """Its execute is given out; the result may take so long."""
+        self._steps[index].phase = StepPhase.EXECUTING
         self._answer_until[index] = self._clock.monotonic() + answer_s
 
     def answered(self, index: int) -> None:
@@ -43,9 +51,13 @@ class StepsUnderWay:
         valid_s = (valid_until_ns - self._clock.now_ns()) / NS_PER_S
         self._selected_until[index] = self._clock.monotonic() + valid_s
 
-    def withdrawn(self, index: int) -> None:
-        """The selection was given up."""
-        self._selected_until.pop(index, None)
+    def give_up(self) -> list[str]:
+        """Selections that stand are withdrawn, and their steps wait again; the sequences that this was."""
+        stood = [(index, step) for index, step in enumerate(self._steps) if step.phase is StepPhase.SELECTED]
+        for index, step in stood:
+            step.phase = StepPhase.WAITING
+            self._selected_until.pop(index, None)
+        return [step.sequence_id for _, step in stood]
 
     def expired(self) -> int | None:
         """The first whose selection has expired; None if none has."""

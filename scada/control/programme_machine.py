@@ -15,7 +15,7 @@ from scada.control.conditions import Judge, holds
 from scada.control.programme_effects import CancelStep, ExecuteStep, KeepRun, RunEffect, SelectStep
 from scada.control.programme_ending import Ending
 from scada.control.programme_flight import StepsUnderWay
-from scada.control.programme_records import RunRecord, RunState, StepPhase, phase_after
+from scada.control.programme_records import RunRecord, RunState, StepPhase, phase_after, take_for_done
 from scada.control.programme_trace import RunTrace, why_of
 from scada.control.programmes import Kind, Step
 from scada.control.proof import UNWATCHED
@@ -124,7 +124,7 @@ class ProgrammeRun:
         record.operator, record.workstation, record.session = by.name, by.station, by.session
         record.state = RunState.RUNNING if record.began else RunState.WAITING
         record.code = record.reason = ""
-        taken = self._take_for_done(by, reason)
+        taken = [effect for index in take_for_done(record, by.name, reason) for effect in self._trace.step_accepted(index, by)]
         self._once = once
         if not once:
             record.single_step = False
@@ -133,16 +133,6 @@ class ProgrammeRun:
             self._time.believe_the_clock()  # who resumes it has looked at it
         told = self._trace.told("step" if once else "resume", "resumed", by, why=reason, evidence=evidence)
         return told + taken + self.tick()
-
-    def _take_for_done(self, by: Principal, reason: str) -> list[RunEffect]:
-        """Who resumes a run answers for its steps that the station confirmed and nothing shows."""
-        taken: list[RunEffect] = []
-        for index, step in enumerate(self.record.steps):
-            if step.phase is StepPhase.UNPROVEN:
-                step.phase = StepPhase.DONE
-                step.reason = f"no feedback shows it; taken for done by {by.name}" + (f": {reason}" if reason else "")
-                taken += self._trace.step_accepted(index, by)
-        return taken
 
     # ---------------------------------------------------------------- what happens meanwhile
 
@@ -311,10 +301,7 @@ class ProgrammeRun:
         self.principal = now
         record = self.record
         for index in due:
-            step = record.steps[index]
-            step.phase, step.started_ns = StepPhase.SELECTING, self._clock.now_ns()
-            step.sequence_id = step.code = step.reason = ""
-            self._flight.ordered(index, self._answer_s(record.programme.steps[index]))
+            self._flight.select(index, self._answer_s(record.programme.steps[index]))
         rows: list[RunEffect] = [self._trace.step(index, "select", self.principal) for index in due]
         orders = [self._order(index, now) for index in due]
         return [KeepRun(record), *rows, *orders]
@@ -338,8 +325,7 @@ class ProgrammeRun:
             return self._step_failed(expired, "selection_expired", "its selection expired while the others were selected")
         flying = self._flight.steps()
         for index in flying:
-            self.record.steps[index].phase = StepPhase.EXECUTING
-            self._flight.ordered(index, self._answer_s(self.record.programme.steps[index]))
+            self._flight.execute(index, self._answer_s(self.record.programme.steps[index]))
         rows: list[RunEffect] = [self._trace.step(index, "execute", self.principal) for index in flying]
         orders = [ExecuteStep(self.record.run, index, self.record.steps[index].sequence_id, now) for index in flying]
         return [KeepRun(self.record), *rows, *orders]
@@ -372,13 +358,8 @@ class ProgrammeRun:
         return self._withdrawn() + self._quiet(by, evidence)
 
     def _withdrawn(self) -> list[RunEffect]:
-        effects: list[RunEffect] = []
-        for index, step in enumerate(self.record.steps):
-            if step.phase is StepPhase.SELECTED:
-                step.phase = StepPhase.WAITING
-                self._flight.withdrawn(index)
-                effects.append(CancelStep(step.sequence_id, self.principal, self._ending.reason if self._ending else ""))
-        return effects
+        why = self._ending.reason if self._ending else ""
+        return [CancelStep(sequence_id, self.principal, why) for sequence_id in self._flight.give_up()]
 
     def _quiet(self, by: Principal | None = None, evidence: bytes = b"") -> list[RunEffect]:
         """Take the end that was decided, if nothing is under way any more."""

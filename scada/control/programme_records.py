@@ -140,6 +140,16 @@ def phase_after(planned: Step, state: SequenceState, code: str) -> StepPhase:
     return StepPhase.UNPROVEN if code == UNWATCHED and not planned.accept_no_feedback else StepPhase.DONE
 
 
+def take_for_done(record: RunRecord, who: str, reason: str) -> list[int]:
+    """Who resumes a run answers for its steps that the station confirmed and nothing shows; their indices."""
+    unproven = [index for index, step in enumerate(record.steps) if step.phase is StepPhase.UNPROVEN]
+    for index in unproven:
+        step = record.steps[index]
+        step.phase = StepPhase.DONE
+        step.reason = f"no feedback shows it; taken for done by {who}" + (f": {reason}" if reason else "")
+    return unproven
+
+
 def interrupt(record: RunRecord, rows: Iterable[AuditRow], now_ns: int) -> None:
     """Say of a run that a restart cut off exactly what is known; nothing of it is repeated.
 
