@@ -149,6 +149,7 @@ def _revocation_lists(site: Site) -> Iterator[Finding]:
         known = site.authorities.list_of(authority)
         if older := memory.older(owner_of("SM2", authority.public_key.point()), known.number if known else None):
             yield Finding(State.WRONG, "list_older", {"reason": older})
+            continue
         if site.authorities.is_over(authority, now):
             continue  # what it issued is refused whatever its list says
         if known is None:
