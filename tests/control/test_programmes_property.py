@@ -12,6 +12,7 @@ from scada.control.programme_records import StepPhase, run_from_plain, run_to_pl
 from scada.control.programmes import Kind
 from scada.control.records import SequenceState
 from scada.core.clock import NS_PER_S
+from tests.control.bench_desk import BARE, BREAKER, POWER, STATUS
 from tests.control.bench_programmes import (
     COLLEAGUE,
     GROUP,
@@ -47,6 +48,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("advance"), st.sampled_from([0.1, 1.0, 6.0, 45.0, 700.0]), st.none()),
     st.tuples(st.just("jump"), st.sampled_from([-5000.0, 30.0, 5000.0]), st.none()),
     st.tuples(st.just("right"), st.booleans(), st.none()),
+    st.tuples(st.just("guardian leaves"), st.booleans(), st.booleans()),
+    st.tuples(st.just("model"), st.frozensets(st.sampled_from([BREAKER, STATUS, POWER, BARE]), max_size=2), st.none()),
     st.tuples(st.just("untraced"), st.none(), st.none()),
     st.tuples(st.just("restart"), st.none(), st.none()),
 )
@@ -65,6 +68,7 @@ class World:
         """Steps that succeeded and that nothing showed, until a person took them for done."""
         planned = list(GROUP.steps if group else (*SEQUENCE.steps, SEQUENCE.steps[0]))
         planned[ACCEPTED] = replace(planned[ACCEPTED], accept_no_feedback=True)
+        self.planned, self.changed = planned, False
         programme = self.bench.saved(replace(GROUP if group else SEQUENCE, steps=tuple(planned)))
         at_ns = self.bench.clock.now_ns() + 50 * NS_PER_S if timed else 0
         self.due_ns = at_ns
@@ -104,6 +108,7 @@ class World:
         if self.guarded:
             assert self.confirmed_by, "without a second person"
             assert self.confirmed_by not in (self.starter, order.principal.name), "who is the same"
+            assert self.confirmed_by not in self.bench.refused, "whose guardian may not be one any more"
 
     def happens(self, event):
         name, which, good = event
@@ -137,6 +142,7 @@ class World:
                     steps = bench.run(self.run).programme.steps
                     assert taken == {steps[index].control for index in self.unproven}, "who takes it for done is traced"
                     self.unproven.clear()
+                    self.changed = False
                 self.see(effects)
             case "confirm":
                 answer, effects = bench.confirm(self.run, PEOPLE[which], refuse=not good)
@@ -149,6 +155,19 @@ class World:
                 bench.clock.jump(which)
             case "right":
                 bench.refused = {} if which else {"wang": "the session ended"}
+            case "guardian leaves":
+                bench.refused.pop("li", None)
+                if which:
+                    bench.refused["li"] = replace(GUARDIAN, rights=frozenset()) if good else "li: logged out for good"
+            case "model":
+                began = bench.run(self.run).state.value != "unconfirmed"
+                self.see(bench.took(bench.desk.reserve(which)))
+                touched = {
+                    step.control
+                    for step, became in zip(self.planned, bench.run(self.run).steps, strict=True)
+                    if became.phase is not StepPhase.DONE
+                } & {f"c-{cid}" for cid in which}
+                self.changed = self.changed or bool(touched and began)
             case "untraced":
                 dropped = [one for one in self.open if isinstance(one, SelectStep)]
                 self.open = [one for one in self.open if isinstance(one, ExecuteStep)]  # what was given stays given
@@ -177,6 +196,8 @@ class World:
             assert (step.phase is StepPhase.UNPROVEN) is (index in self.unproven)
             if step.phase is StepPhase.SKIPPED:
                 assert index not in self.executed, "told that nothing was operated"
+        if record.state.value == "paused" and self.changed:
+            assert "model" in record.reason, "who resumes it must know"
         if record.state.value == "done":
             assert self.succeeded - self.unproven == set(range(len(record.steps)))
         if record.state.ended:
