@@ -26,7 +26,7 @@ from scada.rest.app import make_app
 from scada.rest.connections import PLACES, Connection, ProxyConnection
 from scada.rest.tokens import TokenStore
 from scada.security.authorities import load_authorities
-from scada.security.identities import load_identity
+from scada.security.renewable_identity import RenewableIdentity
 from scada.security.tls_trust import ClientTls
 
 _log = structlog.get_logger("rest")
@@ -76,7 +76,7 @@ async def _run(settings: Settings, parent: int) -> None:
     client = ScadaClient(
         f"{settings.api.host}:{settings.api.port}",
         f"{settings.api.host}:{settings.api.control_port}",
-        load_identity(settings.security.keys, given.identity, clock),
+        RenewableIdentity(settings.security.keys, given.identity, clock),
         load_authorities(settings.security.keys),
         clock,
         site=settings.site.name,
