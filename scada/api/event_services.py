@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
+import grpc
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.backend import Backend
 from scada.api import messages
 from scada.api.event_feed import EventFeed
-from scada.api.faults import malformed
+from scada.api.faults import CallError, malformed
 from scada.api.gate import Gate, Method
 from scada.api.recall_parts import recall_parts
 from scada.api.responsibility import check_acknowledge, check_alarms
 from scada.control.records import Principal
+from scada.core.errors import ScadaError
 from scada.events.records import Alarm
+from scada.security.audit import AuditRow
+from scada.security.audit_statements import acknowledged
 
 EVENTS_PER_CALL = 10_000
 ALARMS_PER_ORDER = 1000
@@ -93,9 +98,14 @@ class EventServices:
     # ------------------------------------------------------------------ orders
 
     async def acknowledge(self, request: pb.AcknowledgeRequest, principal: Principal, evidence: bytes) -> pb.AcknowledgeReply:
-        """Acknowledge exactly the ids sent."""
-        del evidence
+        """Acknowledge exactly the ids sent; audited before it acts."""
         judged = check_acknowledge(request, principal, self._backend)
+        if judged:
+            try:
+                await asyncio.to_thread(self._backend.record, _row(request, principal, evidence))
+            except ScadaError as error:
+                what = "the audit log cannot be written, so nothing was acknowledged"
+                raise CallError(grpc.StatusCode.FAILED_PRECONDITION, "audit_failed", what) from error
         done, _ = await self._backend.acknowledge(judged, principal, seen=request.last_event_id)
         acknowledged = dict.fromkeys(done)
         unknown = [number for number in dict.fromkeys(request.alarm_ids) if number not in acknowledged]
@@ -146,3 +156,16 @@ class EventServices:
             gate.order("Events/Unshelve", pb.UnshelveRequest, self.unshelve),
             gate.order("Events/SetAlarmService", pb.AlarmServiceRequest, self.set_alarm_service),
         )
+
+
+def _row(request: pb.AcknowledgeRequest, principal: Principal, evidence: bytes) -> AuditRow:
+    return AuditRow(
+        "acknowledge",
+        "acknowledge",
+        principal.name,
+        principal.station,
+        principal.session,
+        path=acknowledged(request),
+        value=float(len(request.alarm_ids)),
+        evidence=evidence,
+    )

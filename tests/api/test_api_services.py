@@ -14,10 +14,12 @@ from scada.api.faults import CallError
 from scada.api.gate import Gate
 from scada.api.services import Services
 from scada.control.records import ControlReply, SequenceState
+from scada.core.errors import StoreError
 from scada.events.records import EventKind
 from scada.model_cim.objects import PlantObjects
 from scada.model_cim.search import HitKind
 from scada.model_cim.tables import PointKind
+from scada.security.audit_statements import Comparison, compare
 
 
 async def test_model_and_points(operator):
@@ -115,6 +117,21 @@ async def test_alarms_and_acknowledge(operator, backend):
     assert (list(reply.acknowledged), list(reply.unknown)) == ([number], [999])
     assert backend.seen == number
     assert backend.acted[0][:3] == ("acknowledge", [number], "operator"), "what is not shown is not passed on"
+    [row] = backend.audited
+    assert (row.kind, row.actor, row.path, row.value) == ("acknowledge", "operator", f"{number} 999", 2.0)
+    assert compare(row, "demo") == Comparison("/scadapb.v1.Events/Acknowledge"), "its envelope says the same"
+
+
+async def test_what_cannot_be_audited_is_not_acknowledged(operator, backend, monkeypatch):
+    def full(row):
+        raise StoreError("no space", where="audit")
+
+    number = backend.raise_alarm()
+    monkeypatch.setattr(backend, "record", full)
+    with pytest.raises(CallError) as caught:
+        await operator.signed("Events/Acknowledge", pb.AcknowledgeRequest(alarm_ids=[number]))
+    assert caught.value.code == "audit_failed"
+    assert backend.acted == []
 
 
 async def test_control_round(operator, backend):
