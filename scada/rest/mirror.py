@@ -154,7 +154,6 @@ class Mirror:
         self.turn += 1
         if frame.full:
             self.life = secrets.token_hex(6)
-            self._changed[:] = self.turn
         self._changed[pids] = self.turn
         self._value[pids], self._quality[pids] = columns[1], columns[2]
         self._times[0, pids], self._times[1, pids] = columns[3], columns[4]

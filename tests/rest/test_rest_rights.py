@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rest.rest_rig import T0
+from scadapb.v1 import scada_pb2 as pb
 
 from scada.core.errors import SecurityError
 from scada.rest import shapes
@@ -166,6 +167,14 @@ async def test_seeking_tells_nothing_of_what_is_not_shown(rig):
     assert (await _ask(rig.issue(hidden=("events.key",)), "control"))[0] == []
     assert (await _ask(rig.issue(), "CONTROL.s"))[0][0]["event_id"] == 100
     assert (await _ask(rig.issue(persons=True), "alice"))[2] == "alice"
+
+
+async def test_a_row_of_a_point_that_the_model_no_longer_has_is_of_no_class(rig):
+    token = rig.issue(classes=("Analog",))
+    assert len((await rig.get("/v1/alarms", token)).json()["alarms"]) == 1
+    another = pb.PointInfo(pid=2, mrid="another", station="East", kind=pb.POINT_KIND_ANALOG)
+    rig.mirror.points = {**rig.mirror.points, 2: another}
+    assert (await rig.get("/v1/alarms", token)).json()["alarms"] == []
 
 
 @pytest.mark.parametrize(

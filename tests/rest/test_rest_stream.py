@@ -156,6 +156,19 @@ async def test_many_points_come_in_parts_and_only_the_last_moves_the_place(rig, 
     assert [each["pid"] for event in events for each in event[2]["values"]] == list(range(40))
 
 
+async def test_an_answer_that_is_cut_short_by_silence_begins_anew(rig, clock, monkeypatch):
+    monkeypatch.setattr(streaming, "PART", 15)
+    token = rig.tokens.check(rig.issue())
+    stream = ValueStream(rig.mirror, clock, token, lambda: chosen(rig.mirror, token, (), "", ""), mark="m")
+    parts = stream.turn()
+    assert b"event: snapshot" in next(parts)
+    clock.advance(4)
+    assert list(parts) == []  # the rest would be old
+    assert [event.split(b"\n")[0] for event in stream.turn()] == [b"event: stale"]
+    await rig.hear(pb.PointFrame(seq=8, time_ns=T0))
+    assert [event.split(b"\n")[0] for event in stream.turn()] == [b"event: gap"] + [b"event: snapshot"] * 3
+
+
 async def test_a_stream_shows_what_its_token_is_shown(rig, read):
     token = rig.issue("values", stations=("East",), classes=("Analog",), hidden=("values.unit", "values.source_time"))
     event = await read(token).next()
