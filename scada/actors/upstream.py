@@ -1,9 +1,8 @@
 """Upstream actor: this control centre as a controlled station towards one upstream control centre (IEC 60870-5-104).
 
-It follows the database as a registered consumer and brings every change into the outstation, which lives on an event loop apart
-from the front end's: its queue of events is synced to the disk there, and no field channel waits for that. The number of the last
-change stands in the queue together with the events, so that after a crash the journal is read on from there: no change of state
-is lost, and none comes twice.
+It follows the database as a registered consumer (:mod:`scada.actors.upstream_following`) and brings every change into the
+outstation, which lives on an event loop apart from the front end's: its queue of events is synced to the disk there, and no field
+channel waits for that.
 """
 
 from __future__ import annotations
@@ -20,30 +19,24 @@ from scada.actors.mailbox import Message
 from scada.actors.messages import Changed, FellBehind, Report, Tick
 from scada.actors.order_messages import DispatchHeard
 from scada.actors.upstream_dispatch import DispatchReplied, UpstreamSetpoints, is_for_dispatch
+from scada.actors.upstream_following import UpstreamFollower
 from scada.actors.upstream_masters import CommandRate, Masters, MasterWatch, Refusals, Remarks, shown_group
 from scada.actors.upstream_orders import OrderReplied, UpstreamOrders
-from scada.actors.upstream_station import UpstreamLink, commands_per_minute, give, note, queue_name, show
-from scada.actors.upstream_values import Forwarded, Sent, joined
+from scada.actors.upstream_station import UpstreamLink, commands_per_minute
 from scada.actors.wire import Wire
 from scada.control.records import Principal
 from scada.core.clock import Clock
-from scada.core.errors import ScadaError, StoreError
+from scada.core.errors import ScadaError
 from scada.events.records import Event, EventKind
 from scada.model_cim.tables import AlarmClass, ModelTables, UpstreamStation
 from scada.protocols.iec104.event_queue import EventQueue
 from scada.protocols.iec104.groups import GroupReport
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
-from scada.protocols.iec104.outstation import Outstation
-from scada.rtdb.changes import ChangeSet, GapError
 from scada.rtdb.store import Store
 from scada.security.audit import AuditLog
 
 _log = structlog.get_logger("upstream")
 
-CONSUMER: Final = "upstream-"
-"""What the names under which the journal is kept for upstream stations begin with."""
-DRAIN: Final = 64
-"""Waiting change sets that share one write of the queue."""
 STORE_S: Final = 5.0
 """How often the place in the journal is stored though no event came."""
 STALE_S: Final = 10.0
@@ -130,8 +123,6 @@ class UpstreamActor(Actor):
         self._view, self._station = view, view.station
         self._store, self._queue, self._clock = store, queue, clock
         self._events = events
-        self._values = Forwarded(self._station.points, len(tables.points))
-        self._consumer = CONSUMER + queue_name(self._station)
         self._masters = Masters(self._station.name, masters)
         self._refusals = Refusals(self._masters, audit, self._tell, clock)
         self._remarks, self._watch = Remarks(self._station.name, self._tell, clock), MasterWatch(self._tell)
@@ -139,8 +130,7 @@ class UpstreamActor(Actor):
         self._control, self._dispatch = control, dispatch
         self._audit, self._rate = audit, CommandRate(commands_per_minute(self._station), clock)
         self._heard: frozenset[str] = frozenset()
-        self._seq = 0
-        self._fault = self._reason = ""
+        self._reason = ""
         self._stored_at = self._tried_at = clock.monotonic()
 
     # ---------------------------------------------------------------- life
@@ -176,14 +166,15 @@ class UpstreamActor(Actor):
             audit=self._audit,
             clock=self._clock,
         )
-        self._store.register(self._consumer, self._queue.stored_seq)
-        self._catch_up()
+        self._follower = UpstreamFollower(
+            self._station, len(self._tables.points), self._store, self._queue, self._link, self._mailbox, self._tell
+        )
         self._listen()
         self._publish()
 
     def stopped(self) -> None:
         """Let the masters go and store the place in the journal."""
-        self._store_place()
+        self._follower.store_place()
         self._close()
 
     def _close(self) -> None:
@@ -195,9 +186,9 @@ class UpstreamActor(Actor):
         """Dispatch by message class."""
         match message:
             case Changed():
-                self._follow(message)
+                self._follower.follow(message)
             case FellBehind():
-                self._catch_up()
+                self._follower.catch_up()
             case CommandCame(asked, at):
                 self._command(asked, at)
             case CommandTurnedDown(refused):
@@ -208,96 +199,13 @@ class UpstreamActor(Actor):
             case DeskReplied(DispatchReplied() as replied):
                 self._setpoints.take(replied)
             case DeskReplied(OrderReplied() as replied):
-                self._drain()  # return information goes before the termination
+                self._follower.drain()  # return information goes before the termination
                 self._orders.take(replied)
             case Tick():
                 self._tick()
             case _:
                 return super().receive(message)
         return None
-
-    # ---------------------------------------------------------------- values
-
-    def _drain(self) -> None:
-        if waiting := self._mailbox.drain(Changed, DRAIN):
-            self._follow(*waiting)
-
-    def _follow(self, *changed: Changed) -> None:
-        """Bring change sets into the station, those that wait with them."""
-        sets = [message.changes for message in (*changed, *self._mailbox.drain(Changed, DRAIN))]
-        if not self._follows_on(sets):
-            self._catch_up()
-            return
-        sent = joined([self._values.of_changes(one, self._seq) for one in sets if one.last > self._seq])
-        self._seq = max(self._seq, sets[-1].last)
-        if not len(sent):
-            return
-        if not self._fault:
-            try:
-                self._link.run(lambda station: give(station, sent, self._seq))
-            except StoreError as error:
-                self._on_fault(error)
-        if self._fault:
-            self._link.run(lambda station: show(station, sent))
-
-    def _follows_on(self, sets: Sequence[ChangeSet]) -> bool:
-        """Nothing is missing before or between these: what found our mailbox full was left out."""
-        seq = self._seq
-        for one in sets:
-            if one.first > seq + 1:
-                return False
-            seq = max(seq, one.last)
-        return True
-
-    def _catch_up(self) -> None:
-        """Bring queue and image to the present: what happened since the number in the queue becomes events."""
-        snapshot = self._store.snapshot(self._values.pids)
-        present = self._values.of_snapshot(snapshot)
-        missed, whole = self._missed(self._queue.source_seq, snapshot.seq)
-        self._seq = snapshot.seq
-
-        def take(station: Outstation) -> None:
-            try:
-                give(station, missed, snapshot.seq)
-                note(station, snapshot.seq)
-            finally:
-                station.load(present.pid, present.value, present.quality, present.time_ns)
-                if not whole:
-                    station.renew()
-
-        try:
-            self._link.run(take)
-        except StoreError as error:
-            self._on_fault(error)
-        else:
-            self._on_recovery()
-
-    def _missed(self, after: int, upto: int) -> tuple[Sent, bool]:
-        """What the journal holds of these points after a number, and whether that is all; nothing for a queue just made."""
-        missed, whole = [], True
-        try:
-            if after and upto:
-                for change in self._store.changes(after):
-                    if change.first > upto:
-                        break
-                    missed.append(self._values.of_changes(change, after))
-        except GapError as gap:
-            self._tell("upstream.gap", AlarmClass.ABNORMAL, 2, {"reason": str(gap)})
-            whole = False
-        return joined(missed), whole
-
-    def _on_fault(self, error: StoreError) -> None:
-        """The queue cannot be written: states are shown, and become events once it can."""
-        if not self._fault:
-            _log.error("the upstream queue cannot be written", station=self._station.name, cause=str(error))
-            self._tell("upstream.fault", AlarmClass.ABNORMAL, 2, {"reason": str(error)})
-        self._fault = str(error)
-
-    def _on_recovery(self) -> None:
-        fault, self._fault = self._fault, ""
-        if fault:
-            _log.info("the upstream queue is written again", station=self._station.name)
-            self._tell("upstream.recovered", AlarmClass.NOTICE, 3, {"reason": fault})
 
     # ---------------------------------------------------------------- commands
 
@@ -326,25 +234,13 @@ class UpstreamActor(Actor):
     def _tick(self) -> None:
         now = self._clock.monotonic()
         if now - self._stored_at >= STORE_S:
-            self._store_place()
+            self._stored_at = now
+            self._follower.store_place()
         if not self._link.listening and now - self._tried_at >= LISTEN_S:
             self._listen()
         self._refusals.tick()
         self._setpoints.tick()
         self._publish()
-
-    def _store_place(self) -> None:
-        """Say to the journal how far we are; on our own disk first."""
-        self._stored_at, seq = self._clock.monotonic(), self._seq
-        if self._fault:
-            self._catch_up()
-            return
-
-        try:
-            self._link.run(lambda station: note(station, seq))
-        except StoreError as error:
-            self._on_fault(error)
-        self._store.acknowledge(self._consumer, self._queue.stored_seq)
 
     def _listen(self) -> None:
         self._tried_at = self._clock.monotonic()
@@ -367,7 +263,7 @@ class UpstreamActor(Actor):
             name=self._station.name,
             endpoint=self._link.endpoint,
             listening=self._link.listening,
-            reason=self._fault or self._reason or next((group.fault for group in groups if group.fault), ""),
+            reason=self._follower.fault or self._reason or next((group.fault for group in groups if group.fault), ""),
             points=len(self._station.points),
             controls=len(self._station.controls) + len(self._station.setpoints),
             capacity=self._queue.capacity,

@@ -9,7 +9,8 @@ from typing import Any
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.base import Address
-from scada.actors.upstream import CONSUMER, UpstreamActor, UpstreamView
+from scada.actors.upstream import UpstreamActor, UpstreamView
+from scada.actors.upstream_following import CONSUMER
 from scada.actors.upstream_masters import standing_principals
 from scada.actors.upstream_station import check_parameters, configured, queue_name
 from scada.actors.wire import Wire

@@ -18,7 +18,8 @@ from scada.actors import upstream_station
 from scada.actors.base import Address
 from scada.actors.messages import Changed, FellBehind, Tick
 from scada.actors.order_messages import StepAsked, TelecontrolSelect
-from scada.actors.upstream import CONSUMER, Remarked, UpstreamActor, UpstreamView
+from scada.actors.upstream import Remarked, UpstreamActor, UpstreamView
+from scada.actors.upstream_following import CONSUMER
 from scada.actors.upstream_masters import MasterWatch, standing_principals
 from scada.actors.upstream_station import (
     UpstreamLink,
