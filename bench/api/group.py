@@ -1,8 +1,9 @@
-"""Group ``api``: fan-out to many viewers, and controls beside them, over mutual TLS with sealed messages, in real processes."""
+"""Group ``api``: fan-out to many viewers, controls beside them and beside a flood; mutual TLS, seals, processes of their own."""
 
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -12,15 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from chain.ours import outstations, until
+from chain.server import SITE
 from figures import Figure
 from workers import BENCH, Worker
 
 from scada.core.clock import SystemClock
 from scada.security.identities import init_identities
 from scada.security.issuing import issue_identity
+from scada.security.tls_identities import SERVER_NAME
+from scada.security.tls_trust import ClientTls
 from scada.security.users_file import grant_identity
 
-NAMES = ("api.fanout.cpu", "api.fanout.age_p99", "api.fanout.stopped_p99", "control.round_trip.p50", "control.round_trip.p99")
+NAMES = (
+    "api.fanout.cpu",
+    "api.fanout.age_p99",
+    "api.fanout.stopped_p99",
+    "control.round_trip.p50",
+    "control.round_trip.p99",
+    "api.flood.p50",
+    "api.flood.p99",
+)
+HOST = "127.0.0.1"
 VIEWERS = 200
 POINTS = 500
 HZ = 10
@@ -28,6 +41,11 @@ WATCHERS = 8
 """Identities that share the viewers, for one may have a limited number of sessions."""
 
 STOPPED = 20
+IDLE = 200
+FLOODING = 20
+"""Connections of the peer that floods; all of one certificate."""
+
+OFFERED = 10_000.0
 CHANNELS = 10
 RATE = 20_000.0
 
@@ -40,6 +58,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         keys, names = _keys(folder)
         yield from _fanout(folder, keys, names, seconds)
         yield from _round_trip(folder, keys, names, seconds)
+        yield from flood(folder, keys, names, min(seconds, 10.0))
 
 
 def _fanout(folder: Path, keys: Path, names: str, seconds: float) -> Iterator[Figure]:
@@ -108,6 +127,47 @@ def _round_trip(folder: Path, keys: Path, names: str, seconds: float) -> Iterato
         for part, aim in (("p50", 15.0), ("p99", 50.0)):
             note = f"select, preset on the wire, check-back, reply: {busy['rounds']} rounds {beside}; {quiet[part]:.1f} ms alone"
             yield Figure(f"control.round_trip.{part}", busy[part], "ms", aim, note=note)
+
+
+def flood(folder: Path, keys: Path, names: str, seconds: float) -> Iterator[Figure]:
+    """Controls alone, and beside idle sockets, readers that do not read, and a peer that offers forged orders."""
+    with ExitStack() as closing:
+        blaster, ports = outstations(1, folder, closing)
+        joined = ",".join(str(port) for port in ports)
+        arguments: dict[str, Any] = {"keys": keys, "folder": folder / "c", "ports": joined, "points": 800, "load": POINTS}
+        server = closing.enter_context(_worker("server", folder, "flooded", **arguments))
+        at = server.answer(60)
+        until(lambda: server.ask("up")["up"] == 1, "the channel is not up")
+        until(lambda: blaster.ask("started")["started"] == 1, "the interrogation does not end")
+        common = {"port": at["port"], "control-port": at["control_port"], "keys": keys}
+        operator = closing.enter_context(_worker("operator", folder, "honest", **common, control="setpoint"))
+        operator.answer(30)
+        quiet = operator.ask("measure", seconds + 30, seconds=seconds)
+        viewers = closing.enter_context(_viewers(folder, at, keys, names, STOPPED, "slow", stalled=1))
+        viewers.answer(60)
+        context = ClientTls(keys, names.split(",", maxsplit=1)[0]).context()
+        for number in range(IDLE):
+            idle = closing.enter_context(socket.create_connection((HOST, at["control_port"])))
+            if number % 2:  # the others never shake hands, and are closed for it after three seconds
+                closing.enter_context(context.wrap_socket(idle, server_hostname=SERVER_NAME))
+        issue_identity(keys, "flooder", ["OPERATOR"], SystemClock())
+        grant_identity(keys, "flooder", ["OPERATOR"], ["*"])
+        wanted = {"name": "flooder", "site": SITE, "connections": FLOODING, "rate": OFFERED}
+        flooding = closing.enter_context(_worker("flood", folder, **common, **wanted))
+        flooding.answer(30)
+        time.sleep(1.0)
+        first, before = server.ask("mark"), flooding.ask("report")
+        busy = operator.ask("measure", seconds + 30, seconds=seconds)
+        last, after = server.ask("mark"), flooding.ask("report")
+        elapsed = last["at"] - first["at"]
+        cores = (last["cpu"]["total"] - first["cpu"]["total"]) / 1e9 / elapsed
+        beside = (
+            f"{busy['rounds']} rounds beside {IDLE} idle sockets, {STOPPED} readers that do not read, and {FLOODING} connections "
+            f"that would send {after['due']:.0f} forged orders/s: {after['offered']:.0f}/s came, {after['answered']:.0f} answered"
+        )
+        shares = f"cores: server {cores:.2f}, sender {(after['cpu'] - before['cpu']) / elapsed:.2f}"
+        for part, aim in (("p50", 15.0), ("p99", 50.0)):
+            yield Figure(f"api.flood.{part}", busy[part], "ms", aim, note=f"{beside}; {quiet[part]:.1f} ms alone; {shares}")
 
 
 def _share(server: Worker, seconds: float) -> float:

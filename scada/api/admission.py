@@ -37,14 +37,14 @@ PENALTY_S: Final = 0.5
 REFUSALS_PER_S: Final = 256.0
 """Refusals of one peer come no faster: more than one full connection (``grpc.max_concurrent_streams``) asks for."""
 
-LONGEST_WAIT_S: Final = 10.0
-"""A call that would wait longer for its refusal costs its connection: so many wait already, or were taken back."""
+LONGEST_WAIT_S: Final = 20.0
+"""A call that would wait longer for its refusal costs its connection: some 5 000 wait already, about 30 KB each."""
 
 FORGERY_COST: Final = 10.0
 """Calls that a message costs whose proof failed."""
 
-FORGERIES_TOLD: Final = 5
-"""Forged messages of one peer that are told one by one between two reports; the others are counted."""
+TOLD_SINGLY: Final = 10
+"""Refused messages of one peer that are told one by one between two reports; the others are counted."""
 
 MOST_PEERS: Final = 10_000
 """Peers whose allowances are remembered; beyond, those that ask least are forgotten first."""
@@ -63,7 +63,7 @@ class Told(Protocol):
     def __call__(self, peer: Peer, kinds: Mapping[str, int], closed: int) -> None:
         """What was refused since last time, by kind, and how many connections were closed for it.
 
-        Kinds: ``logins``, ``orders``, ``views``, ``calls`` (at a time), ``untrusted``, ``forged`` (:meth:`Admission.blame`).
+        Kinds: ``logins``, ``orders``, ``views``, ``calls`` (at a time), ``untrusted``, ``forged``, ``refused``.
         """
 
 
@@ -109,7 +109,7 @@ class _Guest:
     next_refusal: float = 0.0
     refused: Counter[str] = field(default_factory=Counter)
     closed: dict[str, bool] = field(default_factory=dict)
-    forged: int = 0
+    told: int = 0
 
 
 class Admission:
@@ -164,23 +164,25 @@ class Admission:
         make = grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
         return make(self._admitted(self._kind_of(path), inner), handler.request_deserializer, handler.response_serializer)
 
-    def blame(self, peer: Peer, path: str) -> bool:
-        """A message of a peer was not proven: it costs more than a call.
+    def refused(self, peer: Peer, path: str, *, forged: bool) -> bool:
+        """A message of a peer that was let in was refused.
 
         Args:
             peer: whose call it was.
             path: full name of the method.
+            forged: its proof failed, which costs more than a call.
 
         Returns:
             Whether it is told by itself; else the next report counts it.
         """
         guest = self._guest(peer)
-        if (allowance := guest.allowances.get(self._kind_of(path))) is not None:
+        allowance = guest.allowances.get(self._kind_of(path))
+        if forged and allowance is not None:
             allowance.tokens -= FORGERY_COST - 1.0
-        guest.forged += 1
-        if guest.forged <= FORGERIES_TOLD:
+        guest.told += 1
+        if guest.told <= TOLD_SINGLY:
             return True
-        guest.refused["forged"] += 1
+        guest.refused["forged" if forged else "refused"] += 1
         return False
 
     def _kind_of(self, path: str) -> str:
@@ -200,7 +202,7 @@ class Admission:
         for guest in self._guests.values():
             refused, guest.refused = guest.refused, Counter()
             closed, guest.closed = sum(guest.closed.values()), {}
-            guest.forged = 0
+            guest.told = 0
             if refused:
                 self._told(guest.peer, refused, closed)
         if len(self._guests) > MOST_PEERS:
@@ -286,7 +288,12 @@ class Admission:
         if turn <= now + LONGEST_WAIT_S:
             guest.next_refusal = turn + 1.0 / REFUSALS_PER_S
             await asyncio.sleep(turn - now)
-            await _abort(context, fault)
+            try:
+                await _abort(context, fault)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                raise asyncio.CancelledError from error  # it has gone meanwhile, for which grpc would write a page into the log
         address = context.peer()
         if address not in guest.closed:
             guest.closed[address] = self._close(self.port, address)

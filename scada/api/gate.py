@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -43,7 +43,6 @@ Order = Callable[[Request, Principal, bytes], Coroutine[Any, Any, Message]]
 Follow = Callable[[Request, Principal], AsyncGenerator[Message, None]]
 Collect = Callable[[AsyncIterator[Request], Principal], Coroutine[Any, Any, Message]]
 Exchange = Callable[[AsyncIterator[Request]], AsyncGenerator[bytes, None]]
-Blame = Callable[[Peer, str], bool]
 Method = tuple[str, grpc.RpcMethodHandler]
 """Full method name and its handler."""
 
@@ -74,19 +73,26 @@ _FORGED = frozenset({"bad_mac", "bad_signature", "malformed", "unsigned", "wrong
 """Refusals that no honest client meets, whatever its clock, its rights and its connection."""
 
 
+class Note(Protocol):
+    """Hears of refused messages."""
+
+    def __call__(self, peer: Peer, path: str, *, forged: bool) -> bool:
+        """Of whom, by which method, and whether its proof failed; False: it need not be told by itself."""
+
+
 class Gate:
     """Makes gRPC handlers out of functions over parsed messages.
 
     Args:
         sessions: who may do what.
         reporter: told of every refusal of consequence.
-        blame: hears of each message that was not proven, with its peer and method; False: it is counted elsewhere, not told.
+        note: hears of each refused message: its peer, method and whether it was forged; False: it is counted there, not told.
     """
 
-    def __init__(self, sessions: SessionServer, reporter: SecurityReporter, blame: Blame) -> None:
+    def __init__(self, sessions: SessionServer, reporter: SecurityReporter, note: Note) -> None:
         self._sessions = sessions
         self._reporter = reporter
-        self._blame = blame
+        self._note = note
         self._streams = SessionStreams(sessions)
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -275,7 +281,7 @@ class Gate:
             sender = sender or error.where
         fault = _fault(path, error)
         forged = isinstance(error, SecurityError) and fault.code in _FORGED
-        if not forged or self._blame(peer_of(context), path):
+        if self._note(peer_of(context), path, forged=forged):
             self._reporter.refused(method=path, code=fault.code, reason=fault.what, peer=context.peer(), sender=sender)
         await _abort(context, fault)
 

@@ -32,8 +32,8 @@ from scada.security.peer import Peer
 from scada.security.session import Session, SessionServer
 from scada.security.tls_trust import TlsTrust
 
-CALLS: Final = 8192
-"""Calls and streams a server has at a time, those included that wait for their refusal; more than ten peers can make of them."""
+CALLS: Final = 1 << 15
+"""Calls and streams a server has at a time, those included that wait for their refusal; beyond, it refuses whoever calls."""
 
 LOOK_S: Final = 0.25
 """Time between two looks at what is still trusted: what was revoked ends within a second."""
@@ -239,7 +239,7 @@ class ApiServer:
             reporter.limited(peer=peer.address, name=peer.name, kind=kind, count=count, closed=closed)
 
         admission = Admission(self._settings, self._tls, told, orders=orders)
-        gate = Gate(self._sessions, reporter, admission.blame)
+        gate = Gate(self._sessions, reporter, admission.refused)
         handlers = self._services.control_handlers(gate) if orders else self._services.view_handlers(gate)
         return _Face(Listener(purpose, handlers, admission, CALLS, self._tls), admission, reporter)
 

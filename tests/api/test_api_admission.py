@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from scada.api import admission as module
-from scada.api.admission import BURST_S, CALLS_OF_A_PEER, FORGERIES_TOLD, FORGERY_COST, REFUSALS_PER_S, Admission
+from scada.api.admission import BURST_S, CALLS_OF_A_PEER, FORGERY_COST, REFUSALS_PER_S, TOLD_SINGLY, Admission
 from scada.core.clock import SystemClock, VirtualClock
 from scada.core.settings import ApiSettings
 from scada.security.tls_identities import FILES, init_tls
@@ -17,7 +17,7 @@ from scada.security.tls_trust import TlsTrust, peer_certificate
 PATH = "/scadapb.v1.Control/Select"
 
 
-class AbortedError(Exception):
+class AbortedError(grpc.aio.AbortError):
     """What a real context raises."""
 
 
@@ -299,23 +299,49 @@ async def test_a_call_without_its_message_counts_and_ends(make):
 
 
 async def test_forged_messages_cost_more_and_are_told_singly_only_at_first(make, told):
-    admission = make(orders_per_s=20.0)
+    admission = make(orders_per_s=30.0)
     call = guarded(admission)
     singly = []
 
     async def forge(raw, context):
-        singly.append(admission.blame(module.peer_of(context), PATH))
+        singly.append(admission.refused(module.peer_of(context), PATH, forged=True))
         raise AbortedError
 
     forged = guarded(admission, forge)
-    most = round(20.0 * BURST_S / FORGERY_COST)
+    most = round(30.0 * BURST_S / FORGERY_COST)
     for _ in range(most):
         with pytest.raises(AbortedError):
             await forged(b"x", Context())
     with pytest.raises(AbortedError, match="asks too much"):
         await call(b"x", Context())
-    assert sum(singly) == FORGERIES_TOLD
+    assert sum(singly) == TOLD_SINGLY
     admission.report()
-    assert [dict(kinds) for _, kinds, _ in told] == [{"forged": most - FORGERIES_TOLD, "orders": 1}]
+    assert [dict(kinds) for _, kinds, _ in told] == [{"forged": most - TOLD_SINGLY, "orders": 1}]
     admission.advance(1.0)
     assert await call(b"x", Context()) == b"x"
+
+
+async def test_other_refusals_cost_a_call_and_are_counted_in_the_same_way(make, told):
+    admission = make(orders_per_s=30.0)
+    assert await guarded(admission)(b"x", Context()) == b"x"
+    told_singly = [admission.refused(module.Peer("ipv4:10.0.0.1:5000"), PATH, forged=False) for _ in range(TOLD_SINGLY + 3)]
+    assert told_singly == [True] * TOLD_SINGLY + [False] * 3
+    admission.report()
+    assert [dict(kinds) for _, kinds, _ in told] == [{"refused": 3}]
+    for _ in range(round(30.0 * BURST_S) - 1):
+        assert await guarded(admission)(b"x", Context()) == b"x"
+
+
+async def test_a_refusal_that_reaches_nobody_is_no_error(make):
+    """grpc would write a traceback for each."""
+    admission = make(orders_per_s=0.2)
+    call = guarded(admission)
+    await call(b"x", Context())
+    gone = Context()
+
+    async def abort(*arguments, **more):
+        raise RuntimeError("the batch failed")
+
+    gone.abort = abort
+    with pytest.raises(asyncio.CancelledError):
+        await call(b"x", gone)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from api.tls_rig import CLOCK, TlsRig
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.api.admission import TOLD_SINGLY
 from scada.api.faults import CallError
+from scada.security.issuing import issue_identity
 from scada.security.tls_identities import FILES
+from scada.security.users_file import grant_identity
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 STOPPED = """
 import asyncio, sys
@@ -94,6 +103,79 @@ async def test_a_stopped_viewer_is_found_dead_within_five_seconds(rig, tmp_path)
         child.kill()
         child.wait()
         child.stdout.close()
+
+
+class Flood:
+    """A process that offers 10 000 forged orders a second in the name of ``flooder``."""
+
+    def __init__(self, rig, connections, *, cancel):
+        line = [sys.executable, "-m", "api.flood", "--keys", str(rig.keys), "--name", "flooder", "--site", "demo"]
+        line += ["--port", str(rig.server.port), "--control-port", str(rig.server.control_port)]
+        line += ["--connections", str(connections), "--rate", "10000", "--cancel", str(cancel)]
+        paths = os.pathsep.join(str(path) for path in (BENCH, *sys.path))
+        environment = {**os.environ, "PYTHONPATH": paths}
+        self._child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+    async def answer(self):
+        """A line of it."""
+        return json.loads(await asyncio.to_thread(self._child.stdout.readline))
+
+    async def ask(self):
+        """What it offered a second since it was asked last."""
+        self._child.stdin.write("\n")
+        self._child.stdin.flush()
+        return await self.answer()
+
+    def stop(self):
+        self._child.kill()
+        self._child.wait()
+        self._child.stdin.close()
+        self._child.stdout.close()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("connections", "cancel"), [(20, 0), (1, 1)], ids=["waiting", "taken back"])
+async def test_forged_orders_silent_sockets_and_slow_readers_keep_no_operator_out(rig, connections, cancel):
+    """Counted, not timed: `./run bench api` has the times."""
+    issue_identity(rig.keys, "flooder", ["OPERATOR"], CLOCK)
+    grant_identity(rig.keys, "flooder", ["OPERATOR"], ["*"])
+    operator, honest = await rig.connect("operator"), await rig.connect("flooder")
+    sockets = [socket.create_connection(("127.0.0.1", rig.server.control_port)) for _ in range(200)]
+    readers = [(await rig.connect("viewer")).frames(credit=1) for _ in range(20)]
+    flood = Flood(rig, connections, cancel=cancel)
+    try:
+        for frames in readers:
+            await anext(frames)
+        await flood.answer()
+        await rig.until(lambda: rig.events("security.rate_limited"), 30)
+        for _ in range(40):
+            assert (await operator.signed("Control/SetMode", pb.SetModeRequest(agc="off"))).accepted
+        await rig.until(lambda: len(rig.events("security.rate_limited")) > 2, 60)
+        offered = await flood.ask()
+    finally:
+        flood.stop()
+        for one in sockets:
+            one.close()
+        for frames in readers:
+            await frames.aclose()
+    assert offered["due"] > 1000
+    assert [name for _, _, name, _ in rig.backend.acted] == ["operator"] * 40, "every one of the operator's, none of the others"
+    told = rig.events("security.rate_limited")
+    assert {event.parameters["name"] for event in told} == {"flooder"}
+    assert all(later.time_ns - earlier.time_ns > 4.9e9 for earlier, later in itertools.pairwise(told)), "once in five seconds"
+    assert len([event for event in rig.events("security.refused") if event.actor == "flooder"]) <= TOLD_SINGLY * (len(told) + 1)
+    async with asyncio.timeout(30):
+        while not await accepted(honest):
+            pass
+
+
+async def accepted(client):
+    try:
+        return (await client.signed("Control/SetMode", pb.SetModeRequest(agc="off"))).accepted
+    except CallError as error:
+        if error.code != "rate_limited":
+            raise
+        return False
 
 
 @pytest.mark.e2e

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api import refusals
-from scada.api.admission import FORGERIES_TOLD
+from scada.api.admission import TOLD_SINGLY
 from scada.api.faults import CallError
 from scada.events.records import EventKind
 from scada.security.client import SessionClient
@@ -211,7 +211,7 @@ async def test_a_flood_of_refusals_does_not_flood_the_event_log(operator, backen
     counted = [event for event in stored if event.key in ("security.flood", "security.rate_limited")]
     single = [event for event in stored if event.key == "security.refused"]
     assert len(single) + sum(int(event.parameters["count"]) for event in counted) == refusals.BURST + 20
-    assert len(single) <= FORGERIES_TOLD
+    assert len(single) <= TOLD_SINGLY
 
 
 async def test_refusals_of_many_reasons_are_stored_up_to_a_rate_and_counted(backend):

@@ -180,7 +180,7 @@ async def test_a_fault_of_ours_is_not_shown_to_the_caller(operator, backend, mon
 
 def test_every_method_of_the_contract_is_served(backend, sessions):
     services = Services(backend, None, type("Feed", (), {"follow": None}), sessions)
-    gate = Gate(sessions, None, lambda peer, path: True)
+    gate = Gate(sessions, None, lambda peer, path, forged: True)
     served = services.view_handlers(gate).keys() | services.control_handlers(gate).keys()
     assert served == {f"/scadapb.v1.{name}" for name in REPLY_TYPES}
 

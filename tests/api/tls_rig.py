@@ -72,8 +72,8 @@ class TlsRig:
     def events(self, key):
         return [event for event in self.backend.stored if event.key == key]
 
-    async def until(self, condition):
+    async def until(self, condition, seconds=5.0):
         """What is handed over to a loop has come."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - any condition
                 await asyncio.sleep(0.01)
