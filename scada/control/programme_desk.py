@@ -247,6 +247,9 @@ class ProgrammeDesk:
     def _may_not_take_over(self, run: ProgrammeRun, principal: Principal) -> Refusal | None:
         """Who resumes a run acts for it: not its guardian, nor from the guardian's workstation."""
         record = run.record
+        if run.guardian and run.outdated:
+            reason = f"its controls were changed since {record.guardian} confirmed it: stop it, and start it anew"
+            return Refusal("guardian_missing", reason)
         if run.guardian and (same := not_another(principal, run.guardian)):
             return Refusal(same[0], f"{record.guardian} confirmed this run: another person must resume it at another workstation")
         if record.emergency:
@@ -310,8 +313,7 @@ class ProgrammeDesk:
                 if step.phase is not StepPhase.DONE
             ]
             if any(control is None or control.cid in cids for control in left):
-                held = run.hold("model_change", "the model of its controls is being changed: look at it, then resume or stop it")
-                effects += self._settle(run, held)
+                effects += self._settle(run, run.model_changes())
         return effects
 
     # ---------------------------------------------------------------- parts

@@ -50,6 +50,7 @@ class ProgrammeRun:
         record: as above.
         principal: who acts.
         guardian: who confirmed it, None if nobody did.
+        outdated: what it has still to do was changed in the model, so a guardian's word is not of it any more.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ProgrammeRun:
         self.record = record
         self.principal = principal
         self.guardian: Principal | None = None
+        self.outdated = False
         self._clock = clock
         self._judge = judge
         self._still = still
@@ -135,6 +137,11 @@ class ProgrammeRun:
         return told + taken + self.tick()
 
     # ---------------------------------------------------------------- what happens meanwhile
+
+    def model_changes(self) -> list[RunEffect]:
+        """The model of what it has still to do is about to change."""
+        self.outdated = True
+        return self.hold("model_change", "the model of its controls is being changed: look at it, then resume or stop it")
 
     def hold(self, code: str, reason: str) -> list[RunEffect]:
         """Pause it by this server itself; one that is paused says why else it would be."""

@@ -10,7 +10,7 @@ from scada.control.programme_effects import CancelStep
 from scada.control.programme_ending import Ending
 from scada.control.programme_records import RunState
 from tests.control.bench_desk import BREAKER, POWER
-from tests.control.bench_programmes import COLLEAGUE, OPERATOR, SEQUENCE, ProgrammeBench, keys, orders, rows
+from tests.control.bench_programmes import COLLEAGUE, OPERATOR, SEQUENCE, TWO_PERSONS, ProgrammeBench, keys, orders, rows
 
 
 @pytest.fixture
@@ -30,6 +30,38 @@ def test_a_paused_run_says_that_its_controls_were_changed_meanwhile(bench):
     assert bench.desk.reserve(frozenset({POWER})) == [], "told once"
     (order,) = orders(bench.command(run, "step")[1])
     assert (order.control, bench.run(run).code) == (f"c-{BREAKER}", "")
+
+
+@pytest.mark.parametrize("moment", ["selecting", "paused"])
+def test_what_a_guardian_confirmed_of_another_model_is_confirmed_no_more(moment):
+    bench = ProgrammeBench(TWO_PERSONS)
+    run, _ = bench.started(SEQUENCE, single_step=moment == "paused")
+    effects = bench.confirm(run)[1]
+    bench.took(bench.desk.reserve(frozenset({POWER})))
+    if moment == "selecting":
+        bench.answer(orders(effects)[0])
+    assert (bench.run(run).state.value, bench.run(run).code) == ("paused", "model_change")
+    for action in ("resume", "step"):
+        answer, effects = bench.command(run, action, COLLEAGUE)
+        assert (answer.code, orders(effects), [row.step for row in rows(effects)]) == (
+            "guardian_missing",
+            [],
+            ["command_refused"],
+        )
+    assert bench.executed() == []
+    assert bench.command(run, "stop")[0].accepted
+    assert bench.started(SEQUENCE)[0], "anew, with a second person"
+
+
+def test_a_change_of_what_is_done_already_leaves_the_word_of_the_guardian():
+    bench = ProgrammeBench(TWO_PERSONS)
+    run, _ = bench.started(SEQUENCE, single_step=True)
+    bench.confirm(run)
+    (select,) = orders(bench.command(run, "step")[1])
+    (execute,) = orders(bench.answer(select))
+    bench.answer(execute)
+    bench.took(bench.desk.reserve(frozenset({BREAKER})))
+    assert len(orders(bench.command(run, "step")[1])) == 1
 
 
 def test_an_hour_of_pause_is_an_hour_whatever_changes_in_it(bench):

@@ -68,7 +68,7 @@ class World:
         """Steps that succeeded and that nothing showed, until a person took them for done."""
         planned = list(GROUP.steps if group else (*SEQUENCE.steps, SEQUENCE.steps[0]))
         planned[ACCEPTED] = replace(planned[ACCEPTED], accept_no_feedback=True)
-        self.planned, self.changed = planned, False
+        self.planned, self.changed, self.outdated = planned, False, False
         programme = self.bench.saved(replace(GROUP if group else SEQUENCE, steps=tuple(planned)))
         at_ns = self.bench.clock.now_ns() + 50 * NS_PER_S if timed else 0
         self.due_ns = at_ns
@@ -108,6 +108,7 @@ class World:
         if self.guarded:
             assert self.confirmed_by, "without a second person"
             assert self.confirmed_by not in (self.starter, order.principal.name), "who is the same"
+            assert not self.outdated, "of another model than the guardian saw"
             assert self.confirmed_by not in self.bench.refused, "whose guardian may not be one any more"
 
     def happens(self, event):
@@ -168,6 +169,7 @@ class World:
                     if became.phase is not StepPhase.DONE
                 } & {f"c-{cid}" for cid in which}
                 self.changed = self.changed or bool(touched and began)
+                self.outdated = self.outdated or bool(touched and began)
             case "untraced":
                 dropped = [one for one in self.open if isinstance(one, SelectStep)]
                 self.open = [one for one in self.open if isinstance(one, ExecuteStep)]  # what was given stays given
