@@ -99,14 +99,18 @@ def sees_station(token: Token, station: str) -> bool:
 
 def sees_point(token: Token, info: pb.PointInfo) -> bool:
     """Whether a point is within the token's stations and classes."""
-    names = {POINT_CLASSES.get(info.kind, ""), point_kind(info), info.measurement_type}
-    return sees_station(token, info.station) and _of_class(token, names)
+    if not sees_station(token, info.station):
+        return False
+    return not token.classes or _is_any(token, POINT_CLASSES.get(info.kind, ""), point_kind(info), info.measurement_type)
 
 
 def sees_control(token: Token, info: pb.ControlInfo) -> bool:
     """Whether a control is within the token's stations and classes."""
-    names = {CONTROL_CLASSES.get(info.kind, ""), CONTROL_KINDS.get(info.kind, ""), info.control_type}
-    return sees_station(token, info.station) and _of_class(token, names)
+    if not sees_station(token, info.station):
+        return False
+    return not token.classes or _is_any(
+        token, CONTROL_CLASSES.get(info.kind, ""), CONTROL_KINDS.get(info.kind, ""), info.control_type
+    )
 
 
 def sees_row(token: Token, row: pb.EventInfo | pb.AlarmInfo | pb.OperatorMark, points: Mapping[int, pb.PointInfo]) -> bool:
@@ -125,8 +129,8 @@ def shown(token: Token, table: str, row: dict[str, Any]) -> dict[str, Any]:
     return {key: cell for key, cell in row.items() if key not in left_out} if left_out else row
 
 
-def _of_class(token: Token, names: set[str]) -> bool:
-    return not token.classes or not names.isdisjoint(set(token.classes) - {""})
+def _is_any(token: Token, *names: str) -> bool:
+    return any(name and name in token.classes for name in names)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from scada.core.clock import NS_PER_S
@@ -20,7 +21,12 @@ def time(time_ns: int) -> dict[str, str] | None:
     if not time_ns:
         return None
     seconds, rest = divmod(time_ns, NS_PER_S)
-    return {"iso": f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z", "ns": str(time_ns)}
+    return {"iso": f"{_to_second(seconds)}.{rest:09d}Z", "ns": str(time_ns)}
+
+
+@lru_cache(maxsize=1024)
+def _to_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_time(text: str) -> int:
