@@ -212,6 +212,9 @@ export function unsigned<T extends DescMessage>(schema: T, body: MessageInitShap
   return { body: toBinary(schema, create(schema, body)) };
 }
 
+/** Why the session only looks, as a text of the page. */
+export const lockText = (lock: StationState["lock"]): "lock.superseded" | "lock.idle" => (lock === "superseded" ? "lock.superseded" : "lock.idle");
+
 const UNANSWERED = [Code.Unavailable, Code.DeadlineExceeded, Code.Canceled, Code.DataLoss, Code.Internal, Code.Unknown];
 
 /** Whether the order of a failed call may have acted all the same: no answer came that could be believed. */

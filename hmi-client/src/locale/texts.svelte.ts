@@ -56,10 +56,12 @@ export function because(reason: string, code: string): string {
 }
 
 /** Parameters that are words of the contract, in the operator's language. */
-function translated(parameters: Record<string, string>): Record<string, string> {
-  const { state, tag_type } = parameters;
+function translated(key: string, parameters: Record<string, string>): Record<string, string> {
+  const { state, tag_type, value, reason, code } = parameters;
   return {
     ...(state === undefined ? {} : { state: word("state", state) }),
+    ...(value === undefined || !key.startsWith("control.") ? {} : { value: word("state", value) }),
+    ...(reason === undefined || code === undefined ? {} : { reason: because(reason, code).replace(` [${code}]`, "") }),
     ...(tag_type === undefined ? {} : { tag_type: eventTexts[locale.language][`tag_type.${tag_type}`] ?? tag_type }),
   };
 }
@@ -67,7 +69,7 @@ function translated(parameters: Record<string, string>): Record<string, string> 
 /** The text of an event or alarm; its key and parameters where the catalogue has none: never nothing. */
 export function eventText(key: string, parameters: Record<string, string>): string {
   const text = eventTexts[locale.language][key];
-  if (text !== undefined) return fill(text, { ...parameters, ...translated(parameters) });
+  if (text !== undefined) return fill(text, { ...parameters, ...translated(key, parameters) });
   const rest = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
   return [key, ...rest].join(" ");
 }
