@@ -6,10 +6,12 @@ They go the way of every order of dispatch: contract, judgement, store, answer. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.actors.order_messages import DispatchAsked, SetpointTurnedDown
@@ -21,6 +23,8 @@ from scada.model_cim.tables import Control, ControlKind, ForwardedSetPoint
 from scada.protocols.iec104.operate import CommandAsked, CommandRefused
 from scada.security.audit import AuditLog, AuditRow
 from scada.security.roles import Right, is_responsible
+
+_log = structlog.get_logger("upstream")
 
 TAKEN: Final = frozenset({pb.DISPATCH_CODE_ACCEPTED, pb.DISPATCH_CODE_CLIPPED})
 _FIRST: Final = -1
@@ -149,6 +153,8 @@ class UpstreamSetpoints:
         """The dispatch desk answered an order, or said how one stands that waits."""
         asked, reply = replied.asked, replied.reply
         pending, known = reply.code == pb.DISPATCH_CODE_PENDING, reply.order_id in self._waiting
+        if not (pending and known):
+            self._keep_answer(asked, reply)
         if pending:
             if not known:
                 self._waiting[reply.order_id] = asked
@@ -162,6 +168,26 @@ class UpstreamSetpoints:
             self._terminate(asked.ticket, True)
         else:
             self._answer(asked.ticket, False)
+
+    def _keep_answer(self, asked: CommandAsked, reply: pb.DispatchReply) -> None:
+        """The answer to an order has its row too, like that of one that was signed; it acted already."""
+        row, principal = self._rows[_FIRST - asked.control.cid], self._principal(asked)
+        kept = AuditRow(
+            "dispatch",
+            "answer",
+            principal.name,
+            principal.station,
+            sequence_id=reply.order_id,
+            mrid=(row.unit or row.area)[:64],
+            path=row.name,
+            value=reply.applied_mw if reply.code in TAKEN else math.nan,
+            code=pb.DispatchCode.Name(reply.code).removeprefix("DISPATCH_CODE_").lower(),
+            reason=reply.reason[:1000],
+        )
+        try:
+            self._audit.append(kept)
+        except ScadaError as error:
+            _log.error("the answer to an order cannot be audited", cause=str(error), order=reply.order_id)
 
     def turned_down(self, refused: CommandRefused) -> None:
         """The station refused a set-point for its time tag: dispatch shows it among the orders of who may order."""

@@ -67,8 +67,9 @@ def test_a_selected_set_point_is_ordered_audited_and_terminated(rig):
     assert heard == [(50, 7, False), (50, 10, False)]
     assert (asked.request.area, asked.request.unit, asked.request.interchange_mw) == ("East", "", 55.0)
     assert asked.principal.name == "upstream:province"
-    [row] = [record.row for record in rig.audit.records() if record.row.kind == "dispatch"]
+    row, answer = [record.row for record in rig.audit.records() if record.row.kind == "dispatch"]
     assert (row.sequence_id, row.actor, row.value) == (asked.request.order_id, "upstream:province", 55.0)
+    assert (answer.step, answer.sequence_id, answer.code) == ("answer", asked.request.order_id, "accepted")
     assert bytes.fromhex(json.loads(row.evidence)["asdu"])[0] == 50
 
 
@@ -99,6 +100,8 @@ def test_what_waits_for_an_operator_is_terminated_when_that_is_decided(rig):
         assert causes(master.pump()) == [(50, 10, negative)]
         rig.beat()
         assert rig.asked() == []
+    answers = [record.row.code for record in rig.audit.records() if record.row.step == "answer"]
+    assert answers == ["pending", "clipped", "pending", "expired"]
 
 
 def tag(rig, age_s, **more):
