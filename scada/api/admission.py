@@ -52,6 +52,7 @@ MOST_PEERS: Final = 10_000
 VERSION: Final = "TLSv1.3"
 
 WATCH: Final = "/grpc.health.v1.Health/Watch"
+REFLECTION: Final = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 Context = Any
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
@@ -159,7 +160,7 @@ class Admission:
             inner = _with_message(inner)
         if not (handler.request_streaming or handler.response_streaming):
             inner = self._call(inner)
-        elif path == WATCH:
+        elif path in (WATCH, REFLECTION):
             inner = self._watch(inner)
         make = grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
         return make(self._admitted(self._kind_of(path), inner), handler.request_deserializer, handler.response_serializer)
@@ -189,7 +190,7 @@ class Admission:
         return "logins" if path.endswith("/Login") else self._kind
 
     def look(self) -> None:
-        """End the watches of health whose certificates have fallen; call it several times a second, on the server's loop."""
+        """End streams without a session whose certificate has fallen; call it several times a second, on the server's loop."""
         for running in list(self._running):
             if running.fault is None and self._tls is not None:
                 why = self._tls.refusal_of(running.peer.certificate, self._clock.now_ns())
@@ -237,7 +238,7 @@ class Admission:
         return _behaviour
 
     def _watch(self, inner: Behaviour) -> Behaviour:
-        """Health has no session."""
+        """What has no session."""
 
         async def _behaviour(requests: Any, context: Context) -> Any:
             task = asyncio.current_task()

@@ -9,9 +9,11 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from scada.actors.ports import check_port
-from scada.api.admission import Admission
+from scada.api.admission import REFLECTION, Admission
 from scada.api.services import Handlers
 from scada.core.errors import PortInUseError
 from scada.security.tls_trust import TlsMaterial, TlsTrust
@@ -37,6 +39,7 @@ SERVER_OPTIONS: Final = (
 )
 
 _HEALTH: Final = "grpc.health.v1.Health"
+_REFLECTION: Final = "grpc.reflection.v1alpha.ServerReflection"
 
 
 class Listener:
@@ -48,15 +51,18 @@ class Listener:
         admission: what every call passes first.
         calls: calls and streams served at a time, of all peers together.
         tls: certificates; None = without TLS.
+        reflection: whether clients may ask what is offered.
     """
 
-    def __init__(self, purpose: str, handlers: Handlers, admission: Admission, calls: int, tls: TlsTrust | None) -> None:
+    def __init__(
+        self, purpose: str, handlers: Handlers, admission: Admission, calls: int, tls: TlsTrust | None, *, reflection: bool
+    ) -> None:
         self._purpose = purpose
         self._admission = admission
         self._tls = tls
         self._health = HealthServicer()
         self._server: Any = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=calls)
-        self._services = self._add(handlers)
+        self._services = self._add(handlers, reflection=reflection)
 
     def bind(self, host: str, port: int) -> int:
         """Bind and return the port; 0 takes any free one.
@@ -100,15 +106,18 @@ class Listener:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
-    def _add(self, handlers: Handlers) -> list[str]:
+    def _add(self, handlers: Handlers, *, reflection: bool) -> list[str]:
         services: dict[str, Handlers] = {}
-        for path, handler in {**handlers, **self._health_handlers()}.items():
+        offered = {**handlers, **self._health_handlers()}
+        if reflection:
+            offered |= _reflection_handlers(offered)
+        for path, handler in offered.items():
             _, service, method = path.split("/")
             services.setdefault(service, {})[method] = self._admission.guard(path, handler)
         self._server.add_generic_rpc_handlers(
             tuple(grpc.method_handlers_generic_handler(service, methods) for service, methods in services.items())
         )
-        return [service for service in services if service != _HEALTH]
+        return [service for service in services if service not in (_HEALTH, _REFLECTION)]
 
     def _health_handlers(self) -> Handlers:
         codec = (health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString)
@@ -116,6 +125,19 @@ class Listener:
             f"/{_HEALTH}/Check": grpc.unary_unary_rpc_method_handler(self._health.Check, *codec),
             f"/{_HEALTH}/Watch": grpc.unary_stream_rpc_method_handler(self._health.Watch, *codec),
         }
+
+
+def _reflection_handlers(offered: Handlers) -> Handlers:
+    """Of the services offered, and of itself."""
+    services = {path.split("/")[1] for path in offered} | {_REFLECTION}
+    servicer = ReflectionServicer(sorted(services))
+
+    async def _info(requests: Any, context: Any) -> None:
+        async for reply in servicer.ServerReflectionInfo(requests, context):
+            await context.write(reply)
+
+    codec = (reflection_pb2.ServerReflectionRequest.FromString, reflection_pb2.ServerReflectionResponse.SerializeToString)
+    return {REFLECTION: grpc.stream_stream_rpc_method_handler(_info, *codec)}
 
 
 def _credentials(tls: TlsTrust) -> grpc.ServerCredentials:

@@ -241,7 +241,8 @@ class ApiServer:
         admission = Admission(self._settings, self._tls, told, orders=orders)
         gate = Gate(self._sessions, reporter, admission.refused)
         handlers = self._services.control_handlers(gate) if orders else self._services.view_handlers(gate)
-        return _Face(Listener(purpose, handlers, admission, CALLS, self._tls), admission, reporter)
+        listener = Listener(purpose, handlers, admission, CALLS, self._tls, reflection=self._settings.reflection)
+        return _Face(listener, admission, reporter)
 
 
 async def _bound(listener: Listener, host: str, port: int) -> int:

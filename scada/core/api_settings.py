@@ -22,6 +22,7 @@ class ApiSettings(Section):
     logins_per_s: float = Field(10.0, gt=0, description="Logins of one peer, in the long run; 5 s of it at once.")
     orders_per_s: float = Field(100.0, gt=0, description="Signed calls of one peer, in the same way.")
     views_per_s: float = Field(500.0, gt=0, description="Other calls and streams of one peer, in the same way.")
+    reflection: bool = Field(False, description="Tell clients which services and messages there are (gRPC server reflection).")
     call_s: float = Field(120.0, gt=0, le=3600, description="Longest time of a call; one without a deadline gets this.")
 
     @model_validator(mode="after")

@@ -10,7 +10,10 @@ import time
 import grpc
 import pytest
 from api.tls_rig import CLOCK, TlsRig
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from scadapb.v1 import scada_pb2 as pb
 
 from scada.api import server as server_module
@@ -270,6 +273,43 @@ async def test_reflection_is_not_there(rig):
             async for _ in call:
                 pass
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_reflection_tells_what_a_port_serves_to_who_has_a_certificate(tmp_path, make_backend):
+    def named(port):
+        """Asked by the library's own client, in a thread of its own."""
+        material = ClientTls(rig.keys, "viewer").material
+        credentials = grpc.ssl_channel_credentials(material.authority, material.key, material.certificate)
+        with grpc.secure_channel(f"127.0.0.1:{port}", credentials, [("grpc.ssl_target_name_override", "server")]) as channel:
+            database = ProtoReflectionDescriptorDatabase(channel)
+            messages = DescriptorPool(database)
+            return set(database.get_services()), messages.FindMessageTypeByName("scadapb.v1.SelectRequest").fields_by_name.keys()
+
+    async with TlsRig(tmp_path / "keys", make_backend(CLOCK), reflection=True) as rig:
+        views, fields = await asyncio.to_thread(named, rig.server.port)
+        controls, _ = await asyncio.to_thread(named, rig.server.control_port)
+        assert {"control", "value"} <= set(fields)
+        assert "scadapb.v1.Realtime" in views - controls
+        assert "scadapb.v1.Control" in controls
+        revoke_tls(rig.keys, ["viewer"], CLOCK.now_ns())
+        await rig.server.look()
+        with pytest.raises(grpc.RpcError, match="revoked"):
+            await asyncio.to_thread(named, rig.server.port)
+
+
+async def test_a_revocation_ends_a_stream_of_reflection(tmp_path, make_backend):
+    async with TlsRig(tmp_path / "keys", make_backend(CLOCK), reflection=True) as rig:
+        operator = await rig.connect()
+        channel = await operator._connections.channel(operator.server)
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await call.read()).list_services_response.service
+        revoke_tls(rig.keys, ["operator"], CLOCK.now_ns())
+        await rig.server.look()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert dict(caught.value.trailing_metadata())["scada-code"] == "tls_refused"
 
 
 @pytest.mark.e2e
