@@ -170,12 +170,13 @@ def _login_refused(server: SessionServer, forged: bytes) -> None:
 
 
 def _seals(server: SessionServer, client: SessionClient) -> dict[str, float]:
-    sealer = server.sealer(server.find(client.session), SELECT)
+    session = server.find(client.session)
+    sealer, signer = server.sealer(session, SELECT), server.signer(session)
     sealer.request = request_digest(b"request")
     reply, frames = bytes(40), [bytes((number,)) * FRAME for number in range(10)]
     return {
         "seal_us": 1e6 / best(lambda: [sealer.seal(reply) for _ in range(2000)], 2000),
-        "sign_us": 1e6 / best(lambda: [sealer.seal(reply, server.signer) for _ in range(200)], 200),
+        "sign_us": 1e6 / best(lambda: [sealer.seal(reply, signer) for _ in range(200)], 200),
         "frame_us": 1e6 / best(lambda: _share(sealer.seal, frames), 200 * len(frames)),
     }
 

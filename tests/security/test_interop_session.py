@@ -77,7 +77,7 @@ def test_node_logs_in_seals_a_select_and_checks_the_reply(node, rig):
     sealer = rig.server.sealer(order.session, SELECT)
     sealer.request = request_digest(sealed)
     message = pb.ControlReply(sequence_id="7", code="selected").SerializeToString()
-    reply = sealer.seal(message, rig.server.signer)
+    reply = sealer.seal(message, rig.server.signer(order.session))
     assert node.ask("check", method=SELECT, request=sealed.hex(), reply=reply.hex()) == message.hex()
     for spoiled in (reply[:1] + bytes((reply[1] ^ 1,)) + reply[2:], reply[:-1] + bytes((reply[-1] ^ 1,)), reply[:-40]):
         with pytest.raises(ValueError, match=r"sealed|wrong|signed"):

@@ -40,7 +40,7 @@ def test_a_reply_comes_through_and_who_does_not_check_skips_the_seal(rig, client
 
 def test_altered_reply_every_bit(rig, client):
     for signed in (False, True):
-        sealed = rig.sealer(client, SELECT).seal(REPLY, rig.server.signer if signed else None)
+        sealed = rig.sealer(client, SELECT).seal(REPLY, rig.server.signer(rig.server.find(client.session)) if signed else None)
         reader = rig.reader(client, SELECT, signed=signed)
         for bit in range(len(sealed) * 8):
             flipped = bytearray(sealed)
@@ -78,7 +78,7 @@ def test_a_reply_to_an_order_must_be_signed_by_the_server(rig, client):
         reader.open(rig.sealer(client, SELECT).seal(REPLY))
     with pytest.raises(BadSealError, match="not signed by the server"):
         reader.open(rig.sealer(client, SELECT).seal(REPLY, Sm2Key.generate()))
-    assert reader.open(rig.sealer(client, SELECT).seal(REPLY, rig.server.signer)) == REPLY
+    assert reader.open(rig.sealer(client, SELECT).seal(REPLY, rig.server.signer(rig.server.find(client.session)))) == REPLY
 
 
 def test_a_reply_to_another_request_method_or_session(rig, client):
