@@ -351,7 +351,7 @@ def _issued_ns(order: CommandElement, time: StationTime) -> int:
 
 
 def _time_trouble(issued_ns: int, order: CommandElement, time: StationTime) -> tuple[str, str] | None:
-    """Code and sentence: a time-tagged command must carry a valid time near the station's clock; None = it does, or has no tag."""
+    """Code and sentence: a time tag must be a valid time near the station's clock; None = it is, or there is none."""
     if not order.time:
         return None
     if not issued_ns:
