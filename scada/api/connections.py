@@ -24,9 +24,10 @@ CLIENT_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 2000),
     ("grpc.keepalive_timeout_ms", 1500),
     ("grpc.http2.ping_timeout_ms", 1500),
-    # a fixed window instead of one that grows to megabytes of old frames in front of a slow reader
+    # a fixed window instead of one that grows to megabytes of old frames in front of a slow reader; one that holds several
+    # frames, or each of them would make the client tell the server how much more it may send
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 65535),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
