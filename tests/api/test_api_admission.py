@@ -267,6 +267,7 @@ async def test_what_cannot_be_closed_waits_longest(make, monkeypatch, waited):
 async def test_a_revoked_certificate_that_calls_without_end_loses_its_connections(make, tls, told, closed, waited, monkeypatch):
     monkeypatch.setattr(tls, "refusal", lambda peer, now_ns: "revoked")
     admission = make(tls)
+    admission._clock = VirtualClock(SystemClock().now_ns())
     pem = FILES.certificate(tls.folder, "operator").read_bytes()
     call = guarded(admission)
     assert await outrun(call, 1, pem=pem, code="tls_refused") == 1

@@ -79,7 +79,7 @@ async def _one(message):
 
 
 async def test_viewers_at_their_limit_leave_control_alone(backend, sessions, key_folder, clock, monkeypatch):
-    monkeypatch.setattr(server_module, "VIEW_CALLS", 3)
+    monkeypatch.setattr(server_module, "CALLS", 3)
     server = ApiServer(backend, sessions, ApiSettings(port=0, control_port=0, tls=False))
     await server.start()
     targets = f"127.0.0.1:{server.port}", f"127.0.0.1:{server.control_port}"
