@@ -70,6 +70,40 @@ async def test_curl_over_tls_1_2_is_refused_before_the_message_is_read(rig, vers
     assert f"scada-code: {code}" in done.stdout.decode(errors="replace"), done.stdout
 
 
+HANDSHAKE = """
+import asyncio, os, ssl, sys
+os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-PSK-AES128-CBC-SHA"
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from api.conftest import TableBackend
+from api.tls_rig import CLOCK, TlsRig
+from scadapb.v1 import scada_pb2 as pb
+from scada.security.tls_trust import ClientTls
+
+async def main():
+    async with TlsRig(Path({keys!r}), TableBackend(CLOCK)) as rig:
+        operator = await rig.connect()
+        assert (await operator.signed("Control/SetMode", pb.SetModeRequest(agc="off"))).accepted
+        context = ClientTls(rig.keys, "operator").context()
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            await asyncio.open_connection("127.0.0.1", rig.server.port, ssl=context, server_hostname="server")
+        except OSError:
+            print("refused")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.interop
+async def test_a_site_can_have_tls_1_2_refused_in_the_handshake(tmp_path):
+    """docs/security/transport.md says how; read by grpc once, hence in a process of its own."""
+    code = HANDSHAKE.format(paths=sys.path, keys=str(tmp_path / "keys"))
+    line = [sys.executable, "-c", code]
+    done = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, check=False, timeout=120)
+    assert "refused" in done.stdout.splitlines(), done.stderr
+
+
 @pytest.mark.e2e
 async def test_two_hundred_silent_sockets_are_closed(rig):
     sockets = [socket.create_connection(("127.0.0.1", rig.server.control_port)) for _ in range(200)]
