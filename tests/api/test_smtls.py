@@ -14,8 +14,9 @@ from scada.core.clock import SystemClock
 from scada.core.errors import PortInUseError, SecurityError
 from scada.security import smtls as module
 from scada.security.certificates import parse_certificate_pem
-from scada.security.identities import init_identities, load_identity
+from scada.security.identities import init_identities, issue_identity, load_identity
 from scada.security.issuing import revoke
+from scada.security.renewable_identity import RenewableIdentity
 from scada.security.smtls import SUITE, SmTls, SmTlsError, smtls_check
 from scada.security.trust import Trust
 
@@ -226,7 +227,7 @@ class Pair:
         return self
 
     def _relay(self, name, way, *, server):
-        return Relay((way,), load_identity(self.keys, name, CLOCK), Trust(self.keys), CLOCK, server=server)
+        return Relay((way,), RenewableIdentity(self.keys, name, CLOCK), Trust(self.keys), CLOCK, server=server)
 
     async def __aexit__(self, *exc):
         await self.near.stop()
@@ -265,6 +266,24 @@ async def test_a_revocation_ends_a_standing_connection(keys):
         pair.far.check()
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_relay_takes_its_renewed_identity_for_the_next_connections(keys):
+    """Else nobody could connect any more once the certificate that it began with has ended."""
+    async with Pair(keys) as pair:
+        reader, writer = await pair.user()
+        writer.write(b"1")
+        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"1"
+        old = parse_certificate_pem((keys / "server.cert.pem").read_bytes())
+        issue_identity(keys, "server", ["SERVER"], CLOCK, new_key=True)
+        pair.far.check()
+        revoke(keys, [old], "superseded", CLOCK)
+        pair.near._trust.refresh()  # the client's end refuses the old certificate from now on
+        again, other = await pair.user()
+        other.write(b"2")
+        assert await asyncio.wait_for(again.readexactly(1), 5) == b"2"
+        other.close()
         writer.close()
 
 
