@@ -173,6 +173,7 @@ async def test_forged_orders_silent_sockets_and_slow_readers_keep_no_operator_ou
     """Counted, not timed: `./run bench api` has the times."""
     issue_identity(rig.keys, "flooder", ["OPERATOR"], CLOCK)
     grant_identity(rig.keys, "flooder", ["OPERATOR"], ["*"])
+    await rig.server.look()
     operator, honest = await rig.connect("operator"), await rig.connect("flooder")
     sockets = [socket.create_connection(("127.0.0.1", rig.server.control_port)) for _ in range(200)]
     readers = [(await rig.connect("viewer")).frames(credit=1) for _ in range(20)]
