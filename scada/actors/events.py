@@ -67,7 +67,8 @@ class EventActor(Actor):
         view: where present alarms are published.
         listeners: called with each stored list of events; shared with the next life.
         clock: stamps.
-        tagged: what :class:`~scada.actors.order_messages.TagsChanged` says, asked at the start of each life; None = it is only told.
+        tagged: what :class:`~scada.actors.order_messages.TagsChanged` says, asked at the start of each life; None = it is only
+            told.
         soe_window_s: how long lines of the sequence of events are held back.
         settings: section ``[alarms]``.
     """
