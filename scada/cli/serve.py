@@ -21,6 +21,9 @@ def command(config: Path) -> None:
     """
     # the matrices are small: threads of the linear algebra library would only take processors from the actors
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from scada.api.tls_versions import refuse_tls_1_2
+
+    refuse_tls_1_2()
     from scada.core.log import configure_logging
     from scada.core.settings import load_settings
 

@@ -71,9 +71,10 @@ async def test_curl_over_tls_1_2_is_refused_before_the_message_is_read(rig, vers
 
 
 HANDSHAKE = """
-import asyncio, os, ssl, sys
-os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-PSK-AES128-CBC-SHA"
+import asyncio, ssl, sys
 sys.path[:0] = {paths!r}
+from scada.api.tls_versions import refuse_tls_1_2
+refuse_tls_1_2()
 from pathlib import Path
 from api.conftest import TableBackend
 from api.tls_rig import CLOCK, TlsRig
@@ -96,8 +97,8 @@ asyncio.run(main())
 
 
 @pytest.mark.interop
-async def test_a_site_can_have_tls_1_2_refused_in_the_handshake(tmp_path):
-    """docs/security/transport.md says how; read by grpc once, hence in a process of its own."""
+async def test_tls_1_2_is_refused_in_the_handshake(tmp_path):
+    """What refuses it is read by grpc once, hence in a process of its own."""
     code = HANDSHAKE.format(paths=sys.path, keys=str(tmp_path / "keys"))
     line = [sys.executable, "-c", code]
     done = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, check=False, timeout=120)

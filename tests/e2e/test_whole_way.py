@@ -1,6 +1,8 @@
 """The whole way, with the real processes and through gRPC alone: field to operator, operator to field, AGC, dispatch, kill -9."""
 
 import math
+import socket
+import ssl
 import time
 import uuid
 
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 from scadapb.v1 import scada_pb2 as pb
 
+from scada.cli.demo import HOST
 from scada.core.quality import Quality
 from scada.model_cim.topology import Energised
+from scada.security.tls_trust import ClientTls
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -291,3 +295,17 @@ def test_after_kill_9_every_acknowledged_event_and_order_is_there_again(rig):
         ),
     )
     assert len(history.series[0].time_ns) > 10
+
+
+@pytest.mark.parametrize("port", ["api", "control"])
+@pytest.mark.parametrize(("version", "agreed"), [("TLSv1_2", False), ("TLSv1_3", True)])
+def test_only_tls_1_3_is_agreed_in_the_handshake(rig, port, version, agreed):
+    context = ClientTls(rig.demo.keys, "operator").context()
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    with socket.create_connection((HOST, getattr(rig.demo.ports, port)), timeout=10) as plain:
+        if agreed:
+            with context.wrap_socket(plain, server_hostname="server") as secured:
+                assert secured.version() == "TLSv1.3"
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(plain, server_hostname="server")
